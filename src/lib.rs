@@ -1,0 +1,20 @@
+//! Checks live HTTP traffic against OpenAPI contracts.
+//!
+//! The crate is a house of floors; a module imports only from floors below its own:
+//!
+//! ```text
+//! 8  cli           arguments in, exit code out
+//! 7  app           builds everything, owns start and stop: the only wiring
+//! 6  proxy  admin  the two edges; they never see each other
+//! 5  registry  observer  compatibility  retention   use cases
+//! 4  storage       the only database code
+//! 3  validation    judge one exchange against one contract
+//! 2  contract  redaction  sampling   pure engines: no tokio, no IO, no clock
+//! 1  config        checked settings
+//! 0  model  telemetry   words and instruments
+//! ```
+//!
+//! `tests/it/floors.rs` reads the sources and fails on any breach.
+
+pub mod model;
+pub mod telemetry;

@@ -1,0 +1,141 @@
+//! One request and its response, as seen on the wire.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use smallvec::SmallVec;
+
+/// Start line and headers of a request, as the downstream sent them.
+#[derive(Debug, Clone)]
+pub struct RequestHead {
+    /// Method token, case kept.
+    pub method: Method,
+    /// Request target; its path and query are undecoded.
+    pub target: Uri,
+    /// Protocol version of the downstream connection.
+    pub version: Version,
+    /// Header fields in order, repeated ones included.
+    pub headers: HeaderMap,
+}
+
+/// Start line and headers of a response, as the upstream sent them.
+#[derive(Debug, Clone)]
+pub struct ResponseHead {
+    /// Status code.
+    pub status: StatusCode,
+    /// Header fields in order, repeated ones included.
+    pub headers: HeaderMap,
+}
+
+/// How a body came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum BodyEnd {
+    /// Every byte passed.
+    #[default]
+    Complete,
+    /// The sender broke off.
+    Reset,
+    /// The receiver went away, or the body was never asked for.
+    Cancelled,
+}
+
+/// The bytes of one body that were kept while it passed, up to the capture limit.
+#[derive(Debug, Clone, Default)]
+pub struct Captured {
+    chunks: SmallVec<[Bytes; 2]>,
+    kept: usize,
+    seen: u64,
+    /// How the body ended.
+    pub end: BodyEnd,
+    /// Trailer fields, when any were sent.
+    pub trailers: Option<HeaderMap>,
+}
+
+// === impl RequestHead ===
+
+impl RequestHead {
+    /// The path as sent, percent-encoding kept; `/` where the target has none.
+    pub fn path(&self) -> &str {
+        match self.target.path() {
+            "" => "/",
+            path => path,
+        }
+    }
+
+    /// The query as sent, without the question mark.
+    pub fn query(&self) -> Option<&str> {
+        self.target.query()
+    }
+}
+
+// === impl Captured ===
+
+impl Captured {
+    /// A complete body held in memory.
+    pub fn complete(body: Bytes) -> Self {
+        let mut captured = Self::default();
+        let len = body.len();
+        captured.push(&body, len);
+        captured
+    }
+
+    /// Notes a chunk that passed and keeps as much of it as fits under `limit` kept bytes in
+    /// total. Shares the chunk's memory, copies nothing. Returns the bytes newly kept.
+    pub fn push(&mut self, chunk: &Bytes, limit: usize) -> usize {
+        self.seen += chunk.len() as u64;
+        let room = limit.saturating_sub(self.kept).min(chunk.len());
+        if room > 0 {
+            self.chunks.push(chunk.slice(..room));
+            self.kept += room;
+        }
+        room
+    }
+
+    /// Bytes that passed, kept or not.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Bytes that were kept.
+    pub fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// Whether bytes passed that were not kept.
+    pub fn truncated(&self) -> bool {
+        self.seen > self.kept as u64
+    }
+
+    /// The kept bytes in one piece: borrowed when they arrived in one chunk, else joined.
+    pub fn bytes(&self) -> Cow<'_, [u8]> {
+        match self.chunks.as_slice() {
+            [] => Cow::Borrowed(&[]),
+            [one] => Cow::Borrowed(one),
+            many => Cow::Owned(many.concat()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_up_to_the_limit_and_counts_the_rest() {
+        let mut captured = Captured::default();
+        assert_eq!(captured.push(&Bytes::from_static(b"abc"), 5), 3);
+        assert_eq!(captured.push(&Bytes::from_static(b"defg"), 5), 2);
+        assert_eq!(captured.push(&Bytes::from_static(b"h"), 5), 0);
+        assert_eq!(&*captured.bytes(), b"abcde");
+        assert_eq!((captured.seen(), captured.kept()), (8, 5));
+        assert!(captured.truncated());
+    }
+
+    #[test]
+    fn one_chunk_is_not_copied() {
+        let captured = Captured::complete(Bytes::from_static(b"abc"));
+        assert!(matches!(captured.bytes(), Cow::Borrowed(b"abc")));
+        assert!(!captured.truncated());
+    }
+}

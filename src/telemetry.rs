@@ -1,0 +1,1 @@
+//! Instruments: logging and the metrics registry.
