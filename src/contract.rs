@@ -1,0 +1,3 @@
+//! Contracts.
+pub mod media_type;
+pub mod route;
