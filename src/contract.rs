@@ -1,3 +1,4 @@
 //! Contracts.
 pub mod media_type;
 pub mod route;
+pub mod security;

@@ -1,0 +1,5 @@
+//! Validation.
+mod body;
+mod decode;
+mod parameter;
+mod security;

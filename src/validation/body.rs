@@ -1,0 +1,2 @@
+//! Bodies.
+mod multipart;

@@ -1,0 +1,3 @@
+//! Parameters.
+mod query;
+pub(crate) use query::Pair;
