@@ -1,0 +1,4 @@
+//! Contracts.
+
+pub mod instance;
+pub mod number;
