@@ -2,3 +2,6 @@
 pub mod media_type;
 pub mod route;
 pub mod security;
+
+pub mod instance;
+pub mod number;

@@ -1,2 +1,3 @@
 //! Bodies.
 mod multipart;
+mod stream;
