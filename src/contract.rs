@@ -5,3 +5,5 @@ pub mod security;
 
 pub mod instance;
 pub mod number;
+pub mod serialization;
+pub mod shape;

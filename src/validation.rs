@@ -3,3 +3,4 @@ mod body;
 mod decode;
 mod parameter;
 mod security;
+mod reading;

@@ -1,3 +1,4 @@
 //! Parameters.
 mod query;
-pub(crate) use query::Pair;
+mod read;
+pub(crate) use query::{Pair, decode_form, decode_percent};
