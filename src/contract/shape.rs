@@ -339,6 +339,11 @@ impl<'d> ShapeBuilder<'d> {
         id
     }
 
+    /// The types that a shape built so far allows.
+    pub fn types_of_shape(&self, id: ShapeId) -> Types {
+        self.all.get(id.0 as usize).map_or(Types::ANY, |data| data.types)
+    }
+
     /// Every shape built.
     pub fn finish(self) -> Shapes {
         Shapes { all: self.all }
