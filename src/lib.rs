@@ -17,6 +17,13 @@
 //! `tests/it/floors.rs` reads the sources and fails on any breach.
 
 pub mod contract;
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod model;
+pub mod observer;
+pub mod proxy;
+pub mod registry;
 pub mod telemetry;
 pub mod validation;
