@@ -16,11 +16,11 @@
 //!
 //! `tests/it/floors.rs` reads the sources and fails on any breach.
 
-pub mod contract;
 pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod contract;
 pub mod model;
 pub mod observer;
 pub mod proxy;

@@ -14,7 +14,7 @@ use super::operation::{CompiledOperation, OperationIndex};
 use super::options::CompileOptions;
 use super::planner::Planner;
 use super::route::{BasePath, RouteMatch, RouteTable};
-use super::schema::SchemaCompiler;
+use super::schema::{SchemaCompiler, SchemaSet};
 use super::shape::{ShapeBuilder, Shapes};
 use super::{document::pointer, lint::LintCode};
 
@@ -27,6 +27,7 @@ pub struct Contract {
     hash: Arc<str>,
     operations: Vec<CompiledOperation>,
     routes: RouteTable,
+    schemas: SchemaSet,
     shapes: Shapes,
     lints: Vec<Lint>,
     source: Arc<Source>,
@@ -65,10 +66,11 @@ impl Contract {
         }
         let (schemas, shapes, planned) = planner.into_parts();
         let mut lints = document.lints().to_vec();
-        lints.extend(schemas.lints().iter().cloned());
+        let (schemas, noticed) = schemas.finish()?;
+        lints.extend(noticed);
         lints.extend(planned);
         let shapes = shapes.finish();
-        let held = schemas.weight() + shapes.weight() + routes.weight();
+        let held = shapes.weight() + routes.weight();
         let weight = held + document.source().weight() + operations.len() * 2_048;
         let info = |key: &str| document.root().get("info").and_then(|info| text_of(info.get(key)?));
         Ok(Self {
@@ -78,6 +80,7 @@ impl Contract {
             hash: hash_of(bytes).into(),
             operations,
             routes,
+            schemas,
             shapes,
             lints,
             source: Arc::clone(document.source()),
@@ -130,6 +133,11 @@ impl Contract {
     /// Bytes held, roughly.
     pub fn weight(&self) -> usize {
         self.weight
+    }
+
+    /// The schemas that judge.
+    pub fn schemas(&self) -> &SchemaSet {
+        &self.schemas
     }
 
     /// The shapes that guide reading.

@@ -12,7 +12,8 @@ use super::lint::LintCode;
 use super::media_type::{BodyKind, MediaRange, MediaTable};
 use super::parameter::ParameterPlan;
 use super::planner::Planner;
-use super::schema::{Direction, SchemaHandle};
+use super::lower::Direction;
+use super::schema::SchemaId;
 use super::serialization::{COLLECTION_FORMAT, ParameterLocation, Serialization};
 use super::shape::{ShapeId, Type};
 
@@ -31,11 +32,11 @@ pub struct BodyPlan {
 #[derive(Debug, Clone)]
 pub struct MediaPlan {
     /// What judges a body; `None` accepts every body.
-    pub schema: Option<SchemaHandle>,
+    pub schema: Option<SchemaId>,
     /// What guides the reading of a body that is not JSON, and `strict_fields`.
     pub shape: ShapeId,
     /// What judges each item of a stream (`itemSchema`, OpenAPI 3.2), with its shape.
-    pub item: Option<(SchemaHandle, ShapeId)>,
+    pub item: Option<(SchemaId, ShapeId)>,
     /// How fields of a form are written.
     pub encodings: HashMap<Box<str>, EncodingPlan, FixedState>,
     /// Pointer to it in the contract's tree.
@@ -128,7 +129,7 @@ impl Planner<'_> {
         key: &str,
         range: &MediaRange,
         direction: Direction,
-    ) -> Result<(Option<SchemaHandle>, ShapeId), ContractError> {
+    ) -> Result<(Option<SchemaId>, ShapeId), ContractError> {
         let at = pointer::join(at, key);
         if self.document.lookup(&at).is_none() {
             return Ok((None, ShapeId::ANY));

@@ -12,7 +12,8 @@ use super::error::ContractError;
 use super::lint::LintCode;
 use super::media_type::{BodyKind, MediaRange};
 use super::planner::Planner;
-use super::schema::{Direction, SchemaHandle};
+use super::lower::Direction;
+use super::schema::SchemaId;
 use super::serialization::{ParameterLocation, Serialization, Style};
 use super::shape::{ShapeId, Type};
 
@@ -39,7 +40,7 @@ pub struct ParameterPlan {
     /// How its value is written.
     pub form: ValueForm,
     /// What judges its value; `None` accepts every value.
-    pub schema: Option<SchemaHandle>,
+    pub schema: Option<SchemaId>,
     /// What guides the reading of its value.
     pub shape: ShapeId,
     /// Pointer to it in the contract's tree.

@@ -11,7 +11,7 @@ use super::lint::LintCode;
 use super::media_type::MediaTable;
 use super::parameter::ParameterPlan;
 use super::planner::Planner;
-use super::schema::Direction;
+use super::lower::Direction;
 
 /// One documented response.
 #[derive(Debug, Clone)]

@@ -33,9 +33,11 @@ pub(crate) enum Kind {
 pub(crate) struct Attempt {
     /// The kind of the outermost value.
     pub(crate) kind: Kind,
-    /// Whether percent-encoded commas separate too. Strictly they are data (RFC 6570 §3.2.1);
-    /// most clients encode a whole list and most servers split after decoding.
-    pub(crate) lenient_split: bool,
+    /// The second-best reading. Percent-encoded commas separate too: strictly they are data
+    /// (RFC 6570 §3.2.1), but
+    /// most clients encode a whole list and most servers split after decoding. In XML, arrays
+    /// without any element are there and empty.
+    pub(crate) lenient: bool,
     /// Whether an unexploded `label` is separated by dots.
     pub(crate) dotted: bool,
     /// Bit n: the n-th leaf that could be a string or something else is a string.
@@ -47,8 +49,8 @@ pub(crate) struct Attempt {
 pub(crate) struct Notes {
     /// Leaves that could be a string or something else.
     pub(crate) free_leaves: u32,
-    /// A separator stood percent-encoded and separated nothing.
-    pub(crate) encoded_separator: bool,
+    /// A lenient reading would differ.
+    pub(crate) has_lenient: bool,
     /// An unexploded `label` of the older table.
     pub(crate) older_label: bool,
 }
@@ -125,8 +127,8 @@ impl Attempts {
         if notes.older_label && !last.dotted {
             self.queue.push(Attempt { dotted: true, ..last });
         }
-        if notes.encoded_separator && !last.lenient_split {
-            self.queue.push(Attempt { lenient_split: true, ..last });
+        if notes.has_lenient && !last.lenient {
+            self.queue.push(Attempt { lenient: true, ..last });
         }
         if (2..=MAX_FREE_LEAVES).contains(&notes.free_leaves) {
             for strings in 1..(1 << notes.free_leaves) - 1 {
@@ -148,7 +150,7 @@ impl Attempts {
 impl Attempt {
     /// The strict reading as `kind`.
     pub(crate) const fn plain(kind: Kind) -> Self {
-        Self { kind, lenient_split: false, dotted: false, strings: 0 }
+        Self { kind, lenient: false, dotted: false, strings: 0 }
     }
 }
 

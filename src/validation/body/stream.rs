@@ -4,6 +4,18 @@
 
 use std::borrow::Cow;
 
+use super::BodyContext;
+use crate::contract::instance::{Arena, JsonErrorKind, NodeId};
+use crate::contract::schema::SchemaId;
+use crate::contract::shape::{Shape, Type};
+use crate::model::verdict::SkipReason;
+use crate::model::violation::Rule;
+use crate::validation::findings::Findings;
+use crate::validation::value::{explain_at, judge as judge_value};
+
+/// The mark by which widely used streams say that they are over; it is no item.
+const DONE: &str = "[DONE]";
+
 /// One server-sent event (WHATWG HTML §9.2.6).
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Event<'b> {
@@ -89,6 +101,180 @@ impl<'b> Event<'b> {
             _ => {}
         }
     }
+}
+
+/// Judges a sequence of JSON texts. `itemSchema` judges each item; so does a `schema`, unless it
+/// allows nothing but arrays: then the items together are the array (OpenAPI 3.2 §4.14).
+pub(super) fn judge_sequence(
+    arena: &mut Arena,
+    findings: &mut Findings<'_>,
+    context: &BodyContext<'_>,
+    text: &str,
+) {
+    let media = context.media;
+    let shape = findings.contract.shapes().get(media.shape);
+    if let Some((schema, _)) = media.item {
+        return judge_items(arena, findings, context, schema, json_items(text));
+    }
+    let Some(schema) = media.schema else { return };
+    if !is_list(shape) {
+        return judge_items(arena, findings, context, schema, json_items(text));
+    }
+    arena.clear();
+    arena.begin_array();
+    for (at, item) in json_items(text).enumerate() {
+        if !parse_item(arena, findings, context, at, item) {
+            arena.null();
+        }
+    }
+    let id = arena.end();
+    judge_whole(arena, findings, context, schema, id);
+}
+
+fn judge_whole(
+    arena: &Arena,
+    findings: &mut Findings<'_>,
+    context: &BodyContext<'_>,
+    schema: SchemaId,
+    id: NodeId,
+) {
+    if !judge_value(arena, findings, Some(schema), id) {
+        explain_at(arena, findings, Some(schema), context.place(), id, "");
+    }
+}
+
+fn judge_items<'t>(
+    arena: &mut Arena,
+    findings: &mut Findings<'_>,
+    context: &BodyContext<'_>,
+    schema: SchemaId,
+    items: impl Iterator<Item = &'t str>,
+) {
+    for (at, item) in items.enumerate() {
+        arena.clear();
+        match arena.parse(item.as_bytes()) {
+            Ok(id) => judge_item(arena, findings, context, schema, id, at),
+            Err(error) if error.kind == JsonErrorKind::TooDeep => {
+                findings.skip(SkipReason::WorkBudget);
+            }
+            Err(_) => malformed(findings, context, at),
+        }
+    }
+}
+
+fn judge_item(
+    arena: &Arena,
+    findings: &mut Findings<'_>,
+    context: &BodyContext<'_>,
+    schema: SchemaId,
+    id: NodeId,
+    at: usize,
+) {
+    if !judge_value(arena, findings, Some(schema), id) {
+        explain_at(arena, findings, Some(schema), context.place(), id, &format!("/{at}"));
+    }
+}
+
+fn parse_item(
+    arena: &mut Arena,
+    findings: &mut Findings<'_>,
+    context: &BodyContext<'_>,
+    at: usize,
+    item: &str,
+) -> bool {
+    let parsed = arena.parse(item.as_bytes()).is_ok();
+    if !parsed {
+        malformed(findings, context, at);
+    }
+    parsed
+}
+
+fn malformed(findings: &mut Findings<'_>, context: &BodyContext<'_>, at: usize) {
+    let message = "an item of the stream is not JSON";
+    findings.add_at(context.place(), Rule::Malformed, format!("/{at}"), message);
+}
+
+fn is_list(shape: Shape<'_>) -> bool {
+    let types = shape.types();
+    types.has(Type::Array) && !types.has(Type::Object) && !types.any_scalar()
+}
+
+/// Judges server-sent events. `itemSchema` judges each event as an object with `data`, `event`,
+/// `id` and `retry` (OpenAPI 3.2 §4.14.4), and so does a `schema` of an array or of an object
+/// that declares `data`. A `schema` that allows strings judges the text as a whole; any other
+/// judges the JSON in the `data` of each event, which is how documents before 3.2 are written.
+pub(super) fn judge_events(
+    arena: &mut Arena,
+    findings: &mut Findings<'_>,
+    context: &BodyContext<'_>,
+    text: &str,
+) {
+    let media = context.media;
+    let shapes = findings.contract.shapes();
+    if let Some((schema, shape)) = media.item {
+        for (at, event) in events(text).enumerate() {
+            arena.clear();
+            let id = write_event(arena, shapes.get(shape), &event);
+            judge_item(arena, findings, context, schema, id, at);
+        }
+        return;
+    }
+    let Some(schema) = media.schema else { return };
+    let shape = shapes.get(media.shape);
+    if is_list(shape) {
+        arena.clear();
+        arena.begin_array();
+        for (at, event) in events(text).enumerate() {
+            write_event(arena, shape.item(at).unwrap_or(shape.unknown()), &event);
+        }
+        let id = arena.end();
+        return judge_whole(arena, findings, context, schema, id);
+    }
+    if shape.types().has(Type::String) {
+        return super::text::judge(arena, findings, context, text);
+    }
+    if shape.names_property("data") {
+        for (at, event) in events(text).enumerate() {
+            arena.clear();
+            let id = write_event(arena, shape, &event);
+            judge_item(arena, findings, context, schema, id, at);
+        }
+        return;
+    }
+    for (at, event) in events(text).enumerate() {
+        let Some(data) = event.data.filter(|data| data.trim() != DONE) else { continue };
+        arena.clear();
+        match arena.parse(data.as_bytes()) {
+            Ok(id) => judge_item(arena, findings, context, schema, id, at),
+            Err(_) => malformed(findings, context, at),
+        }
+    }
+}
+
+/// An event as an object; `data` is what its schema asks for: a string, or the JSON in it.
+fn write_event(arena: &mut Arena, shape: Shape<'_>, event: &Event<'_>) -> NodeId {
+    arena.begin_object();
+    if let Some(data) = &event.data {
+        arena.key("data");
+        let wants_text =
+            shape.property("data").is_none_or(|data| data.types().has(Type::String));
+        if wants_text || arena.parse(data.as_bytes()).is_err() {
+            arena.string(data);
+        }
+    }
+    for (key, value) in [("event", event.event), ("id", event.id)] {
+        if let Some(value) = value {
+            arena.key(key);
+            arena.string(value);
+        }
+    }
+    if let Some(retry) = event.retry {
+        arena.key("retry");
+        if arena.number(retry).is_none() {
+            arena.string(retry);
+        }
+    }
+    arena.end()
 }
 
 #[cfg(test)]

@@ -157,10 +157,10 @@ impl Reader<'_> {
             // A space, a tab or a pipe has no other form in a URL.
             return matches!(separator, ' ' | '\t' | '|');
         }
-        if self.attempt.lenient_split {
+        if self.attempt.lenient {
             return true;
         }
-        self.notes.encoded_separator |= has_encoded_comma(text);
+        self.notes.has_lenient |= has_encoded_comma(text);
         false
     }
 
