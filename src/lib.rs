@@ -19,3 +19,4 @@
 pub mod contract;
 pub mod model;
 pub mod telemetry;
+pub mod validation;

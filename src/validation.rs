@@ -1,0 +1,3 @@
+//! Judges one exchange against one contract.
+
+pub mod report;
