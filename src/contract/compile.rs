@@ -15,8 +15,8 @@ use super::options::CompileOptions;
 use super::planner::Planner;
 use super::route::{BasePath, RouteMatch, RouteTable};
 use super::schema::{SchemaCompiler, SchemaSet};
-use super::shape::{ShapeBuilder, Shapes};
-use super::{document::pointer, lint::LintCode};
+use super::shape::Shapes;
+use super::lint::LintCode;
 
 /// A document compiled. Immutable, shared freely between threads.
 #[derive(Debug)]
@@ -28,7 +28,6 @@ pub struct Contract {
     operations: Vec<CompiledOperation>,
     routes: RouteTable,
     schemas: SchemaSet,
-    shapes: Shapes,
     lints: Vec<Lint>,
     source: Arc<Source>,
     weight: usize,
@@ -45,14 +44,8 @@ impl Contract {
     /// understood an error that names its place.
     pub fn compile(bytes: &[u8], options: &CompileOptions<'_>) -> Result<Self, ContractError> {
         let document = Document::read(bytes, options)?;
-        let resolve = |text: &str| {
-            let pointer = pointer::of_fragment(text.strip_prefix('#')?)?;
-            document.lookup(&pointer)
-        };
-        let siblings = document.version().has_json_schema();
-        let shapes = ShapeBuilder::new(&resolve, siblings);
         let schemas = SchemaCompiler::new(&document, options);
-        let mut planner = Planner::new(&document, schemas, shapes, options.strict_fields);
+        let mut planner = Planner::new(&document, schemas, options.strict_fields);
         let mut routes = RouteTable::new(options.trailing_slash);
         let override_base = match &options.base_path {
             Some(path) => Some(BasePath::parse(path).ok_or_else(|| {
@@ -64,14 +57,13 @@ impl Contract {
         if operations.is_empty() {
             planner.lint(LintCode::Lenient, "/paths", "the document lists no operation");
         }
-        let (schemas, shapes, planned) = planner.into_parts();
+        let (schemas, planned) = planner.into_parts();
         let mut lints = document.lints().to_vec();
         let (schemas, noticed) = schemas.finish()?;
         lints.extend(noticed);
         lints.extend(planned);
-        let shapes = shapes.finish();
-        let held = shapes.weight() + routes.weight();
-        let weight = held + document.source().weight() + operations.len() * 2_048;
+        let held = routes.weight() + document.source().weight();
+        let weight = held + schemas.len() * 2_048 + operations.len() * 2_048;
         let info = |key: &str| document.root().get("info").and_then(|info| text_of(info.get(key)?));
         Ok(Self {
             version: info("version").unwrap_or_default().into(),
@@ -81,7 +73,6 @@ impl Contract {
             operations,
             routes,
             schemas,
-            shapes,
             lints,
             source: Arc::clone(document.source()),
             weight,
@@ -142,7 +133,7 @@ impl Contract {
 
     /// The shapes that guide reading.
     pub fn shapes(&self) -> &Shapes {
-        &self.shapes
+        self.schemas.shapes()
     }
 
     /// Whether what is sent and not declared is a violation.

@@ -15,7 +15,7 @@ use super::planner::Planner;
 use super::lower::Direction;
 use super::schema::SchemaId;
 use super::serialization::{COLLECTION_FORMAT, ParameterLocation, Serialization};
-use super::shape::{ShapeId, Type};
+use super::shape::{ShapeId, Types};
 
 /// A request body.
 #[derive(Debug, Clone)]
@@ -192,7 +192,7 @@ impl Planner<'_> {
 
     /// Bytes can only be judged as a string.
     fn check_binary(&mut self, plan: &MediaPlan) {
-        if !self.types(plan.shape).has(Type::String) {
+        if !self.types(plan.shape).intersects(Types::STRING) {
             let message = "bodies of this media type cannot be judged by this schema";
             self.lint(LintCode::UnknownMediaType, &plan.pointer, message);
         }

@@ -24,4 +24,4 @@ pub use arena::{Arena, NodeId};
 pub use node::{Members, Node, Number};
 pub use parse::{JsonError, JsonErrorKind};
 
-pub(crate) use json::{Instance, PreparedKey};
+pub(crate) use json::Instance;

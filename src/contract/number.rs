@@ -145,6 +145,11 @@ impl Decimal {
         self.exponent >= 0
     }
 
+    /// Whether the number is above zero.
+    pub fn is_positive(&self) -> bool {
+        !self.negative && !self.digits.is_empty()
+    }
+
     /// The number as an `i64`, when it is one.
     pub fn as_integer(&self) -> Option<i64> {
         if self.exponent < 0 || self.magnitude() > 19 {
@@ -326,10 +331,11 @@ mod tests {
         assert!(!multiple("19.995", "0.01"));
         assert!(multiple("0.0075", "0.0001"));
         assert!(!multiple("0.00751", "0.0001"));
-        assert!(multiple("1e308", "0.123456789"));
+        assert!(!multiple("1e308", "0.123456789"));
         assert!(multiple("12345678901234567890", "10"));
         assert!(!multiple("12345678901234567891", "10"));
-        assert!(multiple("1e400", "7") == false && multiple("7e400", "7"));
+        assert!(!multiple("1e400", "7"));
+        assert!(multiple("7e400", "7"));
         assert!(multiple("0", "3"));
         assert!(multiple("-9", "3"));
     }

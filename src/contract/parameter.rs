@@ -15,7 +15,7 @@ use super::planner::Planner;
 use super::lower::Direction;
 use super::schema::SchemaId;
 use super::serialization::{ParameterLocation, Serialization, Style};
-use super::shape::{ShapeId, Type};
+use super::shape::{ShapeId, Types};
 
 /// How the value of a parameter or header is written.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ impl ParameterPlan {
     fn is_exploded_object(&self, planner: &Planner<'_>) -> bool {
         match &self.form {
             ValueForm::Styled(form) => {
-                form.repeats_key() && planner.types(self.shape).has(Type::Object)
+                form.repeats_key() && planner.types(self.shape).intersects(Types::OBJECT)
                     && !planner.types(self.shape).is_any()
             }
             ValueForm::Content(_) => false,
@@ -222,7 +222,7 @@ impl Planner<'_> {
         };
         let message = if !allowed {
             "the specification defines no such style for this place; it is read all the same"
-        } else if form.style == Style::DeepObject && !types.has(Type::Object) {
+        } else if form.style == Style::DeepObject && !types.intersects(Types::OBJECT) {
             "deepObject is defined for objects only; it is read all the same"
         } else {
             return;

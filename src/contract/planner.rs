@@ -9,13 +9,12 @@ use super::document::{Document, Version};
 use super::lint::{Lint, LintCode};
 use super::response::ResponsePlan;
 use super::schema::SchemaCompiler;
-use super::shape::{ShapeBuilder, ShapeId, Types};
+use super::shape::{ShapeId, Types};
 
 /// Turns the places of a document into plans. Each kind of place has its own file.
 pub(super) struct Planner<'d> {
     pub(super) document: &'d Document,
     pub(super) schemas: SchemaCompiler<'d>,
-    shapes: ShapeBuilder<'d>,
     /// The `openapi` field as written.
     pub(super) openapi: String,
     pub(super) strict_fields: bool,
@@ -29,14 +28,12 @@ impl<'d> Planner<'d> {
     pub(super) fn new(
         document: &'d Document,
         schemas: SchemaCompiler<'d>,
-        shapes: ShapeBuilder<'d>,
         strict_fields: bool,
     ) -> Self {
         let openapi = document.root().get("openapi").and_then(serde_json::Value::as_str);
         Self {
             document,
             schemas,
-            shapes,
             openapi: openapi.unwrap_or_default().to_owned(),
             strict_fields,
             known_responses: HashMap::default(),
@@ -51,12 +48,12 @@ impl<'d> Planner<'d> {
 
     /// The shape of the schema at `at`.
     pub(super) fn shape(&mut self, at: &str) -> ShapeId {
-        self.document.lookup(at).map_or(ShapeId::ANY, |schema| self.shapes.shape(schema))
+        self.schemas.shape(at)
     }
 
     /// The types that a shape allows.
     pub(super) fn types(&self, shape: ShapeId) -> Types {
-        self.shapes.types_of_shape(shape)
+        self.schemas.shapes().get(shape).types()
     }
 
     /// Notes what will not be enforced.
@@ -67,8 +64,8 @@ impl<'d> Planner<'d> {
         }
     }
 
-    /// The shapes and lints, when all is planned.
-    pub(super) fn into_parts(self) -> (SchemaCompiler<'d>, ShapeBuilder<'d>, Vec<Lint>) {
-        (self.schemas, self.shapes, self.lints)
+    /// The schemas asked for and the lints met, when all is planned.
+    pub(super) fn into_parts(self) -> (SchemaCompiler<'d>, Vec<Lint>) {
+        (self.schemas, self.lints)
     }
 }

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::reading::Unreadable;
+use super::report::{self, Report, Subject};
 use crate::contract::Contract;
+use crate::contract::instance::Node;
+use crate::contract::schema::SchemaId;
 use crate::model::verdict::{SkipReason, Verdict};
 use crate::model::violation::{Location, Rule, Side, Violation, ViolationCode};
 
@@ -84,6 +87,24 @@ impl<'c> Findings<'c> {
             self.verdict.more_violations = self.verdict.more_violations.saturating_add(1);
         } else {
             self.verdict.violations.push(violation);
+        }
+    }
+
+    /// Notes every rule of a schema that a value breaks. `prefix` leads to the value in the body.
+    pub(super) fn explain(
+        &mut self,
+        schema: SchemaId,
+        node: Node<'_>,
+        subject: &Subject,
+        prefix: &str,
+    ) {
+        let before = self.verdict.violations.len();
+        let mut report = Report::new(&mut self.verdict, self.cap);
+        report::judge(self.contract.schemas(), schema, node, subject, &mut report);
+        if !prefix.is_empty() {
+            for violation in self.verdict.violations.iter_mut().skip(before) {
+                violation.instance_pointer.insert_str(0, prefix);
+            }
         }
     }
 

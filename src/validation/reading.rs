@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 use crate::contract::instance::{Arena, NodeId};
 use crate::contract::number::is_json_number;
-use crate::contract::shape::{Shape, Type, Types};
+use crate::contract::shape::{Shape, Types};
 
 /// Readings tried of one value at most.
 const MAX_ATTEMPTS: usize = 24;
@@ -94,8 +94,8 @@ impl Attempts {
     /// several values.
     pub(crate) fn new(types: Types, many: bool) -> Self {
         let primitive = types.any_scalar().then_some(Kind::Primitive);
-        let array = types.has(Type::Array).then_some(Kind::Array);
-        let object = types.has(Type::Object).then_some(Kind::Object);
+        let array = types.intersects(Types::ARRAY).then_some(Kind::Array);
+        let object = types.intersects(Types::OBJECT).then_some(Kind::Object);
         let kinds = if many { [array, object, primitive] } else { [primitive, array, object] };
         Self { kinds, made: 0, queue: Vec::new() }
     }
@@ -169,7 +169,7 @@ impl<'a> Reader<'a> {
             return self.arena.string(text);
         }
         let other = other_than_string(types, text);
-        if other.is_some() && types.has(Type::String) {
+        if other.is_some() && types.intersects(Types::STRING) {
             let bit = self.notes.free_leaves.min(31);
             self.notes.free_leaves += 1;
             if self.attempt.strings >> bit & 1 == 1 {
@@ -177,12 +177,12 @@ impl<'a> Reader<'a> {
             }
         }
         match other {
-            Some(Type::Number) => match self.arena.number(text) {
+            Some(Other::Number) => match self.arena.number(text) {
                 Some(id) => id,
                 None => self.arena.string(text),
             },
-            Some(Type::Boolean) => self.arena.bool(is_true(text)),
-            Some(_) => self.arena.null(),
+            Some(Other::Boolean) => self.arena.bool(is_true(text)),
+            Some(Other::Null) => self.arena.null(),
             None => self.arena.string(text),
         }
     }
@@ -191,8 +191,8 @@ impl<'a> Reader<'a> {
     /// only be JSON there, as the specification defines no other form.
     pub(crate) fn leaf(&mut self, shape: Shape<'_>, text: &str) -> NodeId {
         let types = shape.types();
-        let composite = types.has(Type::Object) && text.starts_with('{')
-            || types.has(Type::Array) && text.starts_with('[');
+        let composite = types.intersects(Types::OBJECT) && text.starts_with('{')
+            || types.intersects(Types::ARRAY) && text.starts_with('[');
         if composite
             && !types.is_any()
             && let Ok(id) = self.arena.parse(text.as_bytes())
@@ -203,16 +203,23 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What a text can be besides a string.
+enum Other {
+    Number,
+    Boolean,
+    Null,
+}
+
 /// What a text can be besides a string, under the types a schema allows.
-fn other_than_string(types: Types, text: &str) -> Option<Type> {
-    let numeric = types.has(Type::Number) || types.has(Type::Integer);
-    if numeric && is_json_number(text.as_bytes()) {
-        return Some(Type::Number);
+fn other_than_string(types: Types, text: &str) -> Option<Other> {
+    if types.intersects(Types::NUMBER) && is_json_number(text.as_bytes()) {
+        return Some(Other::Number);
     }
-    if types.has(Type::Boolean) && (is_true(text) || is_false(text)) {
-        return Some(Type::Boolean);
+    if types.intersects(Types::BOOLEAN) && (is_true(text) || is_false(text)) {
+        return Some(Other::Boolean);
     }
-    (types.has(Type::Null) && (text.is_empty() || text == "null")).then_some(Type::Null)
+    let is_null = types.intersects(Types::NULL) && (text.is_empty() || text == "null");
+    is_null.then_some(Other::Null)
 }
 
 /// The specification does not say how a boolean is written. Besides `true` and `false` the

@@ -8,7 +8,8 @@ use crate::contract::media_type::BodyKind;
 use crate::contract::parameter::{ParameterPlan, ValueForm};
 use crate::contract::schema::{Judged, SchemaId};
 use crate::contract::serialization::{ParameterLocation, Style};
-use crate::contract::shape::{Shape, Type};
+use crate::contract::shape::{Shape, Types};
+use super::report::Subject;
 use crate::model::verdict::SkipReason;
 use crate::model::violation::{Location, Rule};
 
@@ -189,4 +190,30 @@ pub(super) fn place_of(plan: &ParameterPlan) -> Place<'_> {
         ParameterLocation::Cookie => Location::Cookie,
     };
     Place { location, name: Some(&plan.name), pointer: &plan.pointer }
+}
+
+/// Notes every rule that a refused value breaks.
+pub(super) fn explain(
+    arena: &Arena,
+    findings: &mut Findings<'_>,
+    schema: Option<SchemaId>,
+    place: Place<'_>,
+    id: NodeId,
+) {
+    explain_at(arena, findings, schema, place, id, "");
+}
+
+/// The same for a value that is part of another one, at `prefix` of it.
+pub(super) fn explain_at(
+    arena: &Arena,
+    findings: &mut Findings<'_>,
+    schema: Option<SchemaId>,
+    place: Place<'_>,
+    id: NodeId,
+    prefix: &str,
+) {
+    let Some(schema) = schema else { return };
+    let code = findings.code(place.location, Rule::Schema);
+    let subject = Subject { code, name: place.name.cloned() };
+    findings.explain(schema, arena.node(id), &subject, prefix);
 }

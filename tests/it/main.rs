@@ -1,1 +1,2 @@
 
+mod schema_corpus;

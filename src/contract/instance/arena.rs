@@ -143,6 +143,14 @@ impl Arena {
         Node::new(self, id.0)
     }
 
+    /// Where in the text a key stands that a later one took the place of, if there is one.
+    pub(crate) fn repeated_key(&self) -> Option<usize> {
+        self.entries
+            .iter()
+            .find(|entry| entry.kind == Kind::DeadKey)
+            .map(|entry| entry.start as usize)
+    }
+
     /// Containers a text may nest.
     pub fn max_depth(&self) -> u32 {
         self.max_depth
@@ -174,6 +182,11 @@ impl Arena {
     /// Whether a rule was met that cannot be enforced.
     pub(crate) fn met_unenforceable(&self) -> bool {
         self.notes.unenforceable.get()
+    }
+
+    /// Notes that a rule was met that cannot be enforced.
+    pub(crate) fn note_unenforceable(&self) {
+        self.notes.unenforceable.set(true);
     }
 
     /// Notes one more error made; see [`Arena::begin_explaining`].

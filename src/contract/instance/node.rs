@@ -225,6 +225,11 @@ impl<'a> Node<'a> {
         Some(node)
     }
 
+    /// Whether the value equals one of the document's, numbers by value.
+    pub fn equals(&self, expected: &Value) -> bool {
+        super::unique::equals_value(*self, expected)
+    }
+
     /// A copy as a tree, for cold paths.
     pub fn to_value(&self) -> Value {
         if let Some(text) = self.as_str() {

@@ -7,7 +7,7 @@ use crate::contract::encoding::{EncodingPlan, MediaPlan};
 use crate::contract::instance::{Arena, NodeId};
 use crate::contract::media_type::BodyKind;
 use crate::contract::serialization::{Serialization, Style};
-use crate::contract::shape::{Shape, Type};
+use crate::contract::shape::{Shape, Types};
 use crate::validation::findings::Findings;
 use crate::validation::parameter::{Field, Pair, query_pairs};
 use crate::validation::reading::{Attempts, Decoding, Kind, Reader, Unreadable};
@@ -61,7 +61,7 @@ fn member_of(form: &Serialization, name: &str, shape: Shape<'_>, key: &str) -> b
         return key.strip_prefix(name).is_some_and(|rest| rest.starts_with('['));
     }
     let types = shape.types();
-    form.repeats_key() && types.has(Type::Object) && !types.is_any() && shape.names_property(key)
+    form.repeats_key() && types.intersects(Types::OBJECT) && !types.is_any() && shape.names_property(key)
 }
 
 fn read(
@@ -124,9 +124,9 @@ pub(super) fn read_styled(
     let outer = reader.attempt.kind;
     reader.attempt.kind = if types.any_scalar() && (fields.len() == 1 || types.is_any()) {
         Kind::Primitive
-    } else if types.has(Type::Array) {
+    } else if types.intersects(Types::ARRAY) {
         Kind::Array
-    } else if types.has(Type::Object) {
+    } else if types.intersects(Types::OBJECT) {
         Kind::Object
     } else {
         Kind::Primitive
@@ -147,13 +147,13 @@ fn read_json(
     fields: &[Field<'_>],
 ) -> Result<(), Unreadable> {
     let types = shape.types();
-    let whole = |text: &str| !types.has(Type::Array) || text.trim_start().starts_with('[');
+    let whole = |text: &str| !types.intersects(Types::ARRAY) || text.trim_start().starts_with('[');
     if let [field] = fields {
         let text = Decoding::Form.decode(field.value)?;
         if whole(&text) || types.any_scalar() {
             return reader.arena.parse(text.as_bytes()).map(|_| ()).map_err(|_| Unreadable::Json);
         }
-    } else if !types.has(Type::Array) {
+    } else if !types.intersects(Types::ARRAY) {
         return Err(Unreadable::Repeated);
     }
     reader.arena.begin_array();

@@ -10,7 +10,7 @@ use super::{BodyContext, octets, undeclared, unsupported};
 use crate::contract::encoding::{EncodingPlan, MediaPlan};
 use crate::contract::instance::{Arena, NodeId};
 use crate::contract::media_type::{BodyKind, MediaTypeRef};
-use crate::contract::shape::{Shape, Type};
+use crate::contract::shape::{Shape, Types};
 use crate::model::verdict::SkipReason;
 use crate::model::violation::{Location, Rule};
 use crate::validation::decode::decode_charset;
@@ -109,7 +109,7 @@ fn read_property(
             smallvec![Field { key: Cow::Borrowed(&*part.name), value: &text }];
         return read_styled(reader, form, Decoding::None, shape, &part.name, &fields);
     }
-    let is_list = types.has(Type::Array) && (run.len() > 1 || !types.any_scalar());
+    let is_list = types.intersects(Types::ARRAY) && (run.len() > 1 || !types.any_scalar());
     match run {
         [part] if is_list && kind_of(encoding, part) == Some(BodyKind::Json) => {
             if part.content.trim_ascii_start().starts_with(b"[") {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::BodyContext;
 use crate::contract::instance::{Arena, JsonErrorKind, NodeId};
 use crate::contract::schema::SchemaId;
-use crate::contract::shape::{Shape, Type};
+use crate::contract::shape::{Shape, Types};
 use crate::model::verdict::SkipReason;
 use crate::model::violation::Rule;
 use crate::validation::findings::Findings;
@@ -196,7 +196,7 @@ fn malformed(findings: &mut Findings<'_>, context: &BodyContext<'_>, at: usize) 
 
 fn is_list(shape: Shape<'_>) -> bool {
     let types = shape.types();
-    types.has(Type::Array) && !types.has(Type::Object) && !types.any_scalar()
+    types.intersects(Types::ARRAY) && !types.intersects(Types::OBJECT) && !types.any_scalar()
 }
 
 /// Judges server-sent events. `itemSchema` judges each event as an object with `data`, `event`,
@@ -230,7 +230,7 @@ pub(super) fn judge_events(
         let id = arena.end();
         return judge_whole(arena, findings, context, schema, id);
     }
-    if shape.types().has(Type::String) {
+    if shape.types().intersects(Types::STRING) {
         return super::text::judge(arena, findings, context, text);
     }
     if shape.names_property("data") {
@@ -257,7 +257,7 @@ fn write_event(arena: &mut Arena, shape: Shape<'_>, event: &Event<'_>) -> NodeId
     if let Some(data) = &event.data {
         arena.key("data");
         let wants_text =
-            shape.property("data").is_none_or(|data| data.types().has(Type::String));
+            shape.property("data").is_none_or(|data| data.types().intersects(Types::STRING));
         if wants_text || arena.parse(data.as_bytes()).is_err() {
             arena.string(data);
         }

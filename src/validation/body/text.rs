@@ -2,7 +2,7 @@
 
 use super::{BodyContext, octets, unsupported};
 use crate::contract::instance::Arena;
-use crate::contract::shape::Type;
+use crate::contract::shape::Types;
 use crate::validation::findings::Findings;
 use crate::validation::reading::{Attempts, Kind};
 use crate::validation::value::{finish, settle};
@@ -39,7 +39,7 @@ pub(super) fn judge_binary(
     if media.schema.is_none() {
         return;
     }
-    if !findings.contract.shapes().get(media.shape).types().has(Type::String) {
+    if !findings.contract.shapes().get(media.shape).types().intersects(Types::STRING) {
         return unsupported(findings);
     }
     let attempts = Attempts::of(Kind::Primitive);

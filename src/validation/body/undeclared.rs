@@ -22,7 +22,7 @@ fn walk(
     let len = at.len();
     let mut unknown = 0;
     for (name, value) in node.members() {
-        if !shape.declares(name) {
+        if !shape.declares(name) && !shape.is_free_form() {
             unknown += 1;
             continue;
         }

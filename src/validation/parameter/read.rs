@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::contract::instance::NodeId;
 use crate::contract::serialization::{Serialization, Style};
-use crate::contract::shape::{Shape, Type};
+use crate::contract::shape::{Shape, Types};
 use crate::validation::reading::{
     Decoding, Kind, Reader, Unreadable, has_encoded_comma, split_at,
 };
@@ -175,7 +175,7 @@ impl Reader<'_> {
         for (at, piece) in pieces.enumerate() {
             let item = shape.item(at).unwrap_or(shape.unknown());
             match form.nested.get(depth) {
-                Some(separator) if item.types().has(Type::Array) => {
+                Some(separator) if item.types().intersects(Types::ARRAY) => {
                     self.arena.begin_array();
                     let read = self.split_items(form, decoding, item, piece, *separator, depth + 1);
                     self.close(read)?;
@@ -276,7 +276,7 @@ impl Reader<'_> {
         count: usize,
     ) -> Result<(), Unreadable> {
         let types = shape.types();
-        let list = types.has(Type::Array) && (count > 1 || !types.any_scalar());
+        let list = types.intersects(Types::ARRAY) && (count > 1 || !types.any_scalar());
         if !list && count > 1 && !types.is_any() {
             return Err(Unreadable::Repeated);
         }
@@ -324,8 +324,8 @@ impl Reader<'_> {
         depth: usize,
     ) -> Result<NodeId, Unreadable> {
         let types = shape.types();
-        let is_list = types.has(Type::Array)
-            && (!types.has(Type::Object)
+        let is_list = types.intersects(Types::ARRAY)
+            && (!types.intersects(Types::OBJECT)
                 || all.iter().all(|one| one.path.get(depth).is_some_and(|step| is_index(step))));
         if is_list {
             self.arena.begin_array();
