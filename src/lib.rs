@@ -16,6 +16,12 @@
 //!
 //! `tests/it/floors.rs` reads the sources and fails on any breach.
 
+pub mod admin;
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod model;
+pub mod observer;
+pub mod proxy;
+pub mod registry;
 pub mod telemetry;
