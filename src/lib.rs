@@ -16,5 +16,6 @@
 //!
 //! `tests/it/floors.rs` reads the sources and fails on any breach.
 
+pub mod config;
 pub mod model;
 pub mod telemetry;
