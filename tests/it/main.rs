@@ -3,3 +3,9 @@
 #![allow(clippy::expect_used, reason = "a test that cannot go on says why and fails")]
 
 mod floors;
+mod lifecycle;
+mod metrics;
+mod recording;
+mod startup;
+mod support;
+mod transparency;

@@ -7,14 +7,15 @@
 
 mod client;
 mod deadline;
+pub(crate) mod documents;
 mod message;
 mod metrics;
 mod sidecar;
 mod upstream;
 
 pub(crate) use client::Client;
-pub(crate) use deadline::{Deadline, eventually};
+pub(crate) use deadline::eventually;
 pub(crate) use message::Message;
 pub(crate) use metrics::Metrics;
-pub(crate) use sidecar::{Finished, Setup, Sidecar, command};
+pub(crate) use sidecar::{Finished, Setup, Sidecar, command, records_in};
 pub(crate) use upstream::{Gate, Step, Upstream, json_answer};

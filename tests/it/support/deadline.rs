@@ -43,7 +43,9 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Result<T, Strin
     loop {
         match ask() {
             Ok(answer) => return answer,
-            Err(refusal) if deadline.passed() => panic!("{what}: not in time; last seen: {refusal}"),
+            Err(refusal) if deadline.passed() => {
+                panic!("{what}: not in time; last seen: {refusal}")
+            }
             Err(_) => thread::sleep(Duration::from_millis(20)),
         }
     }

@@ -37,11 +37,8 @@ impl Message {
     pub(crate) fn read_response(from: &mut impl Read, method: &str) -> io::Result<Self> {
         let mut message = Self::read_response_head(from)?;
         let bodyless = method == "HEAD" || matches!(message.status(), 100..200 | 204 | 304);
-        let framing = if bodyless {
-            Framing::None
-        } else {
-            message.framing().unwrap_or(Framing::UntilClose)
-        };
+        let framing =
+            if bodyless { Framing::None } else { message.framing().unwrap_or(Framing::UntilClose) };
         message.read_body(from, &framing)?;
         Ok(message)
     }
@@ -117,8 +114,9 @@ impl Message {
         loop {
             let line = read_line(from)?;
             let size = line.split(';').next().unwrap_or_default().trim();
-            let size = u64::from_str_radix(size, 16)
-                .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("chunk {line:?}")))?;
+            let size = u64::from_str_radix(size, 16).map_err(|_| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("chunk {line:?}"))
+            })?;
             if size == 0 {
                 break;
             }

@@ -33,7 +33,8 @@ impl Metrics {
     #[track_caller]
     pub(crate) fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let read = |line: &str| Series::parse(line).unwrap_or_else(|| panic!("not a series: {line}"));
+        let read =
+            |line: &str| Series::parse(line).unwrap_or_else(|| panic!("not a series: {line}"));
         Self { series: lines.map(read).collect() }
     }
 
@@ -41,7 +42,9 @@ impl Metrics {
     pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let carries = |series: &&Series| {
             series.name == name
-                && labels.iter().all(|(key, value)| series.labels.get(*key).is_some_and(|v| v == value))
+                && labels
+                    .iter()
+                    .all(|(key, value)| series.labels.get(*key).is_some_and(|v| v == value))
         };
         self.series.iter().filter(carries).map(|series| series.value).sum()
     }

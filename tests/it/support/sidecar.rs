@@ -98,6 +98,15 @@ impl Setup {
         self
     }
 
+    /// Runs in `dir`, with what an earlier sidecar left there; what was written so far moves in.
+    pub(crate) fn inside(mut self, dir: TempDir) -> Self {
+        for file in fs::read_dir(self.dir.path()).expect("the directory").flatten() {
+            fs::copy(file.path(), dir.path().join(file.file_name())).expect("a copied file");
+        }
+        self.dir = dir;
+        self
+    }
+
     fn write(&mut self, name: &str, text: &str) {
         fs::write(self.dir.path().join(name), text).expect("a written file");
     }
@@ -244,7 +253,8 @@ impl Drop for Sidecar {
 /// The records that `validations list` reads back from a directory; oldest first.
 #[track_caller]
 pub(crate) fn records_in(dir: &Path) -> Vec<Value> {
-    let listed = command(dir).args(["validations", "list", "--json"]).output().expect("the binary runs");
+    let listed =
+        command(dir).args(["validations", "list", "--json"]).output().expect("the binary runs");
     let mut records: Vec<Value> = String::from_utf8_lossy(&listed.stdout)
         .lines()
         .map(|line| serde_json::from_str(line).expect("one JSON object per line"))

@@ -125,7 +125,11 @@ impl Upstream {
     pub(crate) fn wait_for(&self, n: usize) -> Vec<Message> {
         eventually("requests at the upstream", || {
             let received = self.received();
-            if received.len() >= n { Ok(received) } else { Err(format!("{} of {n}", received.len())) }
+            if received.len() >= n {
+                Ok(received)
+            } else {
+                Err(format!("{} of {n}", received.len()))
+            }
         })
     }
 
