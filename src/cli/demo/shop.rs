@@ -102,14 +102,15 @@ impl Shop {
 
     fn show(&self, isbn: &str, accept: &str) -> Answer {
         let Some(book) = self.book(isbn) else { return unknown_book() };
-        if accept.starts_with("text/html") {
+        let tag = format!("\"{isbn}\"");
+        let (media_type, body) = if accept.starts_with("text/html") {
             let title = book["title"].as_str().unwrap_or_default();
             let page = format!("<!doctype html><title>{title}</title><h1>{title}</h1>\n");
-            return respond(200, &[("content-type", "text/html; charset=utf-8")], page);
-        }
-        let tag = format!("\"{isbn}\"");
-        let head = [("content-type", "application/json"), ("etag", tag.as_str())];
-        respond(200, &head, page_of(book).to_string())
+            ("text/html; charset=utf-8", page)
+        } else {
+            ("application/json", page_of(book).to_string())
+        };
+        respond(200, &[("content-type", media_type), ("etag", &tag)], body)
     }
 
     fn list_reviews(&self, isbn: &str) -> Answer {

@@ -1,5 +1,6 @@
 //! The shop's consumers: what they send for a few seconds, and what of it breaks the contract.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,12 +21,12 @@ const BREAKS_EVERY: usize = 6;
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// What was sent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Exchanges that got a response.
     pub exchanges: usize,
-    /// Those of them that break the contract.
-    pub breaking: usize,
+    /// Those of them that break the contract, each in one place, by the code of the violation.
+    pub breaking: BTreeMap<&'static str, usize>,
 }
 
 /// A program that calls the shop.
@@ -142,7 +143,9 @@ pub async fn drive_traffic(address: SocketAddr) -> io::Result<Traffic> {
     while let Some(sent) = consumers.join_next().await {
         let sent = sent.map_err(io::Error::other)??;
         total.exchanges += sent.exchanges;
-        total.breaking += sent.breaking;
+        for (code, times) in sent.breaking {
+            *total.breaking.entry(code).or_default() += times;
+        }
     }
     Ok(total)
 }
@@ -166,7 +169,9 @@ impl Consumer {
                 }
                 self.take(step, address, &mut sender).await.map_err(io::Error::other)?;
                 sent.exchanges += 1;
-                sent.breaking += usize::from(!step.breaks.is_empty());
+                if !step.breaks.is_empty() {
+                    *sent.breaking.entry(step.breaks).or_default() += 1;
+                }
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -209,7 +214,8 @@ mod tests {
             all.filter(|step| step.breaks.is_empty() != breaking).count()
         };
         let breaking = steps(true) * ROUNDS / BREAKS_EVERY;
-        assert_eq!(sent, Traffic { exchanges: steps(false) * ROUNDS + breaking, breaking });
+        assert_eq!(sent.exchanges, steps(false) * ROUNDS + breaking);
+        assert_eq!(sent.breaking.values().sum::<usize>(), breaking);
     }
 
     #[test]
