@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 the answer is no, 2 could not answer. A new command is a variant of
 //! [`Command`] and a file of its own.
 
+pub mod demo;
 mod run;
 
 use std::ffi::OsString;
