@@ -202,7 +202,8 @@ impl Registry {
             None => store.get_schema(schema_id.as_str()).await?,
         };
         let Some(record) = record else { return Ok(None) };
-        let (_, contract) = self.compile(record.content, Arc::new(crate::contract::NoFiles)).await?;
+        let (_, contract) =
+            self.compile(record.content, Arc::new(crate::contract::NoFiles)).await?;
         Ok(Some(Arc::new(LoadedContract { schema_id: schema_id.clone(), contract })))
     }
 
