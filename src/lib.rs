@@ -17,4 +17,6 @@
 //! `tests/it/floors.rs` reads the sources and fails on any breach.
 
 pub mod model;
+pub mod redaction;
+pub mod storage;
 pub mod telemetry;
