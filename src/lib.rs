@@ -16,6 +16,7 @@
 //!
 //! `tests/it/floors.rs` reads the sources and fails on any breach.
 
+pub mod config;
 pub mod model;
 pub mod redaction;
 pub mod storage;
