@@ -18,4 +18,4 @@ mod upstream;
 pub use gate::{Gate, Route};
 pub use metrics::ProxyMetrics;
 pub use server::{Connections, TrafficService, traffic_service};
-pub use upstream::{Health, Upstream, health_service};
+pub use upstream::{Health, HealthService, Upstream, health_service};

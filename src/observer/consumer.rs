@@ -42,10 +42,14 @@ impl IdentityChain {
         let field = |name: &str| headers.get(name)?.to_str().ok().and_then(acceptable);
         let product = || {
             let agent = headers.get(USER_AGENT)?.to_str().ok()?;
-            let (name, version) = agent.split_whitespace().next().map(|product| {
-                product.split_once('/').unwrap_or((product, ""))
-            })?;
-            Some(Identity { id: acceptable(name)?, version: acceptable(version).unwrap_or_default() })
+            let (name, version) = agent
+                .split_whitespace()
+                .next()
+                .map(|product| product.split_once('/').unwrap_or((product, "")))?;
+            Some(Identity {
+                id: acceptable(name)?,
+                version: acceptable(version).unwrap_or_default(),
+            })
         };
         let mut identity = match field(&self.header) {
             Some(id) => Identity { id, version: String::new() },

@@ -81,6 +81,9 @@ mod tests {
     #[test]
     fn ids_do_not_change_between_releases() {
         let id = GroupId::of("books", "GET /books", &violation("/items/3/price"));
-        assert_eq!(id.to_string(), GroupId::of("books", "GET /books", &violation("/items/-/price")).to_string());
+        assert_eq!(
+            id.to_string(),
+            GroupId::of("books", "GET /books", &violation("/items/-/price")).to_string()
+        );
     }
 }

@@ -49,12 +49,8 @@ impl Kinds {
             table.beyond += 1;
             return false;
         }
-        let kind = Kind {
-            group,
-            operation: operation.to_owned(),
-            violation: violation.clone(),
-            count: 1,
-        };
+        let kind =
+            Kind { group, operation: operation.to_owned(), violation: violation.clone(), count: 1 };
         table.kinds.insert(group, kind);
         true
     }

@@ -5,6 +5,7 @@
 //! Bytes are bounded by the [`Budget`](super::budget::Budget) that captures draw on, items by
 //! the queue's own length.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::thread::Thread;
 use std::time::Duration;
@@ -12,9 +13,11 @@ use std::time::Duration;
 use crossbeam_queue::ArrayQueue;
 use parking_lot::Mutex;
 
+use super::budget::Budget;
 use super::exchange::Exchange;
 use super::metrics::ObserverMetrics;
 use crate::model::verdict::SkipReason;
+use crate::telemetry::metrics::{Metrics, MetricsError};
 
 /// A worker that found nothing looks again this often for a while before it sleeps deeply:
 /// under traffic nobody has to wake it, and traffic saves the system call.
@@ -44,6 +47,18 @@ impl Queue {
             closed: AtomicBool::new(false),
             metrics,
         }
+    }
+
+    /// Shows how much waits, whenever the metrics are read.
+    pub fn show(self: &Arc<Self>, metrics: &Metrics, budget: Budget) -> Result<(), MetricsError> {
+        let queue = Arc::downgrade(self);
+        let waiting = move || queue.upgrade().map_or(0, |queue| queue.len());
+        metrics.observed("cvt_queue_exchanges", "Exchanges that wait to be judged.", waiting)?;
+        metrics.observed(
+            "cvt_queue_bytes",
+            "Bytes of heads and bodies held for judging.",
+            move || budget.used(),
+        )
     }
 
     /// Puts an exchange in line, or counts it as skipped when the line is full. Never waits.

@@ -15,11 +15,12 @@ use super::worker::Judged;
 use super::writer::RecordSender;
 use crate::config::record::RecordSettings;
 use crate::model::clock::Clock;
+use crate::model::exchange::Captured;
 use crate::model::id::IdSource;
 use crate::model::mode::Mode;
 use crate::model::verdict::{Outcome, SkipReason};
 use crate::model::violation::{Side, Violation, ViolationCode};
-use crate::redaction::Redactor;
+use crate::redaction::{Hints, Redactor};
 use crate::sampling::Keeper;
 
 /// What stands for an operation that the document does not list.
@@ -48,8 +49,8 @@ pub struct RecorderParts {
     pub identity: IdentityChain,
     /// The only way to storage.
     pub redactor: Arc<Redactor>,
-    /// Takes records; `None` where nothing is recorded.
-    pub sender: Option<RecordSender>,
+    /// Takes records.
+    pub sender: RecordSender,
     /// Told about each new kind of violation.
     pub announce: Arc<dyn Announce>,
     /// Time.
@@ -96,8 +97,8 @@ impl Recorder {
         let Some(why) = parts.keeper.lock().decide(kind, &groups, now) else {
             return parts.record_metrics.left_out();
         };
-        let Some(sender) = &parts.sender else { return };
         parts.record_metrics.kept(why);
+        let hints = hints(exchange, judged, parts.settings.body_limit);
         let record = record::build(
             exchange,
             judged,
@@ -109,7 +110,7 @@ impl Recorder {
                 body_limit: parts.settings.body_limit,
             },
         );
-        sender.send(parts.redactor.record(record));
+        parts.sender.send(parts.redactor.record(record, hints));
     }
 }
 
@@ -135,9 +136,24 @@ impl RecorderParts {
     }
 }
 
+/// What the redactor must know beyond the record.
+fn hints<'e>(exchange: &'e Exchange, judged: &Judged, body_limit: usize) -> Hints<'e> {
+    let cut = |body: &Captured| body.truncated() || body.kept() > body_limit;
+    Hints {
+        masks: exchange
+            .contract
+            .as_ref()
+            .zip(judged.operation)
+            .map(|(loaded, operation)| loaded.masks(operation)),
+        request_cut: cut(&exchange.request_body),
+        response_cut: cut(&exchange.response_body),
+    }
+}
+
 fn count_parts(metrics: &ObserverMetrics, judged: &Judged) {
     metrics.judged.inc();
-    let sides = [(Side::Request, Some(&judged.request)), (Side::Response, judged.response.as_ref())];
+    let sides =
+        [(Side::Request, Some(&judged.request)), (Side::Response, judged.response.as_ref())];
     for (side, verdict) in sides {
         let Some(verdict) = verdict else { continue };
         for reason in &verdict.skipped {
@@ -155,10 +171,8 @@ fn count_parts(metrics: &ObserverMetrics, judged: &Judged) {
 
 /// CVT's category of an invalid exchange: what failed first.
 fn category(judged: &Judged) -> &'static str {
-    let unrouted = [
-        ViolationCode::REQUEST_PATH_UNDOCUMENTED,
-        ViolationCode::REQUEST_METHOD_UNDOCUMENTED,
-    ];
+    let unrouted =
+        [ViolationCode::REQUEST_PATH_UNDOCUMENTED, ViolationCode::REQUEST_METHOD_UNDOCUMENTED];
     match judged.request.outcome() {
         Outcome::Violates
             if judged.request.violations.iter().any(|v| unrouted.contains(&v.code)) =>

@@ -96,10 +96,10 @@ impl Loss {
 impl RecordSender {
     /// Hands a record over, or counts it as lost when too many wait. Never waits.
     pub fn send(&self, record: Redacted<ValidationRecord>) {
-        let waiting = self.budget.reserve(weight(&record)).map(|reservation| Waiting {
-            record,
-            _reservation: reservation,
-        });
+        let waiting = self
+            .budget
+            .reserve(weight(&record))
+            .map(|reservation| Waiting { record, _reservation: reservation });
         if waiting.and_then(|waiting| self.sender.try_send(waiting).ok()).is_none() {
             self.metrics.lost(Loss::Backlog, 1);
         }
@@ -123,10 +123,8 @@ impl Writer {
     pub async fn run(mut self) {
         let mut waiting: Vec<Waiting> = Vec::with_capacity(BATCH);
         while self.gather(&mut waiting).await {
-            let (records, reservations): (Vec<_>, Vec<_>) = waiting
-                .drain(..)
-                .map(|waiting| (waiting.record, waiting._reservation))
-                .unzip();
+            let (records, reservations): (Vec<_>, Vec<_>) =
+                waiting.drain(..).map(|waiting| (waiting.record, waiting._reservation)).unzip();
             self.store(&records).await;
             drop(reservations);
         }

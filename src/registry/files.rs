@@ -49,7 +49,8 @@ mod tests {
         std::fs::create_dir(&inner).unwrap();
         std::fs::write(dir.path().join("secret.yaml"), "x").unwrap();
         std::fs::write(inner.join("ok.yaml"), "y").unwrap();
-        std::os::unix::fs::symlink(dir.path().join("secret.yaml"), inner.join("link.yaml")).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("secret.yaml"), inner.join("link.yaml"))
+            .unwrap();
         let files = Directory::of(&inner.join("openapi.yaml"));
         assert_eq!(files.read("ok.yaml").unwrap(), b"y");
         assert!(matches!(files.read("../secret.yaml"), Err(FileError::Outside)));

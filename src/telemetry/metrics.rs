@@ -4,7 +4,8 @@
 //! registered once when its part is built and handed around as a field. The text form is
 //! Prometheus' exposition format 0.0.4.
 
-use prometheus::core::Collector;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, TextEncoder,
@@ -32,6 +33,12 @@ pub struct Metrics {
 #[derive(Debug, thiserror::Error)]
 #[error("metric cannot be registered: {0}")]
 pub struct MetricsError(#[from] prometheus::Error);
+
+/// A gauge that is set when it is collected.
+struct Observed {
+    gauge: IntGauge,
+    value: Box<dyn Fn() -> usize + Send + Sync>,
+}
 
 // === impl Metrics ===
 
@@ -94,6 +101,18 @@ impl Metrics {
         self.keep(HistogramVec::new(opts, labels)?)
     }
 
+    /// A gauge whose value is asked for whenever the metrics are read.
+    pub fn observed(
+        &self,
+        name: &str,
+        help: &str,
+        value: impl Fn() -> usize + Send + Sync + 'static,
+    ) -> Result<(), MetricsError> {
+        let gauge = IntGauge::new(name, help)?;
+        self.registry.register(Box::new(Observed { gauge, value: Box::new(value) }))?;
+        Ok(())
+    }
+
     /// The text that Prometheus scrapes.
     pub fn encode(&self) -> Result<String, MetricsError> {
         let mut text = Vec::new();
@@ -104,6 +123,19 @@ impl Metrics {
     fn keep<C: Collector + Clone + 'static>(&self, collector: C) -> Result<C, MetricsError> {
         self.registry.register(Box::new(collector.clone()))?;
         Ok(collector)
+    }
+}
+
+// === impl Observed ===
+
+impl Collector for Observed {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauge.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.gauge.set(i64::try_from((self.value)()).unwrap_or(i64::MAX));
+        self.gauge.collect()
     }
 }
 

@@ -1,2 +1,13 @@
+//! Integration tests: the house's own rules, and the real binary over real sockets.
 
-mod schema_corpus;
+#![allow(clippy::expect_used, reason = "a test that cannot go on says why and fails")]
+
+mod demo;
+mod example;
+mod floors;
+mod lifecycle;
+mod metrics;
+mod recording;
+mod startup;
+mod support;
+mod transparency;
