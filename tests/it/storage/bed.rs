@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use cvt_sidecar::model::clock::{ManualClock, Timestamp};
-use cvt_sidecar::storage::{MemoryStore, PostgresOptions, SqliteOptions, Store};
+use cvt_sidecar::config::storage::StorageSettings;
+use cvt_sidecar::storage::{self, Access, MemoryStore, Store};
 use tempfile::TempDir;
 
 use super::server::Server;
@@ -16,13 +17,14 @@ pub(crate) const START: Timestamp = Timestamp::from_micros(1_700_000_000_000_000
 pub(crate) struct Bed {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<ManualClock>,
-    place: Place,
+    place: Option<Place>,
 }
 
-enum Place {
-    Memory,
-    Sqlite(SqliteOptions, #[expect(dead_code, reason = "removed when dropped")] TempDir),
-    Postgres(PostgresOptions),
+/// Where the store lies; `None` for memory.
+struct Place {
+    settings: StorageSettings,
+    /// Removed when dropped.
+    _dir: Option<TempDir>,
 }
 
 pub(crate) fn clock() -> Arc<ManualClock> {
@@ -31,22 +33,24 @@ pub(crate) fn clock() -> Arc<ManualClock> {
 
 pub(crate) fn memory() -> Bed {
     let clock = clock();
-    Bed { store: Arc::new(MemoryStore::new(clock.clone())), clock, place: Place::Memory }
+    Bed { store: Arc::new(MemoryStore::new(clock.clone())), clock, place: None }
 }
 
 pub(crate) async fn sqlite() -> Bed {
-    let clock = clock();
     let dir = TempDir::new().unwrap();
-    let options = SqliteOptions::new(dir.path().join("cvt.db"));
-    let store = options.open(clock.clone()).await.unwrap();
-    Bed { store, clock, place: Place::Sqlite(options, dir) }
+    let settings = StorageSettings::Sqlite { path: dir.path().join("cvt.db") };
+    open(Place { settings, _dir: Some(dir) }).await
 }
 
 pub(crate) async fn postgres() -> Bed {
+    let settings = StorageSettings::Postgres(server().settings(&new_database()));
+    open(Place { settings, _dir: None }).await
+}
+
+async fn open(place: Place) -> Bed {
     let clock = clock();
-    let options = server().options(&new_database());
-    let store = options.open(clock.clone()).await.unwrap();
-    Bed { store, clock, place: Place::Postgres(options) }
+    let store = storage::open(&place.settings, Access::Write, clock.clone()).await.unwrap();
+    Bed { store, clock, place: Some(place) }
 }
 
 /// The server that all cases share; a static is never dropped, its keeper cleans up.
@@ -69,19 +73,15 @@ impl Bed {
     /// Another handle on the same database, as a second process would have; for memory, which
     /// has no second process, the store itself.
     pub(crate) async fn second(&self) -> Arc<dyn Store> {
-        match &self.place {
-            Place::Memory => self.store.clone(),
-            Place::Sqlite(options, _) => options.open(self.clock.clone()).await.unwrap(),
-            Place::Postgres(options) => options.open(self.clock.clone()).await.unwrap(),
-        }
+        let Some(place) = &self.place else { return self.store.clone() };
+        storage::open(&place.settings, Access::Write, self.clock.clone()).await.unwrap()
     }
 
     /// Closes the store and opens the database again; memory stays as it is.
     pub(crate) async fn restart(&mut self) {
-        if !matches!(self.place, Place::Memory) {
-            let second = self.second().await;
+        if self.place.is_some() {
             self.store.close().await;
-            self.store = second;
+            self.store = self.second().await;
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cvt_sidecar::storage::PostgresOptions;
+use cvt_sidecar::config::storage::PostgresSettings;
 
 const MISSING: &str = "PostgreSQL's server programs are missing; install them, on Debian and \
      Ubuntu with `apt-get install postgresql`, or set PG_BIN to the directory of `initdb`";
@@ -76,14 +76,14 @@ impl Server {
     }
 
     /// How to reach a database of the server.
-    pub(crate) fn options(&self, database: &str) -> PostgresOptions {
-        PostgresOptions {
+    pub(crate) fn settings(&self, database: &str) -> PostgresSettings {
+        PostgresSettings {
             host: "127.0.0.1".into(),
             port: self.port,
             user: "cvt".into(),
             database: database.into(),
             max_connections: 8,
-            ..PostgresOptions::default()
+            ..PostgresSettings::default()
         }
     }
 
