@@ -33,7 +33,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Stand in front of a service and judge its traffic
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// Compile a document and say what is in it
     Check(check::CheckArgs),
     /// Read back what was recorded
@@ -60,7 +60,7 @@ pub fn main(
         .collect();
     let mut out = std::io::BufWriter::new(std::io::stdout());
     ExitCode::from(match arguments.command {
-        Command::Run(arguments) => run::run(arguments, &environment),
+        Command::Run(arguments) => run::run(*arguments, &environment),
         Command::Check(arguments) => check::run(&arguments, &mut out),
         Command::Validations(arguments) => validations::run(arguments, &environment, &mut out),
         Command::Demo(arguments) => demo::run(&arguments),
