@@ -162,7 +162,7 @@ impl Setup {
 /// The traffic and admin addresses in the log event `listening`.
 fn listening(said: &str) -> Option<(SocketAddr, SocketAddr)> {
     let event = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut events = event.filter(|event| field(event, "message") == Some("listening"));
+    let mut events = event.filter(|event| field(event, "event") == Some("listening"));
     events.find_map(|event| {
         let address = |name| field(&event, name)?.parse().ok();
         Some((address("traffic")?, address("admin")?))
