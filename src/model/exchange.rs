@@ -83,6 +83,11 @@ impl Captured {
         captured
     }
 
+    /// A body of which nobody has seen anything yet.
+    pub fn unread() -> Self {
+        Self { end: BodyEnd::Cancelled, ..Self::default() }
+    }
+
     /// Notes a chunk that passed and keeps as much of it as fits under `limit` kept bytes in
     /// total. Shares the chunk's memory, copies nothing. Returns the bytes newly kept.
     pub fn push(&mut self, chunk: &Bytes, limit: usize) -> usize {

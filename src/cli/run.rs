@@ -1,0 +1,106 @@
+//! `cvt-sidecar run`: stand in front of a service.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{FAILED, FINE};
+use crate::app;
+use crate::config::{Config, Typed};
+
+/// The config file that is read when none is named.
+const DEFAULT_FILE: &str = "cvt.yaml";
+
+/// Flags of `run`; each wins over its variable and its key in the config file.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// OpenAPI document to judge by
+    #[arg(long, value_name = "FILE")]
+    spec: Option<String>,
+    /// Service to stand in front of, such as http://127.0.0.1:8080
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// Address that takes traffic [default: 0.0.0.0:9080]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// off, shadow or warn [default: warn]
+    #[arg(long)]
+    mode: Option<String>,
+    /// What is recorded: all, sampled or violations [default: sampled]
+    #[arg(long)]
+    record: Option<String>,
+    /// Where records are kept: a path, sqlite://PATH or memory: [default: cvt.db]
+    #[arg(long, value_name = "DSN")]
+    storage: Option<String>,
+    /// Address of metrics and health [default: 127.0.0.1:9551]
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<String>,
+    /// Id to register the document under [default: made from its title]
+    #[arg(long, value_name = "ID")]
+    schema_id: Option<String>,
+    /// Bytes of each body kept for judging [default: 1MiB]
+    #[arg(long, value_name = "SIZE")]
+    body_limit: Option<String>,
+    /// Judging threads' priority: low or normal [default: low]
+    #[arg(long, value_name = "PRIORITY")]
+    priority: Option<String>,
+    /// Config file [default: cvt.yaml, when there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Runs the sidecar until it is told to stop.
+pub fn run(arguments: RunArgs, environment: Vec<(String, String)>) -> u8 {
+    let config = match load(arguments, environment) {
+        Ok(config) => config,
+        Err(message) => {
+            eprintln!("{message}");
+            return FAILED;
+        }
+    };
+    match app::run(config) {
+        Ok(()) => FINE,
+        Err(error) => {
+            eprintln!("cvt-sidecar: {error}");
+            FAILED
+        }
+    }
+}
+
+fn load(arguments: RunArgs, environment: Vec<(String, String)>) -> Result<Config, String> {
+    let from_environment =
+        || environment.iter().find(|(name, _)| name == "CVT_CONFIG").map(|(_, path)| path.into());
+    let named: Option<PathBuf> = arguments.config.clone().or_else(from_environment);
+    let path = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
+    let shown = path.display().to_string();
+    let file = match std::fs::read_to_string(&path) {
+        Ok(text) => Some((shown, text)),
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(format!("{shown}: the config file cannot be read: {error}")),
+    };
+    let environment = environment.into_iter().filter(|(name, _)| name != "CVT_CONFIG").collect();
+    Config::load(Typed { file, environment, flags: arguments.into_flags() })
+        .map_err(|error| error.to_string())
+}
+
+// === impl RunArgs ===
+
+impl RunArgs {
+    fn into_flags(self) -> Vec<(&'static str, &'static str, String)> {
+        [
+            ("spec", "--spec", self.spec),
+            ("upstream", "--upstream", self.upstream),
+            ("listen", "--listen", self.listen),
+            ("mode", "--mode", self.mode),
+            ("record", "--record", self.record),
+            ("storage.dsn", "--storage", self.storage),
+            ("admin.listen", "--admin-listen", self.admin_listen),
+            ("schema_id", "--schema-id", self.schema_id),
+            ("body_limit", "--body-limit", self.body_limit),
+            ("observer.priority", "--priority", self.priority),
+        ]
+        .into_iter()
+        .filter_map(|(key, flag, value)| Some((key, flag, value?)))
+        .collect()
+    }
+}

@@ -1,0 +1,148 @@
+//! The judging threads.
+//!
+//! What must hold: a panic costs the exchange it happened in and nothing else; an exchange
+//! taken from the queue is counted as judged or as skipped, exactly once; threads at low
+//! priority always get a share of the CPU.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use super::exchange::Exchange;
+use super::queue::Queue;
+use super::recorder::Recorder;
+use crate::config::observer::Priority;
+use crate::contract::OperationIndex;
+use crate::model::clock::Clock;
+use crate::model::verdict::{SkipReason, Verdict};
+
+/// Nice value of threads at low priority: about a tenth of the CPU when all cores are busy
+/// with threads at normal priority (`sched(7)`: weight 110 against 1024).
+const LOW_PRIORITY_NICE: i32 = 10;
+
+/// What the judge found out about one exchange.
+#[derive(Debug, Clone, Default)]
+pub struct Judged {
+    /// The operation it belongs to, when the document lists one.
+    pub operation: Option<OperationIndex>,
+    /// The verdict on the request.
+    pub request: Verdict,
+    /// The verdict on the response; `None` when none came.
+    pub response: Option<Verdict>,
+}
+
+/// Judges exchanges; one per thread, so it may keep scratch memory.
+pub trait Judging: Send {
+    /// Judges `exchange` by the contract pinned to it; `None` when there is none.
+    fn judge(&mut self, exchange: &Exchange) -> Option<Judged>;
+}
+
+/// Makes a judge for each thread, and a new one after a panic.
+pub type MakeJudge = Arc<dyn Fn() -> Box<dyn Judging> + Send + Sync>;
+
+/// The running threads.
+pub struct Workers {
+    threads: Vec<JoinHandle<()>>,
+    queue: Arc<Queue>,
+}
+
+struct Worker {
+    queue: Arc<Queue>,
+    make_judge: MakeJudge,
+    judge: Box<dyn Judging>,
+    recorder: Recorder,
+    clock: Arc<dyn Clock>,
+}
+
+// === impl Judged ===
+
+impl Judged {
+    /// Both verdicts.
+    pub fn verdicts(&self) -> impl Iterator<Item = &Verdict> {
+        std::iter::once(&self.request).chain(self.response.as_ref())
+    }
+
+    /// Whether no rule was found broken.
+    pub fn valid(&self) -> bool {
+        self.verdicts().all(|verdict| verdict.violations.is_empty())
+    }
+}
+
+// === impl Workers ===
+
+impl Workers {
+    /// Starts `count` threads that judge what `queue` hands out.
+    pub fn start(
+        count: usize,
+        priority: Priority,
+        queue: &Arc<Queue>,
+        make_judge: &MakeJudge,
+        recorder: &Recorder,
+        clock: &Arc<dyn Clock>,
+    ) -> std::io::Result<Self> {
+        let start = |index| {
+            let worker = Worker {
+                queue: queue.clone(),
+                make_judge: make_judge.clone(),
+                judge: make_judge(),
+                recorder: recorder.clone(),
+                clock: clock.clone(),
+            };
+            std::thread::Builder::new().name(format!("judge {index}")).spawn(move || {
+                if priority == Priority::Low {
+                    lower_priority();
+                }
+                worker.run();
+            })
+        };
+        let threads = (0..count).map(start).collect::<Result<_, _>>()?;
+        Ok(Self { threads, queue: queue.clone() })
+    }
+
+    /// Takes no more exchanges, judges those in line, and waits for the threads to end.
+    pub fn finish(self) {
+        self.queue.close();
+        for thread in self.threads {
+            // A worker catches its panics; one that got away is in the log already.
+            let _ = thread.join();
+        }
+        self.queue.abandon();
+    }
+}
+
+fn lower_priority() {
+    // On Linux the nice value belongs to the thread; 0 names the calling one.
+    if let Err(error) = rustix::process::setpriority_process(None, LOW_PRIORITY_NICE) {
+        tracing::warn!(event = "priority_not_lowered", %error, "judging runs at normal priority");
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    fn run(mut self) {
+        self.queue.enlist();
+        while let Some(exchange) = self.queue.take() {
+            self.judge_one(&exchange);
+        }
+    }
+
+    fn judge_one(&mut self, exchange: &Exchange) {
+        let started = self.clock.instant();
+        let (judge, recorder) = (&mut self.judge, &mut self.recorder);
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let Some(judged) = judge.judge(exchange) else { return Some(SkipReason::NoContract) };
+            recorder.note(exchange, &judged, started);
+            None
+        }));
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(reason)) => self.recorder.skip(reason),
+            Err(_) => {
+                // Its scratch memory may be half-written: start over with a fresh judge.
+                self.judge = (self.make_judge)();
+                self.recorder.skip(SkipReason::Panicked);
+            }
+        }
+    }
+}
