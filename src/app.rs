@@ -10,6 +10,7 @@ mod judge;
 mod lifecycle;
 mod observing;
 mod readiness;
+mod stores;
 mod summary;
 
 use std::net::{SocketAddr, TcpListener};
@@ -26,7 +27,6 @@ use tokio::sync::watch;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::config::logging::Format;
-use crate::config::storage::StorageSettings;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::id::SystemIds;
 use crate::observer::recorder::Announce;
@@ -44,6 +44,7 @@ use observing::Observing;
 use readiness::SidecarReadiness;
 
 pub use announce::{LogLines, TerminalLines};
+pub use stores::open_store;
 pub use summary::Summary;
 
 /// How long what waits may take to be judged and stored at the end.
@@ -124,7 +125,7 @@ pub fn run(config: Config, hooks: Hooks) -> Result<Summary, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Metrics::default();
     let control = control_runtime()?;
-    let store = control.block_on(open_store(&config.storage, &clock))?;
+    let store = control.block_on(open_store(&config.storage, false, &clock))?;
     let registry_metrics = RegistryMetrics::new(&metrics)?;
     let registry = registry(&config, &store, &registry_metrics, &clock);
     let loaded = control.block_on(register(&config, &registry))?;
@@ -169,14 +170,6 @@ fn control_runtime() -> Result<Runtime, StartError> {
         .map_err(StartError::Threads)
 }
 
-async fn open_store(
-    settings: &StorageSettings,
-    clock: &Arc<dyn Clock>,
-) -> Result<Arc<dyn Store>, StartError> {
-    let place = settings.to_string();
-    settings.open(clock.clone()).await.map_err(|reason| StartError::Storage { place, reason })
-}
-
 fn registry(
     config: &Config,
     store: &Arc<dyn Store>,
@@ -185,7 +178,6 @@ fn registry(
 ) -> Registry {
     Registry::new(RegistryParts {
         store: store.clone(),
-        options: crate::contract::CompileOptions::default(),
         cache: CacheLimits::default(),
         document_limit: config.contract.document_limit,
         metrics: metrics.clone(),

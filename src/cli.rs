@@ -3,8 +3,10 @@
 //! Exit codes: 0 fine, 1 the answer is no, 2 could not answer. A new command is a variant of
 //! [`Command`] and a file of its own.
 
+mod check;
 pub mod demo;
 mod run;
+mod validations;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -28,8 +30,14 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Stand in front of a service and judge its traffic.
+    /// Stand in front of a service and judge its traffic
     Run(run::RunArgs),
+    /// Compile a document and say what is in it
+    Check(check::CheckArgs),
+    /// Read back what was recorded
+    Validations(validations::ValidationsArgs),
+    /// Show the sidecar in front of a small bookshop
+    Demo(demo::DemoArgs),
 }
 
 /// Runs the command that `arguments` name.
@@ -45,10 +53,14 @@ pub fn main(
             return ExitCode::from(if error.use_stderr() { FAILED } else { FINE });
         }
     };
-    let environment = environment
+    let environment: Vec<(String, String)> = environment
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
+    let mut out = std::io::BufWriter::new(std::io::stdout());
     ExitCode::from(match arguments.command {
         Command::Run(arguments) => run::run(arguments, environment),
+        Command::Check(arguments) => check::run(&arguments, &mut out),
+        Command::Validations(arguments) => validations::run(arguments, &environment, &mut out),
+        Command::Demo(arguments) => demo::run(&arguments),
     })
 }

@@ -10,10 +10,13 @@ pub mod metrics;
 
 use std::sync::Arc;
 
-use crate::contract::{CompileOptions, Contract, ContractError, Files};
+use crate::contract::{
+    CompileOptions, CompiledOperation, Contract, ContractError, Files, OperationIndex,
+};
 use crate::model::clock::Clock;
 use crate::model::id::{IdSource, InvalidSchemaId, SchemaId};
 use crate::model::schema::{Ownership, SchemaRecord};
+use crate::redaction::{ContractMasks, PointerSet};
 use crate::storage::{OnConflict, SchemaChange, Store, StoreError};
 
 pub use cache::CacheLimits;
@@ -27,6 +30,8 @@ pub struct LoadedContract {
     pub schema_id: SchemaId,
     /// The contract.
     pub contract: Contract,
+    /// What its operations say must be masked, by their index.
+    masks: Vec<ContractMasks>,
 }
 
 /// A document to register.
@@ -36,7 +41,7 @@ pub struct Registration {
     /// The document.
     pub content: Vec<u8>,
     /// Documents beside it that it may refer to.
-    pub files: Arc<dyn Files>,
+    pub files: Arc<dyn Files + Send + Sync>,
     /// Who answers for it.
     pub ownership: Ownership,
     /// Environment it is registered for.
@@ -82,7 +87,6 @@ pub struct Registry {
 struct Parts {
     store: Arc<dyn Store>,
     cache: ContractCache,
-    options: CompileOptions,
     metrics: RegistryMetrics,
     document_limit: usize,
     clock: Arc<dyn Clock>,
@@ -93,8 +97,6 @@ struct Parts {
 pub struct RegistryParts {
     /// Where documents are kept.
     pub store: Arc<dyn Store>,
-    /// How contracts are compiled.
-    pub options: CompileOptions,
     /// Limits of the cache.
     pub cache: CacheLimits,
     /// The largest document accepted, in bytes.
@@ -107,6 +109,37 @@ pub struct RegistryParts {
     pub ids: Arc<dyn IdSource>,
 }
 
+// === impl LoadedContract ===
+
+impl LoadedContract {
+    /// A contract registered under `schema_id`.
+    pub fn new(schema_id: SchemaId, contract: Contract) -> Self {
+        let masks = contract.operations().iter().map(masks_of).collect();
+        Self { schema_id, contract, masks }
+    }
+
+    /// What must be masked in the messages of one operation.
+    pub fn masks(&self, operation: OperationIndex) -> &ContractMasks {
+        &self.masks[operation.as_usize()]
+    }
+}
+
+fn masks_of(operation: &CompiledOperation) -> ContractMasks {
+    let secret = &operation.sensitive;
+    // The engine makes these pointers from the document's own; they are well-formed.
+    let places = |pointers: &[String]| {
+        PointerSet::new(pointers.iter().map(String::as_str)).unwrap_or_default()
+    };
+    ContractMasks {
+        request_body: places(&secret.request_body),
+        response_body: places(&secret.response_body),
+        request_headers: secret.request_headers.clone(),
+        response_headers: secret.response_headers.clone(),
+        query: secret.query.clone(),
+        path_segments: secret.path_segments.clone(),
+    }
+}
+
 // === impl Registry ===
 
 impl Registry {
@@ -117,7 +150,6 @@ impl Registry {
             parts: Arc::new(Parts {
                 store: parts.store,
                 cache,
-                options: parts.options,
                 metrics: parts.metrics,
                 document_limit: parts.document_limit,
                 clock: parts.clock,
@@ -178,7 +210,7 @@ impl Registry {
             environment: registration.environment,
         };
         let stored = self.parts.store.set_schema(&record, registration.on_conflict).await?;
-        if matches!(stored.change, SchemaChange::Replaced { .. }) {
+        if matches!(stored.change, SchemaChange::Replaced) {
             tracing::warn!(
                 event = "schema_replaced",
                 schema_id = schema_id.as_str(),
@@ -186,7 +218,7 @@ impl Registry {
                 "this version was registered before with other content; the new one holds"
             );
         }
-        let loaded = Arc::new(LoadedContract { schema_id, contract });
+        let loaded = Arc::new(LoadedContract::new(schema_id, contract));
         self.parts.cache.put(&loaded).await;
         Ok(loaded)
     }
@@ -204,17 +236,17 @@ impl Registry {
         let Some(record) = record else { return Ok(None) };
         let (_, contract) =
             self.compile(record.content, Arc::new(crate::contract::NoFiles)).await?;
-        Ok(Some(Arc::new(LoadedContract { schema_id: schema_id.clone(), contract })))
+        Ok(Some(Arc::new(LoadedContract::new(schema_id.clone(), contract))))
     }
 
     async fn compile(
         &self,
         text: String,
-        files: Arc<dyn Files>,
+        files: Arc<dyn Files + Send + Sync>,
     ) -> Result<(String, Contract), RegisterError> {
-        let options = self.parts.options.clone();
         let compiling = tokio::task::spawn_blocking(move || {
-            let contract = Contract::compile(text.as_bytes(), &options, &*files);
+            let options = CompileOptions { files: &*files, ..CompileOptions::default() };
+            let contract = Contract::compile(text.as_bytes(), &options);
             contract.map(|contract| (text, contract))
         });
         Ok(compiling.await.map_err(|_| RegisterError::Interrupted)??)

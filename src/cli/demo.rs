@@ -8,9 +8,11 @@
 
 mod bookshop;
 mod shop;
+mod show;
 mod traffic;
 
 pub use bookshop::Bookshop;
+pub use show::{DemoArgs, run};
 pub use traffic::{Traffic, drive_traffic};
 
 /// The bookshop's document: OpenAPI 3.1, YAML.

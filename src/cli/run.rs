@@ -1,12 +1,15 @@
 //! `cvt-sidecar run`: stand in front of a service.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::{FAILED, FINE};
-use crate::app;
+use crate::app::{self, Hooks, LogLines, Running, TerminalLines};
 use crate::config::{Config, Typed};
+use crate::observer::recorder::Announce;
 
 /// The config file that is read when none is named.
 const DEFAULT_FILE: &str = "cvt.yaml";
@@ -58,8 +61,30 @@ pub fn run(arguments: RunArgs, environment: Vec<(String, String)>) -> u8 {
             return FAILED;
         }
     };
-    match app::run(config) {
-        Ok(()) => FINE,
+    let on_terminal = std::io::stdout().is_terminal();
+    let announce: Arc<dyn Announce> = if on_terminal {
+        let name = config.contract.spec.file_name().unwrap_or_default();
+        Arc::new(TerminalLines { colours: true, document: name.to_string_lossy().into_owned() })
+    } else {
+        Arc::new(LogLines)
+    };
+    let ready = move |running: Running| {
+        if on_terminal {
+            println!(
+                "Traffic on http://{}, metrics and health on http://{}; Ctrl-C stops.",
+                running.traffic, running.admin
+            );
+        }
+    };
+    match app::run(config, Hooks { ready: Box::new(ready), announce }) {
+        Ok(summary) => {
+            if on_terminal {
+                println!("\n{summary}");
+            } else {
+                summary.log();
+            }
+            FINE
+        }
         Err(error) => {
             eprintln!("cvt-sidecar: {error}");
             FAILED

@@ -8,6 +8,9 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("storage.dsn", &["CVT_STORAGE_DSN"]),
 ];
 
+/// Where things are kept when nobody says otherwise.
+pub const DEFAULT_DSN: &str = "cvt.db";
+
 /// Where things are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StorageSettings {
@@ -23,18 +26,23 @@ pub enum StorageSettings {
 /// Reads and checks this section.
 pub fn read(values: &Values, problems: &mut Problems) -> StorageSettings {
     let enabled = values.read("storage.enabled", true, problems, parse::boolean);
-    let default = StorageSettings::Sqlite { path: "cvt.db".into() };
-    let settings = values.read("storage.dsn", default, problems, |text| {
+    let default = StorageSettings::Sqlite { path: DEFAULT_DSN.into() };
+    let settings = values.read("storage.dsn", default, problems, StorageSettings::parse);
+    if enabled { settings } else { StorageSettings::Memory }
+}
+
+// === impl StorageSettings ===
+
+impl StorageSettings {
+    /// Reads a path, `sqlite://PATH` or `memory:`.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let expected = || Err("expected a path, sqlite://PATH or memory:".to_owned());
         match text.split_once("://") {
-            _ if text == "memory:" => Ok(StorageSettings::Memory),
-            Some(("sqlite", path)) if !path.is_empty() => {
-                Ok(StorageSettings::Sqlite { path: path.into() })
-            }
+            _ if text == "memory:" => Ok(Self::Memory),
+            Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite { path: path.into() }),
             Some(_) => expected(),
             None if text.is_empty() => expected(),
-            None => Ok(StorageSettings::Sqlite { path: text.into() }),
+            None => Ok(Self::Sqlite { path: text.into() }),
         }
-    });
-    if enabled { settings } else { StorageSettings::Memory }
+    }
 }
