@@ -12,5 +12,7 @@ pub mod metrics;
 pub mod queue;
 mod record;
 pub mod recorder;
+#[cfg(test)]
+mod testing;
 pub mod worker;
 pub mod writer;

@@ -146,3 +146,74 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::observer::testing;
+    use crate::model::verdict::SkipReason;
+
+    /// Panics on every second exchange.
+    struct Fragile(Arc<AtomicUsize>);
+
+    impl Judging for Fragile {
+        fn judge(&mut self, _exchange: &Exchange) -> Option<Judged> {
+            let number = self.0.fetch_add(1, Ordering::SeqCst);
+            assert!(number % 2 == 1, "a defect in judging");
+            Some(Judged::default())
+        }
+    }
+
+    #[test]
+    fn trap_t25_a_panic_costs_its_exchange_only() {
+        let parts = testing::parts();
+        let judged = Arc::new(AtomicUsize::new(0));
+        let made = Arc::new(AtomicUsize::new(0));
+        let make_judge: MakeJudge = {
+            let (judged, made) = (judged.clone(), made.clone());
+            Arc::new(move || {
+                made.fetch_add(1, Ordering::SeqCst);
+                Box::new(Fragile(judged.clone()))
+            })
+        };
+        let workers =
+            Workers::start(1, Priority::Low, &parts.queue, &make_judge, &parts.recorder, &parts.clock)
+                .unwrap();
+        for _ in 0..10 {
+            parts.queue.offer(testing::exchange(&parts.budget));
+        }
+        workers.finish();
+        assert_eq!(parts.metrics.skipped(SkipReason::Panicked), 5);
+        assert_eq!(parts.metrics.judged.get(), 5);
+        assert_eq!(parts.metrics.seen.get(), 10);
+        assert_eq!(made.load(Ordering::SeqCst), 6);
+        assert_eq!(parts.budget.used(), 0, "every byte held for judging comes back");
+    }
+
+    #[test]
+    fn seen_is_judged_plus_skipped_when_the_queue_is_too_short() {
+        let parts = testing::parts();
+        for _ in 0..testing::QUEUE_LENGTH + 7 {
+            parts.queue.offer(testing::exchange(&parts.budget));
+        }
+        assert_eq!(parts.metrics.skipped(SkipReason::QueueFull), 7);
+        let make_judge: MakeJudge =
+            Arc::new(|| Box::new(Fragile(Arc::new(AtomicUsize::new(1)))));
+        let workers = Workers::start(
+            2,
+            Priority::Normal,
+            &parts.queue,
+            &make_judge,
+            &parts.recorder,
+            &parts.clock,
+        )
+        .unwrap();
+        workers.finish();
+        parts.queue.offer(testing::exchange(&parts.budget));
+        assert_eq!(parts.metrics.skipped(SkipReason::Stopping), 1);
+        let skipped: u64 = SkipReason::ALL.map(|reason| parts.metrics.skipped(reason)).iter().sum();
+        assert_eq!(parts.metrics.seen.get(), parts.metrics.judged.get() + skipped);
+    }
+}

@@ -10,6 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use pingora_core::apps::ServerApp;
+use pingora_core::listeners::{L4BufferSettings, ListenerConfig};
 use pingora_core::protocols::Stream;
 use pingora_core::server::{ListenFds, ShutdownWatch};
 use pingora_core::services::Service;
@@ -55,7 +56,10 @@ pub fn traffic_service(
     http.http2().timer(TokioTimer::new()).auto_date_header(false);
     let app = TrafficApp { gate, http, connections };
     let mut listening = Listening::new("traffic".to_owned(), app);
-    listening.add_tcp(&listen.to_string());
+    // hyper brings buffers of its own: Pingora's would copy every byte once more and hold 64 KiB
+    // per connection.
+    let listener = ListenerConfig::tcp(listen.to_string());
+    listening.add_listener(listener.l4_buffer(L4BufferSettings::unbuffered()));
     listening.threads = Some(threads);
     TrafficService { listening, stop }
 }
