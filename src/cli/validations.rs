@@ -162,16 +162,14 @@ async fn show(
     Ok(FINE)
 }
 
-async fn open(
-    place: &Place,
-    environment: &[(String, String)],
-) -> Result<Arc<dyn Store>, String> {
+async fn open(place: &Place, environment: &[(String, String)]) -> Result<Arc<dyn Store>, String> {
     let from_environment = || {
         let variable = environment.iter().find(|(name, _)| name == "CVT_STORAGE_DSN");
         variable.map(|(_, value)| value.as_str())
     };
     let dsn = place.storage.as_deref().or_else(from_environment).unwrap_or(DEFAULT_DSN);
-    let settings = StorageSettings::parse(dsn).map_err(|expected| format!("--storage: {expected}"))?;
+    let settings =
+        StorageSettings::parse(dsn).map_err(|expected| format!("--storage: {expected}"))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     app::open_store(&settings, true, &clock).await.map_err(|error| error.to_string())
 }
@@ -187,7 +185,11 @@ fn write_line(record: &ValidationRecord, out: &mut dyn Write) -> std::io::Result
     writeln!(
         out,
         "{} {mark} {:<6} {} {status} {} {}",
-        record.validated_at, record.request_method, record.request_path, record.consumer_id, record.id
+        record.validated_at,
+        record.request_method,
+        record.request_path,
+        record.consumer_id,
+        record.id
     )?;
     record.errors.iter().try_for_each(|error| writeln!(out, "    {error}"))
 }

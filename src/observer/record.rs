@@ -60,7 +60,10 @@ pub fn build(exchange: &Exchange, judged: &Judged, about: Circumstances<'_>) -> 
         environment: about.environment.to_owned(),
         client_id: about.consumer.id.clone(),
         client_ip: exchange.client_ip.map_or_else(String::new, |ip| ip.to_string()),
-        operation: judged.operation.as_ref().map(|operation| operation.template.clone()),
+        operation: contract
+            .zip(judged.operation)
+            .and_then(|(loaded, index)| loaded.contract.operation(index))
+            .map(|operation| operation.template.to_string()),
         violations,
         skipped: skipped(&verdicts),
         consumer_id: about.consumer.id,

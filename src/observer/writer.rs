@@ -98,7 +98,7 @@ impl RecordSender {
     pub fn send(&self, record: Redacted<ValidationRecord>) {
         let waiting = self
             .budget
-            .reserve(weight(&record))
+            .reserve(weight(record.get()))
             .map(|reservation| Waiting { record, _reservation: reservation });
         if waiting.and_then(|waiting| self.sender.try_send(waiting).ok()).is_none() {
             self.metrics.lost(Loss::Backlog, 1);

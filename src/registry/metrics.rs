@@ -92,7 +92,8 @@ fn error_type(error: &RegisterError) -> &'static str {
     match error {
         RegisterError::TooLarge { .. } => "too_large",
         RegisterError::NotText(_) => "parse_error",
-        RegisterError::Contract(ContractError::MissingVersion { .. }) => "missing_version",
+        RegisterError::Contract(ContractError::Syntax(_)) => "parse_error",
+        RegisterError::Contract(error) if error.problem().pointer == "/info" => "missing_version",
         RegisterError::Contract(_) | RegisterError::Interrupted => "validation_error",
         RegisterError::Id(_) => "invalid_id",
         RegisterError::Store(StoreError::Conflict { .. }) => "conflict",

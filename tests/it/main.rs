@@ -8,6 +8,7 @@ mod floors;
 mod lifecycle;
 mod metrics;
 mod recording;
+mod schema_corpus;
 mod startup;
 mod support;
 mod transparency;

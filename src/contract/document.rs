@@ -1,0 +1,184 @@
+//! Bytes of a document into one tree that the rest of the engine reads.
+//!
+//! A [`Document`] is a tree in the shape of OpenAPI 3: a 2.0 document has been upgraded, files it
+//! refers to stand inside the tree, and every `$ref` is a pointer into the tree. What must hold:
+//! every place of the tree can be led back to line and column of the text as registered
+//! ([`Document::origin`]), and no text whatever takes more memory or time than its limits allow.
+
+mod files;
+mod json;
+pub mod pointer;
+mod source;
+mod version;
+mod yaml;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+pub use source::{Origin, Source};
+pub use version::Version;
+
+use super::error::{ContractError, Problem};
+use super::lint::Lint;
+use super::options::CompileOptions;
+use super::{structure, upgrade};
+
+/// Where files that a document refers to stand in the tree, under their paths.
+pub(crate) const FILES_KEY: &str = "x-cvt-files";
+
+/// A document read, upgraded and in one piece.
+#[derive(Debug)]
+pub struct Document {
+    version: Version,
+    root: Value,
+    source: Arc<Source>,
+    lints: Vec<Lint>,
+}
+
+/// What a reference leads to in the end.
+#[derive(Debug, Clone)]
+pub struct Resolved<'d> {
+    /// Where it stands in the tree.
+    pub pointer: String,
+    /// The thing itself, which is no reference.
+    pub value: &'d Value,
+}
+
+/// References that may follow one another before we call it a circle.
+const MAX_CHAIN: usize = 64;
+
+// === impl Document ===
+
+impl Document {
+    /// Reads a document and everything it refers to.
+    pub fn read(bytes: &[u8], options: &CompileOptions<'_>) -> Result<Self, ContractError> {
+        let (root, file) = read_text(String::new(), bytes, options)?;
+        let version = Version::of(&root)?;
+        let (root, mut source) = files::gather(root, file, version, options)?;
+        let mut lints = Vec::new();
+        structure::check(version, &root, &source, &mut lints)?;
+        let root = if version == Version::V2 {
+            let upgraded = upgrade::to_v3(root);
+            source.moved = upgraded.moved;
+            upgraded.root
+        } else {
+            root
+        };
+        version.lint(&root, &source, &mut lints);
+        Ok(Self { version, root, source: Arc::new(source), lints })
+    }
+
+    /// The version the document was written in.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The tree, in the shape of OpenAPI 3.
+    pub fn root(&self) -> &Value {
+        &self.root
+    }
+
+    /// The texts, to be kept as long as the contract is.
+    pub fn source(&self) -> &Arc<Source> {
+        &self.source
+    }
+
+    /// What was noticed while reading.
+    pub fn lints(&self) -> &[Lint] {
+        &self.lints
+    }
+
+    /// What stands at `pointer`, reference or not.
+    pub fn lookup(&self, pointer: &str) -> Option<&Value> {
+        pointer::lookup(&self.root, pointer)
+    }
+
+    /// What stands at `pointer` after every reference has been followed, those on the way too.
+    pub fn resolve(&self, pointer: &str) -> Result<Resolved<'_>, ContractError> {
+        let mut at = String::new();
+        let mut value = &self.root;
+        let mut hops = 0;
+        let reversed = |pointer: &str| {
+            let mut tokens: Vec<_> = pointer::tokens(pointer).map(Cow::into_owned).collect();
+            tokens.reverse();
+            tokens
+        };
+        let mut rest = reversed(pointer);
+        loop {
+            if let Some(target) = value.get("$ref").and_then(Value::as_str) {
+                hops += 1;
+                let target = target.strip_prefix('#').and_then(pointer::of_fragment);
+                let (Some(target), true) = (target, hops <= MAX_CHAIN) else {
+                    return Err(self.dangling(&at, "the reference leads nowhere"));
+                };
+                at.clear();
+                value = &self.root;
+                rest.extend(reversed(&target));
+                continue;
+            }
+            let Some(token) = rest.pop() else { return Ok(Resolved { pointer: at, value }) };
+            let next = match value {
+                Value::Object(members) => members.get(&token),
+                Value::Array(items) => token.parse::<usize>().ok().and_then(|at| items.get(at)),
+                _ => None,
+            };
+            let Some(next) = next else {
+                return Err(self.dangling(&at, format!("there is no {token:?} to refer to")));
+            };
+            pointer::push_token(&mut at, &token);
+            value = next;
+        }
+    }
+
+    /// Where a place of the tree stands in the text as registered.
+    pub fn origin(&self, pointer: &str) -> Origin {
+        self.source.origin(pointer)
+    }
+
+    /// A lint at a place of the tree.
+    pub fn lint(&self, code: super::LintCode, pointer: &str, message: impl Into<String>) -> Lint {
+        self.source.lint(code, pointer, message)
+    }
+
+    /// The error of a document that breaks the specification at a place of the tree.
+    pub fn broken(&self, pointer: &str, message: impl Into<String>) -> ContractError {
+        ContractError::Structure(self.source.problem(pointer, message))
+    }
+
+    fn dangling(&self, pointer: &str, message: impl Into<String>) -> ContractError {
+        ContractError::Reference(self.source.problem(pointer, message))
+    }
+}
+
+/// One text into a tree: JSON when it looks like it, else YAML.
+fn read_text(
+    name: String,
+    bytes: &[u8],
+    options: &CompileOptions<'_>,
+) -> Result<(Value, source::File), ContractError> {
+    let limits = &options.limits;
+    if bytes.len() > limits.bytes {
+        let message = format!("{} bytes, {} are allowed", bytes.len(), limits.bytes);
+        return Err(ContractError::OverLimit(Problem::new(message)));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        let position = json::position(&valid, valid.len());
+        ContractError::Syntax(Problem::at(position, "the text is not UTF-8"))
+    })?;
+    let plain = text.trim_start_matches('\u{feff}');
+    let looks_like_json = plain.trim_start().starts_with('{');
+    let (value, is_json) = match looks_like_json.then(|| json::read(text, limits)) {
+        Some(Ok(value)) => (value, true),
+        // YAML has a flow form that begins with a brace too.
+        Some(Err(error @ ContractError::Syntax(_))) => {
+            (yaml::read(plain, limits).map_err(|_| error)?, false)
+        }
+        Some(Err(error)) => return Err(error),
+        None => (yaml::read(plain, limits)?, false),
+    };
+    let kept = if is_json { text } else { plain };
+    Ok((value, source::File::new(name, kept.into(), is_json)))
+}

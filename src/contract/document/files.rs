@@ -1,0 +1,345 @@
+//! Files that a document refers to, brought into its tree.
+//!
+//! Every `$ref` becomes a pointer into one tree, so that nothing after this knows of files. Only
+//! files in the document's own directory and below are read: no `..` out of it, no absolute path,
+//! no scheme, unless remote references were allowed.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+
+use serde_json::{Map, Value};
+
+use super::source::{File, Source};
+use super::{FILES_KEY, Version, pointer, read_text};
+use crate::contract::error::{ContractError, Problem};
+use crate::contract::options::CompileOptions;
+
+/// Keys whose values are data or names rather than parts of the document.
+const DATA_KEYS: [&str; 5] = ["example", "examples", "default", "enum", "const"];
+
+/// Maps whose keys are names of the author's choice: `default` is a response or a property there.
+const NAME_MAPS: [&str; 9] = [
+    "/properties",
+    "/patternProperties",
+    "/schemas",
+    "/definitions",
+    "/$defs",
+    "/responses",
+    "/parameters",
+    "/headers",
+    "/requestBodies",
+];
+
+fn holds_names(pointer: &str) -> bool {
+    NAME_MAPS.iter().any(|map| pointer.ends_with(map))
+}
+
+/// Reads every file that `root` refers to and makes all references local.
+pub(super) fn gather(
+    mut root: Value,
+    file: File,
+    version: Version,
+    options: &CompileOptions<'_>,
+) -> Result<(Value, Source), ContractError> {
+    let mut gathering =
+        Gathering { options, ids: HashSet::new(), wanted: VecDeque::new(), known: BTreeMap::new() };
+    if version.has_json_schema() {
+        collect_ids(&root, &mut gathering.ids);
+    }
+    let mut files = vec![file];
+    gathering.localise(&mut root, "", &mut String::new()).map_err(|problem| {
+        let source = Source::new(std::mem::take(&mut files));
+        placed(&source, problem)
+    })?;
+    let mut trees = Map::new();
+    while let Some(name) = gathering.wanted.pop_front() {
+        let bytes = options.files.read(&name).map_err(|error| {
+            ContractError::Reference(Problem {
+                pointer: gathering.known.get(&name).cloned().unwrap_or_default(),
+                position: None,
+                message: format!("{name}: {error}"),
+            })
+        })?;
+        let (mut tree, file) =
+            read_text(name.clone(), &bytes, options).map_err(|error| in_file(error, &name))?;
+        files.push(file);
+        let at = format!("{name}#");
+        gathering.localise(&mut tree, &name, &mut at.clone()).map_err(ContractError::Reference)?;
+        trees.insert(name, tree);
+    }
+    if !trees.is_empty()
+        && let Some(members) = root.as_object_mut()
+    {
+        members.insert(FILES_KEY.to_owned(), Value::Object(trees));
+    }
+    Ok((root, Source::new(files)))
+}
+
+struct Gathering<'o, 'f> {
+    options: &'o CompileOptions<'f>,
+    /// `$id`s of schemas inside the document: references to those need no file.
+    ids: HashSet<String>,
+    wanted: VecDeque<String>,
+    /// Files seen, and where each was first referred to.
+    known: BTreeMap<String, String>,
+}
+
+// === impl Gathering ===
+
+impl Gathering<'_, '_> {
+    /// Rewrites the references below `value`, which stands at `at` in the file `base`.
+    fn localise(&mut self, value: &mut Value, base: &str, at: &mut String) -> Result<(), Problem> {
+        match value {
+            Value::Object(members) => {
+                // Inside a schema with an `$id` of its own, references are relative to that.
+                if members.get("$id").is_some_and(Value::is_string) {
+                    return Ok(());
+                }
+                for (key, child) in members.iter_mut() {
+                    if DATA_KEYS.contains(&key.as_str()) && !holds_names(at) {
+                        continue;
+                    }
+                    let len = at.len();
+                    pointer::push_token(at, key);
+                    if let ("$ref", Value::String(target)) = (key.as_str(), &mut *child) {
+                        if let Some(local) = self.local(target, base, at)? {
+                            *target = local;
+                        }
+                    } else if key == "mapping" && at.ends_with("/discriminator/mapping") {
+                        self.localise_mapping(child, base, at)?;
+                    } else {
+                        self.localise(child, base, at)?;
+                    }
+                    at.truncate(len);
+                }
+                Ok(())
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    let len = at.len();
+                    pointer::push_token(at, &index.to_string());
+                    self.localise(item, base, at)?;
+                    at.truncate(len);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Mapping values are references when they look like one, else names of schemas.
+    fn localise_mapping(&mut self, value: &mut Value, base: &str, at: &str) -> Result<(), Problem> {
+        let Value::Object(mapping) = value else { return Ok(()) };
+        for target in mapping.values_mut() {
+            let Value::String(target) = target else { continue };
+            let file = target.split('#').next().unwrap_or_default();
+            let looks_like_file = file.contains('/') || file.contains('.');
+            if (target.starts_with('#') || looks_like_file)
+                && let Some(local) = self.local(target, base, at)?
+            {
+                *target = local;
+            }
+        }
+        Ok(())
+    }
+
+    /// The local form of a reference from the file `base`; none when it is local as it stands.
+    fn local(&mut self, target: &str, base: &str, at: &str) -> Result<Option<String>, Problem> {
+        let (file, fragment) = target.split_once('#').unwrap_or((target, ""));
+        if file.is_empty() {
+            return Ok((!base.is_empty()).then(|| in_tree(base, fragment)));
+        }
+        if self.ids.contains(file) {
+            return Ok(None);
+        }
+        let problem = |message: String| Problem { pointer: at.to_owned(), position: None, message };
+        let is_remote = |text: &str| text.starts_with("http://") || text.starts_with("https://");
+        let name = if is_remote(file) || (is_remote(base) && !has_scheme(file)) {
+            if !self.options.remote_references {
+                let message = "remote references are not allowed here";
+                return Err(problem(message.to_owned()));
+            }
+            if is_remote(file) { file.to_owned() } else { remote_join(base, file) }
+        } else {
+            inside_directory(base, file).ok_or_else(|| {
+                problem("the reference leads out of the document's directory".into())
+            })?
+        };
+        if name.is_empty() {
+            return Ok(Some(format!("#{fragment}")));
+        }
+        if !self.known.contains_key(&name) {
+            if self.known.len() >= self.options.limits.files {
+                return Err(problem(
+                    "the document refers to more files than the limit allows".into(),
+                ));
+            }
+            self.known.insert(name.clone(), at.to_owned());
+            self.wanted.push_back(name.clone());
+        }
+        Ok(Some(in_tree(&name, fragment)))
+    }
+}
+
+/// A reference into a file's place in the tree.
+fn in_tree(file: &str, fragment: &str) -> String {
+    let mut target = format!("#/{FILES_KEY}");
+    pointer::push_token(&mut target, file);
+    // The name becomes part of a URI fragment.
+    let target = target.replace('%', "%25").replace(' ', "%20");
+    format!("{target}{fragment}")
+}
+
+fn has_scheme(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(scheme, _)| {
+        scheme.len() > 1
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte))
+    })
+}
+
+/// The path of `file` as seen from the file `base`, relative to the document's directory; `None`
+/// when it leads out of it.
+fn inside_directory(base: &str, file: &str) -> Option<String> {
+    let decoded = percent_encoding::percent_decode_str(file).decode_utf8().ok()?;
+    if decoded.starts_with(['/', '\\'])
+        || has_scheme(&decoded)
+        || decoded.contains(['\0', '\\', '?'])
+    {
+        return None;
+    }
+    let mut path: Vec<&str> = base.split('/').collect();
+    path.pop();
+    for part in decoded.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                path.pop()?;
+            }
+            part => path.push(part),
+        }
+    }
+    Some(path.join("/"))
+}
+
+fn remote_join(base: &str, file: &str) -> String {
+    let after_host = base.find("://").map_or(0, |at| at + 3);
+    let host_end = base[after_host..].find('/').map_or(base.len(), |at| at + after_host);
+    if file.starts_with('/') {
+        return format!("{}{file}", &base[..host_end]);
+    }
+    let directory = base.rfind('/').filter(|at| *at >= host_end).unwrap_or(host_end);
+    format!("{}/{file}", &base[..directory])
+}
+
+fn collect_ids(value: &Value, ids: &mut HashSet<String>) {
+    match value {
+        Value::Object(members) => {
+            if let Some(Value::String(id)) = members.get("$id") {
+                ids.insert(id.trim_end_matches('#').to_owned());
+            }
+            members.values().for_each(|child| collect_ids(child, ids));
+        }
+        Value::Array(items) => items.iter().for_each(|child| collect_ids(child, ids)),
+        _ => {}
+    }
+}
+
+fn placed(source: &Source, problem: Problem) -> ContractError {
+    ContractError::Reference(source.problem(&problem.pointer, problem.message))
+}
+
+fn in_file(error: ContractError, name: &str) -> ContractError {
+    let named =
+        |problem: Problem| Problem { pointer: format!("{name}#{}", problem.pointer), ..problem };
+    match error {
+        ContractError::OverLimit(problem) => ContractError::OverLimit(named(problem)),
+        error => ContractError::Syntax(named(error.problem().clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::contract::document::Document;
+    use crate::contract::options::{FileError, Files};
+
+    struct InMemory(HashMap<&'static str, &'static str>);
+
+    impl Files for InMemory {
+        fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
+            self.0.get(path).map(|text| text.as_bytes().to_vec()).ok_or(FileError::NotFound)
+        }
+    }
+
+    fn read(text: &str, files: &[(&'static str, &'static str)]) -> Result<Document, ContractError> {
+        let files = InMemory(files.iter().copied().collect());
+        Document::read(
+            text.as_bytes(),
+            &CompileOptions { files: &files, ..CompileOptions::default() },
+        )
+    }
+
+    fn with_reference(target: &str) -> String {
+        json!({
+            "openapi": "3.0.3", "info": {"title": "t", "version": "1"}, "paths": {},
+            "components": {"schemas": {"A": {"$ref": target}}}
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn files_refer_to_each_other_and_back() {
+        let files = [
+            (
+                "schemas/a.yaml",
+                "A:\n  properties:\n    b: {$ref: 'b.yaml#/B'}\n    c: {$ref: '../root.yaml'}\n",
+            ),
+            ("schemas/b.yaml", "B:\n  type: string\nC:\n  $ref: '#/B'\n"),
+            ("root.yaml", "type: integer\n"),
+        ];
+        let document = read(&with_reference("schemas/a.yaml#/A"), &files).unwrap();
+        let b = document.resolve("/components/schemas/A/properties/b").unwrap();
+        assert_eq!(b.value, &json!({"type": "string"}));
+        let c = document.resolve("/components/schemas/A/properties/c").unwrap();
+        assert_eq!(c.value, &json!({"type": "integer"}));
+        let origin = document.origin(&format!("{}/type", b.pointer));
+        assert_eq!(&*origin.pointer, "schemas/b.yaml#/B/type");
+        assert_eq!(origin.position.map(|at| at.line), Some(2));
+    }
+
+    #[test]
+    fn nothing_outside_the_directory_is_read() {
+        for target in [
+            "../x.yaml",
+            "/etc/passwd",
+            "a/../../x.yaml",
+            "file:///x",
+            "%2e%2e/x",
+            "http://h/x",
+            "..%5cx",
+        ] {
+            let error = read(&with_reference(target), &[]).unwrap_err();
+            assert!(matches!(error, ContractError::Reference(_)), "{target}: {error}");
+            assert!(error.problem().position.is_some(), "{target}: {error}");
+        }
+    }
+
+    #[test]
+    fn without_files_a_reference_to_one_is_refused() {
+        let error = Document::read(with_reference("a.yaml").as_bytes(), &CompileOptions::default());
+        assert!(error.unwrap_err().to_string().contains("bundle"));
+    }
+
+    #[test]
+    fn circles_of_references_end() {
+        let text = json!({
+            "openapi": "3.0.3", "info": {"title": "t", "version": "1"}, "paths": {},
+            "components": {"schemas": {"A": {"$ref": "#/components/schemas/B"}, "B": {"$ref": "#/components/schemas/A"}}}
+        });
+        let document = read(&text.to_string(), &[]).unwrap();
+        assert!(document.resolve("/components/schemas/A").is_err());
+    }
+}

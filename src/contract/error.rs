@@ -1,0 +1,85 @@
+//! Why a document cannot become a contract.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::model::violation::Position;
+
+/// A document that cannot become a contract; one variant per thing its owner can do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ContractError {
+    /// Larger or deeper than the limits allow: raise the limit or split the document.
+    #[error("the document is over a limit: {0}")]
+    OverLimit(Problem),
+    /// Neither JSON nor YAML: mend the syntax.
+    #[error("the document cannot be read: {0}")]
+    Syntax(Problem),
+    /// Not a version of OpenAPI that is understood.
+    #[error("unsupported document: {0}")]
+    Version(Problem),
+    /// Readable, but not what the OpenAPI specification allows.
+    #[error("the document breaks the OpenAPI specification: {0}")]
+    Structure(Problem),
+    /// A `$ref` leads nowhere, or where it may not lead.
+    #[error("a reference cannot be followed: {0}")]
+    Reference(Problem),
+    /// A schema that no value can be judged by.
+    #[error("a schema is not valid: {0}")]
+    Schema(Problem),
+}
+
+/// What is wrong with a document, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Problem {
+    /// RFC 6901 pointer into the document as registered, or `file#pointer` into a file that it
+    /// refers to; empty for its root.
+    pub pointer: String,
+    /// Where that stands in the text.
+    pub position: Option<Position>,
+    /// What is wrong, in a sentence.
+    pub message: String,
+}
+
+// === impl ContractError ===
+
+impl ContractError {
+    /// What is wrong, and where.
+    pub fn problem(&self) -> &Problem {
+        match self {
+            Self::OverLimit(problem)
+            | Self::Syntax(problem)
+            | Self::Version(problem)
+            | Self::Structure(problem)
+            | Self::Reference(problem)
+            | Self::Schema(problem) => problem,
+        }
+    }
+}
+
+// === impl Problem ===
+
+impl Problem {
+    /// A problem of the document as a whole.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..Self::default() }
+    }
+
+    /// A problem at a position of a text that could not be read.
+    pub fn at(position: Position, message: impl Into<String>) -> Self {
+        Self { position: Some(position), message: message.into(), ..Self::default() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if !self.pointer.is_empty() {
+            write!(f, " at {}", self.pointer)?;
+        }
+        if let Some(position) = self.position {
+            write!(f, " (line {}, column {})", position.line, position.column)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,204 @@
+//! `format`: which are asserted, and by what.
+//!
+//! Formats of JSON Schema are judged by the `jsonschema` crate; those of OpenAPI and its format
+//! registry are judged here. A format that nothing is known about is a lint, never a silent pass.
+
+use super::instance::Number;
+use super::number::Decimal;
+
+/// What a format means to the judge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FormatKind {
+    /// Asserts about numbers: [`NumberFormat`].
+    Number,
+    /// Asserts about strings.
+    Text,
+    /// Says something about a string that no value contradicts, such as `password`.
+    Annotation,
+    /// Nothing is known about it.
+    Unknown,
+}
+
+/// The range of numbers that a format allows.
+#[derive(Debug, Clone)]
+pub(super) struct NumberFormat {
+    integer: bool,
+    least: Decimal,
+    greatest: Decimal,
+}
+
+/// Formats of strings that the `jsonschema` crate knows under 2020-12.
+const STANDARD: [&str; 19] = [
+    "date",
+    "date-time",
+    "duration",
+    "email",
+    "hostname",
+    "idn-email",
+    "idn-hostname",
+    "ipv4",
+    "ipv6",
+    "iri",
+    "iri-reference",
+    "json-pointer",
+    "regex",
+    "relative-json-pointer",
+    "time",
+    "uri",
+    "uri-reference",
+    "uri-template",
+    "uuid",
+];
+
+/// Formats of strings that are judged here.
+pub(super) const OWN: [(&str, fn(&str) -> bool); 5] = [
+    ("byte", is_base64),
+    ("base64url", is_base64url),
+    ("char", is_char),
+    ("date-time-local", is_local_date_time),
+    ("time-local", is_local_time),
+];
+
+/// Formats that no string contradicts, or whose text is not ours to judge.
+const ANNOTATIONS: [&str; 9] =
+    ["password", "binary", "commonmark", "html", "markdown", "file", "string", "number", "integer"];
+
+/// What `name` means.
+pub(super) fn kind(name: &str) -> FormatKind {
+    if NumberFormat::of(name).is_some() {
+        FormatKind::Number
+    } else if STANDARD.contains(&name) || OWN.iter().any(|(own, _)| *own == name) {
+        FormatKind::Text
+    } else if ANNOTATIONS.contains(&name) {
+        FormatKind::Annotation
+    } else {
+        FormatKind::Unknown
+    }
+}
+
+// === impl NumberFormat ===
+
+impl NumberFormat {
+    pub(super) fn of(name: &str) -> Option<Self> {
+        let (integer, least, greatest) = match name {
+            "int8" => (true, "-128", "127"),
+            "int16" => (true, "-32768", "32767"),
+            "int32" => (true, "-2147483648", "2147483647"),
+            "int64" => (true, "-9223372036854775808", "9223372036854775807"),
+            "uint8" => (true, "0", "255"),
+            "uint16" => (true, "0", "65535"),
+            "uint32" => (true, "0", "4294967295"),
+            "uint64" => (true, "0", "18446744073709551615"),
+            "double-int" => (true, "-9007199254740991", "9007199254740991"),
+            "float" => (false, "-3.40282347e38", "3.40282347e38"),
+            "double" => (false, "-1.7976931348623157e308", "1.7976931348623157e308"),
+            _ => return None,
+        };
+        let (least, greatest) = (Decimal::parse(least)?, Decimal::parse(greatest)?);
+        Some(Self { integer, least, greatest })
+    }
+
+    /// Whether a number is one of the format's.
+    pub(super) fn allows(&self, number: &Number<'_>) -> bool {
+        let decimal = number.decimal();
+        (!self.integer || decimal.is_integer()) && decimal >= self.least && decimal <= self.greatest
+    }
+}
+
+/// RFC 4648 §4, padded.
+fn is_base64(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let data = bytes.strip_suffix(b"==").or_else(|| bytes.strip_suffix(b"=")).unwrap_or(bytes);
+    bytes.len() % 4 == 0
+        && data.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+}
+
+/// RFC 4648 §5, with or without padding.
+fn is_base64url(text: &str) -> bool {
+    let data = text.trim_end_matches('=');
+    text.len() - data.len() <= 2
+        && data.len() % 4 != 1
+        && data.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+fn is_char(text: &str) -> bool {
+    let mut chars = text.chars();
+    chars.next().is_some() && chars.next().is_none()
+}
+
+/// `date-time` of RFC 3339 without an offset.
+fn is_local_date_time(text: &str) -> bool {
+    let Some((date, time)) = text.split_once(['T', 't', ' ']) else { return false };
+    let bytes = date.as_bytes();
+    let digits = |range: std::ops::Range<usize>| {
+        date.get(range).filter(|part| part.bytes().all(|b| b.is_ascii_digit()))?.parse::<u16>().ok()
+    };
+    let date_ok = bytes.len() == 10
+        && bytes[4] == b'-'
+        && bytes[7] == b'-'
+        && digits(0..4).is_some()
+        && digits(5..7).is_some_and(|month| (1..=12).contains(&month))
+        && digits(8..10).is_some_and(|day| (1..=31).contains(&day));
+    date_ok && is_local_time(time)
+}
+
+/// `time` of RFC 3339 without an offset.
+fn is_local_time(text: &str) -> bool {
+    let (whole, fraction) = text.split_once('.').map_or((text, None), |(a, b)| (a, Some(b)));
+    let mut parts = whole.split(':');
+    let mut part = |max: u16| {
+        parts
+            .next()
+            .filter(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit()))
+            .and_then(|part| part.parse::<u16>().ok())
+            .is_some_and(|value| value <= max)
+    };
+    let whole_ok = part(23) && part(59) && part(60);
+    whole_ok
+        && parts.next().is_none()
+        && fraction.is_none_or(|f| !f.is_empty() && f.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_exact_at_their_edges() {
+        let allows = |name: &str, digits: &str| {
+            NumberFormat::of(name).unwrap().allows(&Number::Digits(digits))
+        };
+        assert!(allows("int32", "2147483647"));
+        assert!(!allows("int32", "2147483648"));
+        assert!(allows("int32", "1e3"));
+        assert!(!allows("int32", "1.5"));
+        assert!(allows("int64", "9223372036854775807"));
+        assert!(!allows("int64", "9223372036854775808"));
+        assert!(allows("float", "0.1"));
+        assert!(!allows("double", "1e400"));
+    }
+
+    #[test]
+    fn texts() {
+        assert!(is_base64("") && is_base64("QQ==") && is_base64("QUI=") && is_base64("QUJD"));
+        assert!(
+            !is_base64("QQ=") && !is_base64("Q Q=") && !is_base64("Q_==") && !is_base64("====")
+        );
+        assert!(is_base64url("Q_-") && !is_base64url("Q") && !is_base64url("a+b="));
+        assert!(is_char("é") && !is_char("") && !is_char("ab"));
+        assert!(
+            is_local_date_time("2020-01-31T10:00:00.5")
+                && !is_local_date_time("2020-13-31T10:00:00")
+        );
+        assert!(!is_local_time("24:00:00") && !is_local_time("10:00:00Z"));
+    }
+
+    #[test]
+    fn every_format_is_of_one_kind() {
+        assert_eq!(kind("int32"), FormatKind::Number);
+        assert_eq!(kind("uuid"), FormatKind::Text);
+        assert_eq!(kind("byte"), FormatKind::Text);
+        assert_eq!(kind("password"), FormatKind::Annotation);
+        assert_eq!(kind("our-id"), FormatKind::Unknown);
+    }
+}

@@ -1,0 +1,255 @@
+//! The memory that values live in.
+
+use std::cell::Cell;
+
+use super::Node;
+
+/// A value in an [`Arena`]; good until the arena is cleared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeId(pub(super) u32);
+
+/// Values, reused from message to message: [`Arena::clear`] keeps the memory.
+///
+/// One arena belongs to one worker; it is not `Sync`.
+#[derive(Debug)]
+pub struct Arena {
+    /// Strings and odd numbers, one after the other.
+    pub(super) text: String,
+    /// Every value in the order it was written; a container is followed by its children.
+    pub(super) entries: Vec<Entry>,
+    /// For objects with many members: their keys, sorted by hash.
+    pub(super) index: Vec<IndexedKey>,
+    /// Containers that were begun and not ended.
+    pub(super) open: Vec<Open>,
+    pub(super) max_depth: u32,
+    pub(super) notes: Notes,
+}
+
+/// What judging left behind: read by the judge after each value.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    /// Containers that may still be entered before judging gives up.
+    pub(super) steps: Cell<u32>,
+    /// Errors that may still be made before the error path gives up.
+    pub(super) errors: Cell<u32>,
+    /// A rule was met that cannot be enforced.
+    pub(super) unenforceable: Cell<bool>,
+}
+
+/// One value. Sixteen bytes, so that a 1 KiB body stays within the first-level cache.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) kind: Kind,
+    /// Where the text starts; for an integer its upper half; for an object where its index is.
+    pub(super) start: u32,
+    /// Bytes of text; for an integer its lower half; for a container its children or members.
+    pub(super) len: u32,
+    /// The entry after this value and all it holds; for a key its hash.
+    pub(super) end: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    Null,
+    False,
+    True,
+    /// An integer that fits an `i64` and was written in its shortest form.
+    Integer,
+    /// Any other number; its digits are in the text.
+    Decimal,
+    String,
+    Array,
+    Object,
+    /// An object's key; its value follows.
+    Key,
+    /// A key that a later one of the same name took the place of.
+    DeadKey,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct IndexedKey {
+    pub(super) hash: u32,
+    pub(super) entry: u32,
+}
+
+/// A container being written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Open {
+    pub(super) entry: u32,
+    /// Items, or keys written.
+    pub(super) len: u32,
+    /// Keys that a later one took the place of.
+    pub(super) buried: u32,
+    /// One bit per key hash seen: a key whose bit is not set is certainly new.
+    pub(super) seen: [u64; 4],
+}
+
+/// Objects with more members than this get an index.
+pub(super) const INDEX_FROM: u32 = 16;
+
+/// An object without an index.
+pub(super) const NO_INDEX: u32 = u32::MAX;
+
+/// The depth a new arena allows.
+const DEFAULT_MAX_DEPTH: u32 = 192;
+
+/// Containers entered while judging one value, at most. Schemas that try branch after branch on
+/// the same value cost more steps than the value has containers; an honest message stays a
+/// thousand times below.
+const STEP_BUDGET: u32 = 20_000_000;
+
+/// Errors made while explaining one value, at most; see [`Arena::begin_judging`].
+const ERROR_BUDGET: u32 = 4_096;
+
+// === impl Arena ===
+
+impl Default for Arena {
+    fn default() -> Self {
+        Self::with_max_depth(DEFAULT_MAX_DEPTH)
+    }
+}
+
+impl Arena {
+    /// An empty arena that refuses text nested deeper than `max_depth` containers.
+    pub fn with_max_depth(max_depth: u32) -> Self {
+        Self {
+            text: String::new(),
+            entries: Vec::new(),
+            index: Vec::new(),
+            open: Vec::new(),
+            max_depth,
+            notes: Notes::default(),
+        }
+    }
+
+    /// Forgets every value and keeps the memory. Every [`NodeId`] handed out is void.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.entries.clear();
+        self.index.clear();
+        self.open.clear();
+    }
+
+    /// Gives memory beyond `bytes` back, so that one huge message does not hold it for ever.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        self.text.shrink_to(bytes);
+        self.entries.shrink_to(bytes / size_of::<Entry>());
+        self.index.shrink_to(bytes / size_of::<IndexedKey>());
+    }
+
+    /// The value behind `id`.
+    pub fn node(&self, id: NodeId) -> Node<'_> {
+        Node::new(self, id.0)
+    }
+
+    /// Where in the text a key stands that a later one took the place of, if there is one.
+    pub(crate) fn repeated_key(&self) -> Option<usize> {
+        self.entries
+            .iter()
+            .find(|entry| entry.kind == Kind::DeadKey)
+            .map(|entry| entry.start as usize)
+    }
+
+    /// Containers a text may nest.
+    pub fn max_depth(&self) -> u32 {
+        self.max_depth
+    }
+
+    /// Resets what judging leaves behind.
+    pub(crate) fn begin_judging(&self) {
+        self.notes.steps.set(STEP_BUDGET);
+        self.notes.errors.set(u32::MAX);
+        self.notes.unenforceable.set(false);
+    }
+
+    /// Bounds the error path: a hostile value can break a rule at each of its parts, and in each
+    /// branch that is tried. Once the budget is gone containers look empty, so the walk ends.
+    pub(crate) fn begin_explaining(&self) {
+        self.notes.errors.set(ERROR_BUDGET);
+    }
+
+    /// Whether judging ran out of its steps: its answer means nothing then.
+    pub(crate) fn out_of_steps(&self) -> bool {
+        self.notes.steps.get() == 0
+    }
+
+    /// Whether the error path was cut short: the last errors mean nothing then.
+    pub(crate) fn out_of_errors(&self) -> bool {
+        self.notes.errors.get() == 0
+    }
+
+    /// Whether a rule was met that cannot be enforced.
+    pub(crate) fn met_unenforceable(&self) -> bool {
+        self.notes.unenforceable.get()
+    }
+
+    /// Notes that a rule was met that cannot be enforced.
+    pub(crate) fn note_unenforceable(&self) {
+        self.notes.unenforceable.set(true);
+    }
+
+    /// Notes one more error made; see [`Arena::begin_explaining`].
+    pub(super) fn count_error(&self) {
+        let errors = &self.notes.errors;
+        errors.set(errors.get().saturating_sub(1));
+    }
+
+    /// Takes one step; `false` when there is none left, or no error to be made.
+    pub(super) fn step(&self) -> bool {
+        let left = self.notes.steps.get();
+        if left == 0 || self.notes.errors.get() == 0 {
+            return false;
+        }
+        self.notes.steps.set(left - 1);
+        true
+    }
+
+    pub(super) fn entry(&self, index: u32) -> Entry {
+        self.entries.get(index as usize).copied().unwrap_or(Entry::NULL)
+    }
+
+    pub(super) fn text_of(&self, entry: Entry) -> &str {
+        let start = entry.start as usize;
+        self.text.get(start..start + entry.len as usize).unwrap_or_default()
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    pub(super) const NULL: Self = Self { kind: Kind::Null, start: 0, len: 0, end: 0 };
+
+    pub(super) fn integer(value: i64, end: u32) -> Self {
+        let bits = value.cast_unsigned();
+        Self {
+            kind: Kind::Integer,
+            start: (bits >> 32) as u32,
+            len: (bits & 0xffff_ffff) as u32,
+            end,
+        }
+    }
+
+    pub(super) fn as_integer(self) -> i64 {
+        ((u64::from(self.start) << 32) | u64::from(self.len)).cast_signed()
+    }
+}
+
+/// The hash that keys are told apart by: cheap on short names, and only ever a hint, since equal
+/// hashes are followed by a comparison and nothing is stored in buckets.
+pub(super) fn key_hash(key: &[u8]) -> u32 {
+    const K: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut hash = (key.len() as u64).wrapping_mul(K);
+    let mut chunks = key.chunks_exact(8);
+    for chunk in &mut chunks {
+        let word = chunk.first_chunk::<8>().map_or(0, |word| u64::from_le_bytes(*word));
+        hash = (hash ^ word).wrapping_mul(K);
+        hash ^= hash >> 29;
+    }
+    let mut last = 0u64;
+    for &byte in chunks.remainder() {
+        last = (last << 8) | u64::from(byte);
+    }
+    hash = (hash ^ last).wrapping_mul(K);
+    (hash >> 32) as u32
+}

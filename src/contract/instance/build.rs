@@ -1,0 +1,226 @@
+//! Values written piece by piece, for messages that are not JSON text, and by the parser.
+
+use super::arena::{Arena, Entry, INDEX_FROM, IndexedKey, Kind, NO_INDEX, NodeId, Open, key_hash};
+use crate::contract::number;
+
+impl Arena {
+    /// Writes `null`.
+    pub fn null(&mut self) -> NodeId {
+        self.scalar(Kind::Null, 0, 0)
+    }
+
+    /// Writes a boolean.
+    pub fn bool(&mut self, value: bool) -> NodeId {
+        self.scalar(if value { Kind::True } else { Kind::False }, 0, 0)
+    }
+
+    /// Writes a number given in JSON's own form (RFC 8259 §6); `None` when `digits` is no such
+    /// number, and nothing is written then.
+    pub fn number(&mut self, digits: &str) -> Option<NodeId> {
+        if !number::is_json_number(digits.as_bytes()) {
+            return None;
+        }
+        Some(if let Some(value) = number::short_integer(digits.as_bytes()) {
+            self.integer(value)
+        } else {
+            let start = self.append(digits);
+            self.scalar(Kind::Decimal, start, digits.len())
+        })
+    }
+
+    /// Writes an integer.
+    pub fn integer(&mut self, value: i64) -> NodeId {
+        let id = self.next();
+        self.push_entry(Entry::integer(value, id + 1))
+    }
+
+    /// Writes a string.
+    pub fn string(&mut self, value: &str) -> NodeId {
+        let start = self.append(value);
+        self.scalar(Kind::String, start, value.len())
+    }
+
+    /// Begins an array; every value written before the matching [`Arena::end`] is an item.
+    pub fn begin_array(&mut self) {
+        self.begin(Kind::Array);
+    }
+
+    /// Begins an object; write [`Arena::key`] and a value for each member, then [`Arena::end`].
+    pub fn begin_object(&mut self) {
+        self.begin(Kind::Object);
+    }
+
+    /// Writes the key of the next member of the innermost open object.
+    pub fn key(&mut self, key: &str) {
+        let start = self.append(key);
+        self.push_key(start, key.len(), key_hash(key.as_bytes()));
+    }
+
+    /// Ends the innermost open container and returns it; `null` when none is open.
+    pub fn end(&mut self) -> NodeId {
+        let Some(open) = self.open.pop() else { return self.null() };
+        let end = self.next();
+        let is_object = self.entry(open.entry).kind == Kind::Object;
+        let mut len = open.len - open.buried;
+        let mut start = NO_INDEX;
+        if is_object && open.len > INDEX_FROM {
+            start = self.index_keys(open.entry + 1, end);
+            len = self.bury_repeated(start);
+        }
+        if let Some(entry) = self.entries.get_mut(open.entry as usize) {
+            *entry = Entry { start, len, end, ..*entry };
+        }
+        NodeId(open.entry)
+    }
+
+    /// Copies a value of another representation.
+    pub fn copy(&mut self, value: &serde_json::Value) -> NodeId {
+        match value {
+            serde_json::Value::Null => self.null(),
+            serde_json::Value::Bool(value) => self.bool(*value),
+            serde_json::Value::Number(value) => {
+                let digits = value.to_string();
+                self.number(&digits).unwrap_or_else(|| self.string(&digits))
+            }
+            serde_json::Value::String(value) => self.string(value),
+            serde_json::Value::Array(items) => {
+                self.begin_array();
+                for item in items {
+                    self.copy(item);
+                }
+                self.end()
+            }
+            serde_json::Value::Object(members) => {
+                self.begin_object();
+                for (key, value) in members {
+                    self.key(key);
+                    self.copy(value);
+                }
+                self.end()
+            }
+        }
+    }
+
+    pub(super) fn next(&self) -> u32 {
+        u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn append(&mut self, text: &str) -> u32 {
+        let start = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        self.text.push_str(text);
+        start
+    }
+
+    pub(super) fn scalar(&mut self, kind: Kind, start: u32, len: usize) -> NodeId {
+        let end = self.next() + 1;
+        self.push_entry(Entry { kind, start, len: u32::try_from(len).unwrap_or(u32::MAX), end })
+    }
+
+    #[inline]
+    pub(super) fn push_entry(&mut self, entry: Entry) -> NodeId {
+        let id = self.next();
+        // A member is counted at its key.
+        if let Some(open) = self.open.last_mut() {
+            let after_key = matches!(self.entries.last(), Some(last) if last.kind == Kind::Key);
+            open.len += u32::from(!after_key);
+        }
+        self.entries.push(entry);
+        NodeId(id)
+    }
+
+    pub(super) fn begin(&mut self, kind: Kind) {
+        let id = self.push_entry(Entry { kind, start: NO_INDEX, len: 0, end: 0 });
+        self.open.push(Open { entry: id.0, len: 0, buried: 0, seen: [0; 4] });
+    }
+
+    pub(super) fn push_key(&mut self, start: u32, len: usize, hash: u32) {
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        let key = Entry { kind: Kind::Key, start, len, end: hash };
+        if let Some(mut open) = self.open.pop() {
+            open.len += 1;
+            if open.len <= INDEX_FROM {
+                let (word, bit) = ((hash >> 6 & 3) as usize, 1u64 << (hash & 63));
+                if open.seen[word] & bit != 0 && self.bury(open.entry, key) {
+                    open.buried += 1;
+                }
+                open.seen[word] |= bit;
+            }
+            self.open.push(open);
+        }
+        self.entries.push(key);
+    }
+
+    /// Marks an earlier key of the same name in the open object as dead.
+    fn bury(&mut self, object: u32, key: Entry) -> bool {
+        let mut at = object + 1;
+        let end = self.next();
+        while at < end {
+            let candidate = self.entry(at);
+            if candidate.kind == Kind::Key
+                && candidate.end == key.end
+                && self.text_of(candidate) == self.text_of(key)
+            {
+                if let Some(entry) = self.entries.get_mut(at as usize) {
+                    entry.kind = Kind::DeadKey;
+                }
+                return true;
+            }
+            at = self.entry(at + 1).end.max(at + 2);
+        }
+        false
+    }
+
+    /// Sorts the keys between two entries by hash, then by place; returns where they stand.
+    fn index_keys(&mut self, from: u32, to: u32) -> u32 {
+        let start = u32::try_from(self.index.len()).unwrap_or(NO_INDEX);
+        let mut at = from;
+        while at < to {
+            let key = self.entry(at);
+            if key.kind == Kind::Key {
+                self.index.push(IndexedKey { hash: key.end, entry: at });
+            }
+            at = self.entry(at + 1).end.max(at + 2);
+        }
+        if let Some(keys) = self.index.get_mut(start as usize..) {
+            keys.sort_unstable_by_key(|key| (key.hash, key.entry));
+        }
+        start
+    }
+
+    /// Lets the last of equal keys win in the object whose index was just built, takes the others
+    /// out of the index and returns how many keys are left.
+    fn bury_repeated(&mut self, start: u32) -> u32 {
+        let Self { text, entries, index, .. } = self;
+        let name_of = |entries: &[Entry], key: IndexedKey| {
+            let Some(entry) = entries.get(key.entry as usize) else { return "" };
+            let start = entry.start as usize;
+            text.get(start..start + entry.len as usize).unwrap_or_default()
+        };
+        let keys = index.get_mut(start as usize..).unwrap_or_default();
+        // Equal hashes of different names are as good as never; sorting the run by name keeps
+        // even runs made on purpose from costing more than a sort.
+        for run in keys.chunk_by_mut(|a, b| a.hash == b.hash).filter(|run| run.len() > 1) {
+            run.sort_unstable_by(|a, b| {
+                name_of(entries, *a).cmp(name_of(entries, *b)).then(a.entry.cmp(&b.entry))
+            });
+            for pair in run.windows(2) {
+                let [earlier, later] = *pair else { continue };
+                if name_of(entries, earlier) == name_of(entries, later)
+                    && let Some(entry) = entries.get_mut(earlier.entry as usize)
+                {
+                    entry.kind = Kind::DeadKey;
+                }
+            }
+        }
+        let mut kept = start as usize;
+        for at in start as usize..index.len() {
+            let key = index[at];
+            if entries.get(key.entry as usize).is_some_and(|entry| entry.kind == Kind::Key) {
+                index[kept] = key;
+                kept += 1;
+            }
+        }
+        index.truncate(kept);
+        u32::try_from(kept).unwrap_or(u32::MAX).saturating_sub(start)
+    }
+}

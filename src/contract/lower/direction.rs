@@ -1,0 +1,111 @@
+//! `readOnly` and `writeOnly`: which properties need not travel in a direction.
+//!
+//! The mark may stand on the property, on the schema it refers to or in an `allOf` of it; the
+//! `required` that it softens may stand in another branch than the property. So marks are
+//! collected over the whole of a composed schema and handed down to each of its branches.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::Direction;
+use crate::contract::document::{Document, pointer};
+
+/// The rules of one direction.
+pub(super) struct DirectionRules<'d> {
+    document: &'d Document,
+    keyword: &'static str,
+}
+
+/// Schemas that a composed schema is looked through for, at most.
+const MAX_PARTS: usize = 2_000;
+
+// === impl DirectionRules ===
+
+impl<'d> DirectionRules<'d> {
+    pub(super) fn new(document: &'d Document, direction: Direction) -> Self {
+        Self { document, keyword: direction.absent_keyword() }
+    }
+
+    /// Properties of a composed schema that do not travel this way.
+    pub(super) fn absent_names(&self, schema: &Value, at: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        self.parts(schema, at, &mut |part| {
+            let Some(Value::Object(properties)) = part.get("properties") else { return };
+            for (name, property) in properties {
+                if self.is_absent(property, "") {
+                    names.push(name.clone());
+                }
+            }
+        });
+        names
+    }
+
+    /// Properties that a composed schema requires somewhere.
+    pub(super) fn required_names(&self, schema: &Value, at: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        self.parts(schema, at, &mut |part| {
+            if let Some(Value::Array(required)) = part.get("required") {
+                names.extend(required.iter().filter_map(Value::as_str).map(str::to_owned));
+            }
+        });
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Whether a property is marked as not travelling this way.
+    pub(super) fn is_absent(&self, property: &Value, _at: &str) -> bool {
+        self.is_marked(property, 0)
+    }
+
+    fn is_marked(&self, property: &Value, depth: usize) -> bool {
+        if depth > 16 {
+            return false;
+        }
+        if property.get(self.keyword) == Some(&Value::Bool(true)) {
+            return true;
+        }
+        if let Some((_, target)) = self.target(property)
+            && self.is_marked(target, depth + 1)
+        {
+            return true;
+        }
+        let all = property.get("allOf").and_then(Value::as_array);
+        all.is_some_and(|all| all.iter().any(|part| self.is_marked(part, depth + 1)))
+    }
+
+    /// Calls `f` with a schema and all that apply to the same value because of it.
+    fn parts(&self, schema: &Value, at: &str, f: &mut impl FnMut(&Value)) {
+        let mut seen = HashSet::from([at.to_owned()]);
+        let mut todo = vec![schema];
+        let mut left = MAX_PARTS;
+        while let Some(part) = todo.pop() {
+            left -= 1;
+            if left == 0 {
+                return;
+            }
+            f(part);
+            if let Some((pointer, target)) = self.target(part)
+                && seen.insert(pointer)
+            {
+                todo.push(target);
+            }
+            for keyword in ["allOf", "anyOf", "oneOf"] {
+                if let Some(Value::Array(branches)) = part.get(keyword) {
+                    todo.extend(branches);
+                }
+            }
+            for keyword in ["if", "then", "else"] {
+                todo.extend(part.get(keyword));
+            }
+        }
+    }
+
+    fn target(&self, schema: &Value) -> Option<(String, &'d Value)> {
+        let target = schema.get("$ref")?.as_str()?.strip_prefix('#')?;
+        let pointer = pointer::of_fragment(target)?;
+        let value = pointer::lookup(self.document.root(), &pointer)?;
+        Some((pointer, value))
+    }
+}

@@ -1,0 +1,365 @@
+//! Which schemas are lowered, and how often.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use serde_json::{Map, Value, json};
+
+use super::keywords::{Applicator, Place, applicator};
+use super::{Dialect, Direction, UnitKey};
+use crate::contract::document::{Document, pointer};
+use crate::contract::error::ContractError;
+use crate::contract::lint::{Lint, LintCode};
+use crate::contract::options::CompileOptions;
+use crate::contract::pattern::PatternCheck;
+
+/// Everything lowered, ready to be compiled.
+pub(in crate::contract) struct Lowered {
+    /// Mostly one; a document that names schemas by `$id` or `$dynamicAnchor` gets one per
+    /// direction, because a name may stand only once in a root.
+    pub(in crate::contract) roots: Vec<Root>,
+    /// For each entry asked for: its root and its unit.
+    pub(in crate::contract) entries: Vec<(usize, usize)>,
+    /// Every property name that the schemas document.
+    pub(in crate::contract) names: HashSet<Box<str>>,
+    pub(in crate::contract) lints: Vec<Lint>,
+}
+
+/// One JSON Schema that holds units as its `$defs`.
+pub(in crate::contract) struct Root {
+    pub(in crate::contract) schema: Value,
+    pub(in crate::contract) units: Vec<UnitKey>,
+}
+
+/// Lowers the schemas at `entries` and all they refer to.
+pub(in crate::contract) fn lower(
+    document: &Document,
+    options: &CompileOptions<'_>,
+    entries: &[(String, Direction)],
+) -> Result<Lowered, ContractError> {
+    let mut planner = Planner::new(document, options);
+    planner.scan(entries)?;
+    planner.spread_sensitivity();
+    let mut roots = Vec::new();
+    let mut placed = vec![(0, 0); entries.len()];
+    if planner.is_entangled {
+        for direction in [Direction::Request, Direction::Response] {
+            for (index, (pointer, _)) in
+                entries.iter().enumerate().filter(|(_, entry)| entry.1 == direction)
+            {
+                placed[index] = (roots.len(), planner.entry(pointer, direction));
+            }
+            for pointer in planner.named_schemas() {
+                planner.entry(&pointer, direction);
+            }
+            roots.push(planner.finish_root()?);
+        }
+    } else {
+        for (index, (pointer, direction)) in entries.iter().enumerate() {
+            placed[index] = (0, planner.entry(pointer, *direction));
+        }
+        roots.push(planner.finish_root()?);
+    }
+    let Planner { names, mut lints, unknown_formats, .. } = planner;
+    for (format, (at, count)) in unknown_formats {
+        let message = match count {
+            1 => format!("nothing is known about the format {format:?}; values of it pass"),
+            n => format!(
+                "nothing is known about the format {format:?} ({n} places); values of it pass"
+            ),
+        };
+        lints.push(document.lint(LintCode::UnknownFormat, &at, message));
+    }
+    Ok(Lowered { roots, entries: placed, names, lints })
+}
+
+/// What lowering remembers from schema to schema.
+pub(super) struct Planner<'d> {
+    pub(super) document: &'d Document,
+    pub(super) options: &'d CompileOptions<'d>,
+    pub(super) dialect: Dialect,
+    pub(super) patterns: PatternCheck,
+    pub(super) names: HashSet<Box<str>>,
+    /// Schemas reachable, and what is known of each.
+    scanned: HashMap<String, Scanned>,
+    /// `$anchor`s and `$dynamicAnchor`s of the document itself.
+    anchors: HashMap<String, String>,
+    /// Schemas with an `$id` or a `$dynamicAnchor`.
+    named: Vec<String>,
+    is_entangled: bool,
+    units: Vec<UnitKey>,
+    index: HashMap<UnitKey, usize>,
+    /// Places already named in a lint.
+    linted: HashSet<String>,
+    lints: Vec<Lint>,
+    unknown_formats: BTreeMap<String, (String, usize)>,
+}
+
+#[derive(Default)]
+struct Scanned {
+    /// Schemas it refers to.
+    targets: Vec<String>,
+    /// Whether it differs by direction.
+    sensitive: bool,
+}
+
+// === impl Planner ===
+
+impl<'d> Planner<'d> {
+    fn new(document: &'d Document, options: &'d CompileOptions<'d>) -> Self {
+        let mut planner = Self {
+            document,
+            options,
+            dialect: Dialect::of(document.version()),
+            patterns: PatternCheck::new(options.limits.regex_steps),
+            names: HashSet::new(),
+            scanned: HashMap::new(),
+            anchors: HashMap::new(),
+            named: Vec::new(),
+            is_entangled: false,
+            units: Vec::new(),
+            index: HashMap::new(),
+            linted: HashSet::new(),
+            lints: Vec::new(),
+            unknown_formats: BTreeMap::new(),
+        };
+        if planner.dialect == Dialect::JsonSchema {
+            planner.find_names(document.root(), &mut String::new(), false);
+        }
+        planner
+    }
+
+    /// Finds every anchor and `$id`, wherever it stands.
+    fn find_names(&mut self, value: &Value, at: &mut String, embedded: bool) {
+        match value {
+            Value::Object(members) => {
+                let text = |name: &str| members.get(name).and_then(Value::as_str);
+                let has_id = text("$id").is_some();
+                let dynamic = text("$dynamicAnchor");
+                if has_id || dynamic.is_some() || text("$dynamicRef").is_some() {
+                    self.is_entangled = true;
+                    if !embedded {
+                        self.named.push(at.clone());
+                    }
+                }
+                let embedded = embedded || has_id;
+                for anchor in [text("$anchor"), dynamic].into_iter().flatten() {
+                    if !embedded {
+                        self.anchors.insert(anchor.to_owned(), at.clone());
+                    }
+                }
+                for (key, child) in members {
+                    if matches!(key.as_str(), "example" | "examples" | "enum" | "const" | "default")
+                        && !at.ends_with("properties")
+                    {
+                        continue;
+                    }
+                    let len = at.len();
+                    pointer::push_token(at, key);
+                    self.find_names(child, at, embedded);
+                    at.truncate(len);
+                }
+            }
+            Value::Array(items) => {
+                for (index, child) in items.iter().enumerate() {
+                    let len = at.len();
+                    pointer::push_token(at, &index.to_string());
+                    self.find_names(child, at, embedded);
+                    at.truncate(len);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Named schemas that stand where schemas stand, not within another's unit.
+    fn named_schemas(&self) -> Vec<String> {
+        let is_covered = |pointer: &str| {
+            self.scanned.keys().any(|unit| {
+                pointer.len() > unit.len()
+                    && pointer.starts_with(unit.as_str())
+                    && pointer.as_bytes().get(unit.len()) == Some(&b'/')
+            })
+        };
+        self.named.iter().filter(|pointer| !is_covered(pointer)).cloned().collect()
+    }
+
+    /// Looks at every schema reachable from the entries.
+    fn scan(&mut self, entries: &[(String, Direction)]) -> Result<(), ContractError> {
+        let mut todo: VecDeque<String> = entries.iter().map(|entry| entry.0.clone()).collect();
+        if self.is_entangled {
+            todo.extend(self.named.iter().cloned());
+        }
+        while let Some(unit) = todo.pop_front() {
+            if self.scanned.contains_key(&unit) {
+                continue;
+            }
+            let Some(schema) = self.document.lookup(&unit) else {
+                let problem = self.document.source().problem(&unit, "there is no schema here");
+                return Err(ContractError::Reference(problem));
+            };
+            let mut scanned = Scanned::default();
+            self.scan_schema(schema, &mut scanned, false);
+            todo.extend(scanned.targets.iter().cloned());
+            self.scanned.insert(unit, scanned);
+        }
+        Ok(())
+    }
+
+    fn scan_schema(&self, schema: &Value, scanned: &mut Scanned, embedded: bool) {
+        let Value::Object(members) = schema else { return };
+        let embedded = embedded || members.get("$id").is_some_and(Value::is_string);
+        let marked = |keyword| members.get(keyword) == Some(&Value::Bool(true));
+        scanned.sensitive |= marked("readOnly") || marked("writeOnly");
+        if let Some(Value::String(target)) = members.get("$ref") {
+            let target = self.local_target(target, embedded);
+            // What leads nowhere is reported, with its place, when it is lowered.
+            scanned.targets.extend(target.filter(|target| self.document.lookup(target).is_some()));
+            if self.dialect == Dialect::OpenApi {
+                return;
+            }
+        }
+        for (keyword, value) in members {
+            match (applicator(self.dialect, keyword, value), value) {
+                (Some(Applicator::One), value) => self.scan_schema(value, scanned, embedded),
+                (Some(Applicator::List), Value::Array(items)) => {
+                    items.iter().for_each(|item| self.scan_schema(item, scanned, embedded));
+                }
+                (Some(Applicator::Map), Value::Object(members)) => {
+                    members.values().for_each(|item| self.scan_schema(item, scanned, embedded));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A schema that refers to one that differs by direction differs too.
+    fn spread_sensitivity(&mut self) {
+        let mut referrers: HashMap<&str, Vec<&str>> = HashMap::new();
+        let mut todo: Vec<&str> = Vec::new();
+        for (unit, scanned) in &self.scanned {
+            for target in &scanned.targets {
+                referrers.entry(target).or_default().push(unit);
+            }
+            if scanned.sensitive {
+                todo.push(unit);
+            }
+        }
+        let mut sensitive: HashSet<String> = HashSet::new();
+        while let Some(unit) = todo.pop() {
+            if sensitive.insert(unit.to_owned())
+                && let Some(referrers) = referrers.get(unit)
+            {
+                todo.extend(referrers);
+            }
+        }
+        for (unit, scanned) in &mut self.scanned {
+            scanned.sensitive = sensitive.contains(unit);
+        }
+    }
+
+    /// The place in the tree that a reference leads to; none when it is left to the judge of
+    /// schemas with an `$id`.
+    pub(super) fn local_target(&self, target: &str, embedded: bool) -> Option<String> {
+        if embedded {
+            return None;
+        }
+        let fragment = target.strip_prefix('#')?;
+        match pointer::of_fragment(fragment) {
+            Some(pointer) => Some(pointer),
+            None => self.anchors.get(fragment).cloned(),
+        }
+    }
+
+    fn entry(&mut self, pointer: &str, direction: Direction) -> usize {
+        self.unit(UnitKey {
+            pointer: pointer.to_owned(),
+            direction: Some(direction),
+            exempt: Vec::new(),
+        })
+    }
+
+    /// The number of a unit, new or known.
+    pub(super) fn unit(&mut self, mut key: UnitKey) -> usize {
+        if !self.scanned.get(&key.pointer).is_none_or(|scanned| scanned.sensitive) {
+            key.direction = None;
+        }
+        if let Some(index) = self.index.get(&key) {
+            return *index;
+        }
+        let index = self.units.len();
+        self.index.insert(key.clone(), index);
+        self.units.push(key);
+        index
+    }
+
+    /// Lowers the units asked for since the last root, and all they ask for.
+    fn finish_root(&mut self) -> Result<Root, ContractError> {
+        let dialect = self.document.root().get("jsonSchemaDialect").cloned();
+        let dialect = match dialect {
+            Some(dialect) if self.dialect == Dialect::JsonSchema => {
+                self.meta_schema(&dialect, "/jsonSchemaDialect")
+            }
+            _ => None,
+        };
+        let mut definitions = Map::new();
+        let mut next = 0;
+        while let Some(key) = self.units.get(next).cloned() {
+            let lowered = self.lower_unit(&key, dialect.as_deref())?;
+            definitions.insert(next.to_string(), lowered);
+            next += 1;
+        }
+        let units = std::mem::take(&mut self.units);
+        self.index.clear();
+        Ok(Root { schema: json!({ "$defs": definitions }), units })
+    }
+
+    fn lower_unit(&mut self, key: &UnitKey, dialect: Option<&str>) -> Result<Value, ContractError> {
+        let document = self.document;
+        let Some(schema) = document.lookup(&key.pointer) else {
+            let problem = document.source().problem(&key.pointer, "there is no schema here");
+            return Err(ContractError::Reference(problem));
+        };
+        let place = Place { direction: key.direction, exempt: &key.exempt, embedded: false };
+        let mut lowered = self.schema(schema, &mut key.pointer.clone(), place)?;
+        if let (Some(dialect), Value::Object(members)) = (dialect, &mut lowered) {
+            members.entry("$schema").or_insert_with(|| json!(dialect));
+        }
+        Ok(lowered)
+    }
+
+    /// Names a place once, however many units it is part of.
+    pub(super) fn lint(&mut self, code: LintCode, at: &str, message: &str) {
+        if self.linted.insert(at.to_owned()) {
+            self.lints.push(self.document.lint(code, at, message));
+        }
+    }
+
+    pub(super) fn unknown_format(&mut self, format: &str, at: &str) {
+        if self.linted.insert(at.to_owned()) {
+            let place = self.unknown_formats.entry(format.to_owned());
+            place.or_insert_with(|| (at.to_owned(), 0)).1 += 1;
+        }
+    }
+
+    /// Notes a keyword that is not lowered, where somebody may expect it to judge.
+    pub(super) fn left_out(&mut self, keyword: &str, at: &str) {
+        const LATER: [&str; 12] = [
+            "const",
+            "if",
+            "then",
+            "else",
+            "contains",
+            "propertyNames",
+            "patternProperties",
+            "prefixItems",
+            "dependentRequired",
+            "dependentSchemas",
+            "unevaluatedProperties",
+            "$defs",
+        ];
+        if self.dialect == Dialect::OpenApi && LATER.contains(&keyword) {
+            let message = format!("{keyword} has no meaning in this version of OpenAPI");
+            self.lint(LintCode::UnenforceableKeyword, at, &message);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What a caller may choose about turning a document into a contract.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use thiserror::Error;
+
+use super::route::TrailingSlash;
+
+/// The files a document may refer to. The only way from a contract to the world outside.
+pub trait Files {
+    /// Reads a file by its path relative to the document's directory. The path is normalised:
+    /// it has no `..`, no `.`, no scheme and no leading slash. Where remote references are
+    /// allowed, an absolute URL may come instead.
+    fn read(&self, path: &str) -> Result<Vec<u8>, FileError>;
+}
+
+/// Why a file that a document refers to was not read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum FileError {
+    /// There is no such file.
+    #[error("there is no such file")]
+    NotFound,
+    /// Whoever registered the document gave no access to files.
+    #[error("other files are not available here; bundle the document into one file")]
+    NotAllowed,
+    /// The file is there and cannot be read.
+    #[error("the file cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// No files at all: a document that refers to one is refused.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoFiles;
+
+/// Bounds on the documents accepted. Zero means none is accepted, not that there is no bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one text, files referred to counted one by one.
+    pub bytes: usize,
+    /// Containers that a text may nest.
+    pub depth: u32,
+    /// Files that a document may refer to, directly or not.
+    pub files: usize,
+    /// Values that YAML aliases may add to those written out.
+    pub alias_values: usize,
+    /// Backtracking steps of one regular expression that needs backtracking, on one value.
+    pub regex_steps: usize,
+}
+
+/// Everything a caller may choose.
+pub struct CompileOptions<'f> {
+    /// Bounds on the document.
+    pub limits: Limits,
+    /// Where files that the document refers to come from.
+    pub files: &'f dyn Files,
+    /// Whether `http` and `https` references may be read through [`CompileOptions::files`].
+    pub remote_references: bool,
+    /// Names of formats that are not asserted; `*` stands for all of them.
+    pub formats_off: BTreeSet<String>,
+    /// Whether a `readOnly` property in a request is a violation. OpenAPI says such a property
+    /// "SHOULD NOT be sent", so it passes unless this is set.
+    pub refuse_read_only: bool,
+    /// Whether a `writeOnly` property in a response is a violation, by the same reasoning.
+    pub refuse_write_only: bool,
+    /// Takes the place of the base paths in `servers`; empty for none at all.
+    pub base_path: Option<String>,
+    /// What a trailing slash means to routing.
+    pub trailing_slash: TrailingSlash,
+    /// Whether what is sent and not declared is a violation: query parameters, headers, cookies,
+    /// body fields.
+    pub strict_fields: bool,
+}
+
+impl Files for NoFiles {
+    fn read(&self, _path: &str) -> Result<Vec<u8>, FileError> {
+        Err(FileError::NotAllowed)
+    }
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            bytes: 64 << 20,
+            depth: 256,
+            files: 512,
+            alias_values: 1_000_000,
+            regex_steps: 100_000,
+        }
+    }
+}
+
+// === impl CompileOptions ===
+
+impl Default for CompileOptions<'_> {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            files: &NoFiles,
+            remote_references: false,
+            formats_off: BTreeSet::new(),
+            refuse_read_only: false,
+            refuse_write_only: false,
+            base_path: None,
+            trailing_slash: TrailingSlash::default(),
+            strict_fields: false,
+        }
+    }
+}
+
+impl CompileOptions<'_> {
+    /// Whether values are to be judged by `format`.
+    pub fn asserts_format(&self, format: &str) -> bool {
+        !self.formats_off.contains(format) && !self.formats_off.contains("*")
+    }
+}
+
+impl fmt::Debug for CompileOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompileOptions")
+            .field("limits", &self.limits)
+            .field("remote_references", &self.remote_references)
+            .field("formats_off", &self.formats_off)
+            .field("refuse_read_only", &self.refuse_read_only)
+            .field("refuse_write_only", &self.refuse_write_only)
+            .field("base_path", &self.base_path)
+            .field("trailing_slash", &self.trailing_slash)
+            .field("strict_fields", &self.strict_fields)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,87 @@
+//! Schemas compiled once and judged by many.
+//!
+//! A [`SchemaCompiler`] is told every schema a contract needs and then compiles all of them into
+//! one [`SchemaSet`], in which each component exists once, whatever the number of operations that
+//! use it. What must hold: nothing is compiled, allocated or locked while a valid value is judged,
+//! judging costs the same however many schemas the set holds, and what cannot be decided within
+//! its budget is [`Judged::Undecided`], neither valid nor not.
+
+mod keywords;
+mod set;
+
+use std::collections::HashMap;
+
+pub use set::{Judged, SchemaId, SchemaSet};
+pub(crate) use set::{SchemaError, cut_short};
+
+use super::document::Document;
+use super::error::ContractError;
+use super::lint::Lint;
+use super::lower::{self, Direction};
+use super::options::CompileOptions;
+use super::shape::{ShapeBuilder, ShapeId, Shapes};
+
+/// Collects the schemas of one contract.
+pub struct SchemaCompiler<'d> {
+    document: &'d Document,
+    options: &'d CompileOptions<'d>,
+    entries: Vec<(String, Direction)>,
+    known: HashMap<(String, Direction), SchemaId>,
+    shapes: ShapeBuilder<'d>,
+}
+
+// === impl SchemaCompiler ===
+
+impl<'d> SchemaCompiler<'d> {
+    /// A compiler for the schemas of one document.
+    pub fn new(document: &'d Document, options: &'d CompileOptions<'d>) -> Self {
+        Self {
+            document,
+            options,
+            entries: Vec::new(),
+            known: HashMap::new(),
+            shapes: ShapeBuilder::new(document),
+        }
+    }
+
+    /// Asks for the schema at a pointer into the document's tree; asking again is free. What is
+    /// wrong with a schema itself comes out of [`SchemaCompiler::finish`].
+    pub fn compile(
+        &mut self,
+        schema_pointer: &str,
+        direction: Direction,
+    ) -> Result<SchemaId, ContractError> {
+        let key = (schema_pointer.to_owned(), direction);
+        if let Some(id) = self.known.get(&key) {
+            return Ok(*id);
+        }
+        if self.document.lookup(schema_pointer).is_none() {
+            let problem = self.document.source().problem(schema_pointer, "there is no schema here");
+            return Err(ContractError::Reference(problem));
+        }
+        let id = SchemaId::new(self.entries.len());
+        self.entries.push(key.clone());
+        self.known.insert(key, id);
+        Ok(id)
+    }
+
+    /// What is known beforehand of the values of the schema at a pointer. Read it from
+    /// [`SchemaCompiler::shapes`] while compiling, from [`SchemaSet::shapes`] afterwards.
+    pub fn shape(&mut self, schema_pointer: &str) -> ShapeId {
+        self.shapes.shape(schema_pointer)
+    }
+
+    /// The shapes asked for so far.
+    pub fn shapes(&self) -> &Shapes {
+        self.shapes.shapes()
+    }
+
+    /// Compiles all schemas asked for.
+    pub fn finish(self) -> Result<(SchemaSet, Vec<Lint>), ContractError> {
+        let mut lowered = lower::lower(self.document, self.options, &self.entries)?;
+        let lints = std::mem::take(&mut lowered.lints);
+        let shapes = self.shapes.into_shapes();
+        let set = SchemaSet::compile(self.document, self.options, lowered, shapes)?;
+        Ok((set, lints))
+    }
+}

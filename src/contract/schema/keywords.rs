@@ -1,0 +1,252 @@
+//! Keywords that are judged here rather than by the `jsonschema` crate: everything about numbers,
+//! which are exact only in our own form, and what cannot be enforced.
+
+use std::cmp::Ordering;
+
+use jsonschema::{Keyword, ValidationError, ValidationOptions};
+use serde_json::Value;
+
+use crate::contract::format::{self, NumberFormat};
+use crate::contract::instance::{Instance, Node, Number};
+use crate::contract::lower::{EXACT_CONST, EXACT_ENUM, NUMBER_FORMAT, REFUSED, UNENFORCEABLE};
+use crate::contract::number::{Decimal, Divisor};
+
+type Options<'o> = ValidationOptions<'o, std::sync::Arc<dyn jsonschema::Retrieve>, Instance>;
+type Made<'a> = Result<Box<dyn for<'i> Keyword<'i, Instance>>, ValidationError<'a>>;
+
+/// Registers every keyword and format of ours.
+pub(super) fn register(mut options: Options<'_>) -> Options<'_> {
+    for (name, bound) in [
+        ("minimum", Bound::AtLeast),
+        ("maximum", Bound::AtMost),
+        ("exclusiveMinimum", Bound::MoreThan),
+        ("exclusiveMaximum", Bound::LessThan),
+    ] {
+        options = options.with_keyword(name, move |_, value, _| Limit::make(bound, value));
+    }
+    for (name, check) in format::OWN {
+        options = options.with_format(name, check);
+    }
+    options
+        .with_keyword("multipleOf", |_, value, _| MultipleOf::make(value))
+        .with_keyword(NUMBER_FORMAT, |_, value, _| Format::make(value))
+        .with_keyword(EXACT_CONST, |_, value, _| Ok(Box::new(OneOf(vec![value.clone()]))))
+        .with_keyword(EXACT_ENUM, |_, value, _| {
+            Ok(Box::new(OneOf(value.as_array().cloned().unwrap_or_default())))
+        })
+        .with_keyword(UNENFORCEABLE, |_, value, _| Unenforceable::make(value))
+        .with_keyword(REFUSED, |_, _, _| Ok(Box::new(Refused)))
+}
+
+/// What a limit asks of a number.
+#[derive(Debug, Clone, Copy)]
+enum Bound {
+    AtLeast,
+    AtMost,
+    MoreThan,
+    LessThan,
+}
+
+/// `minimum` and its kin.
+struct Limit {
+    bound: Bound,
+    /// The limit, where an `i64` holds it.
+    short: Option<i64>,
+    exact: Decimal,
+    text: Box<str>,
+}
+
+/// `multipleOf`.
+struct MultipleOf {
+    short: Option<i64>,
+    exact: Divisor,
+    text: Box<str>,
+}
+
+/// A format of numbers.
+struct Format {
+    format: NumberFormat,
+    name: Box<str>,
+}
+
+/// `const` and `enum` with numbers in them.
+struct OneOf(Vec<Value>);
+
+/// Stands where a rule cannot be enforced.
+#[derive(Clone, Copy)]
+enum Unenforceable {
+    Strings,
+    Numbers,
+    Objects,
+}
+
+/// Stands where nothing may be.
+struct Refused;
+
+// === impl Bound ===
+
+impl Bound {
+    fn allows(self, ordering: Ordering) -> bool {
+        match self {
+            Self::AtLeast => ordering.is_ge(),
+            Self::AtMost => ordering.is_le(),
+            Self::MoreThan => ordering.is_gt(),
+            Self::LessThan => ordering.is_lt(),
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::AtLeast => "at least",
+            Self::AtMost => "at most",
+            Self::MoreThan => "more than",
+            Self::LessThan => "less than",
+        }
+    }
+}
+
+fn number_of(value: &Value) -> Result<(Decimal, Box<str>), ValidationError<'static>> {
+    value
+        .as_number()
+        .and_then(|number| Some((Decimal::parse(number.as_str())?, number.as_str().into())))
+        .ok_or_else(|| ValidationError::custom("a number is expected"))
+}
+
+// === impl Limit ===
+
+impl Limit {
+    fn make(bound: Bound, value: &Value) -> Made<'_> {
+        let (exact, text) = number_of(value)?;
+        Ok(Box::new(Self { bound, short: exact.as_integer(), exact, text }))
+    }
+}
+
+impl<'i> Keyword<'i, Instance> for Limit {
+    fn validate(&self, node: Node<'i>) -> Result<(), ValidationError<'i>> {
+        if self.is_valid(node) {
+            return Ok(());
+        }
+        Err(ValidationError::custom(format!("must be {} {}", self.bound.words(), self.text)))
+    }
+
+    fn is_valid(&self, node: Node<'i>) -> bool {
+        match (Node::as_number(&node), self.short) {
+            (Some(Number::Integer(value)), Some(limit)) => self.bound.allows(value.cmp(&limit)),
+            (Some(number), _) => self.bound.allows(number.decimal().cmp(&self.exact)),
+            (None, _) => true,
+        }
+    }
+}
+
+// === impl MultipleOf ===
+
+impl MultipleOf {
+    fn make(value: &Value) -> Made<'_> {
+        let (decimal, text) = number_of(value)?;
+        let exact = Divisor::new(&decimal)
+            .ok_or_else(|| ValidationError::custom("multipleOf cannot be divided by"))?;
+        Ok(Box::new(Self { short: decimal.as_integer(), exact, text }))
+    }
+}
+
+impl<'i> Keyword<'i, Instance> for MultipleOf {
+    fn validate(&self, node: Node<'i>) -> Result<(), ValidationError<'i>> {
+        if self.is_valid(node) {
+            return Ok(());
+        }
+        Err(ValidationError::custom(format!("must be a multiple of {}", self.text)))
+    }
+
+    fn is_valid(&self, node: Node<'i>) -> bool {
+        match (Node::as_number(&node), self.short) {
+            (Some(Number::Integer(value)), Some(divisor)) => value % divisor == 0,
+            (Some(number), _) => number.decimal().is_multiple_of(&self.exact),
+            (None, _) => true,
+        }
+    }
+}
+
+// === impl Format ===
+
+impl Format {
+    fn make(value: &Value) -> Made<'_> {
+        let name = value.as_str().unwrap_or_default();
+        let format = NumberFormat::of(name)
+            .ok_or_else(|| ValidationError::custom("a format of numbers is expected"))?;
+        Ok(Box::new(Self { format, name: name.into() }))
+    }
+}
+
+impl<'i> Keyword<'i, Instance> for Format {
+    fn validate(&self, node: Node<'i>) -> Result<(), ValidationError<'i>> {
+        if self.is_valid(node) {
+            return Ok(());
+        }
+        Err(ValidationError::custom(format!("must be a number of the format {}", self.name)))
+    }
+
+    fn is_valid(&self, node: Node<'i>) -> bool {
+        Node::as_number(&node).is_none_or(|number| self.format.allows(&number))
+    }
+}
+
+// === impl OneOf ===
+
+impl<'i> Keyword<'i, Instance> for OneOf {
+    fn validate(&self, node: Node<'i>) -> Result<(), ValidationError<'i>> {
+        if self.is_valid(node) {
+            return Ok(());
+        }
+        Err(ValidationError::custom(match self.0.len() {
+            1 => "must be the one value that is documented",
+            _ => "must be one of the values that are documented",
+        }))
+    }
+
+    fn is_valid(&self, node: Node<'i>) -> bool {
+        self.0.iter().any(|value| node.equals(value))
+    }
+}
+
+// === impl Unenforceable ===
+
+impl Unenforceable {
+    fn make(value: &Value) -> Made<'_> {
+        Ok(Box::new(match value.as_str() {
+            Some("multipleOf") => Self::Numbers,
+            Some("patternProperties") => Self::Objects,
+            _ => Self::Strings,
+        }))
+    }
+}
+
+impl<'i> Keyword<'i, Instance> for Unenforceable {
+    fn validate(&self, node: Node<'i>) -> Result<(), ValidationError<'i>> {
+        self.is_valid(node);
+        Ok(())
+    }
+
+    fn is_valid(&self, node: Node<'i>) -> bool {
+        let concerned = match self {
+            Self::Strings => node.as_str().is_some(),
+            Self::Numbers => Node::as_number(&node).is_some(),
+            Self::Objects => node.is_object(),
+        };
+        if concerned && let Some(arena) = node.arena() {
+            arena.note_unenforceable();
+        }
+        true
+    }
+}
+
+// === impl Refused ===
+
+impl<'i> Keyword<'i, Instance> for Refused {
+    fn validate(&self, _node: Node<'i>) -> Result<(), ValidationError<'i>> {
+        Err(ValidationError::custom("must not be sent this way"))
+    }
+
+    fn is_valid(&self, _node: Node<'i>) -> bool {
+        false
+    }
+}
