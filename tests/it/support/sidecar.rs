@@ -76,8 +76,10 @@ impl Setup {
     /// A sidecar with free ports and nothing else set.
     pub(crate) fn bare() -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
-        let args = ["run", "--listen", &any, "--admin-listen", &any].map(str::to_owned).to_vec();
-        Self { dir: TempDir::new().expect("a temporary directory"), args, env: Vec::new() }
+        let dir = TempDir::new().expect("a temporary directory");
+        Self { dir, args: vec!["run".into()], env: Vec::new() }
+            .env("CVT_LISTEN", &any)
+            .env("CVT_ADMIN_LISTEN", &any)
     }
 
     /// Adds arguments.
