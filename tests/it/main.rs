@@ -10,5 +10,6 @@ mod metrics;
 mod recording;
 mod schema_corpus;
 mod startup;
+mod storage;
 mod support;
 mod transparency;
