@@ -16,7 +16,17 @@
 //!
 //! `tests/it/floors.rs` reads the sources and fails on any breach.
 
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod contract;
 pub mod model;
+pub mod observer;
+pub mod proxy;
+pub mod redaction;
+pub mod registry;
+pub mod sampling;
+pub mod storage;
 pub mod telemetry;
 pub mod validation;

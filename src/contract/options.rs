@@ -5,6 +5,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::route::TrailingSlash;
+
 /// The files a document may refer to. The only way from a contract to the world outside.
 pub trait Files {
     /// Reads a file by its path relative to the document's directory. The path is normalised:
@@ -61,6 +63,13 @@ pub struct CompileOptions<'f> {
     pub refuse_read_only: bool,
     /// Whether a `writeOnly` property in a response is a violation, by the same reasoning.
     pub refuse_write_only: bool,
+    /// Takes the place of the base paths in `servers`; empty for none at all.
+    pub base_path: Option<String>,
+    /// What a trailing slash means to routing.
+    pub trailing_slash: TrailingSlash,
+    /// Whether what is sent and not declared is a violation: query parameters, headers, cookies,
+    /// body fields.
+    pub strict_fields: bool,
 }
 
 impl Files for NoFiles {
@@ -94,6 +103,9 @@ impl Default for CompileOptions<'_> {
             formats_off: BTreeSet::new(),
             refuse_read_only: false,
             refuse_write_only: false,
+            base_path: None,
+            trailing_slash: TrailingSlash::default(),
+            strict_fields: false,
         }
     }
 }
@@ -113,6 +125,9 @@ impl fmt::Debug for CompileOptions<'_> {
             .field("formats_off", &self.formats_off)
             .field("refuse_read_only", &self.refuse_read_only)
             .field("refuse_write_only", &self.refuse_write_only)
+            .field("base_path", &self.base_path)
+            .field("trailing_slash", &self.trailing_slash)
+            .field("strict_fields", &self.strict_fields)
             .finish_non_exhaustive()
     }
 }

@@ -83,6 +83,13 @@ enum Pattern {
     Unknown,
 }
 
+// === impl ShapeId ===
+
+impl ShapeId {
+    /// The shape of no schema: it allows everything and names nothing.
+    pub const ANY: Self = Self(u32::MAX);
+}
+
 // === impl Shapes ===
 
 impl Shapes {
@@ -173,6 +180,35 @@ impl<'s> Shape<'s> {
     /// How XML writes the value.
     pub fn xml(&self) -> Option<&'s XmlShape> {
         self.known.xml.as_ref()
+    }
+
+    /// Whether a property of this name is declared by its name or a pattern.
+    pub fn names_property(&self, name: &str) -> bool {
+        self.known.properties.contains_key(name) || self.matching(name).is_some()
+    }
+
+    /// Whether the document says that there may be properties it does not name.
+    pub fn invites_others(&self) -> bool {
+        matches!(self.known.additional, Additional::Open | Additional::Like(_))
+    }
+
+    /// Whether the document says nothing about properties at all: any is as good as declared.
+    pub fn is_free_form(&self) -> bool {
+        self.known.properties.is_empty()
+            && self.known.patterns.is_empty()
+            && self.known.additional == Additional::Unsaid
+    }
+
+    /// Whether it stands for bytes as they are.
+    pub fn is_binary(&self) -> bool {
+        self.known.format.as_deref() == Some("binary")
+            || self.known.content_media_type.is_some() && self.known.content_encoding.is_none()
+    }
+
+    /// The shape of no schema, for what the document does not describe.
+    #[must_use]
+    pub fn unknown(&self) -> Shape<'s> {
+        self.shapes.get(ShapeId::ANY)
     }
 
     fn matching(&self, name: &str) -> Option<ShapeId> {

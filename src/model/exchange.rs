@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use smallvec::SmallVec;
 
+use super::verdict::SkipReason;
+
 /// Start line and headers of a request, as the downstream sent them.
 #[derive(Debug, Clone)]
 pub struct RequestHead {
@@ -46,6 +48,7 @@ pub struct Captured {
     chunks: SmallVec<[Bytes; 2]>,
     kept: usize,
     seen: u64,
+    cut: Option<SkipReason>,
     /// How the body ended.
     pub end: BodyEnd,
     /// Trailer fields, when any were sent.
@@ -73,11 +76,16 @@ impl RequestHead {
 
 impl Captured {
     /// A complete body held in memory.
-    pub fn complete(body: Bytes) -> Self {
+    pub fn complete(body: &Bytes) -> Self {
         let mut captured = Self::default();
         let len = body.len();
-        captured.push(&body, len);
+        captured.push(body, len);
         captured
+    }
+
+    /// A body of which nobody has seen anything yet.
+    pub fn unread() -> Self {
+        Self { end: BodyEnd::Cancelled, ..Self::default() }
     }
 
     /// Notes a chunk that passed and keeps as much of it as fits under `limit` kept bytes in
@@ -107,6 +115,16 @@ impl Captured {
         self.seen > self.kept as u64
     }
 
+    /// Stops keeping: the memory set aside for capturing is used up.
+    pub fn cut_short(&mut self) {
+        self.cut = Some(SkipReason::CaptureMemory);
+    }
+
+    /// Why bytes that passed were not kept, when any were not.
+    pub fn cut_reason(&self) -> Option<SkipReason> {
+        self.truncated().then(|| self.cut.unwrap_or(SkipReason::BodyOverLimit))
+    }
+
     /// The kept bytes in one piece: borrowed when they arrived in one chunk, else joined.
     pub fn bytes(&self) -> Cow<'_, [u8]> {
         match self.chunks.as_slice() {
@@ -129,12 +147,14 @@ mod tests {
         assert_eq!(captured.push(&Bytes::from_static(b"h"), 5), 0);
         assert_eq!(&*captured.bytes(), b"abcde");
         assert_eq!((captured.seen(), captured.kept()), (8, 5));
-        assert!(captured.truncated());
+        assert_eq!(captured.cut_reason(), Some(SkipReason::BodyOverLimit));
+        captured.cut_short();
+        assert_eq!(captured.cut_reason(), Some(SkipReason::CaptureMemory));
     }
 
     #[test]
     fn one_chunk_is_not_copied() {
-        let captured = Captured::complete(Bytes::from_static(b"abc"));
+        let captured = Captured::complete(&Bytes::from_static(b"abc"));
         assert!(matches!(captured.bytes(), Cow::Borrowed(b"abc")));
         assert!(!captured.truncated());
     }

@@ -15,6 +15,8 @@ pub enum SkipReason {
     NoContract,
     /// The body is longer than the capture limit.
     BodyOverLimit,
+    /// The memory set aside for capturing bodies was used up.
+    CaptureMemory,
     /// The body broke off before its end.
     BodyIncomplete,
     /// A content coding we cannot decode.
@@ -77,9 +79,10 @@ pub enum Outcome {
 
 impl SkipReason {
     /// Every reason, for tables and metrics.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::NoContract,
         Self::BodyOverLimit,
+        Self::CaptureMemory,
         Self::BodyIncomplete,
         Self::UnknownContentEncoding,
         Self::DecodedOverLimit,
@@ -103,6 +106,7 @@ impl SkipReason {
         match self {
             Self::NoContract => "no_contract",
             Self::BodyOverLimit => "body_over_limit",
+            Self::CaptureMemory => "capture_memory",
             Self::BodyIncomplete => "body_incomplete",
             Self::UnknownContentEncoding => "unknown_content_encoding",
             Self::DecodedOverLimit => "decoded_over_limit",

@@ -1,2 +1,15 @@
+//! Integration tests: the house's own rules, and the real binary over real sockets.
 
+#![allow(clippy::expect_used, reason = "a test that cannot go on says why and fails")]
+
+mod demo;
+mod example;
+mod floors;
+mod lifecycle;
+mod metrics;
+mod recording;
 mod schema_corpus;
+mod startup;
+mod storage;
+mod support;
+mod transparency;

@@ -34,7 +34,8 @@ fn json_schema_suites() {
             if !right {
                 let id = case["id"].as_str().unwrap().to_owned();
                 let schema = &case["spec"]["components"]["schemas"];
-                let told = format!("{tier}: {answer:?} for {} by {schema}", case["request"]["body"]);
+                let told =
+                    format!("{tier}: {answer:?} for {} by {schema}", case["request"]["body"]);
                 wrong.insert((tier == "core", id), told);
             }
         }

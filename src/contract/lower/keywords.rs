@@ -51,8 +51,15 @@ pub(in crate::contract) fn applicator(
         "patternProperties" | "$defs" | "definitions" | "dependentSchemas" => Map,
         "dependencies" => Map,
         "prefixItems" => List,
-        "if" | "then" | "else" | "contains" | "propertyNames" | "unevaluatedProperties"
-        | "unevaluatedItems" | "additionalItems" | "contentSchema" => One,
+        "if"
+        | "then"
+        | "else"
+        | "contains"
+        | "propertyNames"
+        | "unevaluatedProperties"
+        | "unevaluatedItems"
+        | "additionalItems"
+        | "contentSchema" => One,
         _ => return None,
     };
     let fits = match found {
@@ -259,8 +266,7 @@ impl Planner<'_> {
         if self.dialect == Dialect::JsonSchema {
             return;
         }
-        for (bound, exclusive) in
-            [("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")]
+        for (bound, exclusive) in [("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")]
         {
             match (schema.get(bound), schema.get(exclusive)) {
                 (Some(limit), Some(Value::Bool(true))) => {
@@ -418,9 +424,22 @@ fn judges(dialect: Dialect, keyword: &str) -> bool {
         | "contentMediaType" | "$id" | "$anchor" | "$dynamicAnchor" | "$dynamicRef"
         | "$recursiveAnchor" | "$recursiveRef" | "$vocabulary" | "id" => true,
         // Shapes that no applicator has are for the meta-schema to refuse.
-        "properties" | "allOf" | "anyOf" | "oneOf" | "not" | "items" | "prefixItems" | "if"
-        | "then" | "else" | "contains" | "propertyNames" | "additionalProperties"
-        | "patternProperties" | "dependentSchemas" | "unevaluatedProperties"
+        "properties"
+        | "allOf"
+        | "anyOf"
+        | "oneOf"
+        | "not"
+        | "items"
+        | "prefixItems"
+        | "if"
+        | "then"
+        | "else"
+        | "contains"
+        | "propertyNames"
+        | "additionalProperties"
+        | "patternProperties"
+        | "dependentSchemas"
+        | "unevaluatedProperties"
         | "unevaluatedItems" => true,
         _ => false,
     }
@@ -455,7 +474,8 @@ impl Planner<'_> {
             Direction::Response => self.options.refuse_write_only,
         };
         direction.is_some_and(|direction| {
-            refuses(direction) && DirectionRules::new(self.document, direction).is_absent(property, at)
+            refuses(direction)
+                && DirectionRules::new(self.document, direction).is_absent(property, at)
         })
     }
 }

@@ -63,7 +63,9 @@ pub(in crate::contract) fn lower(
     for (format, (at, count)) in unknown_formats {
         let message = match count {
             1 => format!("nothing is known about the format {format:?}; values of it pass"),
-            n => format!("nothing is known about the format {format:?} ({n} places); values of it pass"),
+            n => format!(
+                "nothing is known about the format {format:?} ({n} places); values of it pass"
+            ),
         };
         lints.push(document.lint(LintCode::UnknownFormat, &at, message));
     }
@@ -352,8 +354,17 @@ impl<'d> Planner<'d> {
     /// Notes a keyword that is not lowered, where somebody may expect it to judge.
     pub(super) fn left_out(&mut self, keyword: &str, at: &str) {
         const LATER: [&str; 12] = [
-            "const", "if", "then", "else", "contains", "propertyNames", "patternProperties",
-            "prefixItems", "dependentRequired", "dependentSchemas", "unevaluatedProperties",
+            "const",
+            "if",
+            "then",
+            "else",
+            "contains",
+            "propertyNames",
+            "patternProperties",
+            "prefixItems",
+            "dependentRequired",
+            "dependentSchemas",
+            "unevaluatedProperties",
             "$defs",
         ];
         if self.dialect == Dialect::OpenApi && LATER.contains(&keyword) {

@@ -46,6 +46,11 @@ impl Types {
         self.0 == Self::ANY.0
     }
 
+    /// Whether anything but arrays and objects is in the set.
+    pub const fn any_scalar(self) -> bool {
+        self.without(Self::ARRAY).without(Self::OBJECT).0 != 0
+    }
+
     /// The set without the types of `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {

@@ -1,0 +1,82 @@
+//! The admin edge: metrics and health.
+//!
+//! What must hold: it never sees `proxy`, listens on loopback unless told otherwise, and no
+//! answer carries a payload value. A new endpoint is a file under `http/` and a line in
+//! [`router`].
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use crate::telemetry::metrics::Metrics;
+
+/// One thing that must be well for the sidecar to be ready.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// `upstream`, `storage`, `contract` or `phase`.
+    pub name: &'static str,
+    /// Whether it is well.
+    pub ok: bool,
+    /// A sentence about it.
+    pub detail: String,
+}
+
+/// Asks every part how it is.
+#[async_trait::async_trait]
+pub trait Readiness: Send + Sync + 'static {
+    /// The checks, in a stable order.
+    async fn checks(&self) -> Vec<Check>;
+}
+
+/// What the admin edge serves.
+#[derive(Clone)]
+pub struct Admin {
+    /// Instruments to show.
+    pub metrics: Metrics,
+    /// Whom to ask for readiness.
+    pub readiness: Arc<dyn Readiness>,
+}
+
+/// Serves until `stop` completes.
+pub async fn serve(
+    listener: TcpListener,
+    admin: Admin,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(admin)).with_graceful_shutdown(stop).await
+}
+
+/// The endpoints.
+pub fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .with_state(admin)
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    match admin.metrics.encode() {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+            .into_response(),
+        Err(error) => {
+            tracing::error!(event = "metrics_failed", %error, "metrics cannot be encoded");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+async fn readyz(State(admin): State<Admin>) -> Response {
+    let checks = admin.readiness.checks().await;
+    let ready = checks.iter().all(|check| check.ok);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = serde_json::json!({ "ready": ready, "checks": checks });
+    (status, axum::Json(body)).into_response()
+}

@@ -1,0 +1,335 @@
+//! Builds everything, owns start and stop: the only wiring.
+//!
+//! Start: settings are checked before this begins; storage opens, the document is compiled and
+//! stored, judging threads and the record writer start, the admin port answers, and only then
+//! traffic is taken. Stop runs the other way: no new connections, exchanges in flight finish,
+//! what waits is judged and stored, storage closes. Each step has a deadline.
+
+mod announce;
+mod judge;
+mod lifecycle;
+mod observing;
+mod readiness;
+mod stores;
+mod summary;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::server::{RunArgs, Server};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use crate::admin::{self, Admin};
+use crate::config::Config;
+use crate::config::logging::Format;
+use crate::model::clock::{Clock, SystemClock};
+use crate::model::id::SystemIds;
+use crate::observer::recorder::Announce;
+use crate::proxy::{self, Connections, Gate, ProxyMetrics, Route, Upstream};
+use crate::registry::files::Directory;
+use crate::registry::metrics::RegistryMetrics;
+use crate::registry::{
+    CacheLimits, LoadedContract, RegisterError, Registration, Registry, RegistryParts,
+};
+use crate::storage::{OnConflict, Store, StoreError};
+use crate::telemetry::logging::{self, Form};
+use crate::telemetry::metrics::{Metrics, MetricsError};
+use lifecycle::{Drain, Phase, PhaseWatch};
+use observing::Observing;
+use readiness::SidecarReadiness;
+
+pub use announce::{LogLines, TerminalLines};
+pub use stores::open_store;
+pub use summary::Summary;
+
+/// How long what waits may take to be judged and stored at the end.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the sidecar cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port is taken or may not be used.
+    #[error("cannot listen on {address}: {reason}; choose another address with {flag}")]
+    Listen {
+        /// Address asked for.
+        address: SocketAddr,
+        /// The system's word for it.
+        reason: std::io::Error,
+        /// The flag that sets it.
+        flag: &'static str,
+    },
+    /// The document cannot be read.
+    #[error("{}: the document cannot be read: {reason}", path.display())]
+    Unreadable {
+        /// Its path.
+        path: PathBuf,
+        /// The system's word for it.
+        reason: std::io::Error,
+    },
+    /// The document cannot be registered.
+    #[error("{}: {reason}", path.display())]
+    Document {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: RegisterError,
+    },
+    /// Storage cannot be opened.
+    #[error("storage {place}: {reason}")]
+    Storage {
+        /// Where it is, without secrets.
+        place: String,
+        /// What is wrong.
+        reason: StoreError,
+    },
+    /// A redaction rule is malformed.
+    #[error("redaction: {0}")]
+    Redaction(#[from] crate::redaction::InvalidPointer),
+    /// Threads or timers cannot be had.
+    #[error("the system gives no threads: {0}")]
+    Threads(#[source] std::io::Error),
+    /// An instrument's name is taken.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+}
+
+/// What a caller wants to know about the running sidecar.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// Where traffic is taken.
+    pub traffic: SocketAddr,
+    /// Where metrics and health are served.
+    pub admin: SocketAddr,
+}
+
+/// What a caller wants to be told, and how.
+pub struct Hooks {
+    /// Called once when traffic is taken.
+    pub ready: Box<dyn FnOnce(Running) + Send>,
+    /// Told about each new kind of violation.
+    pub announce: Arc<dyn Announce>,
+}
+
+/// Runs until told to stop; the summary says what was seen.
+pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
+    logging::install(config.logging.level.as_str(), log_form(config.logging.format));
+    logging::log_panics();
+    for notice in &config.notices {
+        tracing::warn!(event = "setting_without_effect", "{notice}");
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let metrics = Metrics::default();
+    let control = control_runtime()?;
+    let store = control.block_on(open_store(&config.storage, false, &clock))?;
+    let registry_metrics = RegistryMetrics::new(&metrics)?;
+    let registry = registry(config, &store, &registry_metrics, &clock);
+    let loaded = control.block_on(register(config, &registry))?;
+    registry_metrics.in_force(&loaded);
+    let contract = Arc::new(ArcSwapOption::from(Some(loaded)));
+    let observing = Observing::start(config, &control, &store, &metrics, &clock, hooks.announce)?;
+    let phase = PhaseWatch::default();
+    let traffic = Traffic::prepare(config, &metrics, &observing, &contract, &clock)?;
+    let readiness = SidecarReadiness {
+        health: traffic.health.clone(),
+        store: store.clone(),
+        contract,
+        phase: phase.clone(),
+    };
+    let admin = Admin { metrics, readiness: Arc::new(readiness) };
+    let (admin_address, stop_admin) = start_admin(config, &control, admin)?;
+    let running = Running { traffic: traffic.listen, admin: admin_address };
+    control.spawn(announce_ready(running, phase.clone(), hooks.ready));
+    traffic.run(config, phase);
+    let summary = observing.finish(&control, FLUSH_TIMEOUT);
+    control.block_on(store.close());
+    let _ = stop_admin.send(true);
+    control.shutdown_timeout(Duration::from_secs(1));
+    Ok(summary)
+}
+
+fn log_form(format: Format) -> Form {
+    match format {
+        Format::Json => Form::Json,
+        Format::Text => Form::Text,
+        Format::Auto => logging::form_for_stderr(),
+    }
+}
+
+/// Everything but traffic runs here, so that nothing of it delays traffic.
+fn control_runtime() -> Result<Runtime, StartError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(StartError::Threads)
+}
+
+fn registry(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    metrics: &RegistryMetrics,
+    clock: &Arc<dyn Clock>,
+) -> Registry {
+    Registry::new(RegistryParts {
+        store: store.clone(),
+        cache: CacheLimits::default(),
+        document_limit: config.contract.document_limit,
+        metrics: metrics.clone(),
+        clock: clock.clone(),
+        ids: Arc::new(SystemIds),
+    })
+}
+
+async fn register(config: &Config, registry: &Registry) -> Result<Arc<LoadedContract>, StartError> {
+    let path = config.contract.spec.clone();
+    let content = tokio::fs::read(&path)
+        .await
+        .map_err(|reason| StartError::Unreadable { path: path.clone(), reason })?;
+    let registration = Registration {
+        schema_id: config.contract.schema_id.clone(),
+        content,
+        files: Arc::new(Directory::of(&path)),
+        ownership: crate::model::schema::Ownership::default(),
+        environment: config.record.environment.clone(),
+        // Whoever starts a sidecar with a document means that document.
+        on_conflict: OnConflict::Replace,
+    };
+    registry.register(registration).await.map_err(|reason| StartError::Document { path, reason })
+}
+
+fn start_admin(
+    config: &Config,
+    control: &Runtime,
+    admin: Admin,
+) -> Result<(SocketAddr, watch::Sender<bool>), StartError> {
+    let address = config.admin.listen;
+    let refused =
+        |reason| StartError::Listen { address, reason, flag: "--admin-listen or CVT_METRICS_PORT" };
+    let listener = control.block_on(tokio::net::TcpListener::bind(address)).map_err(refused)?;
+    let bound = listener.local_addr().map_err(refused)?;
+    let (stop, mut stopped) = watch::channel(false);
+    control.spawn(async move {
+        let stop = async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        if let Err(error) = admin::serve(listener, admin, stop).await {
+            tracing::error!(event = "admin_failed", %error, "the admin port is closed");
+        }
+    });
+    Ok((bound, stop))
+}
+
+/// Says that traffic is taken, once it is: Pingora binds the port on its own thread.
+async fn announce_ready(
+    running: Running,
+    phase: PhaseWatch,
+    ready: Box<dyn FnOnce(Running) + Send>,
+) {
+    const STEP: Duration = Duration::from_millis(5);
+    while tokio::net::TcpStream::connect(reachable(running.traffic)).await.is_err() {
+        tokio::time::sleep(STEP).await;
+    }
+    phase.set(Phase::Running);
+    let (traffic, admin) = (running.traffic.to_string(), running.admin.to_string());
+    tracing::info!(event = "listening", traffic, admin, "listening");
+    ready(running);
+}
+
+/// An address to reach a listener by that may listen on all addresses.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let mut address = address;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+/// The traffic side, ready to run.
+struct Traffic {
+    listen: SocketAddr,
+    gate: Arc<Gate>,
+    service: proxy::HealthService,
+    health: proxy::Health,
+}
+
+// === impl Traffic ===
+
+impl Traffic {
+    fn prepare(
+        config: &Config,
+        metrics: &Metrics,
+        observing: &Observing,
+        contract: &Arc<ArcSwapOption<LoadedContract>>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let listen = free_address(config.traffic.listen)?;
+        let metrics = ProxyMetrics::new(metrics)?;
+        let service = proxy::health_service(&config.traffic.upstream);
+        let settings = config.traffic.clone();
+        let upstream = Upstream::new(&service, settings, metrics.clone(), clock.clone());
+        let health = upstream.health();
+        let route = Route {
+            upstream,
+            mode: config.traffic.mode,
+            body_limit: config.traffic.body_limit,
+            contract: contract.clone(),
+        };
+        let (queue, budget) = (observing.queue.clone(), observing.budget.clone());
+        let gate = Arc::new(Gate::new(route, queue, budget, metrics, clock.clone()));
+        Ok(Self { listen, gate, service, health })
+    }
+
+    /// Takes traffic until a signal says stop and what was in flight has finished.
+    fn run(self, config: &Config, phase: PhaseWatch) {
+        let threads = match config.traffic.threads {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            threads => threads,
+        };
+        let (stop, stopped) = watch::channel(false);
+        let connections = Connections::default();
+        let head_timeout = config.traffic.head_timeout;
+        let service = proxy::traffic_service(
+            self.gate,
+            self.listen,
+            threads,
+            head_timeout,
+            connections.clone(),
+            stopped,
+        );
+        let mut server = Server::new_with_opt_and_conf(None, server_conf(threads));
+        server.bootstrap();
+        server.add_service(self.service);
+        server.add_service(service);
+        let drain = Drain { stop, connections, timeout: config.traffic.drain_timeout, phase };
+        server.run(RunArgs { shutdown_signal: Box::new(drain) });
+    }
+}
+
+/// The address itself if it can be listened on, with a free port in the place of port 0.
+/// Pingora tries a taken port again and again, then panics: it must not come to that.
+fn free_address(address: SocketAddr) -> Result<SocketAddr, StartError> {
+    TcpListener::bind(address)
+        .and_then(|listener| listener.local_addr())
+        .map_err(|reason| StartError::Listen { address, reason, flag: "--listen or CVT_LISTEN" })
+}
+
+fn server_conf(threads: usize) -> ServerConf {
+    ServerConf {
+        threads,
+        // One runtime per thread: a connection stays where it is, and nothing is stolen.
+        work_stealing: false,
+        // We drain ourselves before Pingora is told to stop.
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(1),
+        ..ServerConf::default()
+    }
+}

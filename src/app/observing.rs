@@ -1,0 +1,128 @@
+//! Judging threads, record writer and what they share: built, started and finished together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::StartError;
+use super::judge::EngineJudge;
+use super::summary::Summary;
+use crate::config::Config;
+use crate::model::clock::Clock;
+use crate::model::id::SystemIds;
+use crate::model::mode::Mode;
+use crate::observer::budget::Budget;
+use crate::observer::consumer::IdentityChain;
+use crate::observer::kinds::Kinds;
+use crate::observer::metrics::{ObserverMetrics, RecordMetrics};
+use crate::observer::queue::Queue;
+use crate::observer::recorder::{Announce, Recorder, RecorderParts};
+use crate::observer::worker::{MakeJudge, Workers};
+use crate::observer::writer;
+use crate::redaction::{Redactor, Rules};
+use crate::sampling::Keeper;
+use crate::storage::Store;
+use crate::telemetry::metrics::Metrics;
+use crate::validation::JudgeOptions;
+
+/// The running observer.
+pub(super) struct Observing {
+    pub(super) queue: Arc<Queue>,
+    pub(super) budget: Budget,
+    workers: Workers,
+    writer: JoinHandle<()>,
+    deadline: watch::Sender<Option<Instant>>,
+    kinds: Arc<Kinds>,
+    metrics: ObserverMetrics,
+    record_metrics: RecordMetrics,
+}
+
+// === impl Observing ===
+
+impl Observing {
+    pub(super) fn start(
+        config: &Config,
+        control: &Runtime,
+        store: &Arc<dyn Store>,
+        metrics: &Metrics,
+        clock: &Arc<dyn Clock>,
+        announce: Arc<dyn Announce>,
+    ) -> Result<Self, StartError> {
+        let record_metrics = RecordMetrics::new(metrics)?;
+        let budget = Budget::new(config.observer.memory);
+        let observer_metrics = ObserverMetrics::new(metrics)?;
+        let length = config.observer.queue_exchanges;
+        let queue = Arc::new(Queue::new(length, observer_metrics.clone()));
+        queue.show(metrics, budget.clone())?;
+        let (deadline, deadline_set) = watch::channel(None);
+        let (sender, writer) = writer::channel(store.clone(), record_metrics.clone(), deadline_set);
+        let writer = control.spawn(writer.run());
+        let kinds = Arc::new(Kinds::default());
+        let recorder = Recorder::new(RecorderParts {
+            metrics: observer_metrics.clone(),
+            record_metrics: record_metrics.clone(),
+            kinds: kinds.clone(),
+            keeper: Mutex::new(Keeper::new(&config.record)),
+            settings: config.record.clone(),
+            identity: IdentityChain::new(&config.observer),
+            redactor: Arc::new(Redactor::new(&rules(config))?),
+            sender,
+            announce,
+            clock: clock.clone(),
+            ids: Arc::new(SystemIds),
+        });
+        let make_judge: MakeJudge =
+            Arc::new(|| Box::new(EngineJudge::new(JudgeOptions::default())));
+        let count = worker_count(config);
+        let priority = config.observer.priority;
+        let workers = Workers::start(count, priority, &queue, &make_judge, &recorder, clock)
+            .map_err(StartError::Threads)?;
+        Ok(Self {
+            queue,
+            budget,
+            workers,
+            writer,
+            deadline,
+            kinds,
+            metrics: observer_metrics,
+            record_metrics,
+        })
+    }
+
+    /// Judges what waits, stores what was judged, within `timeout`.
+    pub(super) fn finish(self, control: &Runtime, timeout: Duration) -> Summary {
+        let Self { workers, writer, deadline, kinds, metrics, record_metrics, .. } = self;
+        // The last recorder goes with the threads, and the last sender with it.
+        workers.finish();
+        control.block_on(async {
+            let _ = deadline.send(Some(Instant::now() + timeout));
+            // A batch that is under way may end after the deadline, but not much.
+            if tokio::time::timeout(timeout * 2, writer).await.is_err() {
+                tracing::error!(event = "flush_cut_short", "records may be lost");
+            }
+        });
+        Summary::new(&metrics, &record_metrics, &kinds)
+    }
+}
+
+fn worker_count(config: &Config) -> usize {
+    match config.observer.workers {
+        _ if config.traffic.mode == Mode::Off => 0,
+        0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
+        workers => workers,
+    }
+}
+
+fn rules(config: &Config) -> Rules {
+    let mut rules = Rules::default();
+    let settings = &config.redaction;
+    rules.headers.extend(settings.headers.iter().cloned());
+    rules.names.extend(settings.query.iter().chain(&settings.fields).cloned());
+    rules.pointers.extend(settings.pointers.iter().cloned());
+    rules
+}

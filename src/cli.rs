@@ -1,0 +1,68 @@
+//! The command line: arguments in, exit code out.
+//!
+//! Exit codes: 0 fine, 1 the answer is no, 2 could not answer. A new command is a variant of
+//! [`Command`] and a file of its own.
+
+mod check;
+pub mod demo;
+mod run;
+mod settings;
+mod validations;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Everything is fine.
+pub const FINE: u8 = 0;
+/// The answer is no: violations, breaking changes, not safe.
+pub const NO: u8 = 1;
+/// There is no answer: bad input, unreachable.
+pub const FAILED: u8 = 2;
+
+/// Checks live HTTP traffic against OpenAPI contracts.
+#[derive(Debug, Parser)]
+// Later wins over earlier, flags among themselves too.
+#[command(name = "cvt-sidecar", version, about, max_term_width = 100, args_override_self = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Stand in front of a service and judge its traffic
+    Run(Box<run::RunArgs>),
+    /// Compile a document and say what is in it
+    Check(check::CheckArgs),
+    /// Read back what was recorded
+    Validations(validations::ValidationsArgs),
+    /// Show the sidecar in front of a small bookshop
+    Demo(demo::DemoArgs),
+}
+
+/// Runs the command that `arguments` name.
+pub fn main(
+    arguments: impl Iterator<Item = OsString>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are answers, not failures.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { FAILED } else { FINE });
+        }
+    };
+    let environment: Vec<(String, String)> = environment
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let mut out = std::io::BufWriter::new(std::io::stdout());
+    ExitCode::from(match arguments.command {
+        Command::Run(arguments) => run::run(*arguments, &environment),
+        Command::Check(arguments) => check::run(&arguments, &mut out),
+        Command::Validations(arguments) => validations::run(arguments, &environment, &mut out),
+        Command::Demo(arguments) => demo::run(&arguments),
+    })
+}

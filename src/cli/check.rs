@@ -1,0 +1,174 @@
+//! `cvt-sidecar check`: compile a document and say what is in it.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{FAILED, FINE};
+use crate::contract::{CompileOptions, Contract, ContractError};
+use crate::registry::files::Directory;
+
+/// Progress is shown from here on.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// OpenAPI document
+    #[arg(value_name = "FILE")]
+    document: PathBuf,
+    /// One JSON object instead of lines for people
+    #[arg(long)]
+    json: bool,
+    /// Lints only, no operations
+    #[arg(long)]
+    lints: bool,
+}
+
+/// Compiles the document and prints its operations and lints.
+pub fn run(arguments: &CheckArgs, out: &mut dyn Write) -> u8 {
+    let name = arguments.document.display().to_string();
+    let contract = match compile(&arguments.document) {
+        Ok(contract) => contract,
+        Err(message) => {
+            eprintln!("{message}");
+            return FAILED;
+        }
+    };
+    let printed = if arguments.json {
+        print_json(&contract, out)
+    } else {
+        print_lines(&name, &contract, !arguments.lints, out)
+    };
+    // A reader that has seen enough closes the pipe.
+    let _ = printed;
+    FINE
+}
+
+/// Compiles a document from its file; the message of an error names file, line and column.
+pub(super) fn compile(path: &Path) -> Result<Contract, String> {
+    let name = path.display();
+    let bytes = std::fs::read(path)
+        .map_err(|error| format!("{name}: the document cannot be read: {error}"))?;
+    let files = Directory::of(path);
+    let compile = || {
+        let options = CompileOptions { files: &files, ..CompileOptions::default() };
+        Contract::compile(&bytes, &options)
+    };
+    with_progress(&format!("compiling {name}"), compile)
+        .map_err(|error| describe_error(&name.to_string(), &error))
+}
+
+fn describe_error(name: &str, error: &ContractError) -> String {
+    let problem = error.problem();
+    let place = problem.position.map_or_else(
+        || name.to_owned(),
+        |position| format!("{name}:{}:{}", position.line, position.column),
+    );
+    format!("{place}: {error}")
+}
+
+/// Shows on a terminal that `work` is still going on once it takes long.
+fn with_progress<T: Send>(what: &str, work: impl FnOnce() -> T + Send) -> T {
+    if !std::io::stderr().is_terminal() {
+        return work();
+    }
+    let (done, waiting) = channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut seconds = 0;
+            while waiting.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                seconds += 1;
+                eprint!("\r{what} … {seconds} s");
+            }
+            if seconds > 0 {
+                eprint!("\r\x1b[K");
+            }
+        });
+        let output = work();
+        drop(done);
+        output
+    })
+}
+
+fn print_lines(
+    name: &str,
+    contract: &Contract,
+    operations: bool,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "{name}: {} {}, OpenAPI {}, {} operations",
+        contract.title(),
+        contract.version(),
+        contract.openapi_version(),
+        contract.operations().len()
+    )?;
+    if operations {
+        for operation in contract.operations() {
+            let id = operation.operation_id.as_deref().unwrap_or("");
+            let deprecated = if operation.deprecated { "  deprecated" } else { "" };
+            let line = format!(
+                "  {:<7} {}  {id}{deprecated}",
+                operation.method.as_str(),
+                operation.template
+            );
+            writeln!(out, "{}", line.trim_end())?;
+        }
+    }
+    match contract.lints().len() {
+        0 => writeln!(out, "Every rule of it can be enforced.")?,
+        1 => writeln!(out, "1 lint:")?,
+        many => writeln!(out, "{many} lints:")?,
+    }
+    for lint in contract.lints() {
+        let place = lint.position.map_or_else(
+            || name.to_owned(),
+            |position| format!("{name}:{}:{}", position.line, position.column),
+        );
+        writeln!(out, "  {place}: {}: {}", lint.code.as_str(), lint.message)?;
+    }
+    Ok(())
+}
+
+fn print_json(contract: &Contract, out: &mut dyn Write) -> std::io::Result<()> {
+    let operations: Vec<_> = contract
+        .operations()
+        .iter()
+        .map(|operation| {
+            json!({
+                "method": operation.method.as_str(),
+                "path": &*operation.template,
+                "operation_id": operation.operation_id.as_deref(),
+                "deprecated": operation.deprecated,
+            })
+        })
+        .collect();
+    let lints: Vec<_> = contract
+        .lints()
+        .iter()
+        .map(|lint| {
+            json!({
+                "code": lint.code.as_str(),
+                "pointer": lint.pointer,
+                "line": lint.position.map(|position| position.line),
+                "column": lint.position.map(|position| position.column),
+                "message": lint.message,
+            })
+        })
+        .collect();
+    let object = json!({
+        "title": contract.title(),
+        "version": contract.version(),
+        "openapi_version": contract.openapi_version(),
+        "hash": contract.hash(),
+        "operations": operations,
+        "lints": lints,
+    });
+    writeln!(out, "{object}")
+}

@@ -1,0 +1,118 @@
+//! `cvt-sidecar run`: stand in front of a service.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::settings::{self, Flag};
+use super::{FAILED, FINE};
+use crate::app::{self, Hooks, LogLines, Running, TerminalLines};
+use crate::config::Config;
+use crate::observer::recorder::Announce;
+
+/// Flags of `run`; each wins over its variable and its key in the config file.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// OpenAPI document to judge by
+    #[arg(long, value_name = "FILE")]
+    spec: Option<String>,
+    /// Service to stand in front of, such as http://127.0.0.1:8080
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// Address that takes traffic [default: 0.0.0.0:9080]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// off, shadow or warn [default: warn]
+    #[arg(long)]
+    mode: Option<String>,
+    /// What is recorded: all, sampled or violations [default: sampled]
+    #[arg(long)]
+    record: Option<String>,
+    /// Where records are kept: a path, sqlite://PATH or memory: [default: cvt.db]
+    #[arg(long, value_name = "DSN")]
+    storage: Option<String>,
+    /// Address of metrics and health [default: 127.0.0.1:9551]
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<String>,
+    /// Id to register the document under [default: made from its title]
+    #[arg(long, value_name = "ID")]
+    schema_id: Option<String>,
+    /// Bytes of each body kept for judging [default: 1MiB]
+    #[arg(long, value_name = "SIZE")]
+    body_limit: Option<String>,
+    /// Judging threads' priority: low or normal [default: low]
+    #[arg(long, value_name = "PRIORITY")]
+    priority: Option<String>,
+    /// Config file [default: cvt.yaml, when there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Runs the sidecar until it is told to stop.
+pub fn run(arguments: RunArgs, environment: &[(String, String)]) -> u8 {
+    let config = match load(arguments, environment) {
+        Ok(config) => config,
+        Err(message) => {
+            eprintln!("{message}");
+            return FAILED;
+        }
+    };
+    let on_terminal = std::io::stdout().is_terminal();
+    let announce: Arc<dyn Announce> = if on_terminal {
+        let name = config.contract.spec.file_name().unwrap_or_default();
+        Arc::new(TerminalLines { colours: true, document: name.to_string_lossy().into_owned() })
+    } else {
+        Arc::new(LogLines)
+    };
+    let ready = move |running: Running| {
+        if on_terminal {
+            println!(
+                "Traffic on http://{}, metrics and health on http://{}; Ctrl-C stops.",
+                running.traffic, running.admin
+            );
+        }
+    };
+    match app::run(&config, Hooks { ready: Box::new(ready), announce }) {
+        Ok(summary) => {
+            if on_terminal {
+                println!("\n{summary}");
+            } else {
+                summary.log();
+            }
+            FINE
+        }
+        Err(error) => {
+            eprintln!("cvt-sidecar: {error}");
+            FAILED
+        }
+    }
+}
+
+fn load(arguments: RunArgs, environment: &[(String, String)]) -> Result<Config, String> {
+    let typed = settings::typed(arguments.config.clone(), environment, arguments.into_flags())?;
+    Config::load(typed).map_err(|error| error.to_string())
+}
+
+// === impl RunArgs ===
+
+impl RunArgs {
+    fn into_flags(self) -> Vec<Flag> {
+        [
+            ("spec", "--spec", self.spec),
+            ("upstream", "--upstream", self.upstream),
+            ("listen", "--listen", self.listen),
+            ("mode", "--mode", self.mode),
+            ("record", "--record", self.record),
+            ("storage.dsn", "--storage", self.storage),
+            ("admin.listen", "--admin-listen", self.admin_listen),
+            ("schema_id", "--schema-id", self.schema_id),
+            ("body_limit", "--body-limit", self.body_limit),
+            ("observer.priority", "--priority", self.priority),
+        ]
+        .into_iter()
+        .filter_map(|(key, flag, value)| Some((key, flag, value?)))
+        .collect()
+    }
+}

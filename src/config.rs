@@ -1,0 +1,193 @@
+//! Checked settings.
+//!
+//! Defaults < file < `CVT_*` environment < flags; later wins over earlier. Loading has two
+//! stages: what was typed ([`values::Values`]: text with its source) and what it means (one
+//! section per file, each checks itself). Every wrong setting is reported at once, with the
+//! place it came from and what was expected; no value silently falls back to a default, and an
+//! unknown key is an error that names the nearest known one.
+//!
+//! A new setting is one line in its section's `SETTINGS` table and one read in its `read`.
+
+pub mod admin;
+pub mod contract;
+pub mod file;
+pub mod logging;
+pub mod observer;
+pub mod parse;
+pub mod record;
+pub mod redaction;
+pub mod storage;
+pub mod traffic;
+pub mod values;
+
+use std::fmt;
+
+pub use values::{Problem, Problems, Setting, Source, Values};
+
+/// Everything that can be set, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The document and the schema it becomes.
+    pub contract: contract::ContractSettings,
+    /// The traffic side: listener, upstream, limits.
+    pub traffic: traffic::TrafficSettings,
+    /// Judging off the traffic path.
+    pub observer: observer::ObserverSettings,
+    /// What is kept.
+    pub record: record::RecordSettings,
+    /// What is hidden.
+    pub redaction: redaction::RedactionSettings,
+    /// Where it is kept.
+    pub storage: storage::StorageSettings,
+    /// The admin port.
+    pub admin: admin::AdminSettings,
+    /// Log level and form.
+    pub logging: logging::LoggingSettings,
+    /// Settings that were understood but have no effect in this version.
+    pub notices: Vec<String>,
+}
+
+/// Every wrong setting, one line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// What is wrong, in the order of the sources.
+    pub problems: Vec<Problem>,
+}
+
+/// Everything that was typed, before it is checked.
+#[derive(Debug, Default)]
+pub struct Typed {
+    /// Path and text of the config file, when there is one.
+    pub file: Option<(String, String)>,
+    /// The process environment.
+    pub environment: Vec<(String, String)>,
+    /// Flags as (dotted key, flag name, value).
+    pub flags: Vec<(&'static str, &'static str, String)>,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Every setting there is, section by section.
+    pub fn settings() -> impl Iterator<Item = &'static Setting> {
+        [
+            contract::SETTINGS,
+            traffic::SETTINGS,
+            observer::SETTINGS,
+            record::SETTINGS,
+            redaction::SETTINGS,
+            storage::SETTINGS,
+            admin::SETTINGS,
+            logging::SETTINGS,
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    /// Merges and checks everything that was typed.
+    pub fn load(typed: Typed) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        let values = Values::collect(typed, &mut problems);
+        let config = Self {
+            contract: contract::read(&values, &mut problems),
+            traffic: traffic::read(&values, &mut problems),
+            observer: observer::read(&values, &mut problems),
+            record: record::read(&values, &mut problems),
+            redaction: redaction::read(&values, &mut problems),
+            storage: storage::read(&values, &mut problems),
+            admin: admin::read(&values, &mut problems),
+            logging: logging::read(&values, &mut problems),
+            notices: values.notices(),
+        };
+        problems.or_fail().map(|()| config)
+    }
+
+    /// The storage section alone, for commands that only read what was recorded.
+    pub fn load_storage(typed: Typed) -> Result<storage::StorageSettings, ConfigError> {
+        let mut problems = Problems::default();
+        let values = Values::collect(typed, &mut problems);
+        let settings = storage::read(&values, &mut problems);
+        problems.or_fail().map(|()| settings)
+    }
+}
+
+// === impl ConfigError ===
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(file: &str, environment: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Typed {
+        Typed {
+            file: Some(("cvt.yaml".into(), file.into())),
+            environment: environment.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            flags: flags.iter().map(|(key, v)| (*key, "--flag", (*v).into())).collect(),
+        }
+    }
+
+    #[test]
+    fn later_sources_win_over_earlier_ones() {
+        let file = "spec: a.yaml\nupstream: http://127.0.0.1:1\nmode: shadow\nbody_limit: 2KiB\n";
+        let config = Config::load(typed(
+            file,
+            &[("CVT_SPEC", "b.yaml"), ("CVT_MODE", "off")],
+            &[("mode", "warn")],
+        ))
+        .unwrap();
+        assert_eq!(config.contract.spec.to_str(), Some("b.yaml"));
+        assert_eq!(config.traffic.mode.as_str(), "warn");
+        assert_eq!(config.traffic.body_limit, 2048);
+        assert_eq!(config.traffic.listen.to_string(), "0.0.0.0:9080");
+        assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9551");
+    }
+
+    #[test]
+    fn trap_t28_every_wrong_setting_is_reported_at_once_with_its_place() {
+        let file = "spec: a.yaml\nupstrem: http://x\nbody_limit: lots\nobserver:\n  workers: -1\n";
+        let error = Config::load(typed(
+            file,
+            &[("CVT_MODE", "loud"), ("CVT_RECRD", "all"), ("CVT_METRICS_PORT", "99999")],
+            &[("listen", "nowhere")],
+        ))
+        .unwrap_err();
+        let text = error.to_string();
+        for part in [
+            "cvt.yaml:2: unknown key `upstrem`, did you mean `upstream`?",
+            "cvt.yaml:3: body_limit",
+            "cvt.yaml:5: observer.workers",
+            "CVT_MODE: mode",
+            "unknown variable `CVT_RECRD`, did you mean `CVT_RECORD`?",
+            "CVT_METRICS_PORT",
+            "--flag: listen",
+            "upstream: required",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+        }
+        assert_eq!(error.problems.len(), 8, "{text}");
+    }
+
+    #[test]
+    fn every_setting_has_a_key_and_a_variable_of_its_own() {
+        let mut seen = std::collections::HashSet::new();
+        for setting in Config::settings() {
+            assert!(seen.insert(setting.key), "{} stands twice", setting.key);
+            for name in setting.environment {
+                assert!(seen.insert(name), "{name} stands twice");
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What was typed: every setting as text, with the place it came from.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::{Config, ConfigError, Typed, file};
+
+/// A setting's names.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// Dotted key in the config file.
+    pub key: &'static str,
+    /// Environment variables that set it.
+    pub environment: &'static [&'static str],
+}
+
+/// Where a value was typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Nowhere: the default holds.
+    Default,
+    /// In a config file.
+    File {
+        /// Path as given.
+        path: String,
+        /// Line, from 1.
+        line: usize,
+    },
+    /// In an environment variable.
+    Environment(String),
+    /// As a flag.
+    Flag(&'static str),
+}
+
+/// One wrong setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it was typed.
+    pub source: Source,
+    /// What is wrong and what was expected. Never the value of a secret.
+    pub message: String,
+}
+
+/// The wrong settings found so far.
+#[derive(Debug, Default)]
+pub struct Problems(Vec<Problem>);
+
+/// Every setting that was typed, the last source winning.
+#[derive(Debug, Default)]
+pub struct Values {
+    typed: BTreeMap<&'static str, (String, Source)>,
+    notices: RefCell<Vec<String>>,
+}
+
+/// Variables of CVT that this version understands but cannot serve, and why.
+const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("CVT_PORT", "the gRPC API is not served by this version"),
+    ("CVT_DISABLE_PLUGINS", "there are no plugins"),
+];
+
+// === impl Setting ===
+
+impl Setting {
+    /// A setting under `key`, set by the variables `environment`.
+    pub const fn new(key: &'static str, environment: &'static [&'static str]) -> Self {
+        Self { key, environment }
+    }
+}
+
+// === impl Problems ===
+
+impl Problems {
+    /// Notes one more.
+    pub fn push(&mut self, source: Source, message: impl Into<String>) {
+        self.0.push(Problem { source, message: message.into() });
+    }
+
+    /// Fails with everything noted, if anything was.
+    pub fn or_fail(self) -> Result<(), ConfigError> {
+        if self.0.is_empty() { Ok(()) } else { Err(ConfigError { problems: self.0 }) }
+    }
+}
+
+// === impl Values ===
+
+impl Values {
+    /// Merges file, environment and flags; unknown names become problems.
+    pub fn collect(typed: Typed, problems: &mut Problems) -> Self {
+        let mut values = Self::default();
+        if let Some((path, text)) = typed.file {
+            values.add_file(&path, &text, problems);
+        }
+        for (name, value) in typed.environment {
+            values.add_variable(&name, value, problems);
+        }
+        for (key, flag, value) in typed.flags {
+            values.typed.insert(key, (value, Source::Flag(flag)));
+        }
+        values
+    }
+
+    /// What was typed under `key` and where, if anything.
+    pub fn get(&self, key: &str) -> Option<(&str, &Source)> {
+        self.typed.get(key).map(|(text, source)| (text.as_str(), source))
+    }
+
+    /// Reads `key` with `parse`, which says what it expected when it cannot; the default holds
+    /// where nothing was typed, and where a problem was noted.
+    pub fn read<T>(
+        &self,
+        key: &str,
+        default: T,
+        problems: &mut Problems,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> T {
+        let Some((text, source)) = self.get(key) else { return default };
+        match parse(text) {
+            Ok(value) => value,
+            Err(expected) => {
+                problems.push(source.clone(), format!("{key}: {expected}"));
+                default
+            }
+        }
+    }
+
+    /// Sentences about settings that have no effect.
+    pub fn notices(&self) -> Vec<String> {
+        self.notices.borrow().clone()
+    }
+
+    fn add_file(&mut self, path: &str, text: &str, problems: &mut Problems) {
+        let entries = match file::flatten(text) {
+            Ok(entries) => entries,
+            Err(error) => {
+                let source = Source::File { path: path.into(), line: error.line };
+                return problems.push(source, error.message);
+            }
+        };
+        for entry in entries {
+            let source = Source::File { path: path.into(), line: entry.line };
+            if let Some(setting) = Config::settings().find(|setting| setting.key == entry.key) {
+                self.typed.insert(setting.key, (entry.value, source));
+            } else {
+                let known = Config::settings().map(|setting| setting.key);
+                problems.push(source, unknown("key", &entry.key, known));
+            }
+        }
+    }
+
+    fn add_variable(&mut self, name: &str, value: String, problems: &mut Problems) {
+        let setting = Config::settings().find(|setting| setting.environment.contains(&name));
+        if let Some(setting) = setting {
+            self.typed.insert(setting.key, (value, Source::Environment(name.into())));
+            return;
+        }
+        if !name.starts_with("CVT_") || is_service_link(name, &value) {
+            return;
+        }
+        if let Some((_, why)) = WITHOUT_EFFECT.iter().find(|(known, _)| *known == name) {
+            self.notices.borrow_mut().push(format!("{name} has no effect: {why}"));
+            return;
+        }
+        let known = Config::settings().flat_map(|setting| setting.environment.iter().copied());
+        problems.push(Source::Environment(name.into()), unknown("variable", name, known));
+    }
+}
+
+/// Kubernetes and Docker put variables of their own beside ours when a service is called `cvt`.
+fn is_service_link(name: &str, value: &str) -> bool {
+    value.contains("://") && name.contains("_PORT")
+        || name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.contains("_PORT_") && (name.contains("_TCP") || name.contains("_UDP"))
+}
+
+fn unknown(kind: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {
+    let nearest = known
+        .map(|candidate| (distance(name, candidate), candidate))
+        .min_by_key(|(distance, _)| *distance);
+    match nearest {
+        Some((distance, candidate)) if distance <= name.len().div_ceil(3) => {
+            format!("unknown {kind} `{name}`, did you mean `{candidate}`?")
+        }
+        _ => format!("unknown {kind} `{name}`"),
+    }
+}
+
+/// Levenshtein distance; names are short, so the plain table will do.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+// === impl Problem ===
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("settings"),
+            Self::File { path, line } => write!(f, "{path}:{line}"),
+            Self::Environment(name) => f.write_str(name),
+            Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.source, self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn service_links_of_orchestrators_are_not_ours() {
+        assert!(is_service_link("CVT_PORT", "tcp://10.0.0.1:80"));
+        assert!(is_service_link("CVT_SIDECAR_SERVICE_HOST", "10.0.0.1"));
+        assert!(is_service_link("CVT_PORT_9080_TCP_ADDR", "10.0.0.1"));
+        assert!(!is_service_link("CVT_UPSTREAM", "http://127.0.0.1"));
+        assert!(!is_service_link("CVT_METRICS_PORT", "9551"));
+    }
+
+    #[test]
+    fn distances_are_levenshteins() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+    }
+}

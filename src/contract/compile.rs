@@ -1,0 +1,175 @@
+//! The contract: a document compiled once, ready to judge any number of exchanges.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use http::Method;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::document::{Document, Origin, Source};
+use super::error::ContractError;
+use super::lint::Lint;
+use super::lint::LintCode;
+use super::operation::{CompiledOperation, OperationIndex};
+use super::options::CompileOptions;
+use super::planner::Planner;
+use super::route::{BasePath, RouteMatch, RouteTable};
+use super::schema::{SchemaCompiler, SchemaSet};
+use super::shape::Shapes;
+
+/// A document compiled. Immutable, shared freely between threads.
+#[derive(Debug)]
+pub struct Contract {
+    version: Arc<str>,
+    title: Arc<str>,
+    openapi_version: Arc<str>,
+    hash: Arc<str>,
+    operations: Vec<CompiledOperation>,
+    routes: RouteTable,
+    schemas: SchemaSet,
+    lints: Vec<Lint>,
+    source: Arc<Source>,
+    weight: usize,
+    strict_fields: bool,
+}
+
+// === impl Contract ===
+
+impl Contract {
+    /// Compiles a document.
+    ///
+    /// Everything that costs time happens here: references, schemas in both directions, regular
+    /// expressions, the route table. What cannot be enforced becomes a lint; what cannot be
+    /// understood an error that names its place.
+    pub fn compile(bytes: &[u8], options: &CompileOptions<'_>) -> Result<Self, ContractError> {
+        let document = Document::read(bytes, options)?;
+        let schemas = SchemaCompiler::new(&document, options);
+        let mut planner = Planner::new(&document, schemas, options.strict_fields);
+        let mut routes = RouteTable::new(options.trailing_slash);
+        let override_base = match &options.base_path {
+            Some(path) => Some(BasePath::parse(path).ok_or_else(|| {
+                document.broken("", format!("{path:?} cannot be read as a base path"))
+            })?),
+            None => None,
+        };
+        let operations = planner.operations(&mut routes, override_base.as_ref())?;
+        if operations.is_empty() {
+            planner.lint(LintCode::Lenient, "/paths", "the document lists no operation");
+        }
+        let (schemas, planned) = planner.into_parts();
+        let mut lints = document.lints().to_vec();
+        let (schemas, noticed) = schemas.finish()?;
+        lints.extend(noticed);
+        lints.extend(planned);
+        let held = routes.weight() + document.source().weight();
+        let weight = held + schemas.len() * 2_048 + operations.len() * 2_048;
+        let info = |key: &str| document.root().get("info").and_then(|info| text_of(info.get(key)?));
+        Ok(Self {
+            version: info("version").unwrap_or_default().into(),
+            title: info("title").unwrap_or_default().into(),
+            openapi_version: declared_version(&document).into(),
+            hash: hash_of(bytes).into(),
+            operations,
+            routes,
+            schemas,
+            lints,
+            source: Arc::clone(document.source()),
+            weight,
+            strict_fields: options.strict_fields,
+        })
+    }
+
+    /// `info.version`; empty where the document has none.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// `info.title`; empty where the document has none.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// The version of OpenAPI the document is written in, as it says itself.
+    pub fn openapi_version(&self) -> &str {
+        &self.openapi_version
+    }
+
+    /// Hex SHA-256 of the document's text, white space around it left out (CVT's `schema_hash`).
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Every operation, in the document's order.
+    pub fn operations(&self) -> &[CompiledOperation] {
+        &self.operations
+    }
+
+    /// The operation at an index that [`Contract::find`] gave.
+    pub fn operation(&self, index: OperationIndex) -> Option<&CompiledOperation> {
+        self.operations.get(index as usize)
+    }
+
+    /// The operation for a method and an undecoded path. Its cost does not depend on the number
+    /// of operations.
+    pub fn find(&self, method: &Method, path: &str) -> RouteMatch {
+        self.routes.find(method, path)
+    }
+
+    /// What the contract will not, or not fully, enforce.
+    pub fn lints(&self) -> &[Lint] {
+        &self.lints
+    }
+
+    /// Bytes held, roughly.
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// The schemas that judge.
+    pub fn schemas(&self) -> &SchemaSet {
+        &self.schemas
+    }
+
+    /// The shapes that guide reading.
+    pub fn shapes(&self) -> &Shapes {
+        self.schemas.shapes()
+    }
+
+    /// Whether what is sent and not declared is a violation.
+    pub fn strict_fields(&self) -> bool {
+        self.strict_fields
+    }
+
+    /// Where a place of the contract's tree stands in the text as registered.
+    pub fn origin(&self, pointer: &str) -> Origin {
+        self.source.origin(pointer)
+    }
+}
+
+/// Hex SHA-256 of a text, white space around it left out.
+pub fn hash_of(bytes: &[u8]) -> String {
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(bytes.trim_ascii()) {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+fn declared_version(document: &Document) -> String {
+    let own = document.root().get("openapi").and_then(text_of);
+    match document.version() {
+        super::document::Version::V2 => "2.0".to_owned(),
+        other => own.unwrap_or_else(|| other.to_string()),
+    }
+}
+
+/// YAML authors write versions without quotes.
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}

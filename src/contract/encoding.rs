@@ -1,0 +1,202 @@
+//! Bodies, decided once: per documented media type the schema and the encoding of its fields.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use serde_json::Value;
+
+use super::document::pointer;
+use super::error::ContractError;
+use super::lint::LintCode;
+use super::lower::Direction;
+use super::media_type::{BodyKind, MediaRange, MediaTable};
+use super::parameter::ParameterPlan;
+use super::planner::Planner;
+use super::schema::SchemaId;
+use super::serialization::{COLLECTION_FORMAT, ParameterLocation, Serialization};
+use super::shape::{ShapeId, Types};
+
+/// A request body.
+#[derive(Debug, Clone)]
+pub struct BodyPlan {
+    /// Whether it may not be left out.
+    pub required: bool,
+    /// What it may be.
+    pub content: MediaTable<MediaPlan>,
+    /// Pointer to it in the contract's tree.
+    pub pointer: Arc<str>,
+}
+
+/// One entry of a `content` object.
+#[derive(Debug, Clone)]
+pub struct MediaPlan {
+    /// What judges a body; `None` accepts every body.
+    pub schema: Option<SchemaId>,
+    /// What guides the reading of a body that is not JSON, and `strict_fields`.
+    pub shape: ShapeId,
+    /// What judges each item of a stream (`itemSchema`, OpenAPI 3.2), with its shape.
+    pub item: Option<(SchemaId, ShapeId)>,
+    /// How fields of a form are written.
+    pub encodings: HashMap<Box<str>, EncodingPlan, FixedState>,
+    /// Pointer to it in the contract's tree.
+    pub pointer: Arc<str>,
+}
+
+/// How one field of a form is written.
+#[derive(Debug, Clone)]
+pub struct EncodingPlan {
+    /// Media types it may have; none where the document leaves them to the defaults.
+    pub content_types: Vec<MediaRange>,
+    /// Style and explode, where the document names one of them.
+    pub form: Option<Serialization>,
+    /// Whether `allowReserved: false` stands there in so many words.
+    pub reserved_refused: bool,
+    /// Header fields of its part in a multipart body.
+    pub headers: Vec<ParameterPlan>,
+    /// Pointer to it in the contract's tree.
+    pub pointer: Arc<str>,
+}
+
+// === impl Planner ===
+
+impl Planner<'_> {
+    /// The request body at `at`.
+    pub(super) fn body(&mut self, at: &str) -> Result<BodyPlan, ContractError> {
+        let resolved = self.document.resolve(at)?;
+        Ok(BodyPlan {
+            required: resolved.value.get("required") == Some(&Value::Bool(true)),
+            content: self.content(&resolved.pointer, Direction::Request)?,
+            pointer: resolved.pointer.as_str().into(),
+        })
+    }
+
+    /// The `content` of whatever stands at `at`.
+    pub(super) fn content(
+        &mut self,
+        at: &str,
+        direction: Direction,
+    ) -> Result<MediaTable<MediaPlan>, ContractError> {
+        let at = pointer::join(at, "content");
+        let Some(content) = self.document.lookup(&at).and_then(Value::as_object) else {
+            return Ok(MediaTable::default());
+        };
+        let mut entries = Vec::with_capacity(content.len());
+        for media_type in content.keys() {
+            let at = pointer::join(&at, media_type);
+            let Some(range) = MediaRange::parse(media_type) else {
+                self.lint(LintCode::UnknownMediaType, &at, "this is no media type or range");
+                continue;
+            };
+            let plan = self.media(&range, &at, direction)?;
+            entries.push((range, plan));
+        }
+        Ok(MediaTable::new(entries))
+    }
+
+    fn media(
+        &mut self,
+        range: &MediaRange,
+        at: &str,
+        direction: Direction,
+    ) -> Result<MediaPlan, ContractError> {
+        // Media types are no reference objects until 3.2, where they may be.
+        let resolved = self.document.resolve(at)?;
+        let (schema, shape) = self.body_schema(&resolved.pointer, "schema", range, direction)?;
+        let item = match self.body_schema(&resolved.pointer, "itemSchema", range, direction)? {
+            (Some(schema), shape) => Some((schema, shape)),
+            _ => None,
+        };
+        let mut plan = MediaPlan {
+            schema,
+            shape,
+            item,
+            encodings: HashMap::default(),
+            pointer: resolved.pointer.as_str().into(),
+        };
+        if matches!(range.kind(), BodyKind::Form | BodyKind::Multipart) || !range.is_concrete() {
+            plan.encodings = self.encodings(resolved.value, &resolved.pointer, direction)?;
+        }
+        if range.is_concrete() && range.kind() == BodyKind::Binary && plan.schema.is_some() {
+            self.check_binary(&plan);
+        }
+        Ok(plan)
+    }
+
+    fn body_schema(
+        &mut self,
+        at: &str,
+        key: &str,
+        range: &MediaRange,
+        direction: Direction,
+    ) -> Result<(Option<SchemaId>, ShapeId), ContractError> {
+        let at = pointer::join(at, key);
+        if self.document.lookup(&at).is_none() {
+            return Ok((None, ShapeId::ANY));
+        }
+        let schema = self.schemas.compile(&at, direction)?;
+        // JSON carries its own types; only `strict_fields` asks for more.
+        let is_json = range.is_concrete() && range.kind() == BodyKind::Json;
+        let shape = if is_json && !self.strict_fields { ShapeId::ANY } else { self.shape(&at) };
+        Ok((Some(schema), shape))
+    }
+
+    fn encodings(
+        &mut self,
+        media: &Value,
+        at: &str,
+        direction: Direction,
+    ) -> Result<HashMap<Box<str>, EncodingPlan, FixedState>, ContractError> {
+        let mut plans = HashMap::default();
+        let at = pointer::join(at, "encoding");
+        for (name, encoding) in
+            media.get("encoding").and_then(Value::as_object).into_iter().flatten()
+        {
+            let at = pointer::join(&at, name);
+            let types = encoding.get("contentType").and_then(Value::as_str).unwrap_or_default();
+            let styled = ["style", "explode", "allowReserved", COLLECTION_FORMAT];
+            let form = styled
+                .iter()
+                .any(|key| encoding.get(*key).is_some())
+                .then(|| Serialization::of(encoding, ParameterLocation::Query, &self.openapi));
+            plans.insert(
+                name.as_str().into(),
+                EncodingPlan {
+                    content_types: types.split(',').filter_map(MediaRange::parse).collect(),
+                    form,
+                    reserved_refused: encoding.get("allowReserved") == Some(&Value::Bool(false)),
+                    headers: self.headers(&at, direction)?,
+                    pointer: at.as_str().into(),
+                },
+            );
+        }
+        Ok(plans)
+    }
+
+    /// The `headers` of whatever stands at `at`. `Content-Type` among them is to be ignored.
+    pub(super) fn headers(
+        &mut self,
+        at: &str,
+        direction: Direction,
+    ) -> Result<Vec<ParameterPlan>, ContractError> {
+        let at = pointer::join(at, "headers");
+        let Some(headers) = self.document.lookup(&at).and_then(Value::as_object) else {
+            return Ok(Vec::new());
+        };
+        let names = headers.keys().filter(|name| !name.eq_ignore_ascii_case("content-type"));
+        let mut plans = Vec::new();
+        for name in names {
+            let at = pointer::join(&at, name);
+            plans.push(self.value_plan(name, ParameterLocation::Header, &at, direction)?);
+        }
+        Ok(plans)
+    }
+
+    /// Bytes can only be judged as a string.
+    fn check_binary(&mut self, plan: &MediaPlan) {
+        if !self.types(plan.shape).intersects(Types::STRING) {
+            let message = "bodies of this media type cannot be judged by this schema";
+            self.lint(LintCode::UnknownMediaType, &plan.pointer, message);
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Operations: everything one method on one path template asks for.
+
+use std::sync::Arc;
+
+use http::Method;
+use serde_json::Value;
+
+use super::document::pointer;
+use super::encoding::BodyPlan;
+use super::error::ContractError;
+use super::lint::LintCode;
+use super::parameter::{ParameterPlan, ParameterSet};
+use super::planner::Planner;
+use super::response::ResponseTable;
+use super::route::{BasePath, PathTemplate, RouteTable, base_paths};
+use super::security::SecurityPlan;
+use super::serialization::ParameterLocation;
+
+/// Index of an operation in its contract.
+pub type OperationIndex = u32;
+
+/// One operation, compiled.
+#[derive(Debug, Clone)]
+pub struct CompiledOperation {
+    /// Its place in [`super::Contract::operations`].
+    pub index: OperationIndex,
+    /// The method, upper case.
+    pub method: Method,
+    /// The path template as the document has it, without base path.
+    pub template: Arc<str>,
+    /// `operationId`, where there is one.
+    pub operation_id: Option<Arc<str>>,
+    /// `summary`, where there is one.
+    pub summary: Option<Arc<str>>,
+    /// Whether the document advises against its use.
+    pub deprecated: bool,
+    /// Its tags.
+    pub tags: Vec<Arc<str>>,
+    /// Pointer to it in the contract's tree.
+    pub pointer: Arc<str>,
+    /// For each templated part of the path what judges it; `None` where nothing is declared.
+    pub path: Vec<Option<ParameterPlan>>,
+    /// Query parameters.
+    pub query: ParameterSet,
+    /// The parameter that is the whole query (`in: querystring`, OpenAPI 3.2).
+    pub query_string: Option<ParameterPlan>,
+    /// Header parameters.
+    pub headers: Vec<ParameterPlan>,
+    /// Cookie parameters.
+    pub cookies: ParameterSet,
+    /// The request body; `None` where none is documented.
+    pub body: Option<BodyPlan>,
+    /// The responses.
+    pub responses: ResponseTable,
+    /// Credentials asked for.
+    pub security: SecurityPlan,
+}
+
+/// The fixed fields of a path item that hold operations.
+const METHODS: [&str; 9] =
+    ["get", "put", "post", "delete", "options", "head", "patch", "trace", "query"];
+
+/// One path item while it is planned.
+struct PathItem<'a> {
+    template: Arc<str>,
+    parsed: PathTemplate,
+    /// Pointer to it after references.
+    at: &'a str,
+    bases: Vec<BasePath>,
+}
+
+// === impl Planner ===
+
+impl Planner<'_> {
+    /// Every operation under `paths`, entered into `routes`. `override_base` replaces what
+    /// `servers` say.
+    pub(super) fn operations(
+        &mut self,
+        routes: &mut RouteTable,
+        override_base: Option<&BasePath>,
+    ) -> Result<Vec<CompiledOperation>, ContractError> {
+        let mut operations = Vec::new();
+        let document = self.document;
+        let root_bases = match override_base {
+            Some(base) => vec![base.clone()],
+            None => base_paths(document.root().get("servers")),
+        };
+        let paths = document.root().get("paths").and_then(Value::as_object);
+        for path in paths.into_iter().flat_map(serde_json::Map::keys) {
+            if !path.starts_with('/') {
+                continue;
+            }
+            let at = pointer::join("/paths", path);
+            let parsed = match PathTemplate::parse(path) {
+                Ok(parsed) => parsed,
+                Err(error) => {
+                    let message = format!("no request can match this path: {error}");
+                    self.lint(LintCode::AmbiguousPath, &at, &message);
+                    continue;
+                }
+            };
+            if parsed.has_adjacent_parameters() {
+                let message = "parameters with no text between them cannot be told apart for sure";
+                self.lint(LintCode::AmbiguousPath, &at, message);
+            }
+            for at in self.item_places(&at)? {
+                let bases = self.bases(&at, &root_bases, override_base.is_some());
+                let (template, parsed) = (Arc::from(path.as_str()), parsed.clone());
+                let item = PathItem { template, parsed, at: &at, bases };
+                self.path_item(&item, override_base.is_some(), routes, &mut operations)?;
+            }
+        }
+        Ok(operations)
+    }
+
+    /// A path item and the one it refers to, as both may carry operations (OpenAPI 3.1 §4.8.9).
+    fn item_places(&self, at: &str) -> Result<Vec<String>, ContractError> {
+        let own = self.document.lookup(at);
+        let mut places = Vec::with_capacity(1);
+        if own.is_some_and(|item| item.get("$ref").is_some()) {
+            places.push(self.document.resolve(at)?.pointer);
+        }
+        if own.is_some_and(|item| METHODS.iter().any(|method| item.get(*method).is_some())) {
+            places.push(at.to_owned());
+        } else if places.is_empty() {
+            places.push(at.to_owned());
+        }
+        Ok(places)
+    }
+
+    fn bases(&self, at: &str, inherited: &[BasePath], fixed: bool) -> Vec<BasePath> {
+        let servers = self.document.lookup(at).and_then(|item| item.get("servers"));
+        match servers.and_then(Value::as_array) {
+            Some(list) if !list.is_empty() && !fixed => base_paths(servers),
+            _ => inherited.to_vec(),
+        }
+    }
+
+    fn path_item(
+        &mut self,
+        item: &PathItem<'_>,
+        fixed: bool,
+        routes: &mut RouteTable,
+        operations: &mut Vec<CompiledOperation>,
+    ) -> Result<(), ContractError> {
+        let value = self.document.lookup(item.at);
+        let Some(value) = value.and_then(Value::as_object) else { return Ok(()) };
+        let fixed_fields = METHODS.iter().filter(|method| value.contains_key(**method));
+        let mut found: Vec<(Method, String)> = fixed_fields
+            .filter_map(|name| {
+                let method = Method::from_bytes(name.to_ascii_uppercase().as_bytes()).ok()?;
+                Some((method, pointer::join(item.at, name)))
+            })
+            .collect();
+        let additional = value.get("additionalOperations").and_then(Value::as_object);
+        for name in additional.into_iter().flat_map(serde_json::Map::keys) {
+            if let Ok(method) = Method::from_bytes(name.as_bytes()) {
+                let at = pointer::join(item.at, "additionalOperations");
+                found.push((method, pointer::join(&at, name)));
+            }
+        }
+        for (method, at) in found {
+            let index = u32::try_from(operations.len()).unwrap_or(u32::MAX);
+            let operation = self.operation(item, method, &at, index)?;
+            for base in self.bases(&at, &item.bases, fixed) {
+                let (template, text) = (&item.parsed, &item.template);
+                let inserted =
+                    routes.insert(&base.template, template, text, &operation.method, index);
+                if let Err(conflict) = inserted {
+                    let message = format!(
+                        "{} matches the same requests, which are judged by that one",
+                        conflict.first
+                    );
+                    self.lint(LintCode::AmbiguousPath, item.at, &message);
+                }
+            }
+            operations.push(operation);
+        }
+        Ok(())
+    }
+
+    fn operation(
+        &mut self,
+        item: &PathItem<'_>,
+        method: Method,
+        at: &str,
+        index: OperationIndex,
+    ) -> Result<CompiledOperation, ContractError> {
+        let document = self.document;
+        let Some(value) = document.lookup(at).filter(|value| value.is_object()) else {
+            return Err(document.broken(at, "an operation is an object"));
+        };
+        let text = |key: &str| value.get(key).and_then(Value::as_str).map(Arc::from);
+        let parameters = self.parameters(item.at, at)?;
+        let of = |location: ParameterLocation| {
+            parameters.iter().filter(move |plan| plan.location == location).cloned()
+        };
+        let path = self.path_parameters(item, of(ParameterLocation::Path).collect());
+        let body = match value.get("requestBody") {
+            Some(_) => Some(self.body(&pointer::join(at, "requestBody"))?),
+            None => None,
+        };
+        let tags = value.get("tags").and_then(Value::as_array);
+        Ok(CompiledOperation {
+            index,
+            method,
+            template: Arc::clone(&item.template),
+            operation_id: text("operationId"),
+            summary: text("summary"),
+            deprecated: value.get("deprecated") == Some(&Value::Bool(true)),
+            tags: tags.into_iter().flatten().filter_map(Value::as_str).map(Arc::from).collect(),
+            pointer: at.into(),
+            path,
+            query: ParameterSet::new(of(ParameterLocation::Query).collect(), self),
+            query_string: of(ParameterLocation::QueryString).next(),
+            headers: of(ParameterLocation::Header).collect(),
+            cookies: ParameterSet::new(of(ParameterLocation::Cookie).collect(), self),
+            body,
+            responses: self.responses(at)?,
+            security: self.security(at),
+        })
+    }
+
+    /// The parameters of an operation, and those of its path that it does not override.
+    fn parameters(&mut self, item_at: &str, at: &str) -> Result<Vec<ParameterPlan>, ContractError> {
+        let mut plans: Vec<ParameterPlan> = Vec::new();
+        for at in [pointer::join(at, "parameters"), pointer::join(item_at, "parameters")] {
+            let own = plans.len();
+            let list = self.document.lookup(&at).and_then(Value::as_array);
+            for index in 0..list.map_or(0, Vec::len) {
+                let at = pointer::join(&at, &index.to_string());
+                let Some(plan) = self.parameter(&at)? else { continue };
+                let same = |other: &ParameterPlan| {
+                    other.location == plan.location && same_name(other, &plan.name)
+                };
+                if plans.iter().take(own).any(same) {
+                    continue;
+                }
+                if plans.iter().any(same) {
+                    self.lint(LintCode::Lenient, &at, "this parameter stands twice");
+                    continue;
+                }
+                plans.push(plan);
+            }
+        }
+        Ok(plans)
+    }
+
+    /// One plan per templated part, in the template's order.
+    fn path_parameters(
+        &mut self,
+        item: &PathItem<'_>,
+        mut declared: Vec<ParameterPlan>,
+    ) -> Vec<Option<ParameterPlan>> {
+        let mut plans = Vec::new();
+        for name in item.parsed.parameters() {
+            let found = declared.iter().position(|plan| &*plan.name == &**name);
+            if found.is_none() {
+                let message = format!("nothing is declared for {{{name}}}; every value passes");
+                self.lint(LintCode::Lenient, item.at, &message);
+            }
+            plans.push(found.map(|at| declared.remove(at)));
+        }
+        for plan in declared {
+            self.lint(LintCode::Lenient, &plan.pointer, "the path has no such parameter");
+        }
+        plans
+    }
+
+    fn security(&mut self, at: &str) -> SecurityPlan {
+        let document = self.document;
+        let own = pointer::join(at, "security");
+        let at = if document.lookup(&own).is_some() { own } else { "/security".to_owned() };
+        let mut unenforceable = Vec::new();
+        let scheme = |name: &str| {
+            let at = pointer::join("/components/securitySchemes", name);
+            document.resolve(&at).ok().map(|resolved| resolved.value)
+        };
+        let plan = SecurityPlan::new(document.lookup(&at), &at, scheme, &mut unenforceable);
+        for name in unenforceable {
+            let at = pointer::join("/components/securitySchemes", &name);
+            let message = "credentials of this scheme cannot be seen in messages";
+            self.lint(LintCode::UncheckedSecurity, &at, message);
+        }
+        plan
+    }
+}
+
+/// Header names are alike in any case.
+fn same_name(plan: &ParameterPlan, name: &str) -> bool {
+    match plan.location {
+        ParameterLocation::Header => plan.name.eq_ignore_ascii_case(name),
+        _ => &*plan.name == name,
+    }
+}

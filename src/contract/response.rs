@@ -1,0 +1,130 @@
+//! Responses of one operation, found by status.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::document::pointer;
+use super::encoding::MediaPlan;
+use super::error::ContractError;
+use super::lint::LintCode;
+use super::lower::Direction;
+use super::media_type::MediaTable;
+use super::parameter::ParameterPlan;
+use super::planner::Planner;
+
+/// One documented response.
+#[derive(Debug, Clone)]
+pub struct ResponsePlan {
+    /// Header fields, `Content-Type` left out.
+    pub headers: Vec<ParameterPlan>,
+    /// What the body may be; empty where the document says nothing about one.
+    pub content: MediaTable<MediaPlan>,
+    /// Pointer to it in the contract's tree.
+    pub pointer: Arc<str>,
+}
+
+/// Responses by exact status, then by range, then by default.
+#[derive(Debug, Clone, Default)]
+pub struct ResponseTable {
+    exact: Vec<(u16, Arc<ResponsePlan>)>,
+    ranges: [Option<Arc<ResponsePlan>>; 6],
+    default: Option<Arc<ResponsePlan>>,
+    /// Pointer to `responses` in the contract's tree.
+    pub pointer: Arc<str>,
+}
+
+// === impl ResponseTable ===
+
+impl ResponseTable {
+    /// The response documented for a status.
+    pub fn find(&self, status: u16) -> Option<&ResponsePlan> {
+        let exact = self.exact.iter().find(|(code, _)| *code == status).map(|(_, plan)| plan);
+        let range = || self.ranges.get(usize::from(status / 100)).and_then(Option::as_ref);
+        exact.or_else(range).or(self.default.as_ref()).map(Arc::as_ref)
+    }
+
+    /// Whether the document lists no response at all.
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.default.is_none() && self.ranges.iter().all(Option::is_none)
+    }
+}
+
+// === impl Planner ===
+
+impl Planner<'_> {
+    /// The `responses` of the operation at `at`.
+    pub(super) fn responses(&mut self, at: &str) -> Result<ResponseTable, ContractError> {
+        let at = pointer::join(at, "responses");
+        let mut table = ResponseTable { pointer: at.as_str().into(), ..ResponseTable::default() };
+        let Some(responses) = self.document.lookup(&at).and_then(Value::as_object) else {
+            return Ok(table);
+        };
+        for status in responses.keys().filter(|status| !status.starts_with("x-")) {
+            let at = pointer::join(&at, status);
+            let plan = self.response(&at)?;
+            if status == "default" {
+                table.default = Some(plan);
+            } else if let Some(range) = range_of(status) {
+                table.ranges[range] = Some(plan);
+            } else if let Ok(code) = status.parse::<u16>() {
+                table.exact.push((code, plan));
+            } else {
+                self.lint(LintCode::Lenient, &at, "this is no status, range or default");
+            }
+        }
+        Ok(table)
+    }
+
+    /// One response; the same object behind many references is planned once.
+    fn response(&mut self, at: &str) -> Result<Arc<ResponsePlan>, ContractError> {
+        let resolved = self.document.resolve(at)?;
+        if let Some(known) = self.known_responses.get(&resolved.pointer) {
+            return Ok(Arc::clone(known));
+        }
+        let plan = Arc::new(ResponsePlan {
+            headers: self.headers(&resolved.pointer, Direction::Response)?,
+            content: self.content(&resolved.pointer, Direction::Response)?,
+            pointer: resolved.pointer.as_str().into(),
+        });
+        self.known_responses.insert(resolved.pointer, Arc::clone(&plan));
+        Ok(plan)
+    }
+}
+
+/// The hundreds of `2XX`.
+fn range_of(status: &str) -> Option<usize> {
+    let (digit, rest) = status.split_at_checked(1)?;
+    let digit: usize = digit.parse().ok().filter(|digit| (1..=5).contains(digit))?;
+    rest.eq_ignore_ascii_case("xx").then_some(digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(name: &str) -> Arc<ResponsePlan> {
+        Arc::new(ResponsePlan {
+            headers: Vec::new(),
+            content: MediaTable::default(),
+            pointer: name.into(),
+        })
+    }
+
+    #[test]
+    fn exact_before_range_before_default() {
+        let mut table = ResponseTable::default();
+        assert!(table.is_empty());
+        table.exact.push((200, plan("200")));
+        table.ranges[2] = Some(plan("2XX"));
+        let name =
+            |table: &ResponseTable, status| table.find(status).map(|one| one.pointer.to_string());
+        assert_eq!(name(&table, 200).as_deref(), Some("200"));
+        assert_eq!(name(&table, 204).as_deref(), Some("2XX"));
+        assert_eq!(name(&table, 404), None);
+        assert_eq!(name(&table, 999), None);
+        table.default = Some(plan("default"));
+        assert_eq!(name(&table, 404).as_deref(), Some("default"));
+        assert_eq!((range_of("5xx"), range_of("2X"), range_of("9XX")), (Some(5), None, None));
+    }
+}

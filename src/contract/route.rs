@@ -1,0 +1,21 @@
+//! Routing: which operation a method and a path belong to.
+//!
+//! What must hold:
+//! - The cost of a look-up depends on the number of segments of the path, never on the number
+//!   of operations (a trie by segment; literal segments are hashed).
+//! - Concrete segments win over templated ones, templated ones with more literal text over
+//!   those with less; where the winner lacks the method, the next match that has it is taken.
+//! - A path is split at `/` before anything is percent-decoded, so `%2F` stays inside its
+//!   segment. Captured values are handed out as sent.
+//! - A templated part never captures nothing.
+//! - The path is matched as a whole, base path of the servers included; hosts are not compared.
+//! - A trailing slash is part of the path, as the specification appends templates to the base
+//!   path literally; [`TrailingSlash::Tolerated`] also takes the path with or without it.
+
+mod base_path;
+mod table;
+mod template;
+
+pub use base_path::{BasePath, base_paths};
+pub use table::{Captures, RouteConflict, RouteMatch, RouteTable, TrailingSlash};
+pub use template::{PathTemplate, TemplateError};

@@ -1,0 +1,350 @@
+//! The trie of path templates.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use http::Method;
+use percent_encoding::percent_decode_str;
+use smallvec::SmallVec;
+
+use super::template::{PathTemplate, Pattern, Segment};
+
+/// Where templated parts stand in the path, as byte ranges, left to right.
+pub type Captures = SmallVec<[(usize, usize); 6]>;
+
+/// What to do with a trailing slash that the document does not have, or that is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TrailingSlash {
+    /// It makes another path, as the specification has it.
+    #[default]
+    Exact,
+    /// The exact path is tried first, then the path with or without the slash.
+    Tolerated,
+}
+
+/// A trie of templates. Immutable once built.
+#[derive(Debug, Clone)]
+pub struct RouteTable {
+    nodes: Vec<Node>,
+    trailing_slash: TrailingSlash,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Node {
+    literals: HashMap<Box<str>, u32, FixedState>,
+    /// Heaviest first.
+    patterns: Vec<(Pattern, u32)>,
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Debug, Clone)]
+struct Endpoint {
+    method: Method,
+    operation: u32,
+    template: Arc<str>,
+    /// Captures that belong to the base path.
+    skip: usize,
+}
+
+/// The outcome of a look-up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteMatch {
+    /// The operation, and what its path parameters captured.
+    Found {
+        /// Index of the operation in its contract.
+        operation: u32,
+        /// One range per templated part of the operation's own template.
+        captures: Captures,
+    },
+    /// A documented path that does not document the method.
+    MethodUnknown {
+        /// The template that matches.
+        template: Arc<str>,
+    },
+    /// No documented path.
+    PathUnknown,
+}
+
+/// A path and method that another template already serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteConflict {
+    /// The template that was there first and keeps the method.
+    pub first: Arc<str>,
+}
+
+struct Search<'t, 'p> {
+    table: &'t RouteTable,
+    path: &'p str,
+    method: &'p Method,
+    captures: Captures,
+    /// First template whose path matched while its method did not.
+    near_miss: Option<&'t Arc<str>>,
+}
+
+// === impl RouteTable ===
+
+impl RouteTable {
+    /// An empty table.
+    pub fn new(trailing_slash: TrailingSlash) -> Self {
+        Self { nodes: vec![Node::default()], trailing_slash }
+    }
+
+    /// Adds an operation under a base path. The first to claim a path and method keeps it.
+    pub fn insert(
+        &mut self,
+        base: &PathTemplate,
+        template: &PathTemplate,
+        text: &Arc<str>,
+        method: &Method,
+        operation: u32,
+    ) -> Result<(), RouteConflict> {
+        let mut node = 0;
+        for segment in base.segments.iter().chain(&template.segments) {
+            node = self.child(node, segment);
+        }
+        let endpoint = Endpoint {
+            method: method.clone(),
+            operation,
+            template: Arc::clone(text),
+            skip: base.parameters().len(),
+        };
+        let taken = self.claim(node, &endpoint);
+        if !base.segments.is_empty() && &**text == "/" {
+            // `/v1` is what clients send for the path `/` under the base path `/v1`.
+            let mut node = 0;
+            for segment in &base.segments {
+                node = self.child(node, segment);
+            }
+            // A conflict here is the document's own `/v1`, which is meant to win.
+            let _ = self.claim(node, &endpoint);
+        }
+        taken
+    }
+
+    fn claim(&mut self, node: usize, endpoint: &Endpoint) -> Result<(), RouteConflict> {
+        let endpoints = &mut self.nodes[node].endpoints;
+        match endpoints.iter().find(|other| other.method == endpoint.method) {
+            Some(other) if other.operation == endpoint.operation => Ok(()),
+            Some(other) => Err(RouteConflict { first: Arc::clone(&other.template) }),
+            None => {
+                endpoints.push(endpoint.clone());
+                Ok(())
+            }
+        }
+    }
+
+    fn child(&mut self, node: usize, segment: &Segment) -> usize {
+        let next = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        let here = &mut self.nodes[node];
+        let child = match segment {
+            Segment::Literal(text) => *here.literals.entry(text.clone()).or_insert(next),
+            Segment::Pattern(pattern) => {
+                match here.patterns.iter().find(|(other, _)| other == pattern) {
+                    Some((_, child)) => *child,
+                    None => {
+                        let at = here
+                            .patterns
+                            .partition_point(|(other, _)| other.weight() >= pattern.weight());
+                        here.patterns.insert(at, (pattern.clone(), next));
+                        next
+                    }
+                }
+            }
+        };
+        if child == next {
+            self.nodes.push(Node::default());
+        }
+        child as usize
+    }
+
+    /// Finds the operation for a method and an undecoded path. A `HEAD` that is not documented
+    /// is the documented `GET` of the same path (RFC 9110 §9.3.2).
+    pub fn find(&self, method: &Method, path: &str) -> RouteMatch {
+        match self.find_exact(method, path) {
+            RouteMatch::PathUnknown if self.trailing_slash == TrailingSlash::Tolerated => {
+                match path.strip_suffix('/') {
+                    Some(shorter) => self.find_exact(method, shorter),
+                    None => self.find_exact(method, &format!("{path}/")),
+                }
+            }
+            found => found,
+        }
+    }
+
+    fn find_exact(&self, method: &Method, path: &str) -> RouteMatch {
+        let Some(rest) = path.strip_prefix('/') else { return RouteMatch::PathUnknown };
+        let mut search =
+            Search { table: self, path, method, captures: Captures::new(), near_miss: None };
+        if let Some(endpoint) = search.descend(0, Some(rest)) {
+            let mut captures = search.captures;
+            captures.drain(..endpoint.skip.min(captures.len()));
+            return RouteMatch::Found { operation: endpoint.operation, captures };
+        }
+        match search.near_miss {
+            Some(template) => RouteMatch::MethodUnknown { template: Arc::clone(template) },
+            None => RouteMatch::PathUnknown,
+        }
+    }
+
+    /// Bytes held, roughly.
+    pub fn weight(&self) -> usize {
+        self.nodes
+            .iter()
+            .map(|node| {
+                size_of::<Node>()
+                    + node.literals.keys().map(|key| key.len() + 32).sum::<usize>()
+                    + node.patterns.len() * 64
+                    + node.endpoints.len() * size_of::<Endpoint>()
+            })
+            .sum()
+    }
+}
+
+// === impl Search ===
+
+impl<'t> Search<'t, '_> {
+    /// Walks down from `node` with `rest` of the path still to match; `None` is its end.
+    /// Visits each node at most once, as a trie has one way to each.
+    fn descend(&mut self, node: u32, rest: Option<&str>) -> Option<&'t Endpoint> {
+        let node = self.table.nodes.get(node as usize)?;
+        let Some(rest) = rest else { return self.choose(node) };
+        let (segment, after) = match rest.split_once('/') {
+            Some((segment, after)) => (segment, Some(after)),
+            None => (rest, None),
+        };
+        let literal = if segment.contains('%') {
+            let decoded = percent_decode_str(segment).decode_utf8().ok();
+            decoded.and_then(|text| node.literals.get(&*text))
+        } else {
+            node.literals.get(segment)
+        };
+        if let Some(found) = literal.and_then(|child| self.descend(*child, after)) {
+            return Some(found);
+        }
+        let offset = self.path.len() - rest.len();
+        for (pattern, child) in &node.patterns {
+            let before = self.captures.len();
+            if pattern.capture(segment, offset, &mut self.captures) {
+                if let Some(found) = self.descend(*child, after) {
+                    return Some(found);
+                }
+                self.captures.truncate(before);
+            }
+        }
+        None
+    }
+
+    fn choose(&mut self, node: &'t Node) -> Option<&'t Endpoint> {
+        let with = |method: &Method| node.endpoints.iter().find(|one| one.method == *method);
+        let found = with(self.method)
+            .or_else(|| (*self.method == Method::HEAD).then(|| with(&Method::GET)).flatten());
+        if found.is_none() && self.near_miss.is_none() {
+            self.near_miss = node.endpoints.first().map(|one| &one.template);
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(paths: &[(&str, Method)], slash: TrailingSlash) -> RouteTable {
+        let mut table = RouteTable::new(slash);
+        for (at, (path, method)) in paths.iter().enumerate() {
+            let template = PathTemplate::parse(path).unwrap();
+            let base = PathTemplate::empty();
+            let at = u32::try_from(at).unwrap();
+            table.insert(&base, &template, &Arc::from(*path), method, at).unwrap();
+        }
+        table
+    }
+
+    fn find(table: &RouteTable, method: &Method, path: &str) -> Option<(u32, Vec<String>)> {
+        match table.find(method, path) {
+            RouteMatch::Found { operation, captures } => {
+                let text = captures.iter().map(|(from, to)| path[*from..*to].to_owned());
+                Some((operation, text.collect()))
+            }
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn trap_t10_templates_slashes_and_verbs() {
+        let get = Method::GET;
+        let paths = ["/a/{x}", "/a/b", "/a/{x}:verb", "/files/{name}.{ext}", "/files/{name}", "/"];
+        let all: Vec<_> = paths.iter().map(|path| (*path, get.clone())).collect();
+        let table = table(&all, TrailingSlash::Exact);
+        assert_eq!(find(&table, &get, "/a/b"), Some((1, vec![])));
+        assert_eq!(find(&table, &get, "/a/%62"), Some((1, vec![])));
+        assert_eq!(find(&table, &get, "/a/c"), Some((0, vec!["c".into()])));
+        assert_eq!(find(&table, &get, "/a/c:verb"), Some((2, vec!["c".into()])));
+        assert_eq!(find(&table, &get, "/a/b%2Fc"), Some((0, vec!["b%2Fc".into()])));
+        assert_eq!(find(&table, &get, "/files/a.txt"), Some((3, vec!["a".into(), "txt".into()])));
+        assert_eq!(find(&table, &get, "/files/a"), Some((4, vec!["a".into()])));
+        assert_eq!(find(&table, &get, "/"), Some((5, vec![])));
+        assert_eq!(table.find(&get, "/a/b/"), RouteMatch::PathUnknown);
+        assert_eq!(table.find(&get, "/a//"), RouteMatch::PathUnknown);
+        assert_eq!(table.find(&get, "/a/"), RouteMatch::PathUnknown);
+        assert_eq!(table.find(&get, "*"), RouteMatch::PathUnknown);
+    }
+
+    #[test]
+    fn trap_t10_trailing_slash_is_a_choice() {
+        let get = Method::GET;
+        let all = [("/a", get.clone()), ("/b/", get.clone())];
+        let tolerant = table(&all, TrailingSlash::Tolerated);
+        assert_eq!(find(&tolerant, &get, "/a/"), Some((0, vec![])));
+        assert_eq!(find(&tolerant, &get, "/b"), Some((1, vec![])));
+        assert_eq!(find(&table(&all, TrailingSlash::Exact), &get, "/b"), None);
+    }
+
+    #[test]
+    fn methods_fall_through_to_a_less_concrete_template_that_has_them() {
+        let all = [("/a/b", Method::GET), ("/a/{x}", Method::POST), ("/{y}/b", Method::PUT)];
+        let table = table(&all, TrailingSlash::Exact);
+        assert_eq!(find(&table, &Method::POST, "/a/b").unwrap().0, 1);
+        assert_eq!(find(&table, &Method::PUT, "/a/b"), Some((2, vec!["a".into()])));
+        assert_eq!(find(&table, &Method::HEAD, "/a/b").unwrap().0, 0);
+        let unknown = RouteMatch::MethodUnknown { template: "/a/b".into() };
+        assert_eq!(table.find(&Method::DELETE, "/a/b"), unknown);
+    }
+
+    #[test]
+    fn captures_of_the_base_path_are_not_the_operations() {
+        let mut table = RouteTable::new(TrailingSlash::Exact);
+        let base = PathTemplate::parse("/{tenant}/v1").unwrap();
+        for (at, path) in ["/{x}", "/"].into_iter().enumerate() {
+            let template = PathTemplate::parse(path).unwrap();
+            let at = u32::try_from(at).unwrap();
+            table.insert(&base, &template, &Arc::from(path), &Method::GET, at).unwrap();
+        }
+        assert_eq!(find(&table, &Method::GET, "/acme/v1/7"), Some((0, vec!["7".into()])));
+        assert_eq!(find(&table, &Method::GET, "/acme/v1"), Some((1, vec![])));
+        assert_eq!(find(&table, &Method::GET, "/acme/v1/"), Some((1, vec![])));
+        assert_eq!(table.find(&Method::GET, "/7"), RouteMatch::PathUnknown);
+    }
+
+    #[test]
+    fn templates_that_differ_in_names_only_share_their_path() {
+        let mut table = RouteTable::new(TrailingSlash::Exact);
+        let base = PathTemplate::empty();
+        let (a, b) = (PathTemplate::parse("/{a}").unwrap(), PathTemplate::parse("/{b}").unwrap());
+        table.insert(&base, &a, &"/{a}".into(), &Method::GET, 0).unwrap();
+        table.insert(&base, &b, &"/{b}".into(), &Method::PUT, 1).unwrap();
+        let conflict = table.insert(&base, &b, &"/{b}".into(), &Method::GET, 2);
+        assert_eq!(conflict, Err(RouteConflict { first: "/{a}".into() }));
+        assert_eq!(find(&table, &Method::PUT, "/7").unwrap().0, 1);
+    }
+
+    #[test]
+    fn trap_t17_many_operations_cost_what_few_cost() {
+        let paths: Vec<String> = (0..5_000).map(|n| format!("/r{n}/{{id}}/x")).collect();
+        let all: Vec<_> = paths.iter().map(|path| (path.as_str(), Method::GET)).collect();
+        let table = table(&all, TrailingSlash::Exact);
+        assert_eq!(find(&table, &Method::GET, "/r4999/7/x"), Some((4_999, vec!["7".into()])));
+        assert_eq!(table.nodes[0].patterns.len(), 0, "no list grows with the operations");
+    }
+}

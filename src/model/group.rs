@@ -1,0 +1,114 @@
+//! Violation groups: all violations of one kind at one place, counted.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::clock::Timestamp;
+use super::violation::ViolationCode;
+
+/// How many consumers and versions a group names; beyond that it only counts.
+pub const GROUP_NAMES: usize = 50;
+
+/// Every violation with one fingerprint.
+///
+/// As a thing to merge its count is what to add; as a thing read back, what was added up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViolationGroup {
+    /// Hex hash of schema, operation, side, code, schema pointer and erased instance pointer.
+    pub fingerprint: String,
+    /// The schema broken.
+    pub schema_id: String,
+    /// Method, upper case.
+    pub method: String,
+    /// Path template; empty when the document lists no such operation.
+    pub operation: String,
+    /// Which rule, on which side.
+    pub code: ViolationCode,
+    /// The documented name of the parameter, header or scheme, where one is concerned.
+    pub name: Option<String>,
+    /// The place in the document.
+    pub schema_pointer: String,
+    /// The place in the message, indices erased.
+    pub instance_pointer: String,
+    /// The sentence of the first violation.
+    pub message: String,
+    /// How often.
+    pub count: u64,
+    /// When it was seen first.
+    pub first_seen: Timestamp,
+    /// When it was seen last.
+    pub last_seen: Timestamp,
+    /// The consumers that met it, sorted; at most [`GROUP_NAMES`].
+    pub consumers: Vec<String>,
+    /// The versions judged by, sorted; at most [`GROUP_NAMES`].
+    pub versions: Vec<String>,
+    /// A record that shows it, when one was kept.
+    pub example: Option<Uuid>,
+}
+
+// === impl ViolationGroup ===
+
+impl ViolationGroup {
+    /// Adds what `other`, a group of the same fingerprint, has seen. Commutative but for the
+    /// message and the example, which stay those of the group seen first.
+    pub fn absorb(&mut self, other: &Self) {
+        if other.first_seen < self.first_seen {
+            self.message.clone_from(&other.message);
+        }
+        self.count = self.count.saturating_add(other.count);
+        self.first_seen = self.first_seen.min(other.first_seen);
+        self.last_seen = self.last_seen.max(other.last_seen);
+        self.example = self.example.or(other.example);
+        absorb_names(&mut self.consumers, &other.consumers);
+        absorb_names(&mut self.versions, &other.versions);
+    }
+}
+
+fn absorb_names(names: &mut Vec<String>, more: &[String]) {
+    for name in more {
+        if names.len() >= GROUP_NAMES {
+            return;
+        }
+        if let Err(at) = names.binary_search(name) {
+            names.insert(at, name.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(at: i64, consumer: &str) -> ViolationGroup {
+        ViolationGroup {
+            fingerprint: "f".into(),
+            schema_id: "s".into(),
+            method: "GET".into(),
+            operation: "/a".into(),
+            code: ViolationCode::REQUEST_BODY_SCHEMA,
+            name: None,
+            schema_pointer: String::new(),
+            instance_pointer: String::new(),
+            message: format!("seen at {at}"),
+            count: 2,
+            first_seen: Timestamp::from_micros(at),
+            last_seen: Timestamp::from_micros(at),
+            consumers: vec![consumer.into()],
+            versions: vec!["1".into()],
+            example: None,
+        }
+    }
+
+    #[test]
+    fn absorbing_adds_and_names_are_bounded() {
+        let mut all = group(5, "b");
+        all.absorb(&group(3, "a"));
+        assert_eq!((all.count, all.first_seen.as_micros(), all.last_seen.as_micros()), (4, 3, 5));
+        assert_eq!(all.consumers, ["a", "b"]);
+        assert_eq!(all.message, "seen at 3");
+        for n in 0..200 {
+            all.absorb(&group(9, &format!("c{n}")));
+        }
+        assert_eq!(all.consumers.len(), GROUP_NAMES);
+    }
+}

@@ -1,0 +1,96 @@
+//! Usage: which consumer uses which operation, and what of it, with counts.
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::Timestamp;
+
+/// What part of an operation a consumer used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UsageKind {
+    /// The operation itself; the fact's name is empty.
+    Operation,
+    /// A field of the request body that was sent, in dot notation.
+    RequestField,
+    /// A parameter that was sent, as `query:limit`.
+    Parameter,
+    /// A status that was received.
+    Status,
+    /// A field of the response body that was received, in dot notation.
+    ResponseField,
+}
+
+/// One thing a consumer was seen to use, counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageFact {
+    /// What part of the operation.
+    pub kind: UsageKind,
+    /// Its name; a name never holds a value of a message.
+    pub name: String,
+    /// How often.
+    pub count: u64,
+    /// When it was seen first.
+    pub first_seen: Timestamp,
+    /// When it was seen last.
+    pub last_seen: Timestamp,
+}
+
+/// What one consumer was seen to use of one operation.
+///
+/// As a thing to merge its counts are what to add; as a thing read back, what was added up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationUsage {
+    /// The schema that lists the operation.
+    pub schema_id: String,
+    /// The version last judged by.
+    pub schema_version: String,
+    /// The consumer.
+    pub consumer_id: String,
+    /// The consumer's version, empty when unknown.
+    pub consumer_version: String,
+    /// Environment of the sidecar that saw it.
+    pub environment: String,
+    /// Method, upper case.
+    pub method: String,
+    /// Path template.
+    pub path: String,
+    /// What was used, ordered by kind and name.
+    pub facts: Vec<UsageFact>,
+}
+
+// === impl UsageKind ===
+
+impl UsageKind {
+    /// Every kind, in order.
+    pub const ALL: [Self; 5] =
+        [Self::Operation, Self::RequestField, Self::Parameter, Self::Status, Self::ResponseField];
+
+    /// The kind's name in storage and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Operation => "operation",
+            Self::RequestField => "request_field",
+            Self::Parameter => "parameter",
+            Self::Status => "status",
+            Self::ResponseField => "response_field",
+        }
+    }
+
+    /// The kind written as `text`, if there is one.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_read_back() {
+        for kind in UsageKind::ALL {
+            assert_eq!(UsageKind::parse(kind.as_str()), Some(kind));
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Judging and recording exchanges, behind the traffic.
+//!
+//! What must hold: nothing here makes traffic wait; every exchange offered is judged or
+//! counted as skipped with a reason; nothing leaves a worker before it is redacted.
+
+pub mod budget;
+pub mod consumer;
+pub mod exchange;
+pub mod group;
+pub mod kinds;
+pub mod metrics;
+pub mod queue;
+mod record;
+pub mod recorder;
+#[cfg(test)]
+mod testing;
+pub mod worker;
+pub mod writer;

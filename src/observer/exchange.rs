@@ -1,0 +1,121 @@
+//! An exchange on its way to being judged, and the guard that hands it over exactly once.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::budget::Reservation;
+use super::queue::Queue;
+use crate::model::clock::{Clock, Timestamp};
+use crate::model::exchange::{Captured, RequestHead, ResponseHead};
+use crate::model::mode::Mode;
+use crate::registry::LoadedContract;
+
+/// How an exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// The upstream's response passed; its body says whether whole.
+    Responded,
+    /// The upstream gave no response; we answered in its place.
+    UpstreamFailed,
+    /// The downstream went away before the response's head.
+    DownstreamGone,
+    /// The connection became another protocol.
+    Upgraded,
+}
+
+/// One exchange, whole, as traffic saw it.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The contract that judges both halves, pinned when the request arrived.
+    pub contract: Option<Arc<LoadedContract>>,
+    /// The mode in force.
+    pub mode: Mode,
+    /// Address of the downstream.
+    pub client_ip: Option<IpAddr>,
+    /// The request's head.
+    pub request: RequestHead,
+    /// The request's body.
+    pub request_body: Captured,
+    /// The response's head, when one came.
+    pub response: Option<ResponseHead>,
+    /// The response's body.
+    pub response_body: Captured,
+    /// How it ended.
+    pub ending: Ending,
+    /// When the request's head arrived.
+    pub arrived_at: Timestamp,
+    /// From the request's head to the end of the exchange.
+    pub duration: Duration,
+    /// From forwarding the head to the response's head.
+    pub upstream_duration: Option<Duration>,
+    /// Memory that it holds.
+    pub reservation: Reservation,
+}
+
+/// Which body of an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Half {
+    /// The request's.
+    Request,
+    /// The response's.
+    Response,
+}
+
+/// The exchange while it is under way. Whoever has part in it holds a clone; when the last
+/// clone goes, however the exchange ended, the exchange is offered to the queue: exactly once.
+#[derive(Clone)]
+pub struct Pending(Arc<Inner>);
+
+struct Inner {
+    exchange: Mutex<Option<Box<Exchange>>>,
+    started: Instant,
+    clock: Arc<dyn Clock>,
+    queue: Arc<Queue>,
+}
+
+// === impl Pending ===
+
+impl Pending {
+    /// Starts the exchange.
+    pub fn new(
+        exchange: Box<Exchange>,
+        started: Instant,
+        clock: Arc<dyn Clock>,
+        queue: Arc<Queue>,
+    ) -> Self {
+        Self(Arc::new(Inner { exchange: Mutex::new(Some(exchange)), started, clock, queue }))
+    }
+
+    /// Changes the exchange.
+    pub fn update(&self, change: impl FnOnce(&mut Exchange)) {
+        if let Some(exchange) = self.0.exchange.lock().as_mut() {
+            change(exchange);
+        }
+    }
+
+    /// Hands over what was captured of one body.
+    pub fn deposit(&self, half: Half, captured: Captured) {
+        self.update(|exchange| match half {
+            Half::Request => exchange.request_body = captured,
+            Half::Response => exchange.response_body = captured,
+        });
+    }
+
+    /// Sets memory aside for `bytes` more of a body; false when there is none left.
+    pub fn reserve(&self, bytes: usize) -> bool {
+        let mut slot = self.0.exchange.lock();
+        slot.as_mut().is_some_and(|exchange| exchange.reservation.grow(bytes))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(mut exchange) = self.exchange.get_mut().take() {
+            exchange.duration = self.clock.instant().saturating_duration_since(self.started);
+            self.queue.offer(exchange);
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! What the observer counts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::{Histogram, IntCounter, IntCounterVec};
+
+use super::exchange::Exchange;
+use super::worker::Judged;
+use super::writer::Loss;
+use crate::model::verdict::{Outcome, SkipReason};
+use crate::model::violation::Side;
+use crate::registry::LoadedContract;
+use crate::sampling::Kept;
+use crate::telemetry::metrics::{Metrics, MetricsError};
+
+/// Counters of the queue and of what was judged. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ObserverMetrics {
+    /// Exchanges that ended.
+    pub seen: IntCounter,
+    /// Exchanges that a worker judged.
+    pub judged: IntCounter,
+    /// Exchanges of which nothing was judged, by reason.
+    skipped: [IntCounter; SkipReason::ALL.len()],
+    /// Parts of judged exchanges that were left unjudged, by side and reason.
+    unjudged_parts: IntCounterVec,
+    /// Violations found, by code.
+    pub violations: IntCounterVec,
+    /// Exchanges judged, by schema, method and result (CVT's).
+    pub validations: IntCounterVec,
+    /// Time to judge one exchange (CVT's).
+    pub validation_duration: prometheus::HistogramVec,
+    /// Invalid exchanges by category (CVT's).
+    pub validation_errors: IntCounterVec,
+    /// Exchanges judged, by operation and outcome.
+    pub operations: IntCounterVec,
+    /// Kinds of violation seen for the first time by this process.
+    pub new_kinds: IntCounter,
+}
+
+/// Counters of records on their way to storage. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct RecordMetrics {
+    written: IntCounter,
+    kept: [IntCounter; Kept::ALL.len()],
+    left_out: IntCounter,
+    lost: [IntCounter; Loss::ALL.len()],
+    write_failures: IntCounter,
+    write_duration: Histogram,
+}
+
+/// Counters by operation, resolved once per contract and operation. One per worker.
+#[derive(Debug, Clone)]
+pub struct OperationMetrics {
+    metrics: ObserverMetrics,
+    contract: Option<Arc<LoadedContract>>,
+    operations: Vec<Option<Counters>>,
+    undocumented: Option<Counters>,
+}
+
+#[derive(Debug, Clone)]
+struct Counters {
+    results: [IntCounter; 2],
+    outcomes: [IntCounter; 3],
+    duration: Histogram,
+}
+
+// === impl ObserverMetrics ===
+
+impl ObserverMetrics {
+    /// Registers them.
+    pub fn new(metrics: &Metrics) -> Result<Self, MetricsError> {
+        let skipped = metrics.counters(
+            "cvt_exchanges_skipped_total",
+            "Exchanges of which nothing was judged, by reason.",
+            &["reason"],
+        )?;
+        Ok(Self {
+            seen: metrics.counter("cvt_exchanges_seen_total", "Exchanges that ended.")?,
+            judged: metrics.counter("cvt_exchanges_judged_total", "Exchanges that were judged.")?,
+            skipped: SkipReason::ALL.map(|reason| skipped.with_label_values(&[reason.as_str()])),
+            unjudged_parts: metrics.counters(
+                "cvt_judging_skipped_total",
+                "Parts of judged exchanges that were left unjudged, by side and reason.",
+                &["side", "reason"],
+            )?,
+            violations: metrics.counters(
+                "cvt_violations_total",
+                "Violations found, by code.",
+                &["code"],
+            )?,
+            validations: metrics.counters(
+                "cvt_validations_total",
+                "Exchanges judged, by schema, method and result.",
+                &["schema_id", "method", "result"],
+            )?,
+            validation_duration: metrics.histograms(
+                "cvt_validation_duration_seconds",
+                "Time to judge one exchange.",
+                &["schema_id", "method"],
+                crate::telemetry::metrics::CVT_BUCKETS,
+            )?,
+            validation_errors: metrics.counters(
+                "cvt_validation_errors_total",
+                "Invalid exchanges, by category.",
+                &["error_category"],
+            )?,
+            operations: metrics.counters(
+                "cvt_operation_exchanges_total",
+                "Exchanges judged, by operation of the contract and outcome.",
+                &["schema_id", "operation", "outcome"],
+            )?,
+            new_kinds: metrics.counter(
+                "cvt_violation_kinds_total",
+                "Kinds of violation (code, operation, rule) seen for the first time.",
+            )?,
+        })
+    }
+
+    /// Counts an exchange of which nothing was judged.
+    pub fn skip(&self, reason: SkipReason) {
+        self.skipped[reason as usize].inc();
+    }
+
+    /// Counts a part of a judged exchange that was left unjudged.
+    pub fn unjudged(&self, side: Side, reason: SkipReason) {
+        let side = match side {
+            Side::Request => "request",
+            Side::Response => "response",
+        };
+        self.unjudged_parts.with_label_values(&[side, reason.as_str()]).inc();
+    }
+
+    /// Exchanges of which nothing was judged, for `reason`.
+    pub fn skipped(&self, reason: SkipReason) -> u64 {
+        self.skipped[reason as usize].get()
+    }
+}
+
+// === impl RecordMetrics ===
+
+impl RecordMetrics {
+    /// Registers them.
+    pub fn new(metrics: &Metrics) -> Result<Self, MetricsError> {
+        let kept = metrics.counters(
+            "cvt_records_kept_total",
+            "Exchanges that became records, by why.",
+            &["why"],
+        )?;
+        let lost = metrics.counters(
+            "cvt_records_dropped_total",
+            "Records that were not stored, by reason.",
+            &["reason"],
+        )?;
+        Ok(Self {
+            written: metrics.counter("cvt_records_written_total", "Records stored.")?,
+            kept: Kept::ALL.map(|why| kept.with_label_values(&[why.as_str()])),
+            left_out: metrics.counter(
+                "cvt_records_left_out_total",
+                "Judged exchanges that the record policy did not keep.",
+            )?,
+            lost: Loss::ALL.map(|loss| lost.with_label_values(&[loss.as_str()])),
+            write_failures: metrics.counter(
+                "cvt_record_write_failures_total",
+                "Batches of records that storage did not take.",
+            )?,
+            write_duration: metrics.histogram(
+                "cvt_record_write_seconds",
+                "Time to store one batch of records.",
+                crate::telemetry::metrics::LATENCY_BUCKETS,
+            )?,
+        })
+    }
+
+    /// Counts an exchange that becomes a record.
+    pub fn kept(&self, why: Kept) {
+        self.kept[why as usize].inc();
+    }
+
+    /// Counts an exchange that the policy did not keep.
+    pub fn left_out(&self) {
+        self.left_out.inc();
+    }
+
+    /// Counts records that were stored, and the time that took.
+    pub fn stored(&self, records: usize, took: Duration) {
+        self.written.inc_by(records as u64);
+        self.write_duration.observe(took.as_secs_f64());
+    }
+
+    /// Counts a batch that storage did not take.
+    pub fn failed(&self) {
+        self.write_failures.inc();
+    }
+
+    /// Counts records that were not stored.
+    pub fn lost(&self, loss: Loss, records: usize) {
+        self.lost[loss as usize].inc_by(records as u64);
+    }
+
+    /// Records stored so far.
+    pub fn written(&self) -> u64 {
+        self.written.get()
+    }
+
+    /// Records lost so far, whatever the reason.
+    pub fn all_lost(&self) -> u64 {
+        self.lost.iter().map(IntCounter::get).sum()
+    }
+}
+
+// === impl OperationMetrics ===
+
+impl OperationMetrics {
+    /// Counters that are resolved as operations are seen.
+    pub fn new(metrics: ObserverMetrics) -> Self {
+        Self { metrics, contract: None, operations: Vec::new(), undocumented: None }
+    }
+
+    /// Counts one judged exchange under its operation.
+    pub fn count(&mut self, exchange: &Exchange, judged: &Judged, took: Duration) {
+        let Some(contract) = &exchange.contract else { return };
+        if !self.contract.as_ref().is_some_and(|known| Arc::ptr_eq(known, contract)) {
+            self.contract = Some(contract.clone());
+            self.operations = vec![None; contract.contract.operations().len()];
+        }
+        let metrics = &self.metrics;
+        let known = judged.operation.and_then(|index| contract.contract.operation(index));
+        let counters = match known {
+            Some(operation) => self.operations[operation.index as usize].get_or_insert_with(|| {
+                let name = format!("{} {}", operation.method, operation.template);
+                let method = operation.method.as_str();
+                Counters::new(metrics, contract.schema_id.as_str(), method, &name)
+            }),
+            None => self.undocumented.get_or_insert_with(|| {
+                Counters::new(metrics, contract.schema_id.as_str(), "other", "undocumented")
+            }),
+        };
+        counters.results[usize::from(!judged.valid())].inc();
+        counters.outcomes[outcome(judged) as usize].inc();
+        counters.duration.observe(took.as_secs_f64());
+    }
+}
+
+impl Counters {
+    fn new(metrics: &ObserverMetrics, schema_id: &str, method: &str, operation: &str) -> Self {
+        let result = |result| metrics.validations.with_label_values(&[schema_id, method, result]);
+        let outcome = |outcome: Outcome| {
+            metrics.operations.with_label_values(&[schema_id, operation, outcome.as_str()])
+        };
+        Self {
+            results: ["valid", "invalid"].map(result),
+            outcomes: [Outcome::Conforms, Outcome::Violates, Outcome::Skipped].map(outcome),
+            duration: metrics.validation_duration.with_label_values(&[schema_id, method]),
+        }
+    }
+}
+
+fn outcome(judged: &Judged) -> Outcome {
+    if !judged.valid() {
+        Outcome::Violates
+    } else if judged.verdicts().all(|verdict| verdict.skipped.is_empty()) {
+        Outcome::Conforms
+    } else {
+        Outcome::Skipped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_a_counter_of_its_own() {
+        let metrics = ObserverMetrics::new(&Metrics::default()).unwrap();
+        for (index, reason) in SkipReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index);
+            metrics.skip(reason);
+            assert_eq!(metrics.skipped(reason), 1);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Parts for the tests of this floor.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Uri, Version};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::budget::Budget;
+use super::consumer::IdentityChain;
+use super::exchange::{Ending, Exchange};
+use super::group::GroupId;
+use super::kinds::Kinds;
+use super::metrics::{ObserverMetrics, RecordMetrics};
+use super::queue::Queue;
+use super::recorder::{Announce, Recorder, RecorderParts};
+use super::writer::{self, Writer};
+use crate::config::Config;
+use crate::config::Typed;
+use crate::model::clock::{Clock, ManualClock, Timestamp};
+use crate::model::exchange::{Captured, RequestHead};
+use crate::model::id::SystemIds;
+use crate::model::mode::Mode;
+use crate::model::violation::Violation;
+use crate::redaction::{Redactor, Rules};
+use crate::sampling::Keeper;
+use crate::storage::{MemoryStore, Store};
+use crate::telemetry::metrics::Metrics;
+
+/// How many exchanges the queue of [`parts`] holds.
+pub(super) const QUEUE_LENGTH: usize = 64;
+
+/// An observer around a memory store.
+pub(super) struct Parts {
+    pub(super) queue: Arc<Queue>,
+    pub(super) budget: Budget,
+    pub(super) recorder: Recorder,
+    pub(super) metrics: ObserverMetrics,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) _writer: Writer,
+}
+
+struct Silent;
+
+impl Announce for Silent {
+    fn new_kind(&self, _: GroupId, _: &str, _: &str, _: &Violation) {}
+}
+
+/// Builds it.
+pub(super) fn parts() -> Parts {
+    let config = Config::load(Typed {
+        flags: vec![
+            ("spec", "--spec", "x".into()),
+            ("upstream", "--upstream", "http://127.0.0.1:1".into()),
+        ],
+        ..Typed::default()
+    })
+    .unwrap();
+    let all = Metrics::default();
+    let metrics = ObserverMetrics::new(&all).unwrap();
+    let record_metrics = RecordMetrics::new(&all).unwrap();
+    let clock: Arc<dyn Clock> =
+        Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone()));
+    let (_, deadline) = watch::channel(None);
+    let (sender, writer) = writer::channel(store, record_metrics.clone(), deadline);
+    let recorder = Recorder::new(RecorderParts {
+        metrics: metrics.clone(),
+        record_metrics,
+        kinds: Arc::new(Kinds::default()),
+        keeper: Mutex::new(Keeper::new(&config.record)),
+        settings: config.record.clone(),
+        identity: IdentityChain::new(&config.observer),
+        redactor: Arc::new(Redactor::new(&Rules::default()).unwrap()),
+        sender,
+        announce: Arc::new(Silent),
+        clock: clock.clone(),
+        ids: Arc::new(SystemIds),
+    });
+    let queue = Arc::new(Queue::new(QUEUE_LENGTH, metrics.clone()));
+    Parts { queue, budget: Budget::new(1 << 20), recorder, metrics, clock, _writer: writer }
+}
+
+/// An exchange without a contract, drawing on `budget`.
+pub(super) fn exchange(budget: &Budget) -> Box<Exchange> {
+    Box::new(Exchange {
+        contract: None,
+        mode: Mode::Warn,
+        client_ip: None,
+        request: RequestHead {
+            method: Method::GET,
+            target: Uri::from_static("/"),
+            version: Version::HTTP_11,
+            headers: HeaderMap::new(),
+        },
+        request_body: Captured::default(),
+        response: None,
+        response_body: Captured::default(),
+        ending: Ending::UpstreamFailed,
+        arrived_at: Timestamp::default(),
+        duration: Duration::ZERO,
+        upstream_duration: None,
+        reservation: budget.reserve(100).unwrap(),
+    })
+}

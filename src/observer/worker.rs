@@ -1,0 +1,224 @@
+//! The judging threads.
+//!
+//! What must hold: a panic costs the exchange it happened in and nothing else; an exchange
+//! taken from the queue is counted as judged or as skipped, exactly once; threads at low
+//! priority always get a share of the CPU.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use super::exchange::Exchange;
+use super::queue::Queue;
+use super::recorder::Recorder;
+use crate::config::observer::Priority;
+use crate::contract::OperationIndex;
+use crate::model::clock::Clock;
+use crate::model::verdict::{SkipReason, Verdict};
+
+/// Nice value of threads at low priority: about a tenth of the CPU when all cores are busy
+/// with threads at normal priority (`sched(7)`: weight 110 against 1024).
+const LOW_PRIORITY_NICE: i32 = 10;
+
+/// What the judge found out about one exchange.
+#[derive(Debug, Clone, Default)]
+pub struct Judged {
+    /// The operation it belongs to, when the document lists one.
+    pub operation: Option<OperationIndex>,
+    /// The verdict on the request.
+    pub request: Verdict,
+    /// The verdict on the response; `None` when none came.
+    pub response: Option<Verdict>,
+}
+
+/// Judges exchanges; one per thread, so it may keep scratch memory.
+pub trait Judging: Send {
+    /// Judges `exchange` by the contract pinned to it; `None` when there is none.
+    fn judge(&mut self, exchange: &Exchange) -> Option<Judged>;
+}
+
+/// Makes a judge for each thread, and a new one after a panic.
+pub type MakeJudge = Arc<dyn Fn() -> Box<dyn Judging> + Send + Sync>;
+
+/// The running threads.
+pub struct Workers {
+    threads: Vec<JoinHandle<()>>,
+    queue: Arc<Queue>,
+}
+
+struct Worker {
+    queue: Arc<Queue>,
+    make_judge: MakeJudge,
+    judge: Box<dyn Judging>,
+    recorder: Recorder,
+    clock: Arc<dyn Clock>,
+}
+
+// === impl Judged ===
+
+impl Judged {
+    /// Both verdicts.
+    pub fn verdicts(&self) -> impl Iterator<Item = &Verdict> {
+        std::iter::once(&self.request).chain(self.response.as_ref())
+    }
+
+    /// Whether no rule was found broken.
+    pub fn valid(&self) -> bool {
+        self.verdicts().all(|verdict| verdict.violations.is_empty())
+    }
+}
+
+// === impl Workers ===
+
+impl Workers {
+    /// Starts `count` threads that judge what `queue` hands out.
+    pub fn start(
+        count: usize,
+        priority: Priority,
+        queue: &Arc<Queue>,
+        make_judge: &MakeJudge,
+        recorder: &Recorder,
+        clock: &Arc<dyn Clock>,
+    ) -> std::io::Result<Self> {
+        let start = |index| {
+            let worker = Worker {
+                queue: queue.clone(),
+                make_judge: make_judge.clone(),
+                judge: make_judge(),
+                recorder: recorder.clone(),
+                clock: clock.clone(),
+            };
+            std::thread::Builder::new().name(format!("judge {index}")).spawn(move || {
+                if priority == Priority::Low {
+                    lower_priority();
+                }
+                worker.run();
+            })
+        };
+        let threads = (0..count).map(start).collect::<Result<_, _>>()?;
+        Ok(Self { threads, queue: queue.clone() })
+    }
+
+    /// Takes no more exchanges, judges those in line, and waits for the threads to end.
+    pub fn finish(self) {
+        self.queue.close();
+        for thread in self.threads {
+            // A worker catches its panics; one that got away is in the log already.
+            let _ = thread.join();
+        }
+        self.queue.abandon();
+    }
+}
+
+fn lower_priority() {
+    // On Linux the nice value belongs to the thread; 0 names the calling one.
+    if let Err(error) = rustix::process::setpriority_process(None, LOW_PRIORITY_NICE) {
+        tracing::warn!(event = "priority_not_lowered", %error, "judging runs at normal priority");
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    fn run(mut self) {
+        self.queue.enlist();
+        while let Some(exchange) = self.queue.take() {
+            self.judge_one(&exchange);
+        }
+    }
+
+    fn judge_one(&mut self, exchange: &Exchange) {
+        let started = self.clock.instant();
+        let (judge, recorder) = (&mut self.judge, &mut self.recorder);
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let Some(judged) = judge.judge(exchange) else { return Some(SkipReason::NoContract) };
+            recorder.note(exchange, &judged, started);
+            None
+        }));
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(reason)) => self.recorder.skip(reason),
+            Err(_) => {
+                // Its scratch memory may be half-written: start over with a fresh judge.
+                self.judge = (self.make_judge)();
+                self.recorder.skip(SkipReason::Panicked);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::model::verdict::SkipReason;
+    use crate::observer::testing;
+
+    /// Panics on every second exchange.
+    struct Fragile(Arc<AtomicUsize>);
+
+    impl Judging for Fragile {
+        fn judge(&mut self, _exchange: &Exchange) -> Option<Judged> {
+            let number = self.0.fetch_add(1, Ordering::SeqCst);
+            assert!(number % 2 == 1, "a defect in judging");
+            Some(Judged::default())
+        }
+    }
+
+    #[test]
+    fn trap_t25_a_panic_costs_its_exchange_only() {
+        let parts = testing::parts();
+        let judged = Arc::new(AtomicUsize::new(0));
+        let made = Arc::new(AtomicUsize::new(0));
+        let make_judge: MakeJudge = {
+            let (judged, made) = (judged.clone(), made.clone());
+            Arc::new(move || {
+                made.fetch_add(1, Ordering::SeqCst);
+                Box::new(Fragile(judged.clone()))
+            })
+        };
+        let workers = Workers::start(
+            1,
+            Priority::Low,
+            &parts.queue,
+            &make_judge,
+            &parts.recorder,
+            &parts.clock,
+        )
+        .unwrap();
+        for _ in 0..10 {
+            parts.queue.offer(testing::exchange(&parts.budget));
+        }
+        workers.finish();
+        assert_eq!(parts.metrics.skipped(SkipReason::Panicked), 5);
+        assert_eq!(parts.metrics.judged.get(), 5);
+        assert_eq!(parts.metrics.seen.get(), 10);
+        assert_eq!(made.load(Ordering::SeqCst), 6);
+        assert_eq!(parts.budget.used(), 0, "every byte held for judging comes back");
+    }
+
+    #[test]
+    fn seen_is_judged_plus_skipped_when_the_queue_is_too_short() {
+        let parts = testing::parts();
+        for _ in 0..testing::QUEUE_LENGTH + 7 {
+            parts.queue.offer(testing::exchange(&parts.budget));
+        }
+        assert_eq!(parts.metrics.skipped(SkipReason::QueueFull), 7);
+        let make_judge: MakeJudge = Arc::new(|| Box::new(Fragile(Arc::new(AtomicUsize::new(1)))));
+        let workers = Workers::start(
+            2,
+            Priority::Normal,
+            &parts.queue,
+            &make_judge,
+            &parts.recorder,
+            &parts.clock,
+        )
+        .unwrap();
+        workers.finish();
+        parts.queue.offer(testing::exchange(&parts.budget));
+        assert_eq!(parts.metrics.skipped(SkipReason::Stopping), 1);
+        let skipped: u64 = SkipReason::ALL.map(|reason| parts.metrics.skipped(reason)).iter().sum();
+        assert_eq!(parts.metrics.seen.get(), parts.metrics.judged.get() + skipped);
+    }
+}

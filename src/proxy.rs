@@ -1,0 +1,21 @@
+//! The traffic edge: moves exchanges between downstream and upstream untouched.
+//!
+//! Pingora's server runs the service, its listeners and its threads; hyper carries HTTP on
+//! both sides. What must hold: bytes pass unchanged and streams stay streams; in `shadow` and
+//! `warn` nobody waits for a validation, a lock or a database; every exchange is offered to
+//! the observer exactly once; responses we invent come from `reject` alone.
+
+mod connection;
+mod gate;
+pub mod metrics;
+mod pool;
+mod reject;
+mod server;
+mod tap;
+mod upgrade;
+mod upstream;
+
+pub use gate::{Gate, Route};
+pub use metrics::ProxyMetrics;
+pub use server::{Connections, TrafficService, traffic_service};
+pub use upstream::{Health, HealthService, Upstream, health_service};

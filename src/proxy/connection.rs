@@ -1,0 +1,121 @@
+//! What belongs to a connection and not to the exchange: hop-by-hop fields and targets.
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+use http::{HeaderMap, Request, Uri, Version};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Whether the request asks to become another protocol (RFC 9110 §7.8).
+pub fn is_upgrade<B>(request: &Request<B>) -> bool {
+    request.version() == Version::HTTP_11
+        && request.headers().contains_key(UPGRADE)
+        && connection_options(request.headers()).any(|option| option == "upgrade")
+}
+
+/// Removes the fields that concern one connection only (RFC 9110 §7.6.1): those that
+/// `Connection` names, and those that always do. hyper frames the message anew.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap, upgrading: bool) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = connection_options(headers)
+            .filter_map(|option| HeaderName::try_from(option).ok())
+            // A sender must not have end-to-end framing or routing stripped this way.
+            .filter(|name| *name != CONTENT_LENGTH && *name != HOST && *name != TE)
+            .filter(|name| !(upgrading && *name == UPGRADE))
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &TRANSFER_ENCODING] {
+        if headers.contains_key(name) {
+            headers.remove(name);
+        }
+    }
+    if let Some(te) = headers.get(TE)
+        && !te.to_str().is_ok_and(|te| te.eq_ignore_ascii_case("trailers"))
+    {
+        headers.remove(TE);
+    }
+    if upgrading {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    } else if headers.contains_key(UPGRADE) {
+        headers.remove(UPGRADE);
+    }
+}
+
+/// The head as it goes to an HTTP/1.1 upstream: target in origin form, host in `Host`.
+pub fn forwardable(mut parts: Parts, upgrading: bool) -> Parts {
+    strip_hop_by_hop(&mut parts.headers, upgrading);
+    if let Some(authority) = parts.uri.authority() {
+        // RFC 9112 §3.2.2: the authority of an absolute target replaces Host; HTTP/2 has no
+        // other place for it.
+        if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+            parts.headers.insert(HOST, host);
+        }
+        let target = parts.uri.path_and_query().cloned();
+        parts.uri = target.map_or_else(|| Uri::from_static("/"), Uri::from);
+    }
+    parts.version = Version::HTTP_11;
+    parts
+}
+
+fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = String> {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|option| option.trim().to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_connection_names_goes_and_the_rest_stays() {
+        let mut map = headers(&[
+            ("connection", "close, X-Hop, content-length"),
+            ("x-hop", "1"),
+            ("content-length", "3"),
+            ("keep-alive", "timeout=5"),
+            ("te", "gzip"),
+            ("upgrade", "h2c"),
+            ("trailer", "x-sum"),
+        ]);
+        strip_hop_by_hop(&mut map, false);
+        let left: Vec<&str> = map.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        assert!(map.contains_key("content-length") && map.contains_key("trailer"));
+    }
+
+    #[test]
+    fn an_upgrade_keeps_its_two_fields() {
+        let mut map = headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
+        strip_hop_by_hop(&mut map, true);
+        assert_eq!(map[CONNECTION], "upgrade");
+        assert_eq!(map[UPGRADE], "websocket");
+    }
+
+    #[test]
+    fn absolute_targets_become_origin_form_with_their_host() {
+        let request = Request::get("http://a.example/x?y=1").header("host", "b").body(()).unwrap();
+        let parts = forwardable(request.into_parts().0, false);
+        assert_eq!(parts.uri, "/x?y=1");
+        assert_eq!(parts.headers[HOST], "a.example");
+    }
+}

@@ -1,0 +1,322 @@
+//! One exchange from head to end.
+//!
+//! The gate opens the exchange, pins the contract, forwards the request with its body tapped,
+//! and hands the response down the same way. Each step is a small function; none of them
+//! waits for anything but the two peers.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use super::connection::{forwardable, is_upgrade, strip_hop_by_hop};
+use super::metrics::{ProxyMetrics, Raised, UpstreamFailure};
+use super::pool::{Pool, Return, Sender};
+use super::tap::{Capture, Progress, Tap};
+use super::{reject, upgrade};
+use crate::model::clock::Clock;
+use crate::model::exchange::{Captured, RequestHead, ResponseHead};
+use crate::model::mode::Mode;
+use crate::model::verdict::SkipReason;
+use crate::observer::budget::Budget;
+use crate::observer::exchange::{Ending, Exchange, Half, Pending};
+use crate::observer::queue::Queue;
+use crate::registry::LoadedContract;
+
+use super::upstream::Upstream;
+
+/// Where traffic goes and what is kept of it.
+pub struct Route {
+    /// The service behind.
+    pub upstream: Upstream,
+    /// What a verdict may do.
+    pub mode: Mode,
+    /// Bytes kept of each body.
+    pub body_limit: usize,
+    /// The contract in force; replaced when a new one is loaded.
+    pub contract: Arc<ArcSwapOption<LoadedContract>>,
+}
+
+/// The way through the proxy.
+pub struct Gate {
+    route: Route,
+    queue: Arc<Queue>,
+    budget: Budget,
+    metrics: ProxyMetrics,
+    clock: Arc<dyn Clock>,
+}
+
+/// The body of an answer: the upstream's, or ours.
+#[derive(Debug)]
+pub enum AnswerBody {
+    /// The upstream's, passing through.
+    Upstream(Tap<Incoming>),
+    /// Invented by us.
+    Invented(Full<Bytes>),
+}
+
+// === impl Gate ===
+
+impl Gate {
+    /// A gate in front of `route`.
+    pub fn new(
+        route: Route,
+        queue: Arc<Queue>,
+        budget: Budget,
+        metrics: ProxyMetrics,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { route, queue, budget, metrics, clock }
+    }
+
+    /// The pool of the calling thread.
+    pub fn pool(&self) -> Arc<Pool> {
+        self.route.upstream.pool()
+    }
+
+    /// What this edge counts.
+    pub fn metrics(&self) -> &ProxyMetrics {
+        &self.metrics
+    }
+
+    /// Carries one exchange. Never fails: whatever goes wrong becomes an answer.
+    pub async fn serve(
+        &self,
+        request: Request<Incoming>,
+        peer: Option<IpAddr>,
+        pool: &Arc<Pool>,
+    ) -> Result<Response<AnswerBody>, Infallible> {
+        let started = self.clock.instant();
+        let in_flight = Raised::new(&self.metrics.in_flight);
+        let pending = self.open(&request, peer, started);
+        let answer = match self.forward(request, pending, pool, in_flight, started).await {
+            Ok(answer) => answer,
+            Err(invented) => invented.map(AnswerBody::Invented),
+        };
+        self.metrics.answered(answer.status());
+        Ok(answer)
+    }
+
+    /// Opens the exchange, unless nothing is to be kept or there is no memory to keep it in.
+    fn open(
+        &self,
+        request: &Request<Incoming>,
+        peer: Option<IpAddr>,
+        started: Instant,
+    ) -> Option<Pending> {
+        if self.route.mode == Mode::Off {
+            return None;
+        }
+        let Some(reservation) = self.budget.reserve(head_weight(request.headers())) else {
+            self.queue.refuse(SkipReason::CaptureMemory);
+            return None;
+        };
+        let exchange = Exchange {
+            contract: self.route.contract.load_full(),
+            mode: self.route.mode,
+            client_ip: peer,
+            request: RequestHead {
+                method: request.method().clone(),
+                target: request.uri().clone(),
+                version: request.version(),
+                headers: request.headers().clone(),
+            },
+            request_body: Captured::unread(),
+            response: None,
+            response_body: Captured::unread(),
+            ending: Ending::DownstreamGone,
+            arrived_at: self.clock.now(),
+            duration: std::time::Duration::ZERO,
+            upstream_duration: None,
+            reservation,
+        };
+        let queue = self.queue.clone();
+        Some(Pending::new(Box::new(exchange), started, self.clock.clone(), queue))
+    }
+
+    async fn forward(
+        &self,
+        mut request: Request<Incoming>,
+        pending: Option<Pending>,
+        pool: &Arc<Pool>,
+        in_flight: Raised,
+        started: Instant,
+    ) -> Result<Response<AnswerBody>, Response<Full<Bytes>>> {
+        if request.method() == Method::CONNECT {
+            return Err(reject::refused(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "connect",
+                "CONNECT is not proxied",
+                "The sidecar stands in front of one service and opens no tunnels.",
+            ));
+        }
+        let upgrade = is_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
+        let (parts, body) = request.into_parts();
+        let capture = pending
+            .clone()
+            .map(|pending| Capture::new(pending, Half::Request, self.route.body_limit));
+        // A body that is over before it began cannot make progress, and needs no watching.
+        let progress = (!body.is_end_stream()).then(Progress::default);
+        let mut body = Tap::new(body, capture);
+        if let Some(progress) = &progress {
+            body = body.with_progress(progress.clone());
+        }
+        let request = Request::from_parts(forwardable(parts, upgrade.is_some()), body);
+        let sent = self.clock.instant();
+        let (mut response, sender) =
+            self.exchange(request, pool, progress).await.map_err(|failure| {
+                self.metrics.upstream_failed(failure);
+                if let Some(pending) = &pending {
+                    pending.update(|exchange| exchange.ending = Ending::UpstreamFailed);
+                }
+                reject::upstream_failed(failure)
+            })?;
+        self.note_head(&response, pending.as_ref(), started, sent);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if let Some(downstream) = upgrade {
+                return Ok(self.switch(response, downstream, pending, in_flight));
+            }
+            return Err(reject::upstream_failed(UpstreamFailure::Broken));
+        }
+        strip_hop_by_hop(response.headers_mut(), false);
+        let limit = self.route.body_limit;
+        let capture = pending.map(|pending| Capture::new(pending, Half::Response, limit));
+        let back = Return::new(sender, pool.clone(), in_flight);
+        Ok(response.map(|body| AnswerBody::Upstream(Tap::new(body, capture).with_end(back))))
+    }
+
+    /// Sends the request on an idle connection or a new one. A request that an idle connection
+    /// never took, because the upstream had just closed it, goes out again on a new one.
+    async fn exchange(
+        &self,
+        mut request: Request<Tap<Incoming>>,
+        pool: &Arc<Pool>,
+        progress: Option<Progress>,
+    ) -> Result<(Response<Incoming>, Sender), UpstreamFailure> {
+        while let Some(mut sender) = pool.take() {
+            let sending = sender.try_send_request(request);
+            match self.in_time(sending, progress.as_ref()).await? {
+                Ok(response) => return Ok((response, sender)),
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Err(UpstreamFailure::Broken),
+                },
+            }
+        }
+        let mut sender = self.route.upstream.connect().await?;
+        let sending = sender.try_send_request(request);
+        match self.in_time(sending, progress.as_ref()).await? {
+            Ok(response) => Ok((response, sender)),
+            Err(_) => Err(UpstreamFailure::Broken),
+        }
+    }
+
+    /// Waits for a response's head, as long as the request's body still moves.
+    async fn in_time<T>(
+        &self,
+        sending: impl Future<Output = T>,
+        progress: Option<&Progress>,
+    ) -> Result<T, UpstreamFailure> {
+        let count = || progress.map_or(0, Progress::count);
+        let mut sending = std::pin::pin!(sending);
+        let mut before = count();
+        loop {
+            match tokio::time::timeout(self.route.upstream.timeout(), sending.as_mut()).await {
+                Ok(output) => return Ok(output),
+                Err(_) if count() != before => before = count(),
+                Err(_) => return Err(UpstreamFailure::Timeout),
+            }
+        }
+    }
+
+    fn note_head(
+        &self,
+        response: &Response<Incoming>,
+        pending: Option<&Pending>,
+        started: Instant,
+        sent: Instant,
+    ) {
+        let now = self.clock.instant();
+        let upstream = now.saturating_duration_since(sent);
+        self.metrics.upstream.observe(upstream.as_secs_f64());
+        self.metrics.overhead.observe(sent.saturating_duration_since(started).as_secs_f64());
+        let Some(pending) = pending else { return };
+        let weight = head_weight(response.headers());
+        pending.update(|exchange| {
+            exchange.ending = Ending::Responded;
+            exchange.upstream_duration = Some(upstream);
+            // Heads are small and bounded by hyper: kept even when the budget is used up.
+            exchange.reservation.grow(weight);
+            exchange.response = Some(ResponseHead {
+                status: response.status(),
+                headers: response.headers().clone(),
+            });
+        });
+    }
+
+    fn switch(
+        &self,
+        mut response: Response<Incoming>,
+        downstream: hyper::upgrade::OnUpgrade,
+        pending: Option<Pending>,
+        in_flight: Raised,
+    ) -> Response<AnswerBody> {
+        if let Some(pending) = pending {
+            pending.update(|exchange| exchange.ending = Ending::Upgraded);
+        }
+        let upstream = hyper::upgrade::on(&mut response);
+        tokio::spawn(upgrade::tunnel(downstream, upstream, in_flight));
+        strip_hop_by_hop(response.headers_mut(), true);
+        response.map(|_| AnswerBody::Invented(Full::default()))
+    }
+}
+
+/// About how many bytes a head holds.
+fn head_weight(headers: &HeaderMap) -> usize {
+    const FIXED: usize = 1024;
+    let bytes: usize =
+        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
+    FIXED + bytes
+}
+
+// === impl AnswerBody ===
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Self::Invented(body) => {
+                Pin::new(body).poll_frame(cx).map_err(|never: Infallible| match never {})
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Upstream(body) => body.is_end_stream(),
+            Self::Invented(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Upstream(body) => body.size_hint(),
+            Self::Invented(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What the proxy counts.
+
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+
+use crate::telemetry::metrics::{LATENCY_BUCKETS, Metrics, MetricsError, OVERHEAD_BUCKETS};
+
+/// Why the upstream gave no response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UpstreamFailure {
+    /// No connection could be made.
+    Connect,
+    /// Making a connection took too long.
+    ConnectTimeout,
+    /// The response's head took too long.
+    Timeout,
+    /// The connection broke, or what came was not HTTP.
+    Broken,
+}
+
+/// Counters of the traffic side. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ProxyMetrics {
+    classes: [IntCounter; 6],
+    failures: IntCounterVec,
+    /// From forwarding a head to the response's head.
+    pub upstream: Histogram,
+    /// What the proxy itself adds before the response's head.
+    pub overhead: Histogram,
+    /// Exchanges under way.
+    pub in_flight: IntGauge,
+    /// Downstream connections.
+    pub connections: IntGauge,
+    /// Connections opened to the upstream.
+    pub upstream_connections: IntCounter,
+}
+
+/// Raises a gauge by one while it lives.
+#[derive(Debug)]
+pub struct Raised(IntGauge);
+
+// === impl UpstreamFailure ===
+
+impl UpstreamFailure {
+    /// The failure's name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+// === impl Raised ===
+
+impl Raised {
+    /// Raises `gauge`.
+    pub fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+// === impl ProxyMetrics ===
+
+impl ProxyMetrics {
+    /// Registers them.
+    pub fn new(metrics: &Metrics) -> Result<Self, MetricsError> {
+        let requests = metrics.counters(
+            "cvt_proxy_requests_total",
+            "Exchanges answered downstream, by class of the status.",
+            &["status"],
+        )?;
+        let class = |name: &str| requests.with_label_values(&[name]);
+        Ok(Self {
+            classes: ["other", "1xx", "2xx", "3xx", "4xx", "5xx"].map(class),
+            failures: metrics.counters(
+                "cvt_proxy_upstream_failures_total",
+                "Exchanges to which the upstream gave no response, by kind of failure.",
+                &["kind"],
+            )?,
+            upstream: metrics.histogram(
+                "cvt_proxy_upstream_seconds",
+                "From forwarding the head of a request to the head of its response.",
+                LATENCY_BUCKETS,
+            )?,
+            overhead: metrics.histogram(
+                "cvt_proxy_overhead_seconds",
+                "What the proxy itself adds before the head of a response.",
+                OVERHEAD_BUCKETS,
+            )?,
+            in_flight: metrics.gauge("cvt_proxy_in_flight", "Exchanges under way.")?,
+            connections: metrics.gauge("cvt_proxy_connections", "Downstream connections open.")?,
+            upstream_connections: metrics.counter(
+                "cvt_proxy_upstream_connections_total",
+                "Connections opened to the upstream.",
+            )?,
+        })
+    }
+
+    /// Counts an answer by its status.
+    pub fn answered(&self, status: http::StatusCode) {
+        let class = usize::from(status.as_u16() / 100);
+        self.classes.get(class).unwrap_or(&self.classes[0]).inc();
+    }
+
+    /// Counts an exchange to which the upstream gave no response.
+    pub fn upstream_failed(&self, kind: UpstreamFailure) {
+        self.failures.with_label_values(&[kind.as_str()]).inc();
+    }
+}

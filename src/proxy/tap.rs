@@ -1,0 +1,162 @@
+//! A body that passes through and is kept up to a limit.
+//!
+//! What must hold: every frame is passed on as it came, at once; the end is noted exactly
+//! once, however the body ends, also when it is dropped half-way.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::model::exchange::{BodyEnd, Captured};
+use crate::observer::exchange::{Half, Pending};
+
+/// A body on its way, watched.
+#[derive(Debug)]
+pub struct Tap<B: Body> {
+    inner: B,
+    capture: Option<Capture>,
+    progress: Option<Progress>,
+    on_end: Option<OnEnd>,
+}
+
+/// What is done with a body as it passes.
+pub struct Capture {
+    captured: Captured,
+    limit: usize,
+    half: Half,
+    pending: Pending,
+}
+
+/// Counts frames, so that a time-out can tell a slow body from a stuck one. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Progress(Arc<AtomicU64>);
+
+/// Runs once when the body has ended; told whether every byte passed.
+type OnEnd = Box<dyn EndObserver>;
+
+/// Somebody who wants to know that a body has ended.
+pub trait EndObserver: Send + std::fmt::Debug {
+    /// The body has ended; `whole` when every byte passed.
+    fn ended(self: Box<Self>, whole: bool);
+}
+
+// === impl Tap ===
+
+impl<B: Body> Tap<B> {
+    /// Passes `inner` on, keeping what `capture` asks for.
+    pub fn new(inner: B, capture: Option<Capture>) -> Self {
+        Self { inner, capture, progress: None, on_end: None }
+    }
+
+    /// Also counts frames.
+    #[must_use]
+    pub fn with_progress(mut self, progress: Progress) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// Also tells `observer` about the end.
+    #[must_use]
+    pub fn with_end(mut self, observer: impl EndObserver + 'static) -> Self {
+        self.on_end = Some(Box::new(observer));
+        self
+    }
+
+    fn end(&mut self, end: BodyEnd) {
+        if let Some(capture) = self.capture.take() {
+            capture.finish(end);
+        }
+        if let Some(observer) = self.on_end.take() {
+            observer.ended(end == BodyEnd::Complete);
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Tap<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(progress) = &self.progress {
+                    progress.0.fetch_add(1, Ordering::Relaxed);
+                }
+                if let Some(capture) = &mut self.capture {
+                    capture.keep(frame);
+                }
+                if self.inner.is_end_stream() {
+                    self.end(BodyEnd::Complete);
+                }
+            }
+            Some(Err(_)) => self.end(BodyEnd::Reset),
+            None => self.end(BodyEnd::Complete),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl<B: Body> Drop for Tap<B> {
+    fn drop(&mut self) {
+        let whole = self.inner.is_end_stream();
+        self.end(if whole { BodyEnd::Complete } else { BodyEnd::Cancelled });
+    }
+}
+
+// === impl Capture ===
+
+impl Capture {
+    /// Keeps up to `limit` bytes of one half of the exchange.
+    pub fn new(pending: Pending, half: Half, limit: usize) -> Self {
+        Self { captured: Captured::default(), limit, half, pending }
+    }
+
+    fn keep(&mut self, frame: &Frame<Bytes>) {
+        if let Some(data) = frame.data_ref() {
+            let wanted = self.limit.saturating_sub(self.captured.kept()).min(data.len());
+            if wanted > 0 && !self.pending.reserve(wanted) {
+                self.captured.cut_short();
+                self.limit = self.captured.kept();
+            }
+            self.captured.push(data, self.limit);
+        } else if let Some(trailers) = frame.trailers_ref() {
+            self.captured.trailers = Some(trailers.clone());
+        }
+    }
+
+    fn finish(mut self, end: BodyEnd) {
+        self.captured.end = end;
+        self.pending.deposit(self.half, self.captured);
+    }
+}
+
+impl std::fmt::Debug for Capture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Capture").field("half", &self.half).finish_non_exhaustive()
+    }
+}
+
+// === impl Progress ===
+
+impl Progress {
+    /// Frames counted so far.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,184 @@
+//! Whom we call: addresses that follow the name, health, connections.
+//!
+//! Pingora's load balancer resolves the name again and again, checks each address and picks
+//! one; hyper carries HTTP on the connection. Names are resolved off the traffic threads,
+//! except before the first resolution has succeeded.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use parking_lot::RwLock;
+use pingora_core::services::background::{GenBackgroundService, background_service};
+use pingora_core::{Error, ErrorType, OrErr};
+use pingora_load_balancing::discovery::ServiceDiscovery;
+use pingora_load_balancing::health_check::TcpHealthCheck;
+use pingora_load_balancing::selection::RoundRobin;
+use pingora_load_balancing::{Backend, Backends, LoadBalancer};
+use tokio::net::TcpStream;
+
+use super::metrics::{ProxyMetrics, UpstreamFailure};
+use super::pool::{Pool, Sender};
+use crate::config::traffic::{TrafficSettings, UpstreamAddress};
+use crate::model::clock::Clock;
+
+/// How often every address is checked by a TCP connect.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the name is resolved again.
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The service behind us.
+pub struct Upstream {
+    address: UpstreamAddress,
+    balancer: Arc<LoadBalancer<RoundRobin>>,
+    pools: RwLock<HashMap<ThreadId, Arc<Pool>>>,
+    client: http1::Builder,
+    settings: TrafficSettings,
+    metrics: ProxyMetrics,
+    clock: Arc<dyn Clock>,
+}
+
+/// Tells whether the upstream can be reached.
+#[derive(Clone)]
+pub struct Health(Arc<LoadBalancer<RoundRobin>>);
+
+struct Resolve(UpstreamAddress);
+
+/// The background service that keeps addresses and health current, and its balancer.
+pub type HealthService = GenBackgroundService<LoadBalancer<RoundRobin>>;
+
+/// Makes the background service for the upstream at `address`.
+pub fn health_service(address: &UpstreamAddress) -> HealthService {
+    let mut backends = Backends::new(Box::new(Resolve(address.clone())));
+    backends.set_health_check(TcpHealthCheck::new());
+    let mut balancer = LoadBalancer::from_backends(backends);
+    balancer.health_check_frequency = Some(HEALTH_INTERVAL);
+    balancer.update_frequency = Some(RESOLVE_INTERVAL);
+    balancer.parallel_health_check = true;
+    background_service("upstream health", balancer)
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// The upstream whose addresses `service` keeps.
+    pub fn new(
+        service: &HealthService,
+        settings: TrafficSettings,
+        metrics: ProxyMetrics,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let mut client = http1::Builder::new();
+        client.preserve_header_case(true);
+        Self {
+            address: settings.upstream.clone(),
+            balancer: service.task(),
+            pools: RwLock::new(HashMap::new()),
+            client,
+            settings,
+            metrics,
+            clock,
+        }
+    }
+
+    /// A handle that tells whether the upstream can be reached.
+    pub fn health(&self) -> Health {
+        Health(self.balancer.clone())
+    }
+
+    /// The pool of the calling thread. Asked once per downstream connection.
+    pub fn pool(&self) -> Arc<Pool> {
+        let thread = std::thread::current().id();
+        if let Some(pool) = self.pools.read().get(&thread) {
+            return pool.clone();
+        }
+        let make = || {
+            let most = self.settings.idle_upstream_connections;
+            Arc::new(Pool::new(most, self.settings.idle_timeout, self.clock.clone()))
+        };
+        self.pools.write().entry(thread).or_insert_with(make).clone()
+    }
+
+    /// The longest the upstream may take to answer.
+    pub fn timeout(&self) -> Duration {
+        self.settings.upstream_timeout
+    }
+
+    /// Opens a connection: to the address whose turn it is, then to the others.
+    pub async fn connect(&self) -> Result<Sender, UpstreamFailure> {
+        let connecting = tokio::time::timeout(self.settings.connect_timeout, self.connect_any());
+        let stream = connecting.await.map_err(|_| UpstreamFailure::ConnectTimeout)??;
+        let _ = stream.set_nodelay(true);
+        self.metrics.upstream_connections.inc();
+        let (sender, connection) = self
+            .client
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|_| UpstreamFailure::Broken)?;
+        tokio::spawn(async move {
+            // How the connection ends is told to whoever waits for its response.
+            let _ = connection.with_upgrades().await;
+        });
+        Ok(sender)
+    }
+
+    async fn connect_any(&self) -> Result<TcpStream, UpstreamFailure> {
+        for address in self.candidates().await {
+            if let Ok(stream) = TcpStream::connect(address).await {
+                return Ok(stream);
+            }
+        }
+        Err(UpstreamFailure::Connect)
+    }
+
+    async fn candidates(&self) -> Vec<SocketAddr> {
+        let address_of = |backend: &Backend| backend.addr.as_inet().copied();
+        let mut candidates: Vec<SocketAddr> =
+            self.balancer.select(b"", 16).iter().filter_map(address_of).collect();
+        let backends = self.balancer.backends();
+        let known = backends.get_backend();
+        for healthy in [true, false] {
+            let same = known.iter().filter(|backend| backends.ready(backend) == healthy);
+            for address in same.filter_map(address_of) {
+                if !candidates.contains(&address) {
+                    candidates.push(address);
+                }
+            }
+        }
+        if candidates.is_empty() {
+            let name = (self.address.host.as_str(), self.address.port);
+            candidates.extend(tokio::net::lookup_host(name).await.into_iter().flatten());
+        }
+        candidates
+    }
+}
+
+// === impl Health ===
+
+impl Health {
+    /// Whether at least one address took a connection when it was last checked.
+    pub fn reachable(&self) -> bool {
+        let backends = self.0.backends();
+        backends.get_backend().iter().any(|backend| backends.ready(backend))
+    }
+}
+
+// === impl Resolve ===
+
+#[async_trait]
+impl ServiceDiscovery for Resolve {
+    async fn discover(&self) -> Result<(BTreeSet<Backend>, HashMap<u64, bool>), Box<Error>> {
+        let name = (self.0.host.as_str(), self.0.port);
+        let addresses = tokio::net::lookup_host(name)
+            .await
+            .or_err(ErrorType::ConnectNoRoute, "the upstream's name cannot be resolved")?;
+        let backends: Result<BTreeSet<Backend>, _> =
+            addresses.map(|address| Backend::new(&address.to_string())).collect();
+        Ok((backends?, HashMap::new()))
+    }
+}

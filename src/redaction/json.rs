@@ -1,0 +1,346 @@
+//! JSON bodies, token by token: what is not masked stays byte for byte.
+//!
+//! No tree is built, so numbers, duplicate keys and white space survive. From the first place
+//! that is not JSON on, or deeper than [`DEEPEST`], every letter and digit is masked: without
+//! knowing where a value stands nothing of it can be shown.
+
+use std::borrow::Cow;
+
+use super::mask::{mask, mask_number};
+use super::patterns::mask_patterns;
+use super::pointers::{Active, PointerSet};
+use super::record::Redactor;
+
+/// Deeper places are masked whole.
+const DEEPEST: usize = 512;
+
+/// Walks one body.
+pub(super) struct JsonMasker<'r> {
+    redactor: &'r Redactor,
+    places: &'r PointerSet,
+    text: &'r str,
+    /// Everything before stands in `out`.
+    at: usize,
+    out: String,
+    stack: Vec<Frame>,
+}
+
+/// An open object or array.
+struct Frame {
+    object: bool,
+    secret: bool,
+    configured: Active,
+    contract: Active,
+    /// Elements seen, for the pointers into arrays.
+    index: usize,
+}
+
+/// What is known of the place of the next value.
+struct Place {
+    secret: bool,
+    configured: Active,
+    contract: Active,
+}
+
+/// The rest is not JSON, or was cut.
+struct Broken;
+
+// === impl JsonMasker ===
+
+impl<'r> JsonMasker<'r> {
+    pub(super) fn new(redactor: &'r Redactor, places: &'r PointerSet, text: &'r str) -> Self {
+        let out = String::with_capacity(text.len());
+        Self { redactor, places, text, at: 0, out, stack: Vec::new() }
+    }
+
+    /// The text with every secret masked. Several values may follow each other (JSON lines).
+    pub(super) fn run(mut self) -> String {
+        while self.at < self.text.len() {
+            self.spaces();
+            if self.at < self.text.len() && self.document().is_err() {
+                self.mask_rest();
+            }
+        }
+        self.out
+    }
+
+    fn document(&mut self) -> Result<(), Broken> {
+        // RFC 7464 sequences start each value with a record separator
+        if self.peek() == Some(0x1e) {
+            return self.copy(1);
+        }
+        let (configured, first) = self.redactor.places().start();
+        let (contract, second) = self.places.start();
+        self.value(Place { secret: first || second, configured, contract })?;
+        while let Some(object) = self.stack.last().map(|frame| frame.object) {
+            self.spaces();
+            if object {
+                self.member()?
+            } else {
+                self.element()?
+            }
+            self.spaces();
+        }
+        Ok(())
+    }
+
+    /// A comma or the end of the object, then a member.
+    fn member(&mut self) -> Result<(), Broken> {
+        if self.closes(b'}')? {
+            return Ok(());
+        }
+        self.spaces();
+        let key = self.key()?;
+        self.spaces();
+        if self.peek() != Some(b':') {
+            return Err(Broken);
+        }
+        self.copy(1)?;
+        self.spaces();
+        let frame = self.stack.last().ok_or(Broken)?;
+        let (configured, first) = self.redactor.places().step(&frame.configured, &key);
+        let (contract, second) = self.places.step(&frame.contract, &key);
+        let secret = frame.secret || first || second || self.redactor.is_secret_name(&key);
+        self.value(Place { secret, configured, contract })
+    }
+
+    /// A comma or the end of the array, then an element.
+    fn element(&mut self) -> Result<(), Broken> {
+        if self.closes(b']')? {
+            return Ok(());
+        }
+        self.spaces();
+        let frame = self.stack.last().ok_or(Broken)?;
+        let index = (frame.index - 1).to_string();
+        let (configured, first) = self.redactor.places().step(&frame.configured, &index);
+        let (contract, second) = self.places.step(&frame.contract, &index);
+        let secret = frame.secret || first || second;
+        self.value(Place { secret, configured, contract })
+    }
+
+    /// Closes the innermost frame, or passes the comma before its next item.
+    fn closes(&mut self, end: u8) -> Result<bool, Broken> {
+        let frame = self.stack.last_mut().ok_or(Broken)?;
+        let first = frame.index == 0;
+        frame.index += 1;
+        match self.peek() {
+            Some(byte) if byte == end => {
+                self.stack.pop();
+                self.copy(1)?;
+                Ok(true)
+            }
+            Some(b',') if !first => self.copy(1).map(|()| false),
+            Some(_) if first => Ok(false),
+            _ => Err(Broken),
+        }
+    }
+
+    /// A scalar, or the start of an object or array.
+    fn value(&mut self, place: Place) -> Result<(), Broken> {
+        match self.peek() {
+            Some(open @ (b'{' | b'[')) => {
+                if self.stack.len() == DEEPEST {
+                    return Err(Broken);
+                }
+                let Place { secret, configured, contract } = place;
+                let object = open == b'{';
+                self.stack.push(Frame { object, secret, configured, contract, index: 0 });
+                self.copy(1)
+            }
+            Some(b'"') => self.string(place.secret),
+            Some(b'-' | b'0'..=b'9') => self.number(place.secret),
+            Some(b't') => self.word("true", place.secret.then_some("false")),
+            Some(b'f') => self.word("false", None),
+            Some(b'n') => self.word("null", None),
+            _ => Err(Broken),
+        }
+    }
+
+    fn word(&mut self, word: &str, masked: Option<&str>) -> Result<(), Broken> {
+        if !self.text[self.at..].starts_with(word) {
+            return Err(Broken);
+        }
+        self.out.push_str(masked.unwrap_or(word));
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn number(&mut self, secret: bool) -> Result<(), Broken> {
+        let rest = &self.text[self.at..];
+        let end = rest
+            .bytes()
+            .position(|byte| !matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'));
+        // a number at the very end may go on beyond a cut
+        let cut = end.is_none() && !self.stack.is_empty();
+        let number = &rest[..end.unwrap_or(rest.len())];
+        let masked = secret || cut || self.redactor.patterns(number, false).is_some();
+        self.out.push_str(if masked { mask_number(number) } else { number });
+        self.at += number.len();
+        Ok(())
+    }
+
+    fn string(&mut self, secret: bool) -> Result<(), Broken> {
+        let raw = self.raw_string()?;
+        let masked = if secret {
+            Some(mask(&unescape(raw)))
+        } else {
+            self.redactor.patterns(&unescape(raw), false)
+        };
+        self.push_string(raw, masked);
+        Ok(())
+    }
+
+    /// A member's name, decoded. Names are kept, but for those that look like secrets.
+    fn key(&mut self) -> Result<Cow<'r, str>, Broken> {
+        if self.peek() != Some(b'"') {
+            return Err(Broken);
+        }
+        let raw = self.raw_string()?;
+        let key = unescape(raw);
+        let masked = self.redactor.patterns(&key, false);
+        self.push_string(raw, masked);
+        Ok(key)
+    }
+
+    fn push_string(&mut self, raw: &str, masked: Option<String>) {
+        self.out.push('"');
+        match masked {
+            // a mask may keep text around a secret that needs escapes again
+            Some(masked) => self.out.push_str(&escape(&masked)),
+            None => self.out.push_str(raw),
+        }
+        self.out.push('"');
+        self.at += raw.len() + 2;
+    }
+
+    /// What stands between the quotes, escapes and all.
+    fn raw_string(&self) -> Result<&'r str, Broken> {
+        let start = self.at + 1;
+        let bytes = self.text.as_bytes();
+        let mut at = start;
+        loop {
+            match bytes.get(at) {
+                Some(b'"') => return Ok(&self.text[start..at]),
+                Some(b'\\') => at += 2,
+                Some(_) => at += 1,
+                None => return Err(Broken),
+            }
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn spaces(&mut self) {
+        let rest = &self.text.as_bytes()[self.at..];
+        let count = rest
+            .iter()
+            .position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
+            .unwrap_or(rest.len());
+        self.out.push_str(&self.text[self.at..self.at + count]);
+        self.at += count;
+    }
+
+    /// Copies ASCII as it is.
+    fn copy(&mut self, count: usize) -> Result<(), Broken> {
+        let piece = self.text.get(self.at..self.at + count).ok_or(Broken)?;
+        self.out.push_str(piece);
+        self.at += count;
+        Ok(())
+    }
+
+    fn mask_rest(&mut self) {
+        let rest = &self.text[self.at..];
+        self.out.extend(
+            rest.chars()
+                .map(|c| if c.is_ascii_punctuation() || c.is_whitespace() { c } else { 'x' }),
+        );
+        self.at = self.text.len();
+        self.stack.clear();
+    }
+}
+
+/// The text of a JSON string; what is no escape stays as it is.
+fn unescape(raw: &str) -> Cow<'_, str> {
+    if !raw.contains('\\') {
+        return Cow::Borrowed(raw);
+    }
+    serde_json::from_str(&format!("\"{raw}\"")).map_or(Cow::Borrowed(raw), Cow::Owned)
+}
+
+fn escape(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+impl Redactor {
+    /// `text` with everything masked that looks like a secret, when patterns are on.
+    pub(super) fn patterns(&self, text: &str, cut: bool) -> Option<String> {
+        if self.has_patterns() { mask_patterns(text, cut) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{PointerSet, Redactor, Rules};
+    use super::*;
+
+    fn redact(text: &str) -> String {
+        let rules = Rules { pointers: vec!["/deep/*/x".into()], ..Rules::default() };
+        let redactor = Redactor::new(&rules).unwrap();
+        let places = PointerSet::new(["/contract"]).unwrap();
+        JsonMasker::new(&redactor, &places, text).run()
+    }
+
+    #[test]
+    fn what_is_not_secret_stays_byte_for_byte() {
+        for text in [
+            r#"{ "a" :1.0, "a": 12345678901234567890,"b":[ true ,null, 1e400, "\u00fc\n" ] }"#,
+            "[]",
+            "{}",
+            " 1 ",
+            "{\"a\":1}\n{\"a\":2}\n",
+            "\"x\"",
+            "",
+        ] {
+            assert_eq!(redact(text), text);
+        }
+    }
+
+    #[test]
+    fn secrets_are_masked_where_they_stand() {
+        for (text, expected) in [
+            (r#"{"password":"hunter2","n":1}"#, r#"{"password":"xxxx","n":1}"#),
+            (r#"{"p\u0061ssword":"hunter2"}"#, r#"{"p\u0061ssword":"xxxx"}"#),
+            (
+                r#"{"card":{"number":4111,"ok":true,"no":null}}"#,
+                r#"{"card":{"number":0,"ok":false,"no":null}}"#,
+            ),
+            (r#"{"deep":[{"x":1.5},{"y":1.5}]}"#, r#"{"deep":[{"x":0.0},{"y":1.5}]}"#),
+            (r#"{"contract":["abc",1]}"#, r#"{"contract":["xx",0]}"#),
+            (r#"{"to":"bob\u0040corp.com"}"#, r#"{"to":"x@x.example"}"#),
+            (r#"{"n":4111111111111111}"#, r#"{"n":0}"#),
+            (r#"{"bob@corp.com":1}"#, r#"{"x@x.example":1}"#),
+            (r#"{"m":"say \"bob@corp.com\""}"#, r#"{"m":"say \"x@x.example\""}"#),
+        ] {
+            assert_eq!(redact(text), expected, "{text}");
+            assert_eq!(redact(expected), expected, "redacting twice changes nothing");
+        }
+    }
+
+    #[test]
+    fn what_is_broken_or_cut_shows_nothing() {
+        for (text, expected) in [
+            (r#"{"password":"hunt"#, r#"{"password":"xxxx"#),
+            (r#"{"password": hunter2}"#, r#"{"password": xxxxxxx}"#),
+            (r#"{"card":41111"#, r#"{"card":0"#),
+            (r#"{"n":41111"#, r#"{"n":0"#),
+            (r#"{password:"hunter2"}"#, r#"{xxxxxxxx:"xxxxxxx"}"#),
+        ] {
+            assert_eq!(redact(text), expected, "{text}");
+        }
+        let deep = format!("{}\"hunter2\"", "[".repeat(DEEPEST + 1));
+        assert!(!redact(&deep).contains("hunter2"));
+    }
+}

@@ -1,0 +1,295 @@
+//! Values that look like secrets wherever they stand: card numbers, e-mail addresses, tokens.
+//!
+//! One pass per look over the text; each byte is looked at a bounded number of times.
+
+use super::mask::{mask_letters, zeros};
+
+/// Digits of the longest card number.
+const CARD_MAX: usize = 19;
+/// Digits of the shortest card number.
+const CARD_MIN: usize = 13;
+/// Words before a token: everything up to the next space is it.
+const SCHEMES: [&str; 2] = ["bearer ", "basic "];
+/// How well-known tokens begin.
+const PREFIXES: [&str; 13] = [
+    "eyJ",
+    "sk_live_",
+    "sk_test_",
+    "rk_live_",
+    "ghp_",
+    "gho_",
+    "ghs_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "xoxp-",
+    "AKIA",
+    "AIza",
+];
+/// A token has at least this many characters, its prefix included.
+const TOKEN_MIN: usize = 16;
+
+/// `text` with everything masked that looks like a secret; `None` when nothing does. With `cut`
+/// the text goes on beyond its end: what may be the start of a secret there is masked too.
+pub(super) fn mask_patterns(text: &str, cut: bool) -> Option<String> {
+    let mut spans = Vec::new();
+    cards(text, cut, &mut spans);
+    emails(text, cut, &mut spans);
+    tokens(text, cut, &mut spans);
+    if spans.is_empty() {
+        return None;
+    }
+    spans.sort_unstable_by_key(|span| (span.start, span.end));
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for span in spans {
+        if span.end <= at {
+            continue;
+        }
+        let start = span.start.max(at);
+        out.push_str(&text[at..start]);
+        out.push_str(&span.look.mask(&text[start..span.end]));
+        at = span.end;
+    }
+    out.push_str(&text[at..]);
+    (out != text).then_some(out)
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Look {
+    Card,
+    Email,
+    Token,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: usize,
+    end: usize,
+    look: Look,
+}
+
+// === impl Look ===
+
+impl Look {
+    fn mask(self, text: &str) -> String {
+        match self {
+            Self::Card => zeros(text),
+            Self::Email => "x@x.example".to_owned(),
+            Self::Token => mask_letters(text.len()),
+        }
+    }
+}
+
+/// Runs of 13 to 19 digits, in groups by single spaces or hyphens, that pass the Luhn test and
+/// begin as the card networks' numbers do.
+fn cards(text: &str, cut: bool, spans: &mut Vec<Span>) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if !bytes[at].is_ascii_digit() {
+            at += 1;
+            continue;
+        }
+        let run = digit_run(bytes, at);
+        let open = cut && run == bytes.len();
+        let mut start = at;
+        while start < run {
+            match card_at(bytes, start, run) {
+                Some(end) => {
+                    spans.push(Span { start, end, look: Look::Card });
+                    start = end;
+                }
+                None if open && may_be_card(&bytes[start..run]) => {
+                    spans.push(Span { start, end: run, look: Look::Card });
+                    start = run;
+                }
+                None => start = next_group(bytes, start, run),
+            }
+        }
+        at = run.max(at + 1);
+    }
+}
+
+/// Whether these digits at the cut may be the start of a card number.
+fn may_be_card(bytes: &[u8]) -> bool {
+    (4..2 * CARD_MAX).contains(&bytes.len())
+        && bytes.iter().filter(|byte| byte.is_ascii_digit()).count() <= CARD_MAX
+}
+
+/// The end of the digits and single separators from `at` on; never on a separator.
+fn digit_run(bytes: &[u8], at: usize) -> usize {
+    let mut end = at;
+    while end < bytes.len() {
+        let separated =
+            matches!(bytes[end], b' ' | b'-') && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
+        if !bytes[end].is_ascii_digit() && !separated {
+            break;
+        }
+        end += 1;
+    }
+    end
+}
+
+fn next_group(bytes: &[u8], at: usize, end: usize) -> usize {
+    (at..end).find(|at| !bytes[*at].is_ascii_digit()).map_or(end, |at| at + 1)
+}
+
+/// Where the card number that starts at `start` ends, if one does; it fills whole groups.
+fn card_at(bytes: &[u8], start: usize, run: usize) -> Option<usize> {
+    let mut found = Vec::with_capacity(CARD_MAX);
+    for at in start..run {
+        if bytes[at].is_ascii_digit() {
+            if found.len() == CARD_MAX {
+                return None;
+            }
+            found.push(bytes[at] - b'0');
+        }
+        let group_ends = at + 1 == run || !bytes[at + 1].is_ascii_digit();
+        if group_ends && bytes[at].is_ascii_digit() && is_card(&found) {
+            return Some(at + 1);
+        }
+    }
+    None
+}
+
+fn is_card(digits: &[u8]) -> bool {
+    (CARD_MIN..=CARD_MAX).contains(&digits.len()) && (2..=6).contains(&digits[0]) && luhn(digits)
+}
+
+fn luhn(digits: &[u8]) -> bool {
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(at, &digit)| match (at % 2, u32::from(digit) * 2) {
+            (0, _) => u32::from(digit),
+            (_, doubled) if doubled > 9 => doubled - 9,
+            (_, doubled) => doubled,
+        })
+        .sum();
+    sum % 10 == 0
+}
+
+fn emails(text: &str, cut: bool, spans: &mut Vec<Span>) {
+    let bytes = text.as_bytes();
+    let mut floor = 0;
+    let mut at = 0;
+    while let Some(found) = bytes[at..].iter().position(|byte| *byte == b'@') {
+        let sign = at + found;
+        let start = (floor..sign).rev().find(|at| !is_local(bytes[*at])).map_or(floor, |at| at + 1);
+        let end = (sign + 1..bytes.len()).find(|at| !is_domain(bytes[*at])).unwrap_or(bytes.len());
+        let domain = text.get(sign + 1..end).unwrap_or("").trim_end_matches(['.', '-']);
+        let whole = domain.contains('.') || (cut && end == bytes.len());
+        if start < sign && whole {
+            let end = sign + 1 + domain.len();
+            spans.push(Span { start, end, look: Look::Email });
+            floor = end;
+        } else {
+            floor = sign + 1;
+        }
+        at = sign + 1;
+    }
+}
+
+fn is_local(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte >= 0x80 || b".!#$%&'*+/=?^_`{|}~-".contains(&byte)
+}
+
+fn is_domain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte >= 0x80 || matches!(byte, b'.' | b'-')
+}
+
+fn tokens(text: &str, cut: bool, spans: &mut Vec<Span>) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let word_starts = at == 0 || !is_token(bytes[at - 1]);
+        if let Some(scheme) = SCHEMES.iter().find(|scheme| {
+            word_starts && starts_with_ignoring_case(&bytes[at..], scheme.as_bytes())
+        }) {
+            let start = at + scheme.len();
+            let end = token_end(bytes, start);
+            if end - start >= 8 || (cut && end == bytes.len()) {
+                spans.push(Span { start, end, look: Look::Token });
+            }
+            at = end.max(at + 1);
+            continue;
+        }
+        if PREFIXES.iter().any(|prefix| bytes[at..].starts_with(prefix.as_bytes())) {
+            let end = token_end(bytes, at);
+            if end - at >= TOKEN_MIN || (cut && end == bytes.len()) {
+                spans.push(Span { start: at, end, look: Look::Token });
+            }
+            at = end;
+            continue;
+        }
+        at += 1;
+    }
+    spans.retain(|span| span.start < span.end);
+}
+
+fn token_end(bytes: &[u8], at: usize) -> usize {
+    (at..bytes.len()).find(|at| !is_token(bytes[*at])).unwrap_or(bytes.len())
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
+}
+
+fn starts_with_ignoring_case(bytes: &[u8], prefix: &[u8]) -> bool {
+    bytes.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masked(text: &str) -> String {
+        mask_patterns(text, false).unwrap_or_else(|| text.to_owned())
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_is_masked() {
+        for (text, expected) in [
+            ("4111111111111111", "0000000000000000"),
+            ("pay 12 4111 1111 1111 1111 now", "pay 12 0000 0000 0000 0000 now"),
+            ("378282246310005", "000000000000000"),
+            ("mail bob.b+x@mail.corp.com.", "mail x@x.example."),
+            ("<ü@ü.de>", "<x@x.example>"),
+            ("Bearer abcdefgh12345678", "Bearer xxxxxxxxxxxxxxxx"),
+            ("t=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "t=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
+        ] {
+            assert_eq!(masked(text), expected, "{text}");
+            assert_eq!(masked(expected), expected, "a mask is its own mask");
+        }
+    }
+
+    #[test]
+    fn what_does_not_stays() {
+        for text in [
+            "12345678901234567890",
+            "1700000000000",
+            "4111111111111112",
+            "a@b",
+            "@",
+            "bearer of news",
+            "2026-11-23 16:14:15",
+            "key",
+        ] {
+            assert_eq!(masked(text), text);
+        }
+    }
+
+    #[test]
+    fn a_secret_at_the_cut_is_masked() {
+        for (text, expected) in [
+            ("card 4111 1111 11", "card 0000 0000 00"),
+            ("mail bob@cor", "mail x@x.example"),
+            ("Bearer abc", "Bearer xx"),
+            ("eyJhbGc", "xxxx"),
+        ] {
+            assert_eq!(mask_patterns(text, true).as_deref(), Some(expected), "{text}");
+        }
+    }
+}

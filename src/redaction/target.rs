@@ -1,0 +1,124 @@
+//! Request targets, form bodies, cookies: pairs in text.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+
+use super::mask::mask;
+use super::pointers::PointerSet;
+use super::record::{ContractMasks, Redactor};
+
+/// What a mask may hold that a target may not; `@` and `:` may stay.
+const UNSAFE: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}')
+    .add(b'%')
+    .add(b'&')
+    .add(b'=')
+    .add(b'+')
+    .add(b'/')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'|');
+
+impl Redactor {
+    /// Path and query of a request, redacted. Segments count from 0 after the first slash.
+    pub(super) fn target(&self, target: &str, masks: &ContractMasks) -> String {
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        let mut out = String::with_capacity(target.len());
+        for (index, segment) in path.split('/').enumerate() {
+            if index > 0 {
+                out.push('/');
+            }
+            let secret = index.checked_sub(1).is_some_and(|n| masks.path_segments.contains(&n));
+            out.push_str(&self.part(segment, secret, false));
+        }
+        if let Some(query) = query {
+            out.push('?');
+            out.push_str(&self.pairs(query, &masks.query, &PointerSet::default(), false));
+        }
+        out
+    }
+
+    /// `key=value` pairs joined by `&`, redacted; used for queries and form bodies. With `cut`
+    /// the last value may go on beyond the end.
+    pub(super) fn pairs(
+        &self,
+        text: &str,
+        secret_keys: &[String],
+        places: &PointerSet,
+        cut: bool,
+    ) -> String {
+        let (configured, _) = self.places().start();
+        let (contract, whole) = places.start();
+        let mut out = String::with_capacity(text.len());
+        let count = text.split('&').count();
+        for (index, pair) in text.split('&').enumerate() {
+            if index > 0 {
+                out.push('&');
+            }
+            let Some((key, value)) = pair.split_once('=') else {
+                out.push_str(&self.part(pair, cut && index + 1 == count, false));
+                continue;
+            };
+            let name = decode(key);
+            let secret = whole
+                || self.is_secret_name(&name)
+                || secret_keys.iter().any(|known| *known == name)
+                || self.places().step(&configured, &name).1
+                || places.step(&contract, &name).1
+                || (cut && index + 1 == count);
+            out.push_str(&self.part(key, false, false));
+            out.push('=');
+            out.push_str(&self.part(value, secret, false));
+        }
+        out
+    }
+
+    /// One percent-encoded piece.
+    fn part<'t>(&self, text: &'t str, secret: bool, cut: bool) -> Cow<'t, str> {
+        let plain = decode(text);
+        let masked = if secret { Some(mask(&plain)) } else { self.patterns(&plain, cut) };
+        match masked {
+            Some(masked) => Cow::Owned(utf8_percent_encode(&masked, UNSAFE).to_string()),
+            None => Cow::Borrowed(text),
+        }
+    }
+
+    /// The values of a `Cookie` header; names stay.
+    pub(super) fn cookies(&self, text: &str) -> String {
+        let masked = text.split(';').map(|pair| match pair.split_once('=') {
+            Some((name, value)) => format!("{name}={}", mask(value)),
+            None => mask(pair),
+        });
+        masked.collect::<Vec<_>>().join(";")
+    }
+
+    /// The value of a `Set-Cookie` header; its name and attributes stay.
+    pub(super) fn set_cookie(&self, text: &str) -> String {
+        let (pair, attributes) = text.split_at(text.find(';').unwrap_or(text.len()));
+        let attributes = self.patterns(attributes, false).unwrap_or_else(|| attributes.to_owned());
+        match pair.split_once('=') {
+            Some((name, value)) => format!("{name}={}{attributes}", mask(value)),
+            None => format!("{}{attributes}", mask(pair)),
+        }
+    }
+}
+
+fn decode(text: &str) -> Cow<'_, str> {
+    if text.contains('+') {
+        let spaced = text.replace('+', " ");
+        return Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned());
+    }
+    percent_decode_str(text).decode_utf8_lossy()
+}

@@ -1,0 +1,264 @@
+//! Finding and registering contracts.
+//!
+//! What must hold: a document is compiled once, at registration, off the async threads; it is
+//! stored before the cache learns of it; whoever pinned a contract keeps it, whatever the
+//! cache does.
+
+mod cache;
+pub mod files;
+pub mod metrics;
+
+use std::sync::Arc;
+
+use crate::contract::{
+    CompileOptions, CompiledOperation, Contract, ContractError, Files, OperationIndex,
+};
+use crate::model::clock::Clock;
+use crate::model::id::{IdSource, InvalidSchemaId, SchemaId};
+use crate::model::schema::{Ownership, SchemaRecord};
+use crate::redaction::ContractMasks;
+use crate::storage::{OnConflict, SchemaChange, Store, StoreError};
+
+pub use cache::CacheLimits;
+use cache::ContractCache;
+use metrics::RegistryMetrics;
+
+/// A contract in force, with what records say about it.
+#[derive(Debug)]
+pub struct LoadedContract {
+    /// The id it is registered under.
+    pub schema_id: SchemaId,
+    /// The contract.
+    pub contract: Contract,
+    /// What its operations say must be masked, by their index.
+    masks: Vec<ContractMasks>,
+}
+
+/// A document to register.
+pub struct Registration {
+    /// The id to register it under; made from its title when not given.
+    pub schema_id: Option<SchemaId>,
+    /// The document.
+    pub content: Vec<u8>,
+    /// Documents beside it that it may refer to.
+    pub files: Arc<dyn Files + Send + Sync>,
+    /// Who answers for it.
+    pub ownership: Ownership,
+    /// Environment it is registered for.
+    pub environment: String,
+    /// What to do when the version is there with other content.
+    pub on_conflict: OnConflict,
+}
+
+/// Why a document was not registered.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// It is larger than allowed.
+    #[error("the document has {size} bytes, more than the limit of {limit} (document_limit)")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// It is no text.
+    #[error("the document is not UTF-8 text (byte {0})")]
+    NotText(usize),
+    /// It cannot be compiled.
+    #[error(transparent)]
+    Contract(#[from] ContractError),
+    /// Neither an id was given nor can one be made from the title.
+    #[error("no id can be made from the document's title; give one ({0})")]
+    Id(#[from] InvalidSchemaId),
+    /// The store refused it or is away.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Compiling was cut off.
+    #[error("compiling the document was cut off; a defect of ours")]
+    Interrupted,
+}
+
+/// The use cases around contracts. Cheap to clone.
+#[derive(Clone)]
+pub struct Registry {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    store: Arc<dyn Store>,
+    cache: ContractCache,
+    metrics: RegistryMetrics,
+    document_limit: usize,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+}
+
+/// What a [`Registry`] is made of.
+pub struct RegistryParts {
+    /// Where documents are kept.
+    pub store: Arc<dyn Store>,
+    /// Limits of the cache.
+    pub cache: CacheLimits,
+    /// The largest document accepted, in bytes.
+    pub document_limit: usize,
+    /// Counters.
+    pub metrics: RegistryMetrics,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids of schema rows.
+    pub ids: Arc<dyn IdSource>,
+}
+
+// === impl LoadedContract ===
+
+impl LoadedContract {
+    /// A contract registered under `schema_id`.
+    pub fn new(schema_id: SchemaId, contract: Contract) -> Self {
+        let masks = contract.operations().iter().map(masks_of).collect();
+        Self { schema_id, contract, masks }
+    }
+
+    /// What must be masked in the messages of one operation.
+    pub fn masks(&self, operation: OperationIndex) -> Option<&ContractMasks> {
+        self.masks.get(operation as usize)
+    }
+}
+
+fn masks_of(_operation: &CompiledOperation) -> ContractMasks {
+    ContractMasks::default()
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// A registry made of `parts`.
+    pub fn new(parts: RegistryParts) -> Self {
+        let cache = ContractCache::new(parts.cache, parts.metrics.clone());
+        Self {
+            parts: Arc::new(Parts {
+                store: parts.store,
+                cache,
+                metrics: parts.metrics,
+                document_limit: parts.document_limit,
+                clock: parts.clock,
+                ids: parts.ids,
+            }),
+        }
+    }
+
+    /// Compiles, stores and caches a document, in this order. The same content again changes
+    /// nothing.
+    pub async fn register(
+        &self,
+        registration: Registration,
+    ) -> Result<Arc<LoadedContract>, RegisterError> {
+        let outcome = self.try_register(registration).await;
+        self.parts.metrics.registered(outcome.as_ref().err());
+        outcome
+    }
+
+    /// The contract of a schema, latest or of one version: from the cache, else from storage.
+    /// Callers that ask for the same one at once share one look-up.
+    pub async fn lookup(
+        &self,
+        schema_id: &SchemaId,
+        version: Option<&str>,
+    ) -> Result<Option<Arc<LoadedContract>>, Arc<RegisterError>> {
+        self.parts.cache.get(schema_id, version, self.load(schema_id, version)).await
+    }
+
+    async fn try_register(
+        &self,
+        registration: Registration,
+    ) -> Result<Arc<LoadedContract>, RegisterError> {
+        let size = registration.content.len();
+        if size > self.parts.document_limit {
+            return Err(RegisterError::TooLarge { size, limit: self.parts.document_limit });
+        }
+        let text = String::from_utf8(registration.content)
+            .map_err(|error| RegisterError::NotText(error.utf8_error().valid_up_to()))?;
+        let (text, contract) = self.compile(text, registration.files).await?;
+        let schema_id = match registration.schema_id {
+            Some(id) => id,
+            None => SchemaId::new(&slug(contract.title()))?,
+        };
+        let now = self.parts.clock.now();
+        let record = SchemaRecord {
+            id: self.parts.ids.next_id(),
+            schema_id: schema_id.clone(),
+            version: contract.version().to_owned(),
+            content: text,
+            content_hash: contract.hash().to_owned(),
+            openapi_version: contract.openapi_version().to_owned(),
+            endpoint_count: u32::try_from(contract.operations().len()).unwrap_or(u32::MAX),
+            is_latest: true,
+            registered_at: now,
+            updated_at: now,
+            ownership: registration.ownership,
+            environment: registration.environment,
+        };
+        let stored = self.parts.store.set_schema(&record, registration.on_conflict).await?;
+        if matches!(stored.change, SchemaChange::Replaced) {
+            tracing::warn!(
+                event = "schema_replaced",
+                schema_id = schema_id.as_str(),
+                version = contract.version(),
+                "this version was registered before with other content; the new one holds"
+            );
+        }
+        let loaded = Arc::new(LoadedContract::new(schema_id, contract));
+        self.parts.cache.put(&loaded).await;
+        Ok(loaded)
+    }
+
+    async fn load(
+        &self,
+        schema_id: &SchemaId,
+        version: Option<&str>,
+    ) -> Result<Option<Arc<LoadedContract>>, RegisterError> {
+        let store = &self.parts.store;
+        let record = match version {
+            Some(version) => store.get_schema_version(schema_id.as_str(), version).await?,
+            None => store.get_schema(schema_id.as_str()).await?,
+        };
+        let Some(record) = record else { return Ok(None) };
+        let (_, contract) =
+            self.compile(record.content, Arc::new(crate::contract::NoFiles)).await?;
+        Ok(Some(Arc::new(LoadedContract::new(schema_id.clone(), contract))))
+    }
+
+    async fn compile(
+        &self,
+        text: String,
+        files: Arc<dyn Files + Send + Sync>,
+    ) -> Result<(String, Contract), RegisterError> {
+        let compiling = tokio::task::spawn_blocking(move || {
+            let options = CompileOptions { files: &*files, ..CompileOptions::default() };
+            let contract = Contract::compile(text.as_bytes(), &options);
+            contract.map(|contract| (text, contract))
+        });
+        Ok(compiling.await.map_err(|_| RegisterError::Interrupted)??)
+    }
+}
+
+/// An id made from a title: letters and digits in lower case, everything else one hyphen.
+fn slug(title: &str) -> String {
+    let words = title.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let mut slug = words.collect::<Vec<_>>().join("-").to_lowercase();
+    while slug.len() > 255 {
+        slug.pop();
+    }
+    slug
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_made_from_titles() {
+        assert_eq!(slug("Bookshop API (v2)"), "bookshop-api-v2");
+        assert_eq!(slug("  "), "");
+        assert!(slug(&"ü".repeat(300)).len() <= 255);
+    }
+}

@@ -1,0 +1,109 @@
+//! What the registry counts.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+use super::{LoadedContract, RegisterError};
+use crate::contract::ContractError;
+use crate::storage::StoreError;
+use crate::telemetry::metrics::{Metrics, MetricsError};
+
+/// Counters of registrations and of the cache. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct RegistryMetrics {
+    registrations: IntCounterVec,
+    errors: IntCounterVec,
+    lints: IntGaugeVec,
+    operations: IntGaugeVec,
+    info: IntGaugeVec,
+    /// Look-ups that the cache answered (CVT's).
+    pub hits: IntCounter,
+    /// Look-ups that went to storage (CVT's).
+    pub misses: IntCounter,
+    /// Entries (CVT's).
+    pub items: IntGauge,
+    /// Bytes of compiled contracts (CVT's).
+    pub bytes: IntGauge,
+}
+
+// === impl RegistryMetrics ===
+
+impl RegistryMetrics {
+    /// Registers them.
+    pub fn new(metrics: &Metrics) -> Result<Self, MetricsError> {
+        Ok(Self {
+            registrations: metrics.counters(
+                "cvt_schemas_registered_total",
+                "Registrations of schemas, by status.",
+                &["status"],
+            )?,
+            errors: metrics.counters(
+                "cvt_schema_registration_errors_total",
+                "Registrations that failed, by type of error.",
+                &["error_type"],
+            )?,
+            lints: metrics.gauges(
+                "cvt_contract_lints",
+                "Rules of a contract in force that cannot be enforced as written, by lint.",
+                &["schema_id", "lint"],
+            )?,
+            operations: metrics.gauges(
+                "cvt_contract_operations",
+                "Operations of a contract in force.",
+                &["schema_id"],
+            )?,
+            info: metrics.gauges(
+                "cvt_contract_info",
+                "1 for each contract in force, with its version and hash.",
+                &["schema_id", "version", "hash"],
+            )?,
+            hits: metrics.counter("cvt_cache_hits_total", "Look-ups that the cache answered.")?,
+            misses: metrics.counter("cvt_cache_misses_total", "Look-ups that went to storage.")?,
+            items: metrics.gauge("cvt_cache_items_total", "Contracts in the cache.")?,
+            bytes: metrics.gauge("cvt_cache_size_bytes", "Bytes of contracts in the cache.")?,
+        })
+    }
+
+    /// Counts a registration and how it ended.
+    pub fn registered(&self, error: Option<&RegisterError>) {
+        let status = if error.is_none() { "success" } else { "failure" };
+        self.registrations.with_label_values(&[status]).inc();
+        if let Some(error) = error {
+            self.errors.with_label_values(&[error_type(error)]).inc();
+        }
+    }
+
+    /// Shows how much the cache holds.
+    pub fn cached(&self, items: u64, bytes: u64) {
+        self.items.set(i64::try_from(items).unwrap_or(i64::MAX));
+        self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Shows a contract that a route uses; replaces what was shown of the schema before.
+    pub fn in_force(&self, loaded: &LoadedContract) {
+        let (id, contract) = (loaded.schema_id.as_str(), &loaded.contract);
+        self.info.reset();
+        let short = &contract.hash()[..contract.hash().len().min(12)];
+        self.info.with_label_values(&[id, contract.version(), short]).set(1);
+        let operations = i64::try_from(contract.operations().len()).unwrap_or(i64::MAX);
+        self.operations.with_label_values(&[id]).set(operations);
+        self.lints.reset();
+        for lint in contract.lints() {
+            self.lints.with_label_values(&[id, lint.code.as_str()]).inc();
+        }
+    }
+}
+
+/// CVT's names where they fit.
+fn error_type(error: &RegisterError) -> &'static str {
+    match error {
+        RegisterError::TooLarge { .. } => "too_large",
+        RegisterError::NotText(_) | RegisterError::Contract(ContractError::Syntax(_)) => {
+            "parse_error"
+        }
+        RegisterError::Contract(error) if error.problem().pointer == "/info" => "missing_version",
+        RegisterError::Contract(_) | RegisterError::Interrupted => "validation_error",
+        RegisterError::Id(_) => "invalid_id",
+        RegisterError::Store(StoreError::Conflict { .. }) => "conflict",
+        RegisterError::Store(_) => "storage_error",
+    }
+}

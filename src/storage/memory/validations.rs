@@ -1,0 +1,308 @@
+//! Records and violation groups in memory.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::{MemoryStore, RecordKey, State};
+use crate::model::clock::Timestamp;
+use crate::model::group::ViolationGroup;
+use crate::model::page::{Cursor, Page};
+use crate::model::record::ValidationRecord;
+use crate::redaction::Redacted;
+use crate::storage::error::StoreError;
+use crate::storage::query::{
+    AnalyticsOptions, Bucket, ExpireKind, GroupFilter, NamedCount, PageRequest, Tally,
+    ValidationAnalytics, ValidationFilter, bucket_micros,
+};
+use crate::storage::sql::schemas::page_of;
+use crate::storage::sql::validations::time_and_id;
+use crate::storage::store::{StoreResult, ValidationStore};
+
+#[async_trait]
+impl ValidationStore for MemoryStore {
+    async fn record_validations(&self, records: &[Redacted<ValidationRecord>]) -> StoreResult<u64> {
+        let mut state = self.state.lock();
+        let mut inserted = 0;
+        for record in records.iter().map(Redacted::get) {
+            if state.times.contains_key(&record.id) {
+                continue;
+            }
+            state.times.insert(record.id, record.validated_at);
+            state.bytes += size_of(record);
+            state.records.insert((record.validated_at, record.id), record.clone());
+            inserted += 1;
+        }
+        while state.bytes > self.limit {
+            let Some((_, oldest)) = state.records.pop_first() else { break };
+            state.times.remove(&oldest.id);
+            state.bytes = state.bytes.saturating_sub(size_of(&oldest));
+            state.forgotten += 1;
+        }
+        Ok(inserted)
+    }
+
+    async fn get_validation(&self, id: Uuid) -> StoreResult<Option<ValidationRecord>> {
+        let state = self.state.lock();
+        let at = state.times.get(&id);
+        Ok(at.and_then(|at| state.records.get(&(*at, id))).cloned())
+    }
+
+    async fn list_validations(
+        &self,
+        filter: &ValidationFilter,
+        page: &PageRequest,
+    ) -> StoreResult<Page<ValidationRecord>> {
+        let before: Option<RecordKey> = page.cursor.as_ref().map(time_and_id).transpose()?;
+        let state = self.state.lock();
+        let items = state
+            .records
+            .iter()
+            .rev()
+            .filter(|(key, _)| before.is_none_or(|before| **key < before))
+            .map(|(_, record)| record)
+            .filter(|record| matches(filter, record))
+            .take(page.limit() as usize + 1)
+            .cloned()
+            .collect();
+        Ok(page_of(items, page, |record: &ValidationRecord| {
+            Cursor::new([record.validated_at.as_micros().to_string(), record.id.to_string()])
+        }))
+    }
+
+    async fn get_validation_analytics(
+        &self,
+        filter: &ValidationFilter,
+        options: &AnalyticsOptions,
+    ) -> StoreResult<ValidationAnalytics> {
+        let state = self.state.lock();
+        let records: Vec<_> =
+            state.records.values().filter(|record| matches(filter, record)).collect();
+        Ok(analytics(&records, options))
+    }
+
+    async fn expire_validations(
+        &self,
+        kind: ExpireKind,
+        older_than: Timestamp,
+        batch: u32,
+    ) -> StoreResult<u64> {
+        let mut state = self.state.lock();
+        let batch = batch as usize;
+        if kind != ExpireKind::Bodies {
+            return Ok(state.drop_records(batch, |record| expires(kind, older_than, record)));
+        }
+        let mut freed = 0;
+        let mut touched = 0;
+        let old = state.records.values_mut().filter(|record| expires(kind, older_than, record));
+        for record in old.take(batch) {
+            let before = size_of(record);
+            record.request_body = None;
+            record.response_body = None;
+            freed += before - size_of(record);
+            touched += 1;
+        }
+        state.bytes = state.bytes.saturating_sub(freed);
+        Ok(touched)
+    }
+
+    async fn count_expirable(&self, kind: ExpireKind, older_than: Timestamp) -> StoreResult<u64> {
+        let state = self.state.lock();
+        Ok(state.records.values().filter(|record| expires(kind, older_than, record)).count() as u64)
+    }
+
+    async fn merge_groups(
+        &self,
+        batch: Uuid,
+        groups: &[ViolationGroup],
+    ) -> StoreResult<Vec<String>> {
+        let now = self.clock.now();
+        let mut state = self.state.lock();
+        if !state.first_time(batch, now) {
+            return Ok(Vec::new());
+        }
+        let mut sorted: Vec<_> = groups.iter().collect();
+        sorted.sort_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
+        let mut new = Vec::new();
+        for group in sorted {
+            if let Some(known) = state.groups.get_mut(&group.fingerprint) {
+                known.absorb(group);
+            } else {
+                state.groups.insert(group.fingerprint.clone(), group.clone());
+                new.push(group.fingerprint.clone());
+            }
+        }
+        Ok(new)
+    }
+
+    async fn list_groups(
+        &self,
+        filter: &GroupFilter,
+        page: &PageRequest,
+    ) -> StoreResult<Page<ViolationGroup>> {
+        let before = page.cursor.as_ref().map(time_and_name).transpose()?;
+        let state = self.state.lock();
+        let mut items: Vec<_> = state
+            .groups
+            .values()
+            .filter(|group| same(filter.schema_id.as_ref(), &group.schema_id))
+            .filter(|group| same(filter.code.as_ref(), group.code.as_str()))
+            .filter(|group| same(filter.operation.as_ref(), &group.operation))
+            .filter(|group| filter.seen_since.is_none_or(|since| group.last_seen >= since))
+            .filter(|group| {
+                before.is_none_or(|before| (group.last_seen, &*group.fingerprint) < before)
+            })
+            .cloned()
+            .collect();
+        items.sort_by(|a, b| (b.last_seen, &b.fingerprint).cmp(&(a.last_seen, &a.fingerprint)));
+        items.truncate(page.limit() as usize + 1);
+        Ok(page_of(items, page, |group| {
+            Cursor::new([group.last_seen.as_micros().to_string(), group.fingerprint.clone()])
+        }))
+    }
+}
+
+fn time_and_name(cursor: &Cursor) -> StoreResult<(Timestamp, &str)> {
+    let [at, name] = cursor.parts()?;
+    let at = at.parse().map_err(|_| StoreError::InvalidCursor)?;
+    Ok((Timestamp::from_micros(at), name))
+}
+
+fn same(wanted: Option<&String>, value: &str) -> bool {
+    wanted.is_none_or(|wanted| wanted == value)
+}
+
+fn matches(filter: &ValidationFilter, record: &ValidationRecord) -> bool {
+    same(filter.schema_id.as_ref(), &record.schema_id)
+        && same(filter.method.as_ref(), &record.request_method)
+        && same(filter.environment.as_ref(), &record.environment)
+        && same(filter.consumer_id.as_ref(), &record.consumer_id)
+        && filter.operation.as_ref().is_none_or(|wanted| record.operation.as_ref() == Some(wanted))
+        && filter.valid.is_none_or(|wanted| record.valid == wanted)
+        && filter.from.is_none_or(|from| record.validated_at >= from)
+        && filter.until.is_none_or(|until| record.validated_at < until)
+        && filter.code.as_ref().is_none_or(|wanted| {
+            record.violations.iter().any(|violation| violation.code.as_str() == wanted)
+        })
+}
+
+fn expires(kind: ExpireKind, older_than: Timestamp, record: &ValidationRecord) -> bool {
+    record.validated_at < older_than
+        && match kind {
+            ExpireKind::Valid => record.valid,
+            ExpireKind::Invalid => !record.valid,
+            ExpireKind::All => true,
+            ExpireKind::Bodies => record.request_body.is_some() || record.response_body.is_some(),
+        }
+}
+
+/// Bytes of a record, its fixed parts rounded up.
+fn size_of(record: &ValidationRecord) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let headers = record.request_headers.iter().chain(&record.response_headers);
+    let headers: usize = headers.map(|(name, value)| name.len() + value.len() + 48).sum();
+    let violations = record.violations.len() * 400;
+    1_000
+        + record.request_path.len()
+        + text(&record.request_body)
+        + text(&record.response_body)
+        + headers
+        + violations
+}
+
+fn analytics(records: &[&ValidationRecord], options: &AnalyticsOptions) -> ValidationAnalytics {
+    let failed = records.iter().filter(|record| !record.valid).count() as u64;
+    let mut answer = ValidationAnalytics::default().with_totals(records.len() as u64, failed);
+    answer.by_method = tally(records, options.top, |record| &record.request_method);
+    answer.by_schema = tally(records, options.top, |record| &record.schema_id);
+    answer.by_operation =
+        tally(records, options.top, |record| record.operation.as_deref().unwrap_or(""));
+    answer.by_consumer = tally(records, options.top, |record| &record.consumer_id);
+    answer.top_violations = top_violations(records, options.top);
+    if let (Some(width), Some(first), Some(last)) =
+        (options.bucket, records.first(), records.last())
+    {
+        let width = bucket_micros(width, first.validated_at, last.validated_at);
+        answer.series = series(records, width);
+    }
+    answer
+}
+
+fn tally<'r>(
+    records: &[&'r ValidationRecord],
+    top: u32,
+    name: impl Fn(&'r ValidationRecord) -> &'r str,
+) -> Vec<Tally> {
+    let mut counts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for record in records {
+        let count = counts.entry(name(record)).or_default();
+        count.0 += 1;
+        count.1 += u64::from(!record.valid);
+    }
+    let mut tallies: Vec<_> = counts
+        .into_iter()
+        .map(|(name, (total, failed))| Tally { name: name.to_owned(), total, failed })
+        .collect();
+    tallies.sort_by_key(|tally| std::cmp::Reverse(tally.total));
+    tallies.truncate(top as usize);
+    tallies
+}
+
+fn top_violations(records: &[&ValidationRecord], top: u32) -> Vec<NamedCount> {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for record in records {
+        let mut codes: Vec<_> =
+            record.violations.iter().map(|violation| violation.code.as_str()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        for code in codes {
+            *counts.entry(code).or_default() += 1;
+        }
+    }
+    let mut named: Vec<_> = counts
+        .into_iter()
+        .map(|(name, count)| NamedCount { name: name.to_owned(), count })
+        .collect();
+    named.sort_by_key(|named| std::cmp::Reverse(named.count));
+    named.truncate(top as usize);
+    named
+}
+
+fn series(records: &[&ValidationRecord], width: i64) -> Vec<Bucket> {
+    let mut buckets: BTreeMap<i64, (u64, u64)> = BTreeMap::new();
+    for record in records {
+        let bucket = buckets.entry(record.validated_at.as_micros() / width * width).or_default();
+        bucket.0 += 1;
+        bucket.1 += u64::from(!record.valid);
+    }
+    let point =
+        |(start, (total, failed))| Bucket { start: Timestamp::from_micros(start), total, failed };
+    buckets.into_iter().map(point).collect()
+}
+
+// === impl State ===
+
+impl State {
+    /// Drops the oldest `batch` records that `goes` picks; says how many.
+    pub(super) fn drop_records(
+        &mut self,
+        batch: usize,
+        goes: impl Fn(&ValidationRecord) -> bool,
+    ) -> u64 {
+        let keys: Vec<_> = self
+            .records
+            .iter()
+            .filter(|(_, record)| goes(record))
+            .map(|(key, _)| *key)
+            .take(batch)
+            .collect();
+        for key in &keys {
+            if let Some(record) = self.records.remove(key) {
+                self.times.remove(&record.id);
+                self.bytes = self.bytes.saturating_sub(size_of(&record));
+            }
+        }
+        keys.len() as u64
+    }
+}

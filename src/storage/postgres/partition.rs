@@ -1,0 +1,184 @@
+//! One partition of `validation_runs` and one of `validation_violations` per UTC day.
+//!
+//! The tables of a day are named `validation_runs_20261123`. They are made by the first batch
+//! that needs them and dropped, both at once, when all their rows expire. Days outside of
+//! 1970 to 9999 cannot be named: such a record is refused as a defect of ours.
+
+use std::collections::BTreeSet;
+
+use parking_lot::Mutex;
+use sqlx::{AssertSqlSafe, PgPool, Row as _};
+use time::{Date, Duration, OffsetDateTime};
+
+use crate::model::clock::Timestamp;
+use crate::model::record::ValidationRecord;
+use crate::redaction::Redacted;
+use crate::storage::error::StoreError;
+use crate::storage::query::ExpireKind;
+use crate::storage::store::StoreResult;
+
+/// Serializes making and dropping days in all sidecars: "cvt-days" as a number.
+const LOCK: i64 = 0x6376_742d_6461_7973;
+
+const RUNS: &str = "validation_runs";
+const VIOLATIONS: &str = "validation_violations";
+
+/// The days whose tables were seen by this process.
+#[derive(Debug, Default)]
+pub(super) struct KnownDays(Mutex<BTreeSet<Date>>);
+
+// === impl KnownDays ===
+
+impl KnownDays {
+    /// Makes the tables of all days that `records` fall on.
+    pub(super) async fn ensure(
+        &self,
+        pool: &PgPool,
+        records: &[Redacted<ValidationRecord>],
+    ) -> StoreResult<()> {
+        let mut missing = BTreeSet::new();
+        for record in records {
+            missing.insert(day_of(record.get().validated_at)?);
+        }
+        {
+            let known = self.0.lock();
+            missing.retain(|day| !known.contains(day));
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut tx = pool.begin().await?;
+        lock(&mut tx).await?;
+        for day in &missing {
+            let (from, until) = bounds(*day);
+            for table in [RUNS, VIOLATIONS] {
+                let name = name_of(table, *day);
+                let text = format!(
+                    "CREATE TABLE IF NOT EXISTS {name} PARTITION OF {table} \
+                     FOR VALUES FROM ('{from}') TO ('{until}')"
+                );
+                sqlx::query(AssertSqlSafe(text)).execute(&mut *tx).await?;
+            }
+        }
+        tx.commit().await?;
+        self.0.lock().append(&mut missing);
+        Ok(())
+    }
+
+    /// Forgets what was seen.
+    pub(super) fn forget(&self) {
+        self.0.lock().clear();
+    }
+
+    /// Drops the oldest day that ends by `older_than` and holds nothing that does not expire;
+    /// says how many records went. `None` when there is no such day.
+    pub(super) async fn drop_oldest(
+        &self,
+        pool: &PgPool,
+        kind: ExpireKind,
+        older_than: Timestamp,
+    ) -> StoreResult<Option<u64>> {
+        let mut tx = pool.begin().await?;
+        lock(&mut tx).await?;
+        for day in days(&mut tx).await? {
+            let end = day.saturating_add(Duration::DAY).midnight().assume_utc();
+            if Timestamp::from(end) > older_than {
+                break;
+            }
+            let runs = name_of(RUNS, day);
+            let stays = match kind {
+                ExpireKind::All | ExpireKind::Bodies => None,
+                ExpireKind::Valid => Some("NOT valid"),
+                ExpireKind::Invalid => Some("valid"),
+            };
+            // a batch that is being inserted must not vanish
+            let lock = format!("LOCK TABLE {runs} IN ACCESS EXCLUSIVE MODE");
+            sqlx::query(AssertSqlSafe(lock)).execute(&mut *tx).await?;
+            if let Some(condition) = stays {
+                let text = format!("SELECT EXISTS (SELECT 1 FROM {runs} WHERE {condition})");
+                let kept: bool =
+                    sqlx::query_scalar(AssertSqlSafe(text)).fetch_one(&mut *tx).await?;
+                if kept {
+                    continue;
+                }
+            }
+            let text = format!("SELECT COUNT(*) FROM {runs}");
+            let count: i64 = sqlx::query_scalar(AssertSqlSafe(text)).fetch_one(&mut *tx).await?;
+            let text = format!("DROP TABLE {runs}, {}", name_of(VIOLATIONS, day));
+            sqlx::query(AssertSqlSafe(text)).execute(&mut *tx).await?;
+            tx.commit().await?;
+            self.0.lock().remove(&day);
+            // 0 would say that nothing is left to expire
+            return Ok(Some(u64::try_from(count).unwrap_or(0).max(1)));
+        }
+        Ok(None)
+    }
+}
+
+async fn lock(tx: &mut sqlx::PgTransaction<'_>) -> StoreResult<()> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// The days that have tables, oldest first.
+async fn days(tx: &mut sqlx::PgTransaction<'_>) -> StoreResult<BTreeSet<Date>> {
+    let rows = sqlx::query(
+        "SELECT CAST(child.relname AS TEXT) AS name FROM pg_inherits \
+         JOIN pg_class AS child ON child.oid = inhrelid \
+         WHERE inhparent = to_regclass('validation_runs')",
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let mut days = BTreeSet::new();
+    for row in rows {
+        let name: String = row.try_get("name")?;
+        days.extend(parse_name(&name));
+    }
+    Ok(days)
+}
+
+fn day_of(at: Timestamp) -> StoreResult<Date> {
+    let day = OffsetDateTime::from(at).date();
+    if (1970..=9999).contains(&day.year()) {
+        return Ok(day);
+    }
+    Err(StoreError::Unexpected(format!("a record judged in the year {}", day.year())))
+}
+
+/// The day's first instant and the next day's.
+fn bounds(day: Date) -> (Timestamp, Timestamp) {
+    let start = |day: Date| Timestamp::from(day.midnight().assume_utc());
+    (start(day), start(day.saturating_add(Duration::DAY)))
+}
+
+fn name_of(table: &str, day: Date) -> String {
+    format!("{table}_{:04}{:02}{:02}", day.year(), u8::from(day.month()), day.day())
+}
+
+fn parse_name(name: &str) -> Option<Date> {
+    let digits = name.strip_prefix(RUNS)?.strip_prefix('_')?;
+    if digits.len() != 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let year = digits[..4].parse().ok()?;
+    let month: u8 = digits[4..6].parse().ok()?;
+    Date::from_calendar_date(year, month.try_into().ok()?, digits[6..].parse().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_back() {
+        let day = day_of(Timestamp::from_micros(1_700_000_000_000_000)).unwrap();
+        assert_eq!(name_of(RUNS, day), "validation_runs_20231114");
+        assert_eq!(parse_name(&name_of(RUNS, day)), Some(day));
+        for other in ["validation_runs", "validation_runs_x", "validation_runs_20231350"] {
+            assert_eq!(parse_name(other), None, "{other}");
+        }
+        let (from, until) = bounds(day);
+        assert_eq!(from.to_string(), "2023-11-14T00:00:00.000000Z");
+        assert_eq!(until.to_string(), "2023-11-15T00:00:00.000000Z");
+    }
+}

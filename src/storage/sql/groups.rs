@@ -1,0 +1,157 @@
+//! Violation groups.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::schemas::page_of;
+use super::{Held, Link, Query, Reader, Row, Value};
+use crate::model::clock::Timestamp;
+use crate::model::group::ViolationGroup;
+use crate::model::page::{Cursor, Page};
+use crate::model::violation::ViolationCode;
+use crate::storage::error::StoreError;
+use crate::storage::query::{GroupFilter, PageRequest};
+use crate::storage::store::StoreResult;
+
+/// How long a merged batch is remembered.
+pub(crate) const BATCH_MEMORY: Duration = Duration::from_hours(24);
+
+const COLUMNS: &str = "fingerprint, schema_id, method, operation, code, name, schema_pointer, \
+     instance_pointer, message, count, first_seen, last_seen, consumers, versions, example";
+
+/// Notes a batch; `false` when it was merged before. Forgets old ones.
+pub(crate) async fn first_time(
+    link: &mut Link<'_>,
+    batch: Uuid,
+    now: Timestamp,
+) -> StoreResult<bool> {
+    let old = Query::new(
+        "DELETE FROM merged_batches WHERE merged_at < $1",
+        [now.minus(BATCH_MEMORY).into()],
+    );
+    link.run(old).await?;
+    let note = Query::new(
+        "INSERT INTO merged_batches (id, merged_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        [batch.into(), now.into()],
+    );
+    Ok(link.run(note).await? > 0)
+}
+
+/// Adds to groups once per batch; commits.
+pub(crate) async fn merge(
+    mut held: Held,
+    batch: Uuid,
+    groups: &[ViolationGroup],
+    now: Timestamp,
+) -> StoreResult<Vec<String>> {
+    let mut link = held.link();
+    if !first_time(&mut link, batch, now).await? {
+        return Ok(Vec::new());
+    }
+    // one order in all processes: two merges never wait for each other in a circle
+    let mut sorted: Vec<_> = groups.iter().collect();
+    sorted.sort_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
+    let mut new = Vec::new();
+    for group in sorted {
+        if insert(&mut link, group).await? {
+            new.push(group.fingerprint.clone());
+        } else if let Some(mut known) = get_locked(&mut link, &group.fingerprint).await? {
+            known.absorb(group);
+            update(&mut link, &known).await?;
+        }
+    }
+    held.commit().await?;
+    Ok(new)
+}
+
+async fn insert(link: &mut Link<'_>, group: &ViolationGroup) -> StoreResult<bool> {
+    let mut query = Query::build(format!("INSERT INTO violation_groups ({COLUMNS}) VALUES "));
+    query.tuple([
+        group.fingerprint.as_str().into(),
+        group.schema_id.as_str().into(),
+        group.method.as_str().into(),
+        group.operation.as_str().into(),
+        group.code.as_str().into(),
+        Value::opt(group.name.as_deref()),
+        group.schema_pointer.as_str().into(),
+        group.instance_pointer.as_str().into(),
+        group.message.as_str().into(),
+        group.count.into(),
+        group.first_seen.into(),
+        group.last_seen.into(),
+        Value::json(&group.consumers)?,
+        Value::json(&group.versions)?,
+        Value::Id(group.example),
+    ]);
+    query.push(" ON CONFLICT (fingerprint) DO NOTHING");
+    Ok(link.run(query).await? > 0)
+}
+
+async fn get_locked(link: &mut Link<'_>, fingerprint: &str) -> StoreResult<Option<ViolationGroup>> {
+    let mut query = Query::build(format!("SELECT {COLUMNS} FROM violation_groups"));
+    query.equals("fingerprint", Some(fingerprint)).push(link.dialect().for_update());
+    link.row(query).await?.map(|row| group_of(&row)).transpose()
+}
+
+async fn update(link: &mut Link<'_>, group: &ViolationGroup) -> StoreResult<()> {
+    let mut query = Query::build("UPDATE violation_groups SET message = ");
+    query.bind(group.message.as_str()).push(", count = ").bind(group.count);
+    query.push(", first_seen = ").bind(group.first_seen);
+    query.push(", last_seen = ").bind(group.last_seen);
+    query.push(", consumers = ").bind(Value::json(&group.consumers)?);
+    query.push(", versions = ").bind(Value::json(&group.versions)?);
+    query.push(", example = ").bind(Value::Id(group.example));
+    query.equals("fingerprint", Some(group.fingerprint.as_str()));
+    link.run(query).await?;
+    Ok(())
+}
+
+/// A page of groups, seen last first.
+pub(crate) async fn list(
+    link: &mut Link<'_>,
+    filter: &GroupFilter,
+    page: &PageRequest,
+) -> StoreResult<Page<ViolationGroup>> {
+    let mut query = Query::build(format!("SELECT {COLUMNS} FROM violation_groups"));
+    query
+        .equals("schema_id", filter.schema_id.as_deref())
+        .equals("code", filter.code.as_deref())
+        .equals("operation", filter.operation.as_deref());
+    if let Some(since) = filter.seen_since {
+        query.condition().push("last_seen >= ").bind(since);
+    }
+    if let Some(cursor) = &page.cursor {
+        let [at, fingerprint] = cursor.parts()?;
+        let at = at.parse().map_err(|_| StoreError::InvalidCursor)?;
+        let at = Timestamp::from_micros(at);
+        query.beyond("last_seen, fingerprint", "<", [at.into(), fingerprint.into()]);
+    }
+    query.push(" ORDER BY last_seen DESC, fingerprint DESC LIMIT ").bind(page.limit() + 1);
+    let rows = link.rows(query).await?;
+    let items = rows.iter().map(group_of).collect::<StoreResult<Vec<_>>>()?;
+    Ok(page_of(items, page, |group: &ViolationGroup| {
+        Cursor::new([group.last_seen.as_micros().to_string(), group.fingerprint.clone()])
+    }))
+}
+
+fn group_of(row: &Row) -> StoreResult<ViolationGroup> {
+    let row = Reader::new(row, "violation_groups", "fingerprint");
+    Ok(ViolationGroup {
+        fingerprint: row.text("fingerprint")?,
+        schema_id: row.text("schema_id")?,
+        method: row.text("method")?,
+        operation: row.text("operation")?,
+        code: row.parsed("code", "expected a violation code", ViolationCode::parse)?,
+        name: row.opt_text("name")?,
+        schema_pointer: row.text("schema_pointer")?,
+        instance_pointer: row.text("instance_pointer")?,
+        message: row.text("message")?,
+        count: row.count("count")?,
+        first_seen: row.at("first_seen")?,
+        last_seen: row.at("last_seen")?,
+        consumers: row.json("consumers")?,
+        versions: row.json("versions")?,
+        example: row.opt_id("example")?,
+    })
+}

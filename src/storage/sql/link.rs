@@ -1,0 +1,166 @@
+//! One connection, of either database.
+
+use sqlx::pool::PoolConnection;
+use sqlx::query::Query as Bound;
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
+use time::OffsetDateTime;
+
+use super::query::{Query, Value};
+use super::row::Row;
+use crate::storage::store::StoreResult;
+
+/// Where the two databases differ in words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// A connection held for an operation; a transaction that is dropped rolls back.
+pub(crate) enum Held {
+    SqliteRead(PoolConnection<Sqlite>),
+    PostgresRead(PoolConnection<Postgres>),
+    SqliteWrite(Transaction<'static, Sqlite>),
+    PostgresWrite(Transaction<'static, Postgres>),
+}
+
+/// A connection to run statements on.
+pub(crate) enum Link<'c> {
+    Sqlite(&'c mut SqliteConnection),
+    Postgres(&'c mut PgConnection),
+}
+
+// === impl Dialect ===
+
+impl Dialect {
+    /// What keeps a row that was read from changing until the transaction ends. SQLite has one
+    /// writer: its transaction alone does that.
+    pub(crate) const fn for_update(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR UPDATE",
+        }
+    }
+
+    /// `column`, a time, as microseconds since the epoch.
+    pub(crate) fn micros(self, column: &str) -> String {
+        match self {
+            Self::Sqlite => column.to_owned(),
+            Self::Postgres => format!("CAST(extract(epoch FROM {column}) * 1000000 AS BIGINT)"),
+        }
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// The connection.
+    pub(crate) fn link(&mut self) -> Link<'_> {
+        match self {
+            Self::SqliteRead(conn) => Link::Sqlite(conn),
+            Self::SqliteWrite(tx) => Link::Sqlite(tx),
+            Self::PostgresRead(conn) => Link::Postgres(conn),
+            Self::PostgresWrite(tx) => Link::Postgres(tx),
+        }
+    }
+
+    /// Makes what was written durable.
+    pub(crate) async fn commit(self) -> StoreResult<()> {
+        match self {
+            Self::SqliteRead(_) | Self::PostgresRead(_) => Ok(()),
+            Self::SqliteWrite(tx) => Ok(tx.commit().await?),
+            Self::PostgresWrite(tx) => Ok(tx.commit().await?),
+        }
+    }
+}
+
+// === impl Link ===
+
+impl Link<'_> {
+    /// Which database this is.
+    pub(crate) const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// All rows of a query; bounded by the query's own limit.
+    pub(crate) async fn rows(&mut self, query: Query) -> StoreResult<Vec<Row>> {
+        match self {
+            Self::Sqlite(conn) => {
+                let rows = for_sqlite(query).fetch_all(&mut **conn).await?;
+                Ok(rows.into_iter().map(Row::Sqlite).collect())
+            }
+            Self::Postgres(conn) => {
+                let rows = for_postgres(query).fetch_all(&mut **conn).await?;
+                Ok(rows.into_iter().map(Row::Postgres).collect())
+            }
+        }
+    }
+
+    /// The first row of a query.
+    pub(crate) async fn row(&mut self, query: Query) -> StoreResult<Option<Row>> {
+        match self {
+            Self::Sqlite(conn) => {
+                Ok(for_sqlite(query).fetch_optional(&mut **conn).await?.map(Row::Sqlite))
+            }
+            Self::Postgres(conn) => {
+                Ok(for_postgres(query).fetch_optional(&mut **conn).await?.map(Row::Postgres))
+            }
+        }
+    }
+
+    /// Runs a statement; says how many rows it touched.
+    pub(crate) async fn run(&mut self, query: Query) -> StoreResult<u64> {
+        match self {
+            Self::Sqlite(conn) => Ok(for_sqlite(query).execute(&mut **conn).await?.rows_affected()),
+            Self::Postgres(conn) => {
+                Ok(for_postgres(query).execute(&mut **conn).await?.rows_affected())
+            }
+        }
+    }
+
+    /// Runs a script of several statements without values.
+    pub(crate) async fn script(&mut self, text: String) -> StoreResult<()> {
+        match self {
+            Self::Sqlite(conn) => {
+                sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut **conn).await.map(drop)?
+            }
+            Self::Postgres(conn) => {
+                sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut **conn).await.map(drop)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn for_sqlite<'q>(query: Query) -> Bound<'q, Sqlite, <Sqlite as sqlx::Database>::Arguments> {
+    let mut bound = sqlx::query(AssertSqlSafe(query.text));
+    for value in query.values {
+        bound = match value {
+            Value::Text(text) => bound.bind(text),
+            Value::Int(number) => bound.bind(number),
+            Value::Bool(truth) => bound.bind(truth),
+            Value::At(at) => bound.bind(at.as_micros()),
+            Value::Id(id) => bound.bind(id.map(|id| id.to_string())),
+            Value::Json(json) => bound.bind(Box::<str>::from(json).into_string()),
+        };
+    }
+    bound
+}
+
+fn for_postgres<'q>(query: Query) -> Bound<'q, Postgres, <Postgres as sqlx::Database>::Arguments> {
+    let mut bound = sqlx::query(AssertSqlSafe(query.text));
+    for value in query.values {
+        bound = match value {
+            Value::Text(text) => bound.bind(text),
+            Value::Int(number) => bound.bind(number),
+            Value::Bool(truth) => bound.bind(truth),
+            Value::At(at) => bound.bind(OffsetDateTime::from(at)),
+            Value::Id(id) => bound.bind(id),
+            Value::Json(json) => bound.bind(json),
+        };
+    }
+    bound
+}

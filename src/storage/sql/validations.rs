@@ -1,0 +1,230 @@
+//! Validation records.
+
+use uuid::Uuid;
+
+use super::schemas::page_of;
+use super::{Link, Query, Reader, Row, Value};
+use crate::model::clock::Timestamp;
+use crate::model::page::{Cursor, Page};
+use crate::model::record::ValidationRecord;
+use crate::redaction::Redacted;
+use crate::storage::error::StoreError;
+use crate::storage::query::{PageRequest, ValidationFilter};
+use crate::storage::store::StoreResult;
+
+const COLUMNS: &str = "id, schema_id, schema_version, schema_hash, request_method, request_path, \
+     request_headers, request_body, response_status, response_headers, response_body, valid, \
+     errors, duration_ms, validated_at, environment, client_id, client_ip, operation, violations, \
+     skipped, consumer_id, consumer_version, mode, request_id, trace_id, upstream_us, duration_us, \
+     request_size, response_size";
+const COLUMN_COUNT: usize = 30;
+
+/// Rows per statement, biggest first: few distinct statements, so that each is prepared once.
+const CHUNKS: [usize; 4] = [64, 16, 4, 1];
+
+/// Inserts the records that are not there; says how many. The caller commits.
+pub(crate) async fn insert(
+    link: &mut Link<'_>,
+    records: &[Redacted<ValidationRecord>],
+) -> StoreResult<u64> {
+    let mut inserted = 0;
+    let mut rest = records;
+    while let Some(size) = CHUNKS.into_iter().find(|size| *size <= rest.len()) {
+        let (chunk, more) = rest.split_at(size);
+        inserted += insert_chunk(link, chunk).await?;
+        rest = more;
+    }
+    insert_codes(link, records).await?;
+    Ok(inserted)
+}
+
+async fn insert_chunk(
+    link: &mut Link<'_>,
+    records: &[Redacted<ValidationRecord>],
+) -> StoreResult<u64> {
+    let mut query = Query::build(format!("INSERT INTO validation_runs ({COLUMNS}) VALUES "));
+    for (index, record) in records.iter().enumerate() {
+        if index > 0 {
+            query.push(", ");
+        }
+        query.tuple(values_of(record.get())?);
+    }
+    query.push(" ON CONFLICT DO NOTHING");
+    link.run(query).await
+}
+
+fn values_of(record: &ValidationRecord) -> StoreResult<[Value; COLUMN_COUNT]> {
+    Ok([
+        record.id.into(),
+        record.schema_id.as_str().into(),
+        record.schema_version.as_str().into(),
+        record.schema_hash.as_str().into(),
+        record.request_method.as_str().into(),
+        record.request_path.as_str().into(),
+        Value::json(&record.request_headers)?,
+        Value::opt(record.request_body.as_deref()),
+        Value::Int(record.response_status.map(i64::from)),
+        Value::json(&record.response_headers)?,
+        Value::opt(record.response_body.as_deref()),
+        record.valid.into(),
+        Value::json(&record.errors)?,
+        record.duration_ms.into(),
+        record.validated_at.into(),
+        record.environment.as_str().into(),
+        record.client_id.as_str().into(),
+        record.client_ip.as_str().into(),
+        Value::opt(record.operation.as_deref()),
+        Value::json(&record.violations)?,
+        Value::json(&record.skipped)?,
+        record.consumer_id.as_str().into(),
+        record.consumer_version.as_str().into(),
+        record.mode.as_str().into(),
+        record.request_id.as_str().into(),
+        Value::opt(record.trace_id.as_deref()),
+        Value::Int(record.upstream_us),
+        record.duration_us.into(),
+        record.request_size.into(),
+        record.response_size.into(),
+    ])
+}
+
+/// Notes which codes the records carry, once per record and code.
+pub(crate) async fn insert_codes(
+    link: &mut Link<'_>,
+    records: &[Redacted<ValidationRecord>],
+) -> StoreResult<()> {
+    let mut pairs = Vec::new();
+    for record in records.iter().map(Redacted::get) {
+        let mut codes: Vec<_> = record.violations.iter().map(|found| found.code.as_str()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        pairs.extend(codes.into_iter().map(|code| (code, record.validated_at, record.id)));
+    }
+    let mut rest = pairs.as_slice();
+    while let Some(size) = CHUNKS.into_iter().find(|size| *size <= rest.len()) {
+        let (chunk, more) = rest.split_at(size);
+        let mut query =
+            Query::build("INSERT INTO validation_violations (code, validated_at, run_id) VALUES ");
+        for (index, (code, at, id)) in chunk.iter().enumerate() {
+            if index > 0 {
+                query.push(", ");
+            }
+            query.tuple([(*code).into(), (*at).into(), (*id).into()]);
+        }
+        query.push(" ON CONFLICT DO NOTHING");
+        link.run(query).await?;
+        rest = more;
+    }
+    Ok(())
+}
+
+/// One record.
+pub(crate) async fn get(link: &mut Link<'_>, id: Uuid) -> StoreResult<Option<ValidationRecord>> {
+    let mut query = Query::build(format!("SELECT {COLUMNS} FROM validation_runs"));
+    query.equals("id", Some(id));
+    link.row(query).await?.map(|row| record_of(&row)).transpose()
+}
+
+/// A page of records, judged last first.
+pub(crate) async fn list(
+    link: &mut Link<'_>,
+    filter: &ValidationFilter,
+    page: &PageRequest,
+) -> StoreResult<Page<ValidationRecord>> {
+    let rows = link.rows(listing(filter, page)?).await?;
+    let items = rows.iter().map(record_of).collect::<StoreResult<Vec<_>>>()?;
+    Ok(page_of(items, page, |record: &ValidationRecord| {
+        Cursor::new([record.validated_at.as_micros().to_string(), record.id.to_string()])
+    }))
+}
+
+/// The statement of a listing; its plan is checked by a test.
+pub(crate) fn listing(filter: &ValidationFilter, page: &PageRequest) -> StoreResult<Query> {
+    let mut query = Query::build(format!("SELECT {COLUMNS} FROM validation_runs AS r"));
+    narrow(&mut query, filter);
+    if let Some(cursor) = &page.cursor {
+        let (at, id) = time_and_id(cursor)?;
+        query.beyond("validated_at, id", "<", [at.into(), id.into()]);
+    }
+    query.push(" ORDER BY validated_at DESC, id DESC LIMIT ").bind(page.limit() + 1);
+    Ok(query)
+}
+
+/// Adds a filter's conditions to a query over `validation_runs AS r`.
+pub(crate) fn narrow(query: &mut Query, filter: &ValidationFilter) {
+    query
+        .equals("schema_id", filter.schema_id.as_deref())
+        .equals("request_method", filter.method.as_deref())
+        .equals("environment", filter.environment.as_deref())
+        .equals("consumer_id", filter.consumer_id.as_deref())
+        .equals("operation", filter.operation.as_deref());
+    match filter.valid {
+        // written out so that the partial index on invalid records serves
+        Some(false) => drop(query.condition().push("NOT valid")),
+        Some(true) => drop(query.condition().push("valid")),
+        None => {}
+    }
+    if let Some(from) = filter.from {
+        query.condition().push("validated_at >= ").bind(from);
+    }
+    if let Some(until) = filter.until {
+        query.condition().push("validated_at < ").bind(until);
+    }
+    if let Some(code) = &filter.code {
+        query.condition().push("(validated_at, id) IN (SELECT validated_at, run_id FROM validation_violations WHERE code = ");
+        query.bind(code.as_str());
+        if let Some(from) = filter.from {
+            query.push(" AND validated_at >= ").bind(from);
+        }
+        if let Some(until) = filter.until {
+            query.push(" AND validated_at < ").bind(until);
+        }
+        query.push(")");
+    }
+}
+
+/// Reads the cursor of a listing by time and id.
+pub(crate) fn time_and_id(cursor: &Cursor) -> StoreResult<(Timestamp, Uuid)> {
+    let [at, id] = cursor.parts()?;
+    let at = at.parse().map_err(|_| StoreError::InvalidCursor)?;
+    let id = Uuid::try_parse(id).map_err(|_| StoreError::InvalidCursor)?;
+    Ok((Timestamp::from_micros(at), id))
+}
+
+fn record_of(row: &Row) -> StoreResult<ValidationRecord> {
+    let row = Reader::new(row, "validation_runs", "id");
+    let status = row.opt_int("response_status")?.map(u16::try_from).transpose();
+    Ok(ValidationRecord {
+        id: row.id("id")?,
+        schema_id: row.text("schema_id")?,
+        schema_version: row.text("schema_version")?,
+        schema_hash: row.text("schema_hash")?,
+        request_method: row.text("request_method")?,
+        request_path: row.text("request_path")?,
+        request_headers: row.json("request_headers")?,
+        request_body: row.opt_text("request_body")?,
+        response_status: status
+            .map_err(|_| row.corrupt("response_status", "expected a status code"))?,
+        response_headers: row.json("response_headers")?,
+        response_body: row.opt_text("response_body")?,
+        valid: row.truth("valid")?,
+        errors: row.json("errors")?,
+        duration_ms: row.int("duration_ms")?,
+        validated_at: row.at("validated_at")?,
+        environment: row.text("environment")?,
+        client_id: row.text("client_id")?,
+        client_ip: row.text("client_ip")?,
+        operation: row.opt_text("operation")?,
+        violations: row.json("violations")?,
+        skipped: row.json("skipped")?,
+        consumer_id: row.text("consumer_id")?,
+        consumer_version: row.text("consumer_version")?,
+        mode: row.parsed("mode", "expected a mode", |text| text.parse().ok())?,
+        request_id: row.text("request_id")?,
+        trace_id: row.opt_text("trace_id")?,
+        upstream_us: row.opt_int("upstream_us")?,
+        duration_us: row.int("duration_us")?,
+        request_size: row.int("request_size")?,
+        response_size: row.int("response_size")?,
+    })
+}

@@ -1,0 +1,192 @@
+//! SQLite: one file, one writer, many readers.
+//!
+//! Write-ahead logging lets readers go on while the writer writes, also in other processes.
+//! With `synchronous = NORMAL` a commit survives the process; a power cut may take the last
+//! commits but never the database. One connection writes, so that writers of this process wait
+//! for each other in order instead of for a busy lock. Every pragma is read back after opening:
+//! a file system or an option that silently ignores one is an error.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Row as _, SqlitePool};
+
+use super::error::StoreError;
+use super::sql::Held;
+use super::sql::store::{Db, SqlStore};
+use super::store::{Store, StoreResult};
+use crate::model::clock::Clock;
+
+/// How often other processes' registrations are looked for.
+const POLL: Duration = Duration::from_millis(500);
+/// Memory for pages, per connection, in KiB.
+const CACHE_KIB: i64 = 16 * 1024;
+/// The write-ahead log is cut back to this size after a checkpoint.
+const JOURNAL_LIMIT: i64 = 64 * 1024 * 1024;
+
+/// How to open a SQLite file.
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    /// The file; made when it is not there, its directory is not.
+    pub path: PathBuf,
+    /// How long to wait for a lock that another process holds.
+    pub busy_timeout: Duration,
+    /// Connections that read.
+    pub readers: u32,
+    /// Open for reading only, as the command line does while a sidecar writes.
+    pub read_only: bool,
+    /// The most pages the file may have; `None` leaves it to the disk.
+    pub max_pages: Option<u32>,
+}
+
+/// The connections to one file.
+pub(crate) struct SqliteDb {
+    /// `None` when opened for reading only.
+    writer: Option<SqlitePool>,
+    readers: SqlitePool,
+}
+
+// === impl SqliteOptions ===
+
+impl SqliteOptions {
+    /// The defaults for `path`: wait 5 s, 4 readers.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            busy_timeout: Duration::from_secs(5),
+            readers: 4,
+            read_only: false,
+            max_pages: None,
+        }
+    }
+
+    /// Opens the file and brings it to this version's form, unless opened for reading only.
+    pub async fn open(&self, clock: Arc<dyn Clock>) -> StoreResult<Arc<dyn Store>> {
+        let store = self.open_unmigrated(clock).await?;
+        if self.read_only {
+            store.check_migrated().await?;
+        } else {
+            store.migrate(false).await?;
+        }
+        Ok(Arc::new(store))
+    }
+
+    /// Opens the file as it is, for `migrate` itself.
+    pub(crate) async fn open_unmigrated(&self, clock: Arc<dyn Clock>) -> StoreResult<SqlStore> {
+        let writer = if self.read_only { None } else { Some(self.writer().await?) };
+        let options = self.connect().read_only(true);
+        let readers = self.pool(self.readers.max(1)).connect_lazy_with(options);
+        verify(&readers, self).await?;
+        Ok(SqlStore::new(Db::Sqlite(SqliteDb { writer, readers }), clock))
+    }
+
+    async fn writer(&self) -> StoreResult<SqlitePool> {
+        let mut options = self
+            .connect()
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .pragma("journal_size_limit", JOURNAL_LIMIT.to_string())
+            .pragma("temp_store", "MEMORY");
+        if let Some(pages) = self.max_pages {
+            options = options.pragma("max_page_count", pages.to_string());
+        }
+        let pool = self.pool(1).connect_lazy_with(options);
+        verify(&pool, self).await?;
+        Ok(pool)
+    }
+
+    fn connect(&self) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
+            .filename(&self.path)
+            .busy_timeout(self.busy_timeout)
+            .synchronous(SqliteSynchronous::Normal)
+            .foreign_keys(true)
+            .pragma("cache_size", format!("-{CACHE_KIB}"))
+    }
+
+    fn pool(&self, connections: u32) -> SqlitePoolOptions {
+        SqlitePoolOptions::new()
+            .max_connections(connections)
+            .min_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            // a queue of writers may have to outwait the busy one
+            .acquire_timeout(self.busy_timeout * 2)
+    }
+}
+
+/// Reads the pragmas back.
+async fn verify(pool: &SqlitePool, options: &SqliteOptions) -> StoreResult<()> {
+    let mut conn = pool.acquire().await.map_err(|error| opening(error, options))?;
+    let mode: String =
+        sqlx::query("PRAGMA journal_mode").fetch_one(&mut *conn).await?.try_get(0)?;
+    let synchronous: i64 =
+        sqlx::query("PRAGMA synchronous").fetch_one(&mut *conn).await?.try_get(0)?;
+    let busy: i64 = sqlx::query("PRAGMA busy_timeout").fetch_one(&mut *conn).await?.try_get(0)?;
+    let expected = i64::try_from(options.busy_timeout.as_millis()).unwrap_or(i64::MAX);
+    for (pragma, found, wanted) in [
+        ("journal_mode", mode, "wal".to_owned()),
+        ("synchronous", synchronous.to_string(), "1".to_owned()),
+        ("busy_timeout", busy.to_string(), expected.to_string()),
+    ] {
+        if found != wanted {
+            return Err(StoreError::Refused(format!(
+                "{} has {pragma} {found}, not {wanted}; put it on a local disk",
+                options.path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// An error on opening names the file.
+fn opening(error: sqlx::Error, options: &SqliteOptions) -> StoreError {
+    let path = options.path.display();
+    match StoreError::from(error) {
+        StoreError::Refused(text) => StoreError::Refused(format!("{path}: {text}")),
+        StoreError::Foreign(text) => StoreError::Foreign(format!("{path}: {text}")),
+        StoreError::Unavailable(text) => StoreError::Unavailable(format!("{path}: {text}")),
+        other => other,
+    }
+}
+
+// === impl SqliteDb ===
+
+impl SqliteDb {
+    fn writer(&self) -> StoreResult<&SqlitePool> {
+        let refused = || StoreError::Refused("it was opened for reading only".to_owned());
+        self.writer.as_ref().ok_or_else(refused)
+    }
+
+    pub(crate) async fn read(&self) -> StoreResult<Held> {
+        Ok(Held::SqliteRead(self.readers.acquire().await?))
+    }
+
+    pub(crate) async fn snapshot(&self) -> StoreResult<Held> {
+        Ok(Held::SqliteWrite(self.readers.begin().await?))
+    }
+
+    pub(crate) async fn begin(&self) -> StoreResult<Held> {
+        Ok(Held::SqliteWrite(self.writer()?.begin_with("BEGIN IMMEDIATE").await?))
+    }
+
+    pub(crate) async fn wait_for_change(&self, patience: Duration) {
+        tokio::time::sleep(patience.min(POLL)).await;
+    }
+
+    /// Takes and gives back the write lock.
+    pub(crate) async fn ping(&self) -> StoreResult<()> {
+        let tx = self.writer()?.begin_with("BEGIN IMMEDIATE").await?;
+        tx.rollback().await?;
+        Ok(())
+    }
+
+    pub(crate) async fn close(&self) {
+        self.readers.close().await;
+        if let Some(writer) = &self.writer {
+            writer.close().await;
+        }
+    }
+}

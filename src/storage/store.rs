@@ -1,0 +1,261 @@
+//! The promise of every store: what is asked of it and what it guarantees.
+//!
+//! For all operations:
+//! - A write that returned `Ok` is durable as far as the backend promises (SQLite: survives the
+//!   process; PostgreSQL: survives the server; memory: until dropped), and visible to every
+//!   later read of any clone of the store.
+//! - Each call is atomic: all of it is stored or nothing, unless its doc says "in steps".
+//! - Every write may be repeated with the same arguments without changing the outcome.
+//! - "Not found" is `Ok(None)`, `Ok(false)`, an empty list or zeros, never an error.
+//! - Listings go by a total order, pages follow each other by key: rows that come or go in
+//!   between neither repeat nor hide others. No call returns more than a page of rows.
+//! - No call waits longer than the backend's timeout.
+//!
+//! A new operation goes into the trait of its noun, gets a case in the conformance suite, and
+//! must keep these promises on every backend.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::error::StoreError;
+use super::query::{
+    AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
+    PageRequest, RecordsOf, ReplacedContent, SchemaFilter, SchemaList, StoredSchema, UsageFilter,
+    ValidationAnalytics, ValidationFilter,
+};
+use crate::model::clock::Timestamp;
+use crate::model::comparison::ComparisonRecord;
+use crate::model::consumer::ConsumerRecord;
+use crate::model::group::ViolationGroup;
+use crate::model::page::Page;
+use crate::model::record::ValidationRecord;
+use crate::model::schema::SchemaRecord;
+use crate::model::usage::OperationUsage;
+use crate::redaction::Redacted;
+
+/// The answer of a store.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// Registered documents and their versions.
+///
+/// Versions of one schema stand in the order of their registration. The latest is the one
+/// registered last; registering an older version again makes it the latest.
+#[async_trait]
+pub trait SchemaStore: Send + Sync {
+    /// Registers `record` and makes it the latest version of its schema. Keeps the internal id
+    /// and `registered_at` of a version that was there; ignores `is_latest` of the argument.
+    /// The same content again is idempotent; other content is a `Conflict` unless
+    /// `on_conflict` says replace.
+    async fn set_schema(
+        &self,
+        record: &SchemaRecord,
+        on_conflict: OnConflict,
+    ) -> StoreResult<StoredSchema>;
+
+    /// The latest version of a schema.
+    async fn get_schema(&self, schema_id: &str) -> StoreResult<Option<SchemaRecord>>;
+
+    /// One version of a schema.
+    async fn get_schema_version(
+        &self,
+        schema_id: &str,
+        version: &str,
+    ) -> StoreResult<Option<SchemaRecord>>;
+
+    /// Deletes a schema with all its versions, their history, its comparisons, consumers,
+    /// usage and violation groups; its validation records by choice. Says whether it was
+    /// there. Records go in steps, before the rest.
+    async fn delete_schema(&self, schema_id: &str, records: RecordsOf) -> StoreResult<bool>;
+
+    /// Deletes one version; the version registered before it becomes the latest if it was.
+    /// The last version takes along what [`SchemaStore::delete_schema`] deletes, but for the
+    /// validation records. Says whether it was there.
+    async fn delete_schema_version(&self, schema_id: &str, version: &str) -> StoreResult<bool>;
+
+    /// The ids of all schemas, sorted by their bytes.
+    async fn list_schema_ids(&self) -> StoreResult<Vec<String>>;
+
+    /// The versions of a schema, registered last first.
+    async fn list_versions(&self, schema_id: &str) -> StoreResult<Vec<String>>;
+
+    /// Schemas without their contents, by id and then by version, both by their bytes.
+    async fn list_schemas(
+        &self,
+        filter: &SchemaFilter,
+        page: &PageRequest,
+    ) -> StoreResult<SchemaList>;
+
+    /// The version registered before `current`; `None` for the first and for unknown ones.
+    async fn get_previous_version(
+        &self,
+        schema_id: &str,
+        current: &str,
+    ) -> StoreResult<Option<String>>;
+
+    /// The contents that a version had before replacements, replaced last first.
+    async fn schema_history(
+        &self,
+        schema_id: &str,
+        version: &str,
+    ) -> StoreResult<Vec<ReplacedContent>>;
+
+    /// A number that grows with every change of any schema, by any process.
+    async fn schema_revision(&self) -> StoreResult<i64>;
+
+    /// Waits until the revision differs from `seen`, or for `patience`, and returns it.
+    async fn wait_schema_change(&self, seen: i64, patience: Duration) -> StoreResult<i64>;
+}
+
+/// Validation records, and the violation groups that sum them up.
+#[async_trait]
+pub trait ValidationStore: Send + Sync {
+    /// Stores one record; see [`ValidationStore::record_validations`].
+    async fn record_validation(&self, record: &Redacted<ValidationRecord>) -> StoreResult<u64> {
+        self.record_validations(std::slice::from_ref(record)).await
+    }
+
+    /// Stores records that are not there yet, told by their id, and says how many that were.
+    async fn record_validations(&self, records: &[Redacted<ValidationRecord>]) -> StoreResult<u64>;
+
+    /// One record.
+    async fn get_validation(&self, id: Uuid) -> StoreResult<Option<ValidationRecord>>;
+
+    /// Records, judged last first; of those judged at once, the highest id first.
+    async fn list_validations(
+        &self,
+        filter: &ValidationFilter,
+        page: &PageRequest,
+    ) -> StoreResult<Page<ValidationRecord>>;
+
+    /// Numbers about the records, computed by the database.
+    async fn get_validation_analytics(
+        &self,
+        filter: &ValidationFilter,
+        options: &AnalyticsOptions,
+    ) -> StoreResult<ValidationAnalytics>;
+
+    /// Expires what was judged before `older_than`, at most `batch` rows (a whole day at once
+    /// where the backend drops days), oldest first, and says how many rows it touched.
+    /// Call until it returns 0.
+    async fn expire_validations(
+        &self,
+        kind: ExpireKind,
+        older_than: Timestamp,
+        batch: u32,
+    ) -> StoreResult<u64>;
+
+    /// How many rows [`ValidationStore::expire_validations`] would touch until it returns 0.
+    async fn count_expirable(&self, kind: ExpireKind, older_than: Timestamp) -> StoreResult<u64>;
+
+    /// Adds to violation groups, or starts them; returns the fingerprints that were not there.
+    /// Several writers may merge at once. A repeated `batch` changes nothing and returns no
+    /// fingerprints; batches are remembered for a day.
+    async fn merge_groups(
+        &self,
+        batch: Uuid,
+        groups: &[ViolationGroup],
+    ) -> StoreResult<Vec<String>>;
+
+    /// Violation groups, seen last first; of those seen at once, the highest fingerprint first.
+    async fn list_groups(
+        &self,
+        filter: &GroupFilter,
+        page: &PageRequest,
+    ) -> StoreResult<Page<ViolationGroup>>;
+}
+
+/// Outcomes of comparing two versions.
+#[async_trait]
+pub trait ComparisonStore: Send + Sync {
+    /// Stores an outcome; replaces that of the same schema and versions, keeping its id.
+    async fn record_comparison(&self, record: &ComparisonRecord) -> StoreResult<()>;
+
+    /// The outcome for a pair of versions.
+    async fn get_comparison(
+        &self,
+        schema_id: &str,
+        old_version: &str,
+        new_version: &str,
+    ) -> StoreResult<Option<ComparisonRecord>>;
+
+    /// Outcomes of one schema, compared last first.
+    async fn list_comparisons(
+        &self,
+        schema_id: &str,
+        page: &PageRequest,
+    ) -> StoreResult<Page<ComparisonRecord>>;
+}
+
+/// Consumers and what they use.
+#[async_trait]
+pub trait ConsumerStore: Send + Sync {
+    /// Registers a consumer for one schema and environment, or replaces its registration,
+    /// keeping its internal id and `registered_at`. Returns the row as stored.
+    async fn register_consumer(&self, record: &ConsumerRecord) -> StoreResult<ConsumerRecord>;
+
+    /// One registration.
+    async fn get_consumer(
+        &self,
+        consumer_id: &str,
+        schema_id: &str,
+        environment: &str,
+    ) -> StoreResult<Option<ConsumerRecord>>;
+
+    /// Registrations, by consumer, schema and environment, each by its bytes.
+    async fn list_consumers(
+        &self,
+        filter: &ConsumerFilter,
+        page: &PageRequest,
+    ) -> StoreResult<Page<ConsumerRecord>>;
+
+    /// Ends a registration and forgets the usage seen of it; says whether it was there.
+    async fn deregister_consumer(
+        &self,
+        consumer_id: &str,
+        schema_id: &str,
+        environment: &str,
+    ) -> StoreResult<bool>;
+
+    /// Notes that an exchange of a consumer was judged, never moving the time back; says
+    /// whether the registration is there.
+    async fn update_consumer_validation(
+        &self,
+        consumer_id: &str,
+        schema_id: &str,
+        environment: &str,
+        validated_at: Timestamp,
+    ) -> StoreResult<bool>;
+
+    /// Adds observed usage, and registers consumers that are not there, with what they use as
+    /// their `used_endpoints`. Several writers may merge at once; counts add up. A repeated
+    /// `batch` changes nothing; batches are remembered for a day. Usage of an operation by a
+    /// consumer must stand in `usage` once.
+    async fn merge_usage(&self, batch: Uuid, usage: &[OperationUsage]) -> StoreResult<()>;
+
+    /// Observed usage, by schema, consumer, environment, path and method. A page counts
+    /// operations, each with all its facts.
+    async fn list_usage(
+        &self,
+        filter: &UsageFilter,
+        page: &PageRequest,
+    ) -> StoreResult<Page<OperationUsage>>;
+}
+
+/// A whole store.
+#[async_trait]
+pub trait Store: SchemaStore + ValidationStore + ComparisonStore + ConsumerStore {
+    /// Brings the database to this version's form, under a lock, all migrations or none; with
+    /// `dry_run` only says what it would do.
+    async fn migrate(&self, dry_run: bool) -> StoreResult<MigrationReport>;
+
+    /// Finishes what is being written and closes all connections. Later calls fail.
+    async fn close(&self);
+
+    /// Whether the store can be written to right now.
+    async fn ping(&self) -> StoreResult<()>;
+
+    /// The backend's name: `memory`, `sqlite` or `postgres`.
+    fn backend(&self) -> &'static str;
+}

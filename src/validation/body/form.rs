@@ -1,0 +1,179 @@
+//! `application/x-www-form-urlencoded` bodies: an object whose properties are keys.
+
+use smallvec::SmallVec;
+
+use super::{BodyContext, undeclared};
+use crate::contract::encoding::{EncodingPlan, MediaPlan};
+use crate::contract::instance::{Arena, NodeId};
+use crate::contract::media_type::BodyKind;
+use crate::contract::serialization::{Serialization, Style};
+use crate::contract::shape::{Shape, Types};
+use crate::validation::findings::Findings;
+use crate::validation::parameter::{Field, Pair, query_pairs};
+use crate::validation::reading::{Attempts, Decoding, Kind, Reader, Unreadable};
+use crate::validation::value::{Outcome, finish, settle};
+
+/// One pair and the property it belongs to.
+struct Owned<'m> {
+    property: &'m str,
+    field: Field<'m>,
+}
+
+pub(super) fn judge(
+    arena: &mut Arena,
+    findings: &mut Findings<'_>,
+    context: &BodyContext<'_>,
+    text: &str,
+) {
+    let media = context.media;
+    let shape = findings.contract.shapes().get(media.shape);
+    let pairs = query_pairs(text);
+    let mut owned: Vec<Owned<'_>> = pairs.iter().map(|pair| own(media, shape, pair)).collect();
+    owned.sort_by(|a, b| a.property.cmp(b.property));
+    let outcome = settle(arena, findings, media.schema, Attempts::of(Kind::Object), |reader| {
+        read(reader, media, shape, &owned)
+    });
+    finish(arena, findings, media.schema, context.place(), outcome);
+    if let (Outcome::Accepted(id) | Outcome::Refused(id), true) =
+        (outcome, findings.contract.strict_fields())
+    {
+        undeclared::note(findings, context.place(), shape, arena.node(id));
+    }
+}
+
+/// The property that a key belongs to: its own, or one whose members are keys themselves.
+fn own<'m>(media: &'m MediaPlan, shape: Shape<'_>, pair: &'m Pair<'m>) -> Owned<'m> {
+    let field = Field { key: pair.key.clone(), value: pair.value };
+    let property = if shape.names_property(&pair.key) {
+        None
+    } else {
+        media.encodings.iter().find_map(|(name, encoding)| {
+            let form = encoding.form.as_ref()?;
+            let property = shape.property(name)?;
+            member_of(form, name, property, &pair.key).then_some(&**name)
+        })
+    };
+    Owned { property: property.unwrap_or(&pair.key), field }
+}
+
+fn member_of(form: &Serialization, name: &str, shape: Shape<'_>, key: &str) -> bool {
+    if form.style == Style::DeepObject {
+        return key.strip_prefix(name).is_some_and(|rest| rest.starts_with('['));
+    }
+    let types = shape.types();
+    form.repeats_key()
+        && types.intersects(Types::OBJECT)
+        && !types.is_any()
+        && shape.names_property(key)
+}
+
+fn read(
+    reader: &mut Reader<'_>,
+    media: &MediaPlan,
+    shape: Shape<'_>,
+    owned: &[Owned<'_>],
+) -> Result<NodeId, Unreadable> {
+    reader.arena.begin_object();
+    let mut read = Ok(());
+    for run in owned.chunk_by(|a, b| a.property == b.property) {
+        let Some(first) = run.first() else { continue };
+        reader.arena.key(first.property);
+        let property = shape.property(first.property).unwrap_or(shape.unknown());
+        let encoding = media.encodings.get(first.property);
+        let fields: SmallVec<[Field<'_>; 4]> = run.iter().map(|one| one.field.clone()).collect();
+        read = read_property(reader, encoding, property, first.property, &fields);
+        if read.is_err() {
+            break;
+        }
+    }
+    let id = reader.arena.end();
+    read.map(|()| id)
+}
+
+fn read_property(
+    reader: &mut Reader<'_>,
+    encoding: Option<&EncodingPlan>,
+    shape: Shape<'_>,
+    name: &str,
+    fields: &[Field<'_>],
+) -> Result<(), Unreadable> {
+    if encoding.is_some_and(|encoding| encoding.reserved_refused)
+        && fields.iter().any(|field| has_reserved(field.value))
+    {
+        return Err(Unreadable::Reserved);
+    }
+    if encoding.is_some_and(is_json) {
+        return read_json(reader, shape, fields);
+    }
+    match encoding.and_then(|encoding| encoding.form.as_ref()) {
+        Some(form) => read_styled(reader, form, Decoding::Form, shape, name, fields),
+        None => {
+            let values = fields.iter().map(|field| field.value);
+            reader.repeated(Decoding::Form, shape, values, fields.len())
+        }
+    }
+}
+
+/// A field in a style of the specification, as the kind that its schema asks for.
+pub(super) fn read_styled(
+    reader: &mut Reader<'_>,
+    form: &Serialization,
+    decoding: Decoding,
+    shape: Shape<'_>,
+    name: &str,
+    fields: &[Field<'_>],
+) -> Result<(), Unreadable> {
+    let types = shape.types();
+    let outer = reader.attempt.kind;
+    reader.attempt.kind = if types.any_scalar() && (fields.len() == 1 || types.is_any()) {
+        Kind::Primitive
+    } else if types.intersects(Types::ARRAY) {
+        Kind::Array
+    } else if types.intersects(Types::OBJECT) {
+        Kind::Object
+    } else {
+        Kind::Primitive
+    };
+    let read = reader.styled(form, decoding, shape, name, fields);
+    reader.attempt.kind = outer;
+    read.map(|_| ())
+}
+
+/// Whether a field is JSON by its encoding.
+pub(super) fn is_json(encoding: &EncodingPlan) -> bool {
+    matches!(encoding.content_types.as_slice(), [one] if one.kind() == BodyKind::Json)
+}
+
+fn read_json(
+    reader: &mut Reader<'_>,
+    shape: Shape<'_>,
+    fields: &[Field<'_>],
+) -> Result<(), Unreadable> {
+    let types = shape.types();
+    let whole = |text: &str| !types.intersects(Types::ARRAY) || text.trim_start().starts_with('[');
+    if let [field] = fields {
+        let text = Decoding::Form.decode(field.value)?;
+        if whole(&text) || types.any_scalar() {
+            return reader.arena.parse(text.as_bytes()).map(|_| ()).map_err(|_| Unreadable::Json);
+        }
+    } else if !types.intersects(Types::ARRAY) {
+        return Err(Unreadable::Repeated);
+    }
+    reader.arena.begin_array();
+    let mut read = Ok(());
+    for field in fields {
+        read = Decoding::Form.decode(field.value).and_then(|text| {
+            reader.arena.parse(text.as_bytes()).map(|_| ()).map_err(|_| Unreadable::Json)
+        });
+        if read.is_err() {
+            break;
+        }
+    }
+    reader.arena.end();
+    read
+}
+
+/// Reserved characters of RFC 3986 §2.2 that the form encoding leaves to be percent-encoded.
+fn has_reserved(value: &str) -> bool {
+    value.contains([':', '/', '?', '#', '[', ']', '@', '!', '$', '\'', '(', ')', ';'])
+}

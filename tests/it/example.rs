@@ -1,0 +1,45 @@
+//! The commented example of a config file is whole and right.
+
+use std::fs;
+
+use cvt_sidecar::config::{Config, Typed};
+
+fn example() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/cvt.yaml");
+    fs::read_to_string(path).expect("the example")
+}
+
+/// The example with every setting switched on: a setting starts right after its `#`.
+fn switched_on() -> String {
+    let uncomment = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if rest.starts_with("  ") || !rest.starts_with([' ', '#']) => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    example().lines().map(uncomment).collect::<Vec<_>>().join("\n")
+}
+
+fn load(text: String) -> Config {
+    let typed = Typed { file: Some(("cvt.yaml".into(), text)), ..Typed::default() };
+    Config::load(typed).expect("a file without problems")
+}
+
+#[test]
+fn every_setting_stands_in_the_example_with_its_variable() {
+    let settings = cvt_sidecar::config::file::flatten(&switched_on()).expect("YAML");
+    for known in Config::settings() {
+        assert!(settings.iter().any(|entry| entry.key == known.key), "{} is missing", known.key);
+        let named = known.environment.iter().any(|name| example().contains(&format!("[{name}]")));
+        assert!(named, "{} is without its variable", known.key);
+    }
+}
+
+#[test]
+fn the_example_shows_the_defaults() {
+    let (off, on) = (load(example()), load(switched_on()));
+    let shown = format!("{:?} {:?} {:?} {:?}", on.traffic, on.observer, on.admin, on.logging);
+    let held = format!("{:?} {:?} {:?} {:?}", off.traffic, off.observer, off.admin, off.logging);
+    assert_eq!(shown, held);
+    assert_eq!(format!("{:?}", on.record), format!("{:?}", off.record));
+    assert_eq!(on.storage, off.storage);
+    assert_eq!(on.contract.document_limit, off.contract.document_limit);
+}

@@ -1,0 +1,21 @@
+//! The two ends of the wire around a real sidecar.
+//!
+//! [`Sidecar`] is the real binary on free ports in a directory of its own; [`Upstream`] answers
+//! with exactly the bytes a test scripts and keeps exactly the bytes it received; [`Client`]
+//! sends exactly the bytes a test wrote. Nothing here sleeps and hopes: every wait polls for
+//! what it waits for and fails with what it saw when its deadline passes.
+
+mod client;
+mod deadline;
+pub(crate) mod documents;
+mod message;
+mod metrics;
+mod sidecar;
+mod upstream;
+
+pub(crate) use client::Client;
+pub(crate) use deadline::eventually;
+pub(crate) use message::Message;
+pub(crate) use metrics::Metrics;
+pub(crate) use sidecar::{Finished, Setup, Sidecar, command, records_in};
+pub(crate) use upstream::{Gate, Step, Upstream, json_answer};

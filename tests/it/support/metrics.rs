@@ -1,0 +1,109 @@
+//! The Prometheus text format, read back.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::Client;
+
+/// One scrape.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Metrics {
+    series: Vec<Series>,
+}
+
+#[derive(Debug, Clone)]
+struct Series {
+    name: String,
+    labels: BTreeMap<String, String>,
+    value: f64,
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Scrapes the admin port at `address`.
+    #[track_caller]
+    pub(crate) fn scrape(address: SocketAddr) -> Self {
+        let answer = Client::get(address, "/metrics");
+        assert_eq!(answer.status(), 200, "/metrics: {}", answer.text());
+        Self::parse(&answer.text())
+    }
+
+    /// Reads the text format; a line it cannot read fails the test.
+    #[track_caller]
+    pub(crate) fn parse(text: &str) -> Self {
+        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let read =
+            |line: &str| Series::parse(line).unwrap_or_else(|| panic!("not a series: {line}"));
+        Self { series: lines.map(read).collect() }
+    }
+
+    /// The sum of every series called `name` that carries all of `labels`.
+    pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let carries = |series: &&Series| {
+            series.name == name
+                && labels
+                    .iter()
+                    .all(|(key, value)| series.labels.get(*key).is_some_and(|v| v == value))
+        };
+        self.series.iter().filter(carries).map(|series| series.value).sum()
+    }
+
+    /// Whether any series is called `name`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.series.iter().any(|series| series.name == name)
+    }
+
+    /// Every value that stands in a label.
+    pub(crate) fn label_values(&self) -> impl Iterator<Item = &str> {
+        self.series.iter().flat_map(|series| series.labels.values()).map(String::as_str)
+    }
+}
+
+// === impl Series ===
+
+impl Series {
+    fn parse(line: &str) -> Option<Self> {
+        let (named, value) = line.rsplit_once(' ')?;
+        let value = value.parse().ok()?;
+        let Some((name, labels)) = named.split_once('{') else {
+            return Some(Self { name: named.to_owned(), labels: BTreeMap::new(), value });
+        };
+        let mut rest = labels.strip_suffix('}')?;
+        let mut labels = BTreeMap::new();
+        while let Some((key, after)) = rest.split_once("=\"") {
+            let (text, after) = unquote(after)?;
+            labels.insert(key.trim_start_matches(',').to_owned(), text);
+            rest = after;
+        }
+        Some(Self { name: name.to_owned(), labels, value })
+    }
+}
+
+/// Reads an escaped label value up to its closing quote.
+fn unquote(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Some((value, &text[at + 1..])),
+            '\\' => match chars.next()?.1 {
+                'n' => value.push('\n'),
+                other => value.push(other),
+            },
+            c => value.push(c),
+        }
+    }
+    None
+}
+
+#[test]
+fn the_text_format_reads_back() {
+    let text = "# HELP a b\na{x=\"1\",y=\"q\\\"},\\n\"} 2\na{x=\"2\"} 3.5\nplain 1e3\n";
+    let metrics = Metrics::parse(text);
+    assert!((metrics.sum("a", &[]) - 5.5).abs() < 1e-9);
+    assert!((metrics.sum("a", &[("x", "1")]) - 2.0).abs() < 1e-9);
+    assert!((metrics.sum("plain", &[]) - 1000.0).abs() < 1e-9);
+    assert!(metrics.label_values().any(|value| value == "q\"},\n"));
+    assert!(!metrics.has("b"));
+}

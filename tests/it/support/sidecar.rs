@@ -1,0 +1,297 @@
+//! The real binary, in a directory of its own, on free ports.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Client, Metrics, eventually};
+
+/// What a sidecar is started with.
+pub(crate) struct Setup {
+    dir: TempDir,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+}
+
+/// A running sidecar; killed when dropped.
+pub(crate) struct Sidecar {
+    /// Where traffic goes.
+    pub(crate) traffic: SocketAddr,
+    /// Where metrics and health are.
+    pub(crate) admin: SocketAddr,
+    dir: TempDir,
+    child: Child,
+    output: Output,
+}
+
+/// What a process said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// Its exit code; `None` when a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// Everything on standard output.
+    pub(crate) stdout: String,
+    /// Everything on standard error.
+    pub(crate) stderr: String,
+}
+
+#[derive(Default)]
+struct Output {
+    stdout: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+/// The binary under test, with none of the caller's settings.
+pub(crate) fn command(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cvt-sidecar"));
+    command.current_dir(dir).stdin(Stdio::null()).env_clear();
+    for kept in ["PATH", "HOME", "LLVM_PROFILE_FILE"] {
+        if let Some(value) = std::env::var_os(kept) {
+            command.env(kept, value);
+        }
+    }
+    command
+}
+
+// === impl Setup ===
+
+impl Setup {
+    /// A sidecar in front of `upstream` that judges by the OpenAPI `document`.
+    pub(crate) fn new(document: &str, upstream: SocketAddr) -> Self {
+        let mut setup = Self::bare();
+        setup.write("openapi.yaml", document);
+        setup.args.extend(["--spec".into(), "openapi.yaml".into()]);
+        setup.args.extend(["--upstream".into(), format!("http://{upstream}")]);
+        setup
+    }
+
+    /// A sidecar with free ports and nothing else set.
+    pub(crate) fn bare() -> Self {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
+        let dir = TempDir::new().expect("a temporary directory");
+        Self { dir, args: vec!["run".into()], env: Vec::new() }
+            .env("CVT_LISTEN", &any)
+            .env("CVT_ADMIN_LISTEN", &any)
+    }
+
+    /// Adds arguments.
+    pub(crate) fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    /// Sets a variable.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Writes a file into the sidecar's directory.
+    pub(crate) fn file(mut self, name: &str, text: &str) -> Self {
+        self.write(name, text);
+        self
+    }
+
+    /// Runs in `dir`, with what an earlier sidecar left there; what was written so far moves in.
+    pub(crate) fn inside(mut self, dir: TempDir) -> Self {
+        for file in fs::read_dir(self.dir.path()).expect("the directory").flatten() {
+            fs::copy(file.path(), dir.path().join(file.file_name())).expect("a copied file");
+        }
+        self.dir = dir;
+        self
+    }
+
+    fn write(&mut self, name: &str, text: &str) {
+        fs::write(self.dir.path().join(name), text).expect("a written file");
+    }
+
+    fn spawn(&self) -> (Child, Output) {
+        let mut child = command(self.dir.path())
+            .args(&self.args)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut output = Output::default();
+        output.follow(child.stdout.take().expect("a pipe"), &Arc::clone(&output.stdout));
+        output.follow(child.stderr.take().expect("a pipe"), &Arc::clone(&output.stderr));
+        (child, output)
+    }
+
+    /// Starts it and waits until it is ready.
+    #[track_caller]
+    pub(crate) fn start(self) -> Sidecar {
+        let sidecar = self.start_unready();
+        eventually("readiness", || {
+            let answer = Client::get(sidecar.admin, "/readyz");
+            if answer.status() == 200 { Ok(()) } else { Err(answer.text()) }
+        });
+        sidecar
+    }
+
+    /// Starts it and waits until it listens, ready or not.
+    #[track_caller]
+    pub(crate) fn start_unready(self) -> Sidecar {
+        let (mut child, output) = self.spawn();
+        let (traffic, admin) = eventually("the sidecar's ports", || {
+            let said = format!("{}{}", output.stdout(), output.stderr());
+            if let Ok(Some(status)) = child.try_wait() {
+                panic!("the sidecar ended ({status}) and said:\n{said}");
+            }
+            listening(&said).ok_or(said)
+        });
+        Sidecar { traffic, admin, dir: self.dir, child, output }
+    }
+
+    /// Starts it, expecting it to give up, and says how it did.
+    #[track_caller]
+    pub(crate) fn refuse(self) -> Finished {
+        let (mut child, output) = self.spawn();
+        let status = wait(&mut child, &output);
+        output.finish(status)
+    }
+}
+
+/// The traffic and admin addresses in the log event `listening`.
+fn listening(said: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let event = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut events = event.filter(|event| field(event, "event") == Some("listening"));
+    events.find_map(|event| {
+        let address = |name| field(&event, name)?.parse().ok();
+        Some((address("traffic")?, address("admin")?))
+    })
+}
+
+/// A field of a JSON log event, flattened or not.
+fn field<'a>(event: &'a Value, name: &str) -> Option<&'a str> {
+    event.get(name).or_else(|| event.get("fields")?.get(name))?.as_str()
+}
+
+#[track_caller]
+fn wait(child: &mut Child, output: &Output) -> ExitStatus {
+    eventually("the end of the process", || match child.try_wait() {
+        Ok(Some(status)) => Ok(status),
+        _ => Err(format!("{}{}", output.stdout(), output.stderr())),
+    })
+}
+
+// === impl Sidecar ===
+
+impl Sidecar {
+    /// The directory it runs in.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.dir.path().to_owned()
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its metrics now.
+    #[track_caller]
+    pub(crate) fn metrics(&self) -> Metrics {
+        Metrics::scrape(self.admin)
+    }
+
+    /// The metrics, once `holds` says so.
+    #[track_caller]
+    pub(crate) fn wait_for_metrics(&self, what: &str, holds: impl Fn(&Metrics) -> bool) -> Metrics {
+        eventually(what, || {
+            let metrics = self.metrics();
+            if holds(&metrics) { Ok(metrics) } else { Err(format!("{metrics:?}")) }
+        })
+    }
+
+    /// The records, once there are at least `n`; oldest first.
+    #[track_caller]
+    pub(crate) fn records(&self, n: usize) -> Vec<Value> {
+        eventually("records in storage", || {
+            let records = records_in(&self.dir());
+            if records.len() >= n { Ok(records) } else { Err(format!("{records:?}")) }
+        })
+    }
+
+    /// Everything it said so far.
+    pub(crate) fn said(&self) -> String {
+        format!("{}{}", self.output.stdout(), self.output.stderr())
+    }
+
+    /// Asks it to stop and waits until it has.
+    #[track_caller]
+    pub(crate) fn terminate(mut self) -> (Finished, TempDir) {
+        self.signal(rustix::process::Signal::TERM);
+        let status = wait(&mut self.child, &self.output);
+        let output = std::mem::take(&mut self.output);
+        let dir = std::mem::replace(&mut self.dir, TempDir::new().expect("a temporary directory"));
+        (output.finish(status), dir)
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(pid.expect("a process id"), signal).expect("a live process");
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("the sidecar said:\n{}", self.said());
+        }
+    }
+}
+
+/// The records that `validations list` reads back from a directory; oldest first.
+#[track_caller]
+pub(crate) fn records_in(dir: &Path) -> Vec<Value> {
+    let listed =
+        command(dir).args(["validations", "list", "--json"]).output().expect("the binary runs");
+    let mut records: Vec<Value> = String::from_utf8_lossy(&listed.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("one JSON object per line"))
+        .collect();
+    records.reverse();
+    records
+}
+
+// === impl Output ===
+
+impl Output {
+    fn follow(&mut self, from: impl Read + Send + 'static, into: &Arc<Mutex<String>>) {
+        let into = Arc::clone(into);
+        self.readers.push(thread::spawn(move || {
+            let mut lines = BufReader::new(from);
+            let mut line = Vec::new();
+            while matches!(lines.read_until(b'\n', &mut line), Ok(1..)) {
+                into.lock().expect("output").push_str(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+        }));
+    }
+
+    fn stdout(&self) -> String {
+        self.stdout.lock().expect("output").clone()
+    }
+
+    fn stderr(&self) -> String {
+        self.stderr.lock().expect("output").clone()
+    }
+
+    fn finish(mut self, status: ExitStatus) -> Finished {
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+        Finished { code: status.code(), stdout: self.stdout(), stderr: self.stderr() }
+    }
+}
