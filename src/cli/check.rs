@@ -55,8 +55,11 @@ pub(super) fn compile(path: &Path) -> Result<Contract, String> {
     let bytes = std::fs::read(path)
         .map_err(|error| format!("{name}: the document cannot be read: {error}"))?;
     let files = Directory::of(path);
-    let options = CompileOptions { files: &files, ..CompileOptions::default() };
-    with_progress(&format!("compiling {name}"), || Contract::compile(&bytes, &options))
+    let compile = || {
+        let options = CompileOptions { files: &files, ..CompileOptions::default() };
+        Contract::compile(&bytes, &options)
+    };
+    with_progress(&format!("compiling {name}"), compile)
         .map_err(|error| describe_error(&name.to_string(), &error))
 }
 
@@ -110,8 +113,11 @@ fn print_lines(
         for operation in contract.operations() {
             let id = operation.operation_id.as_deref().unwrap_or("");
             let deprecated = if operation.deprecated { "  deprecated" } else { "" };
-            let line =
-                format!("  {:<7} {}  {id}{deprecated}", operation.method.as_str(), operation.template);
+            let line = format!(
+                "  {:<7} {}  {id}{deprecated}",
+                operation.method.as_str(),
+                operation.template
+            );
             writeln!(out, "{}", line.trim_end())?;
         }
     }

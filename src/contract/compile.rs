@@ -10,13 +10,13 @@ use sha2::{Digest, Sha256};
 use super::document::{Document, Origin, Source};
 use super::error::ContractError;
 use super::lint::Lint;
+use super::lint::LintCode;
 use super::operation::{CompiledOperation, OperationIndex};
 use super::options::CompileOptions;
 use super::planner::Planner;
 use super::route::{BasePath, RouteMatch, RouteTable};
 use super::schema::{SchemaCompiler, SchemaSet};
 use super::shape::Shapes;
-use super::lint::LintCode;
 
 /// A document compiled. Immutable, shared freely between threads.
 #[derive(Debug)]

@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::document::pointer;
 use super::error::ContractError;
 use super::lint::LintCode;
+use super::lower::Direction;
 use super::media_type::{BodyKind, MediaRange, MediaTable};
 use super::parameter::ParameterPlan;
 use super::planner::Planner;
-use super::lower::Direction;
 use super::schema::SchemaId;
 use super::serialization::{COLLECTION_FORMAT, ParameterLocation, Serialization};
 use super::shape::{ShapeId, Types};
@@ -149,7 +149,9 @@ impl Planner<'_> {
     ) -> Result<HashMap<Box<str>, EncodingPlan, FixedState>, ContractError> {
         let mut plans = HashMap::default();
         let at = pointer::join(at, "encoding");
-        for (name, encoding) in media.get("encoding").and_then(Value::as_object).into_iter().flatten() {
+        for (name, encoding) in
+            media.get("encoding").and_then(Value::as_object).into_iter().flatten()
+        {
             let at = pointer::join(&at, name);
             let types = encoding.get("contentType").and_then(Value::as_str).unwrap_or_default();
             let styled = ["style", "explode", "allowReserved", COLLECTION_FORMAT];

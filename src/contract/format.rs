@@ -29,9 +29,25 @@ pub(super) struct NumberFormat {
 
 /// Formats of strings that the `jsonschema` crate knows under 2020-12.
 const STANDARD: [&str; 19] = [
-    "date", "date-time", "duration", "email", "hostname", "idn-email", "idn-hostname", "ipv4",
-    "ipv6", "iri", "iri-reference", "json-pointer", "regex", "relative-json-pointer", "time", "uri",
-    "uri-reference", "uri-template", "uuid",
+    "date",
+    "date-time",
+    "duration",
+    "email",
+    "hostname",
+    "idn-email",
+    "idn-hostname",
+    "ipv4",
+    "ipv6",
+    "iri",
+    "iri-reference",
+    "json-pointer",
+    "regex",
+    "relative-json-pointer",
+    "time",
+    "uri",
+    "uri-reference",
+    "uri-template",
+    "uuid",
 ];
 
 /// Formats of strings that are judged here.
@@ -44,9 +60,8 @@ pub(super) const OWN: [(&str, fn(&str) -> bool); 5] = [
 ];
 
 /// Formats that no string contradicts, or whose text is not ours to judge.
-const ANNOTATIONS: [&str; 9] = [
-    "password", "binary", "commonmark", "html", "markdown", "file", "string", "number", "integer",
-];
+const ANNOTATIONS: [&str; 9] =
+    ["password", "binary", "commonmark", "html", "markdown", "file", "string", "number", "integer"];
 
 /// What `name` means.
 pub(super) fn kind(name: &str) -> FormatKind {
@@ -86,9 +101,7 @@ impl NumberFormat {
     /// Whether a number is one of the format's.
     pub(super) fn allows(&self, number: &Number<'_>) -> bool {
         let decimal = number.decimal();
-        (!self.integer || decimal.is_integer())
-            && decimal >= self.least
-            && decimal <= self.greatest
+        (!self.integer || decimal.is_integer()) && decimal >= self.least && decimal <= self.greatest
     }
 }
 
@@ -168,10 +181,15 @@ mod tests {
     #[test]
     fn texts() {
         assert!(is_base64("") && is_base64("QQ==") && is_base64("QUI=") && is_base64("QUJD"));
-        assert!(!is_base64("QQ=") && !is_base64("Q Q=") && !is_base64("Q_==") && !is_base64("===="));
+        assert!(
+            !is_base64("QQ=") && !is_base64("Q Q=") && !is_base64("Q_==") && !is_base64("====")
+        );
         assert!(is_base64url("Q_-") && !is_base64url("Q") && !is_base64url("a+b="));
         assert!(is_char("é") && !is_char("") && !is_char("ab"));
-        assert!(is_local_date_time("2020-01-31T10:00:00.5") && !is_local_date_time("2020-13-31T10:00:00"));
+        assert!(
+            is_local_date_time("2020-01-31T10:00:00.5")
+                && !is_local_date_time("2020-13-31T10:00:00")
+        );
         assert!(!is_local_time("24:00:00") && !is_local_time("10:00:00Z"));
     }
 

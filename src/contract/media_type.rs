@@ -150,14 +150,14 @@ fn unquote(text: &str) -> &str {
 
 fn is_token(text: &str) -> bool {
     !text.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 fn ends_with(text: &str, suffix: &str) -> bool {
     text.len() > suffix.len()
-        && text
-            .get(text.len() - suffix.len()..)
-            .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+        && text.get(text.len() - suffix.len()..).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
 }
 
 /// Whether a parameter says how a body is written rather than what it is.
@@ -304,7 +304,8 @@ mod tests {
 
     #[test]
     fn parameters_may_be_quoted_and_hold_semicolons() {
-        let read = MediaTypeRef::parse("multipart/form-data ; x=\"a;b\" ;Boundary=\"q;\\\"z\"").unwrap();
+        let read =
+            MediaTypeRef::parse("multipart/form-data ; x=\"a;b\" ;Boundary=\"q;\\\"z\"").unwrap();
         assert_eq!(read.parameter("x"), Some("a;b"));
         assert_eq!(read.parameter("boundary"), Some("q;\\\"z"));
         assert_eq!(MediaTypeRef::parse("nonsense"), None);

@@ -96,8 +96,7 @@ impl Decimal {
             [b'-', rest @ ..] => (true, rest),
             rest => (false, rest),
         };
-        let mantissa_len =
-            rest.iter().position(|b| matches!(b, b'e' | b'E')).unwrap_or(rest.len());
+        let mantissa_len = rest.iter().position(|b| matches!(b, b'e' | b'E')).unwrap_or(rest.len());
         let (mantissa, exponent) = rest.split_at(mantissa_len);
         let mut exponent = read_exponent(exponent.get(1..).unwrap_or_default());
         let mut digits = SmallVec::new();
@@ -314,7 +313,8 @@ mod tests {
 
     #[test]
     fn equal_numbers_are_equal_however_written() {
-        for (a, b) in [("1", "1.0"), ("100", "1e2"), ("0", "-0.00"), ("0e9", "0"), ("12.50", "125e-1")]
+        for (a, b) in
+            [("1", "1.0"), ("100", "1e2"), ("0", "-0.00"), ("0e9", "0"), ("12.50", "125e-1")]
         {
             assert_eq!(decimal(a), decimal(b), "{a} {b}");
         }
@@ -323,9 +323,8 @@ mod tests {
 
     #[test]
     fn multiples_are_exact() {
-        let multiple = |a: &str, b: &str| {
-            decimal(a).is_multiple_of(&Divisor::new(&decimal(b)).unwrap())
-        };
+        let multiple =
+            |a: &str, b: &str| decimal(a).is_multiple_of(&Divisor::new(&decimal(b)).unwrap());
         assert!(multiple("0.3", "0.1"));
         assert!(multiple("19.99", "0.01"));
         assert!(!multiple("19.995", "0.01"));

@@ -251,11 +251,7 @@ impl Planner<'_> {
     }
 
     /// The parameters of an operation, and those of its path that it does not override.
-    fn parameters(
-        &mut self,
-        item_at: &str,
-        at: &str,
-    ) -> Result<Vec<ParameterPlan>, ContractError> {
+    fn parameters(&mut self, item_at: &str, at: &str) -> Result<Vec<ParameterPlan>, ContractError> {
         let mut plans: Vec<ParameterPlan> = Vec::new();
         for at in [pointer::join(at, "parameters"), pointer::join(item_at, "parameters")] {
             let own = plans.len();

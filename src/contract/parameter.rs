@@ -10,9 +10,9 @@ use smallvec::SmallVec;
 use super::document::pointer;
 use super::error::ContractError;
 use super::lint::LintCode;
+use super::lower::Direction;
 use super::media_type::{BodyKind, MediaRange};
 use super::planner::Planner;
-use super::lower::Direction;
 use super::schema::SchemaId;
 use super::serialization::{ParameterLocation, Serialization, Style};
 use super::shape::{ShapeId, Types};
@@ -73,7 +73,8 @@ impl ParameterPlan {
     fn is_exploded_object(&self, planner: &Planner<'_>) -> bool {
         match &self.form {
             ValueForm::Styled(form) => {
-                form.repeats_key() && planner.types(self.shape).intersects(Types::OBJECT)
+                form.repeats_key()
+                    && planner.types(self.shape).intersects(Types::OBJECT)
                     && !planner.types(self.shape).is_any()
             }
             ValueForm::Content(_) => false,
@@ -144,7 +145,9 @@ impl Planner<'_> {
         let (Some(name), Some(location)) =
             (text("name"), text("in").and_then(ParameterLocation::parse))
         else {
-            return Err(self.document.broken(&resolved.pointer, "a parameter has a name and an in"));
+            return Err(self
+                .document
+                .broken(&resolved.pointer, "a parameter has a name and an in"));
         };
         let ignored = ["accept", "content-type", "authorization"];
         if location == ParameterLocation::Header
@@ -212,9 +215,7 @@ impl Planner<'_> {
             ParameterLocation::Path => {
                 matches!(form.style, Style::Matrix | Style::Label | Style::Simple)
             }
-            ParameterLocation::Header => {
-                form.style == Style::Simple || self.is_upgraded()
-            }
+            ParameterLocation::Header => form.style == Style::Simple || self.is_upgraded(),
             ParameterLocation::Cookie => form.style == Style::Form,
             ParameterLocation::Query | ParameterLocation::QueryString => {
                 !matches!(form.style, Style::Matrix | Style::Label | Style::Simple)

@@ -47,7 +47,9 @@ mod tests {
     #[test]
     fn tells_what_can_be_run() {
         let mut check = PatternCheck::new(1_000);
-        for good in [r"^\d+$", r"^(?!x)[a-z]+$", r"(a)\1", r"^\p{L}+$", r"\cA", r"[\w-]+", "^(a+)+$"] {
+        for good in
+            [r"^\d+$", r"^(?!x)[a-z]+$", r"(a)\1", r"^\p{L}+$", r"\cA", r"[\w-]+", "^(a+)+$"]
+        {
             assert!(check.can_run(good), "{good}");
         }
         for bad in ["(", "[z-a]", "*a", r"(?P<n"] {

@@ -8,10 +8,10 @@ use super::document::pointer;
 use super::encoding::MediaPlan;
 use super::error::ContractError;
 use super::lint::LintCode;
+use super::lower::Direction;
 use super::media_type::MediaTable;
 use super::parameter::ParameterPlan;
 use super::planner::Planner;
-use super::lower::Direction;
 
 /// One documented response.
 #[derive(Debug, Clone)]
@@ -117,7 +117,8 @@ mod tests {
         assert!(table.is_empty());
         table.exact.push((200, plan("200")));
         table.ranges[2] = Some(plan("2XX"));
-        let name = |table: &ResponseTable, status| table.find(status).map(|one| one.pointer.to_string());
+        let name =
+            |table: &ResponseTable, status| table.find(status).map(|one| one.pointer.to_string());
         assert_eq!(name(&table, 200).as_deref(), Some("200"));
         assert_eq!(name(&table, 204).as_deref(), Some("2XX"));
         assert_eq!(name(&table, 404), None);

@@ -130,7 +130,9 @@ mod tests {
         let plan = SecurityPlan::new(Some(&security), "/security", find, &mut lints);
         assert_eq!(plan.alternatives.len(), 2);
         assert!(plan.credentials().any(|one| one.kind == CredentialKind::Bearer));
-        assert!(plan.credentials().any(|one| one.kind == CredentialKind::HeaderKey("X-Key".into())));
+        assert!(
+            plan.credentials().any(|one| one.kind == CredentialKind::HeaderKey("X-Key".into()))
+        );
         assert_eq!(lints, ["tls"]);
         assert!(!plan.is_optional());
         assert!(SecurityPlan::new(Some(&json!([{}])), "", find, &mut lints).is_optional());

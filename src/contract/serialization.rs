@@ -136,7 +136,9 @@ fn has_dotted_label(version: &str) -> bool {
 fn nested_separators(schema: &Value) -> SmallVec<[char; 2]> {
     let mut separators = SmallVec::new();
     let mut schema = schema.get("items");
-    while let Some(inner) = schema.filter(|s| s.get("type").and_then(Value::as_str) == Some("array")) {
+    while let Some(inner) =
+        schema.filter(|s| s.get("type").and_then(Value::as_str) == Some("array"))
+    {
         let format = [COLLECTION_FORMAT, "collectionFormat"].iter().find_map(|key| inner.get(*key));
         separators.push(match format.and_then(Value::as_str) {
             Some("ssv") => ' ',

@@ -121,9 +121,10 @@ impl Upgrade {
     fn followed(&self, mut value: Value, at: &str) -> (Value, String) {
         let mut from = at.to_owned();
         for _ in 0..MAX_CHAIN {
-            let target = value.get("$ref").and_then(Value::as_str).and_then(|reference| {
-                reference.strip_prefix('#').and_then(pointer::of_fragment)
-            });
+            let target = value
+                .get("$ref")
+                .and_then(Value::as_str)
+                .and_then(|reference| reference.strip_prefix('#').and_then(pointer::of_fragment));
             let Some(target) = target else { break };
             let Some(next) = pointer::lookup(&self.old, &target) else { break };
             value = next.clone();

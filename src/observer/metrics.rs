@@ -226,15 +226,13 @@ impl OperationMetrics {
             self.operations = vec![None; contract.contract.operations().len()];
         }
         let metrics = &self.metrics;
-        let counters = match judged.operation {
-            Some(index) => {
-                let operation = contract.contract.operation(index);
-                self.operations[index.as_usize()].get_or_insert_with(|| {
-                    let name = format!("{} {}", operation.method, operation.template);
-                    let method = operation.method.as_str();
-                    Counters::new(metrics, contract.schema_id.as_str(), method, &name)
-                })
-            }
+        let known = judged.operation.and_then(|index| contract.contract.operation(index));
+        let counters = match known {
+            Some(operation) => self.operations[operation.index as usize].get_or_insert_with(|| {
+                let name = format!("{} {}", operation.method, operation.template);
+                let method = operation.method.as_str();
+                Counters::new(metrics, contract.schema_id.as_str(), method, &name)
+            }),
             None => self.undocumented.get_or_insert_with(|| {
                 Counters::new(metrics, contract.schema_id.as_str(), "other", "undocumented")
             }),

@@ -144,7 +144,7 @@ fn hints<'e>(exchange: &'e Exchange, judged: &Judged, body_limit: usize) -> Hint
             .contract
             .as_ref()
             .zip(judged.operation)
-            .map(|(loaded, operation)| loaded.masks(operation)),
+            .and_then(|(loaded, operation)| loaded.masks(operation)),
         request_cut: cut(&exchange.request_body),
         response_cut: cut(&exchange.response_body),
     }
@@ -185,16 +185,20 @@ fn category(judged: &Judged) -> &'static str {
 }
 
 fn operation_name(exchange: &Exchange, judged: &Judged) -> String {
-    let operation = exchange.contract.as_ref().zip(judged.operation).map(|(loaded, index)| {
-        let operation = loaded.contract.operation(index);
-        format!("{} {}", operation.method, operation.template)
-    });
-    operation.unwrap_or_else(|| UNDOCUMENTED.to_owned())
+    exchange
+        .contract
+        .as_ref()
+        .zip(judged.operation)
+        .and_then(|(loaded, index)| loaded.contract.operation(index))
+        .map_or_else(
+            || UNDOCUMENTED.to_owned(),
+            |operation| format!("{} {}", operation.method, operation.template),
+        )
 }
 
 /// What makes two conforming exchanges alike: operation, status, and what was not judged.
 fn kind_of(exchange: &Exchange, judged: &Judged) -> u64 {
-    let operation = judged.operation.map_or(u64::MAX, |index| index.as_usize() as u64);
+    let operation = judged.operation.map_or(u64::MAX, u64::from);
     let status = exchange.response.as_ref().map_or(0, |head| u64::from(head.status.as_u16()));
     let reasons = judged
         .verdicts()

@@ -152,8 +152,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::observer::testing;
     use crate::model::verdict::SkipReason;
+    use crate::observer::testing;
 
     /// Panics on every second exchange.
     struct Fragile(Arc<AtomicUsize>);
@@ -178,9 +178,15 @@ mod tests {
                 Box::new(Fragile(judged.clone()))
             })
         };
-        let workers =
-            Workers::start(1, Priority::Low, &parts.queue, &make_judge, &parts.recorder, &parts.clock)
-                .unwrap();
+        let workers = Workers::start(
+            1,
+            Priority::Low,
+            &parts.queue,
+            &make_judge,
+            &parts.recorder,
+            &parts.clock,
+        )
+        .unwrap();
         for _ in 0..10 {
             parts.queue.offer(testing::exchange(&parts.budget));
         }
@@ -199,8 +205,7 @@ mod tests {
             parts.queue.offer(testing::exchange(&parts.budget));
         }
         assert_eq!(parts.metrics.skipped(SkipReason::QueueFull), 7);
-        let make_judge: MakeJudge =
-            Arc::new(|| Box::new(Fragile(Arc::new(AtomicUsize::new(1)))));
+        let make_judge: MakeJudge = Arc::new(|| Box::new(Fragile(Arc::new(AtomicUsize::new(1)))));
         let workers = Workers::start(
             2,
             Priority::Normal,

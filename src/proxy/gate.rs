@@ -19,7 +19,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::connection::{forwardable, is_upgrade, strip_hop_by_hop};
-use super::metrics::{ProxyMetrics, UpstreamFailure};
+use super::metrics::{ProxyMetrics, Raised, UpstreamFailure};
 use super::pool::{Pool, Return, Sender};
 use super::tap::{Capture, Progress, Tap};
 use super::{reject, upgrade};
@@ -64,10 +64,6 @@ pub enum AnswerBody {
     Invented(Full<Bytes>),
 }
 
-/// Counts an exchange as under way until dropped.
-#[derive(Debug)]
-pub struct InFlight(prometheus::IntGauge);
-
 // === impl Gate ===
 
 impl Gate {
@@ -100,7 +96,7 @@ impl Gate {
         pool: &Arc<Pool>,
     ) -> Result<Response<AnswerBody>, Infallible> {
         let started = self.clock.instant();
-        let in_flight = InFlight::new(&self.metrics.in_flight);
+        let in_flight = Raised::new(&self.metrics.in_flight);
         let pending = self.open(&request, peer, started);
         let answer = match self.forward(request, pending, pool, in_flight, started).await {
             Ok(answer) => answer,
@@ -152,7 +148,7 @@ impl Gate {
         mut request: Request<Incoming>,
         pending: Option<Pending>,
         pool: &Arc<Pool>,
-        in_flight: InFlight,
+        in_flight: Raised,
         started: Instant,
     ) -> Result<Response<AnswerBody>, Response<Full<Bytes>>> {
         if request.method() == Method::CONNECT {
@@ -272,7 +268,7 @@ impl Gate {
         mut response: Response<Incoming>,
         downstream: hyper::upgrade::OnUpgrade,
         pending: Option<Pending>,
-        in_flight: InFlight,
+        in_flight: Raised,
     ) -> Response<AnswerBody> {
         if let Some(pending) = pending {
             pending.update(|exchange| exchange.ending = Ending::Upgraded);
@@ -290,21 +286,6 @@ fn head_weight(headers: &HeaderMap) -> usize {
     let bytes: usize =
         headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
     FIXED + bytes
-}
-
-// === impl InFlight ===
-
-impl InFlight {
-    fn new(gauge: &prometheus::IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }
 
 // === impl AnswerBody ===

@@ -28,13 +28,13 @@ impl Files for Directory {
         let root = self.root.canonicalize().map_err(|_| FileError::NotFound)?;
         let path = root.join(relative_path).canonicalize().map_err(|_| FileError::NotFound)?;
         if !path.starts_with(&root) {
-            return Err(FileError::Outside);
+            return Err(FileError::NotAllowed);
         }
         let size = path.metadata().map_err(|_| FileError::NotFound)?.len();
         if size > LARGEST {
-            return Err(FileError::TooLarge);
+            return Err(FileError::Unreadable(format!("it is larger than {LARGEST} bytes")));
         }
-        std::fs::read(&path).map_err(|_| FileError::NotFound)
+        std::fs::read(&path).map_err(|error| FileError::Unreadable(error.kind().to_string()))
     }
 }
 
@@ -53,9 +53,9 @@ mod tests {
             .unwrap();
         let files = Directory::of(&inner.join("openapi.yaml"));
         assert_eq!(files.read("ok.yaml").unwrap(), b"y");
-        assert!(matches!(files.read("../secret.yaml"), Err(FileError::Outside)));
-        assert!(matches!(files.read("link.yaml"), Err(FileError::Outside)));
-        assert!(matches!(files.read("/etc/passwd"), Err(FileError::Outside)));
+        assert!(matches!(files.read("../secret.yaml"), Err(FileError::NotAllowed)));
+        assert!(matches!(files.read("link.yaml"), Err(FileError::NotAllowed)));
+        assert!(matches!(files.read("/etc/passwd"), Err(FileError::NotAllowed)));
         assert!(matches!(files.read("none.yaml"), Err(FileError::NotFound)));
     }
 }

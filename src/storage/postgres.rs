@@ -9,7 +9,6 @@
 mod bulk;
 mod partition;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,147 +22,58 @@ use super::query::ExpireKind;
 use super::sql::Held;
 use super::sql::schemas::CHANNEL;
 use super::sql::store::{Db, SqlStore};
-use super::store::{Store, StoreResult};
+use super::store::StoreResult;
+use crate::config::storage::{PostgresSettings, SslMode};
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::record::ValidationRecord;
 use crate::redaction::Redacted;
 
 /// How long a missed notification stays unnoticed at most.
 const POLL: Duration = Duration::from_secs(1);
-
-/// How far the server's certificate is checked (libpq's words).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SslMode {
-    /// No TLS.
-    #[default]
-    Disable,
-    /// TLS if the server insists.
-    Allow,
-    /// TLS if the server can.
-    Prefer,
-    /// TLS, any certificate.
-    Require,
-    /// TLS, a certificate of a known authority.
-    VerifyCa,
-    /// TLS, a certificate of a known authority for this host.
-    VerifyFull,
-}
-
-/// How to reach a PostgreSQL database.
-#[derive(Clone)]
-pub struct PostgresOptions {
-    /// Host name, address, or directory of the server's socket.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// User.
-    pub user: String,
-    /// Password; empty for none.
-    pub password: String,
-    /// Database.
-    pub database: String,
-    /// TLS.
-    pub ssl_mode: SslMode,
-    /// A file of certificates of authorities to trust instead of the system's.
-    pub ssl_root_cert: Option<PathBuf>,
-    /// The most connections.
-    pub max_connections: u32,
-    /// How long one statement may take.
-    pub statement_timeout: Duration,
-    /// How long to wait for a connection.
-    pub acquire_timeout: Duration,
-}
+/// How long to wait for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The connections to one database.
 pub(crate) struct PostgresDb {
     pool: PgPool,
-    acquire_timeout: Duration,
     listener: Mutex<Option<PgListener>>,
     days: partition::KnownDays,
 }
 
-// === impl PostgresOptions ===
-
-impl std::fmt::Debug for PostgresOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PostgresOptions")
-            .field("host", &self.host)
-            .field("port", &self.port)
-            .field("user", &self.user)
-            .field("password", &"***")
-            .field("database", &self.database)
-            .field("ssl_mode", &self.ssl_mode)
-            .field("max_connections", &self.max_connections)
-            .finish_non_exhaustive()
-    }
+/// Prepares to connect to the database as it is; nothing is contacted yet.
+pub(crate) fn prepare(settings: &PostgresSettings, clock: Arc<dyn Clock>) -> SqlStore {
+    let pool = PgPoolOptions::new()
+        .max_connections(settings.max_connections.max(1))
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .max_lifetime(Duration::from_hours(1))
+        .idle_timeout(Duration::from_mins(10))
+        .connect_lazy_with(connection(settings));
+    let db = PostgresDb { pool, listener: Mutex::new(None), days: partition::KnownDays::default() };
+    SqlStore::new(Db::Postgres(db), clock)
 }
 
-impl Default for PostgresOptions {
-    /// CVT's defaults.
-    fn default() -> Self {
-        Self {
-            host: "localhost".to_owned(),
-            port: 5432,
-            user: "cvt".to_owned(),
-            password: String::new(),
-            database: "cvt".to_owned(),
-            ssl_mode: SslMode::Disable,
-            ssl_root_cert: None,
-            max_connections: 25,
-            statement_timeout: Duration::from_secs(30),
-            acquire_timeout: Duration::from_secs(5),
-        }
+fn connection(settings: &PostgresSettings) -> PgConnectOptions {
+    let millis = settings.statement_timeout.as_millis().to_string();
+    let mut options = PgConnectOptions::new_without_pgpass()
+        .host(&settings.host)
+        .port(settings.port)
+        .username(&settings.user)
+        .database(&settings.database)
+        .application_name("cvt-sidecar")
+        .ssl_mode(settings.ssl_mode.into())
+        .options([
+            ("statement_timeout", millis.as_str()),
+            ("lock_timeout", millis.as_str()),
+            ("idle_in_transaction_session_timeout", "60000"),
+            ("timezone", "UTC"),
+        ]);
+    if !settings.password.is_empty() {
+        options = options.password(&settings.password);
     }
-}
-
-impl PostgresOptions {
-    /// Connects and brings the database to this version's form.
-    pub async fn open(&self, clock: Arc<dyn Clock>) -> StoreResult<Arc<dyn Store>> {
-        let store = self.open_unmigrated(clock);
-        store.migrate(false).await?;
-        Ok(Arc::new(store))
+    if let Some(file) = &settings.ssl_root_cert {
+        options = options.ssl_root_cert(file);
     }
-
-    /// Prepares to connect to the database as it is, for `migrate` itself.
-    pub(crate) fn open_unmigrated(&self, clock: Arc<dyn Clock>) -> SqlStore {
-        let pool = PgPoolOptions::new()
-            .max_connections(self.max_connections.max(1))
-            .acquire_timeout(self.acquire_timeout)
-            .max_lifetime(Duration::from_hours(1))
-            .idle_timeout(Duration::from_mins(10))
-            .connect_lazy_with(self.connect());
-        let db = PostgresDb {
-            pool,
-            acquire_timeout: self.acquire_timeout,
-            listener: Mutex::new(None),
-            days: partition::KnownDays::default(),
-        };
-        SqlStore::new(Db::Postgres(db), clock)
-    }
-
-    fn connect(&self) -> PgConnectOptions {
-        let millis = self.statement_timeout.as_millis().to_string();
-        let mut options = PgConnectOptions::new_without_pgpass()
-            .host(&self.host)
-            .port(self.port)
-            .username(&self.user)
-            .database(&self.database)
-            .application_name("cvt-sidecar")
-            .ssl_mode(self.ssl_mode.into())
-            .options([
-                ("statement_timeout", millis.as_str()),
-                ("lock_timeout", millis.as_str()),
-                ("idle_in_transaction_session_timeout", "60000"),
-                ("timezone", "UTC"),
-            ]);
-        if !self.password.is_empty() {
-            options = options.password(&self.password);
-        }
-        if let Some(file) = &self.ssl_root_cert {
-            options = options.ssl_root_cert(file);
-        }
-        options
-    }
+    options
 }
 
 impl From<SslMode> for PgSslMode {
@@ -252,7 +162,7 @@ impl PostgresDb {
             listener.listen(CHANNEL).await?;
             Ok::<_, sqlx::Error>(listener)
         };
-        match timeout(self.acquire_timeout, connect).await {
+        match timeout(ACQUIRE_TIMEOUT, connect).await {
             Ok(listener) => Ok(listener?),
             Err(_) => Err(StoreError::Unavailable("listening took too long".to_owned())),
         }

@@ -173,11 +173,7 @@ impl Explainer<'_> {
             let token = pointer::unescape(token);
             let in_array = node.is_some_and(|node| node.is_array());
             node = node.and_then(|node| {
-                if in_array {
-                    node.items().nth(token.parse().ok()?)
-                } else {
-                    node.get(&token)
-                }
+                if in_array { node.items().nth(token.parse().ok()?) } else { node.get(&token) }
             });
             if in_array || self.schemas.knows_name(&token) {
                 pointer::push_token(&mut shown, &token);

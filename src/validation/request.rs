@@ -92,10 +92,26 @@ impl Judge {
             judge_query_string(arena, findings, plan, head.query());
         } else {
             let is_key = |key: &str| named(key, query_key);
-            judge_pairs(arena, findings, &operation.query, &query, Location::Query, operation, is_key);
+            judge_pairs(
+                arena,
+                findings,
+                &operation.query,
+                &query,
+                Location::Query,
+                operation,
+                is_key,
+            );
         }
         let is_key = |key: &str| named(key, cookie_key);
-        judge_pairs(arena, findings, &operation.cookies, &cookies, Location::Cookie, operation, is_key);
+        judge_pairs(
+            arena,
+            findings,
+            &operation.cookies,
+            &cookies,
+            Location::Cookie,
+            operation,
+            is_key,
+        );
         for plan in &operation.headers {
             header::judge_header(arena, findings, plan, &head.headers);
         }
@@ -263,7 +279,9 @@ fn judge_pairs(
         let fields: Fields<'_> = mine.map(|(_, pair)| field_of(pair)).collect();
         if !fields.is_empty() {
             judge_parameter(arena, findings, plan, &fields);
-        } else if plan.required && !(set.exploded().contains(&at) && accepts_nothing(arena, findings, plan)) {
+        } else if plan.required
+            && !(set.exploded().contains(&at) && accepts_nothing(arena, findings, plan))
+        {
             findings.add(place_of(plan), Rule::Missing, "it is required and is not there");
         }
     }

@@ -3,13 +3,13 @@
 use super::findings::{Findings, Place};
 use super::parameter::Fields;
 use super::reading::{Attempt, Attempts, Decoding, Kind, Notes, Reader, Unreadable};
+use super::report::Subject;
 use crate::contract::instance::{Arena, NodeId};
 use crate::contract::media_type::BodyKind;
 use crate::contract::parameter::{ParameterPlan, ValueForm};
 use crate::contract::schema::{Judged, SchemaId};
 use crate::contract::serialization::{ParameterLocation, Style};
 use crate::contract::shape::{Shape, Types};
-use super::report::Subject;
 use crate::model::verdict::SkipReason;
 use crate::model::violation::{Location, Rule};
 

@@ -8,6 +8,8 @@ mod floors;
 mod lifecycle;
 mod metrics;
 mod recording;
+mod schema_corpus;
 mod startup;
+mod storage;
 mod support;
 mod transparency;

@@ -34,7 +34,8 @@ fn json_schema_suites() {
             if !right {
                 let id = case["id"].as_str().unwrap().to_owned();
                 let schema = &case["spec"]["components"]["schemas"];
-                let told = format!("{tier}: {answer:?} for {} by {schema}", case["request"]["body"]);
+                let told =
+                    format!("{tier}: {answer:?} for {} by {schema}", case["request"]["body"]);
                 wrong.insert((tier == "core", id), told);
             }
         }
@@ -70,4 +71,30 @@ fn judge(case: &Value) -> Result<bool, String> {
     let body = case["request"]["body"].as_str().ok_or("no body")?;
     let value = arena.parse(body.as_bytes()).map_err(|e| e.to_string())?;
     Ok(set.is_valid(id, arena.node(value)))
+}
+
+#[test]
+fn documents_load_or_are_refused() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus/oas-documents.jsonl");
+    let Ok(text) = std::fs::read_to_string(corpus) else {
+        println!("skipped: no ../shared/corpus");
+        return;
+    };
+    let mut wrong = Vec::new();
+    for line in text.lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        let expected = case["expect_document_valid"].as_bool().unwrap();
+        let document = case["document"].to_string();
+        let answer = Document::read(document.as_bytes(), &CompileOptions::default())
+            .and_then(|document| {
+                let options = CompileOptions::default();
+                let mut compiler = SchemaCompiler::new(&document, &options);
+                compiler.compile_components()?;
+                compiler.finish().map(|_| ())
+            });
+        if answer.is_ok() != expected {
+            wrong.push(format!("{}: {:?}", case["id"], answer.err().map(|e| e.to_string())));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

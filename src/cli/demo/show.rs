@@ -70,7 +70,11 @@ fn try_run(arguments: &DemoArgs) -> Result<(), String> {
         ..Typed::default()
     };
     let config = Config::load(typed).map_err(|error| error.to_string())?;
-    println!("A bookshop answers on http://{}; its document is {}.", shop.address(), document.display());
+    println!(
+        "A bookshop answers on http://{}; its document is {}.",
+        shop.address(),
+        document.display()
+    );
     let handle = runtime.handle().clone();
     let once = arguments.once;
     let hooks = Hooks {
@@ -82,7 +86,7 @@ fn try_run(arguments: &DemoArgs) -> Result<(), String> {
             document: DOCUMENT_FILE.to_owned(),
         }),
     };
-    let summary = app::run(config, hooks).map_err(|error| error.to_string())?;
+    let summary = app::run(&config, hooks).map_err(|error| error.to_string())?;
     println!("\n{summary}");
     runtime.block_on(shop.stop());
     Ok(())
@@ -100,7 +104,10 @@ async fn show(running: Running, database: String, once: bool) {
         Ok(traffic) => {
             tokio::time::sleep(SETTLE).await;
             let broken: usize = traffic.breaking.values().sum();
-            println!("\n{} exchanges were sent, {broken} of them broke the contract.", traffic.exchanges);
+            println!(
+                "\n{} exchanges were sent, {broken} of them broke the contract.",
+                traffic.exchanges
+            );
         }
         Err(error) => println!("\nThe traffic broke off: {error}"),
     }

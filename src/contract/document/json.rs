@@ -46,7 +46,8 @@ pub(super) fn position(text: &str, offset: usize) -> Position {
 /// Where the member or item that `pointer` leads to begins (its key, for a member), in a text
 /// that [`read`] has accepted. Skips over everything else: linear in the text before it.
 pub(super) fn locate(text: &str, pointer: &str) -> Option<usize> {
-    let mut scan = Scan { bytes: text.as_bytes(), at: if text.starts_with('\u{feff}') { 3 } else { 0 } };
+    let mut scan =
+        Scan { bytes: text.as_bytes(), at: if text.starts_with('\u{feff}') { 3 } else { 0 } };
     scan.skip_space();
     let mut start = scan.at;
     for token in pointer::tokens(pointer) {

@@ -21,13 +21,8 @@ use crate::model::violation::Position;
 ///
 /// Repeated keys are an error. Aliases may not add more than [`Limits::alias_values`] values.
 pub(super) fn read(text: &str, limits: &Limits) -> Result<Value, ContractError> {
-    let mut reader = Reader {
-        limits,
-        anchors: HashMap::new(),
-        copied: 0,
-        stack: Vec::new(),
-        root: None,
-    };
+    let mut reader =
+        Reader { limits, anchors: HashMap::new(), copied: 0, stack: Vec::new(), root: None };
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| syntax(&error))?;
         if matches!(event, Event::DocumentEnd) {
@@ -305,10 +300,12 @@ fn to_number(plain: &str) -> Option<Number> {
         return plain.parse().ok();
     }
     let radix = |digits: &str, radix| i128::from_str_radix(digits, radix).ok();
-    if let Some(digits) = plain.strip_prefix("0x").filter(|digits| !digits.starts_with(['+', '-'])) {
+    if let Some(digits) = plain.strip_prefix("0x").filter(|digits| !digits.starts_with(['+', '-']))
+    {
         return radix(digits, 16)?.to_string().parse().ok();
     }
-    if let Some(digits) = plain.strip_prefix("0o").filter(|digits| !digits.starts_with(['+', '-'])) {
+    if let Some(digits) = plain.strip_prefix("0o").filter(|digits| !digits.starts_with(['+', '-']))
+    {
         return radix(digits, 8)?.to_string().parse().ok();
     }
     let (sign, digits) = match plain.as_bytes().first()? {
@@ -371,7 +368,10 @@ mod tests {
 
     #[test]
     fn keys_keep_their_written_form() {
-        assert_eq!(value("200: a\ntrue: b\n1.0: c\n"), json!({"200": "a", "true": "b", "1.0": "c"}));
+        assert_eq!(
+            value("200: a\ntrue: b\n1.0: c\n"),
+            json!({"200": "a", "true": "b", "1.0": "c"})
+        );
     }
 
     #[test]
@@ -391,7 +391,10 @@ mod tests {
 
     #[test]
     fn errors_have_places() {
-        assert_eq!(problem("a: 1\nb:\n  c: 1\n  c: 2\n").position, Some(Position { line: 4, column: 3 }));
+        assert_eq!(
+            problem("a: 1\nb:\n  c: 1\n  c: 2\n").position,
+            Some(Position { line: 4, column: 3 })
+        );
         assert_eq!(problem("a: [1, 2\nb: }").position.map(|at| at.line), Some(2));
         assert!(problem("a: &a [*a]").message.contains("its own anchor"));
         assert!(problem("? [1, 2]\n: x\n").message.contains("key"));

@@ -222,7 +222,12 @@ impl Entry {
 
     pub(super) fn integer(value: i64, end: u32) -> Self {
         let bits = value.cast_unsigned();
-        Self { kind: Kind::Integer, start: (bits >> 32) as u32, len: (bits & 0xffff_ffff) as u32, end }
+        Self {
+            kind: Kind::Integer,
+            start: (bits >> 32) as u32,
+            len: (bits & 0xffff_ffff) as u32,
+            end,
+        }
     }
 
     pub(super) fn as_integer(self) -> i64 {

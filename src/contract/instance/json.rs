@@ -165,11 +165,7 @@ impl<'a> Array<'a, Instance> for Node<'a> {
     }
 
     fn elements(&self) -> Items<'a> {
-        if self.arena().is_some_and(super::Arena::step) {
-            self.items()
-        } else {
-            Items::none()
-        }
+        if self.arena().is_some_and(super::Arena::step) { self.items() } else { Items::none() }
     }
 
     fn is_unique(&self) -> bool {

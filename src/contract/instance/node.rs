@@ -337,9 +337,7 @@ impl<'a> Number<'a> {
     pub fn to_number(&self) -> serde_json::Number {
         match self {
             Self::Integer(value) => serde_json::Number::from(*value),
-            Self::Digits(digits) => {
-                digits.parse().unwrap_or_else(|_| serde_json::Number::from(0))
-            }
+            Self::Digits(digits) => digits.parse().unwrap_or_else(|_| serde_json::Number::from(0)),
         }
     }
 

@@ -181,7 +181,8 @@ impl Parser<'_> {
             (Some(b'}'), true) | (Some(b']'), false) => Ok(false),
             (byte, is_object) => {
                 self.at -= 1;
-                let expected = if is_object { "a comma or a brace" } else { "a comma or a bracket" };
+                let expected =
+                    if is_object { "a comma or a brace" } else { "a comma or a bracket" };
                 Err(self.wrong(byte, expected))
             }
         }
@@ -251,7 +252,11 @@ impl Parser<'_> {
     }
 
     /// Reads a string that has escapes, from `from` on, to the end of the arena's text.
-    fn escaped_string(&mut self, arena: &mut Arena, from: usize) -> Result<(u32, usize), JsonError> {
+    fn escaped_string(
+        &mut self,
+        arena: &mut Arena,
+        from: usize,
+    ) -> Result<(u32, usize), JsonError> {
         let start = arena.text.len();
         let base = self.base as usize;
         let mut plain_from = from;
@@ -426,8 +431,26 @@ mod tests {
     #[test]
     fn refuses_what_is_not_json() {
         for text in [
-            "", "{", "[1,]", "{\"a\":}", "{a:1}", "01", "1 2", "nul", "'a'", "\"a", "\"\\x\"",
-            "\"\\u12\"", "[1 2]", "{\"a\" 1}", "{\"a\":1,}", "\"\u{1}\"", "+1", "]", "[}", "{]",
+            "",
+            "{",
+            "[1,]",
+            "{\"a\":}",
+            "{a:1}",
+            "01",
+            "1 2",
+            "nul",
+            "'a'",
+            "\"a",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "[1 2]",
+            "{\"a\" 1}",
+            "{\"a\":1,}",
+            "\"\u{1}\"",
+            "+1",
+            "]",
+            "[}",
+            "{]",
         ] {
             assert!(serde_json::from_str::<serde_json::Value>(text).is_err(), "{text}");
             assert!(Arena::default().parse(text.as_bytes()).is_err(), "{text}");

@@ -24,9 +24,8 @@ pub(super) fn equal(a: Node<'_>, b: Node<'_>) -> bool {
         }
         (Kind::Object, Kind::Object) => {
             a.len() == b.len()
-                && a.members().all(|(name, value)| {
-                    b.get(name).is_some_and(|other| equal(value, other))
-                })
+                && a.members()
+                    .all(|(name, value)| b.get(name).is_some_and(|other| equal(value, other)))
         }
         (a, b) => a == b,
     }
@@ -58,10 +57,7 @@ pub(super) fn equals_value(node: Node<'_>, expected: &Value) -> bool {
 pub(super) fn all_differ(array: Node<'_>) -> bool {
     let items: Vec<Node<'_>> = array.items().collect();
     if items.len() <= PAIRWISE {
-        return items
-            .iter()
-            .enumerate()
-            .all(|(i, a)| items[..i].iter().all(|b| !equal(*a, *b)));
+        return items.iter().enumerate().all(|(i, a)| items[..i].iter().all(|b| !equal(*a, *b)));
     }
     let mut hashed: Vec<(u64, Node<'_>)> =
         items.into_iter().map(|item| (structural_hash(item), item)).collect();
@@ -70,7 +66,9 @@ pub(super) fn all_differ(array: Node<'_>) -> bool {
     // compared pair by pair, which the step budget of the arena bounds.
     hashed.chunk_by(|a, b| a.0 == b.0).all(|run| {
         run.iter().enumerate().all(|(i, (_, a))| {
-            run[..i].iter().all(|(_, b)| array.arena().is_some_and(super::Arena::step) && !equal(*a, *b))
+            run[..i]
+                .iter()
+                .all(|(_, b)| array.arena().is_some_and(super::Arena::step) && !equal(*a, *b))
         })
     })
 }
@@ -98,9 +96,7 @@ fn structural_hash(node: Node<'_>) -> u64 {
         // Without order: members are added up.
         Kind::Object => node
             .members()
-            .map(|(name, value)| {
-                mix(u64::from(key_hash(name.as_bytes())), structural_hash(value))
-            })
+            .map(|(name, value)| mix(u64::from(key_hash(name.as_bytes())), structural_hash(value)))
             .fold(7, u64::wrapping_add),
         kind => kind as u64,
     }

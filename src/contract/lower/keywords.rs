@@ -8,7 +8,7 @@ use super::{
     Dialect, Direction, EXACT_CONST, EXACT_ENUM, NUMBER_FORMAT, REFUSED, UNENFORCEABLE, UnitKey,
 };
 use crate::contract::LintCode;
-use crate::contract::document::pointer;
+use crate::contract::document::{REMOTE, is_remote, pointer};
 use crate::contract::error::ContractError;
 use crate::contract::format::{self, FormatKind};
 use crate::contract::number::{Decimal, Divisor};
@@ -51,8 +51,15 @@ pub(in crate::contract) fn applicator(
         "patternProperties" | "$defs" | "definitions" | "dependentSchemas" => Map,
         "dependencies" => Map,
         "prefixItems" => List,
-        "if" | "then" | "else" | "contains" | "propertyNames" | "unevaluatedProperties"
-        | "unevaluatedItems" | "additionalItems" | "contentSchema" => One,
+        "if"
+        | "then"
+        | "else"
+        | "contains"
+        | "propertyNames"
+        | "unevaluatedProperties"
+        | "unevaluatedItems"
+        | "additionalItems"
+        | "contentSchema" => One,
         _ => return None,
     };
     let fits = match found {
@@ -233,6 +240,10 @@ impl Planner<'_> {
         place: Place<'_>,
     ) -> Result<String, ContractError> {
         let Some(pointer) = self.local_target(target, place.embedded) else {
+            if is_remote(target) && !self.knows_id(target) {
+                let problem = self.document.source().problem(at, REMOTE);
+                return Err(ContractError::Reference(problem));
+            }
             return Ok(target.to_owned());
         };
         let Some(schema) = pointer::lookup(self.document.root(), &pointer) else {
@@ -255,8 +266,7 @@ impl Planner<'_> {
         if self.dialect == Dialect::JsonSchema {
             return;
         }
-        for (bound, exclusive) in
-            [("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")]
+        for (bound, exclusive) in [("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")]
         {
             match (schema.get(bound), schema.get(exclusive)) {
                 (Some(limit), Some(Value::Bool(true))) => {
@@ -414,9 +424,22 @@ fn judges(dialect: Dialect, keyword: &str) -> bool {
         | "contentMediaType" | "$id" | "$anchor" | "$dynamicAnchor" | "$dynamicRef"
         | "$recursiveAnchor" | "$recursiveRef" | "$vocabulary" | "id" => true,
         // Shapes that no applicator has are for the meta-schema to refuse.
-        "properties" | "allOf" | "anyOf" | "oneOf" | "not" | "items" | "prefixItems" | "if"
-        | "then" | "else" | "contains" | "propertyNames" | "additionalProperties"
-        | "patternProperties" | "dependentSchemas" | "unevaluatedProperties"
+        "properties"
+        | "allOf"
+        | "anyOf"
+        | "oneOf"
+        | "not"
+        | "items"
+        | "prefixItems"
+        | "if"
+        | "then"
+        | "else"
+        | "contains"
+        | "propertyNames"
+        | "additionalProperties"
+        | "patternProperties"
+        | "dependentSchemas"
+        | "unevaluatedProperties"
         | "unevaluatedItems" => true,
         _ => false,
     }
@@ -451,7 +474,8 @@ impl Planner<'_> {
             Direction::Response => self.options.refuse_write_only,
         };
         direction.is_some_and(|direction| {
-            refuses(direction) && DirectionRules::new(self.document, direction).is_absent(property, at)
+            refuses(direction)
+                && DirectionRules::new(self.document, direction).is_absent(property, at)
         })
     }
 }

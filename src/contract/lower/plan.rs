@@ -63,7 +63,9 @@ pub(in crate::contract) fn lower(
     for (format, (at, count)) in unknown_formats {
         let message = match count {
             1 => format!("nothing is known about the format {format:?}; values of it pass"),
-            n => format!("nothing is known about the format {format:?} ({n} places); values of it pass"),
+            n => format!(
+                "nothing is known about the format {format:?} ({n} places); values of it pass"
+            ),
         };
         lints.push(document.lint(LintCode::UnknownFormat, &at, message));
     }
@@ -81,6 +83,8 @@ pub(super) struct Planner<'d> {
     scanned: HashMap<String, Scanned>,
     /// `$anchor`s and `$dynamicAnchor`s of the document itself.
     anchors: HashMap<String, String>,
+    /// Some schema has an `$id`.
+    has_ids: bool,
     /// Schemas with an `$id` or a `$dynamicAnchor`.
     named: Vec<String>,
     is_entangled: bool,
@@ -112,6 +116,7 @@ impl<'d> Planner<'d> {
             names: HashSet::new(),
             scanned: HashMap::new(),
             anchors: HashMap::new(),
+            has_ids: false,
             named: Vec::new(),
             is_entangled: false,
             units: Vec::new(),
@@ -132,6 +137,7 @@ impl<'d> Planner<'d> {
             Value::Object(members) => {
                 let text = |name: &str| members.get(name).and_then(Value::as_str);
                 let has_id = text("$id").is_some();
+                self.has_ids |= has_id;
                 let dynamic = text("$dynamicAnchor");
                 if has_id || dynamic.is_some() || text("$dynamicRef").is_some() {
                     self.is_entangled = true;
@@ -268,6 +274,12 @@ impl<'d> Planner<'d> {
         }
     }
 
+    /// Whether a remote reference may name a schema by an `$id` of the document, or names a
+    /// meta-schema that the judge knows by heart.
+    pub(super) fn knows_id(&self, reference: &str) -> bool {
+        self.has_ids || reference.contains("://json-schema.org/")
+    }
+
     fn entry(&mut self, pointer: &str, direction: Direction) -> usize {
         self.unit(UnitKey {
             pointer: pointer.to_owned(),
@@ -342,8 +354,17 @@ impl<'d> Planner<'d> {
     /// Notes a keyword that is not lowered, where somebody may expect it to judge.
     pub(super) fn left_out(&mut self, keyword: &str, at: &str) {
         const LATER: [&str; 12] = [
-            "const", "if", "then", "else", "contains", "propertyNames", "patternProperties",
-            "prefixItems", "dependentRequired", "dependentSchemas", "unevaluatedProperties",
+            "const",
+            "if",
+            "then",
+            "else",
+            "contains",
+            "propertyNames",
+            "patternProperties",
+            "prefixItems",
+            "dependentRequired",
+            "dependentSchemas",
+            "unevaluatedProperties",
             "$defs",
         ];
         if self.dialect == Dialect::OpenApi && LATER.contains(&keyword) {

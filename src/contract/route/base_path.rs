@@ -173,7 +173,8 @@ mod tests {
     #[test]
     fn expansions_are_bounded() {
         let values: Vec<String> = (0..1_000).map(|n| n.to_string()).collect();
-        let servers = json!([{"url": "/{v}", "variables": {"v": {"enum": values, "default": "0"}}}]);
+        let servers =
+            json!([{"url": "/{v}", "variables": {"v": {"enum": values, "default": "0"}}}]);
         assert_eq!(texts(&servers), ["/{v}"]);
     }
 }

@@ -144,9 +144,9 @@ impl RouteTable {
                 match here.patterns.iter().find(|(other, _)| other == pattern) {
                     Some((_, child)) => *child,
                     None => {
-                        let at = here.patterns.partition_point(|(other, _)| {
-                            other.weight() >= pattern.weight()
-                        });
+                        let at = here
+                            .patterns
+                            .partition_point(|(other, _)| other.weight() >= pattern.weight());
                         here.patterns.insert(at, (pattern.clone(), next));
                         next
                     }

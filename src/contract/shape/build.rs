@@ -61,7 +61,11 @@ impl<'d> ShapeBuilder<'d> {
     }
 
     /// The place of the shape of some schemas together; new ones are put on the list.
-    fn place(&mut self, mut pointers: Vec<String>, todo: &mut Vec<(ShapeId, Vec<String>)>) -> ShapeId {
+    fn place(
+        &mut self,
+        mut pointers: Vec<String>,
+        todo: &mut Vec<(ShapeId, Vec<String>)>,
+    ) -> ShapeId {
         pointers.sort_unstable();
         pointers.dedup();
         let key = pointers.join(" ");
@@ -190,7 +194,8 @@ fn own_types(schema: &Value, dialect: Dialect) -> Types {
     let Some(members) = schema.as_object() else { return Types::ANY };
     if let Some(types) = members.get("type").and_then(Types::named) {
         let nullable = |keyword| members.get(keyword) == Some(&Value::Bool(true));
-        let nullable = dialect == Dialect::OpenApi && (nullable("nullable") || nullable("x-nullable"));
+        let nullable =
+            dialect == Dialect::OpenApi && (nullable("nullable") || nullable("x-nullable"));
         return if nullable { types | Types::NULL } else { types };
     }
     if let Some(value) = members.get("const") {
@@ -247,9 +252,9 @@ fn read_part(at: &str, part: &Value, known: &mut Known, children: &mut Children)
             _ => {}
         }
     }
-    let tuple = ["prefixItems", "items"].iter().find_map(|keyword| {
-        Some((*keyword, members.get(*keyword)?.as_array()?))
-    });
+    let tuple = ["prefixItems", "items"]
+        .iter()
+        .find_map(|keyword| Some((*keyword, members.get(*keyword)?.as_array()?)));
     if let Some((keyword, items)) = tuple {
         children.prefix_items.resize_with(children.prefix_items.len().max(items.len()), Vec::new);
         for (index, place) in children.prefix_items.iter_mut().enumerate().take(items.len()) {

@@ -13,9 +13,12 @@ fn document(version: &str, schemas: Value) -> Document {
 }
 
 fn types(version: &str, schema: Value) -> Types {
-    let document = document(version, json!({
-        "A": schema, "Text": {"type": "string"}, "Loop": {"allOf": [{"$ref": "#/components/schemas/Loop"}]}
-    }));
+    let document = document(
+        version,
+        json!({
+            "A": schema, "Text": {"type": "string"}, "Loop": {"allOf": [{"$ref": "#/components/schemas/Loop"}]}
+        }),
+    );
     let mut builder = ShapeBuilder::new(&document);
     let id = builder.shape("/components/schemas/A");
     builder.shapes().get(id).types()
@@ -45,15 +48,18 @@ fn types_come_through_every_composition() {
 
 #[test]
 fn properties_are_those_of_all_branches() {
-    let document = document("3.1.0", json!({
-        "A": {
-            "allOf": [{"properties": {"a": {"type": "integer"}}}, {"$ref": "#/components/schemas/B"}],
-            "oneOf": [{"properties": {"c": {"type": "boolean"}}}, {"properties": {"c": {"type": "null"}}}],
-            "patternProperties": {"^x-": {"type": "string"}}
-        },
-        "B": {"properties": {"self": {"$ref": "#/components/schemas/A"}, "b": {"type": "array", "items": {"type": "string"}}},
-              "xml": {"name": "bee", "wrapped": true}}
-    }));
+    let document = document(
+        "3.1.0",
+        json!({
+            "A": {
+                "allOf": [{"properties": {"a": {"type": "integer"}}}, {"$ref": "#/components/schemas/B"}],
+                "oneOf": [{"properties": {"c": {"type": "boolean"}}}, {"properties": {"c": {"type": "null"}}}],
+                "patternProperties": {"^x-": {"type": "string"}}
+            },
+            "B": {"properties": {"self": {"$ref": "#/components/schemas/A"}, "b": {"type": "array", "items": {"type": "string"}}},
+                  "xml": {"name": "bee", "wrapped": true}}
+        }),
+    );
     let mut builder = ShapeBuilder::new(&document);
     let id = builder.shape("/components/schemas/A");
     let shape = builder.shapes().get(id);

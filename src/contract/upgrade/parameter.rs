@@ -81,9 +81,9 @@ impl Parameter {
     /// How a form field is written, as an `encoding` entry.
     pub(super) fn encoding(&self) -> Value {
         let members = ["style", "explode", "x-cvt-collection-format"];
-        let kept = members.iter().filter_map(|name| {
-            Some(((*name).to_owned(), self.upgraded.get(*name)?.clone()))
-        });
+        let kept = members
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), self.upgraded.get(*name)?.clone())));
         Value::Object(kept.collect())
     }
 }

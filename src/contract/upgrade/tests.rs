@@ -87,11 +87,26 @@ fn what_moved_is_found_again_in_the_text() {
     for (upgraded, original) in [
         ("/paths/~1pets/get/parameters/0/schema/maximum", "/parameters/limit/maximum"),
         ("/paths/~1pets/get/parameters/1/schema/type", "/paths/~1pets/get/parameters/0/type"),
-        ("/paths/~1pets/put/parameters/1/schema/items/type", "/paths/~1pets/parameters/1/items/type"),
-        ("/paths/~1pets/put/requestBody/content/application~1json/schema", "/paths/~1pets/put/parameters/0/schema"),
-        ("/paths/~1pets/get/responses/400/content/application~1xml/schema", "/responses/Bad/schema"),
-        ("/paths/~1pets/get/responses/200/headers/X-A/schema/items", "/paths/~1pets/get/responses/200/headers/X-A/items"),
-        ("/paths/~1pets/post/requestBody/content/multipart~1form-data/schema/properties/tags/items", "/paths/~1pets/post/parameters/1/items"),
+        (
+            "/paths/~1pets/put/parameters/1/schema/items/type",
+            "/paths/~1pets/parameters/1/items/type",
+        ),
+        (
+            "/paths/~1pets/put/requestBody/content/application~1json/schema",
+            "/paths/~1pets/put/parameters/0/schema",
+        ),
+        (
+            "/paths/~1pets/get/responses/400/content/application~1xml/schema",
+            "/responses/Bad/schema",
+        ),
+        (
+            "/paths/~1pets/get/responses/200/headers/X-A/schema/items",
+            "/paths/~1pets/get/responses/200/headers/X-A/items",
+        ),
+        (
+            "/paths/~1pets/post/requestBody/content/multipart~1form-data/schema/properties/tags/items",
+            "/paths/~1pets/post/parameters/1/items",
+        ),
         ("/definitions/E/type", "/definitions/E/type"),
     ] {
         let origin = document.origin(upgraded);

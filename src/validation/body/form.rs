@@ -61,7 +61,10 @@ fn member_of(form: &Serialization, name: &str, shape: Shape<'_>, key: &str) -> b
         return key.strip_prefix(name).is_some_and(|rest| rest.starts_with('['));
     }
     let types = shape.types();
-    form.repeats_key() && types.intersects(Types::OBJECT) && !types.is_any() && shape.names_property(key)
+    form.repeats_key()
+        && types.intersects(Types::OBJECT)
+        && !types.is_any()
+        && shape.names_property(key)
 }
 
 fn read(

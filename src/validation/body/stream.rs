@@ -294,6 +294,9 @@ mod tests {
         let all: Vec<_> = events(text).collect();
         assert_eq!(all.len(), 2);
         assert_eq!((all[0].data.as_deref(), all[0].id), (Some("a\nb"), Some("7")));
-        assert_eq!((all[1].event, all[1].retry, all[1].data.as_deref()), (Some("e"), Some("10"), Some("")));
+        assert_eq!(
+            (all[1].event, all[1].retry, all[1].data.as_deref()),
+            (Some("e"), Some("10"), Some(""))
+        );
     }
 }

@@ -7,7 +7,12 @@ use crate::model::violation::Rule;
 use crate::validation::findings::{Findings, Place};
 
 /// Notes every object that holds members its schema does not declare, in any branch.
-pub(super) fn note(findings: &mut Findings<'_>, place: Place<'_>, shape: Shape<'_>, node: Node<'_>) {
+pub(super) fn note(
+    findings: &mut Findings<'_>,
+    place: Place<'_>,
+    shape: Shape<'_>,
+    node: Node<'_>,
+) {
     walk(findings, place, shape, node, &mut String::new());
 }
 

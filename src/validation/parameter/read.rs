@@ -8,9 +8,7 @@ use smallvec::SmallVec;
 use crate::contract::instance::NodeId;
 use crate::contract::serialization::{Serialization, Style};
 use crate::contract::shape::{Shape, Types};
-use crate::validation::reading::{
-    Decoding, Kind, Reader, Unreadable, has_encoded_comma, split_at,
-};
+use crate::validation::reading::{Decoding, Kind, Reader, Unreadable, has_encoded_comma, split_at};
 
 /// Brackets that a `deepObject` key may nest.
 const MAX_BRACKETS: usize = 16;

@@ -53,8 +53,12 @@ fn limits(kind: &Kind) -> String {
     match kind {
         Kind::MaxItems { limit } => format!("must have at most {}", count_u64(*limit, "item")),
         Kind::MinItems { limit } => format!("must have at least {}", count_u64(*limit, "item")),
-        Kind::MaxLength { limit } => format!("must have at most {}", count_u64(*limit, "character")),
-        Kind::MinLength { limit } => format!("must have at least {}", count_u64(*limit, "character")),
+        Kind::MaxLength { limit } => {
+            format!("must have at most {}", count_u64(*limit, "character"))
+        }
+        Kind::MinLength { limit } => {
+            format!("must have at least {}", count_u64(*limit, "character"))
+        }
         Kind::MaxProperties { limit } => {
             format!("must have at most {}", count_u64(*limit, "property"))
         }

@@ -1,0 +1,111 @@
+//! Violation groups.
+
+use cvt_sidecar::model::violation::ViolationCode;
+use cvt_sidecar::storage::{GroupFilter, PageRequest};
+use uuid::Uuid;
+
+use super::bed::Bed;
+use super::fixtures::{at, group, id};
+
+super::cases! {
+    a_group_comes_back_whole
+    groups_add_up_and_only_the_first_is_new
+    a_repeated_group_batch_counts_once
+    concurrent_group_merges_lose_nothing
+    groups_are_listed_seen_last_first
+    groups_are_filtered
+}
+
+async fn a_group_comes_back_whole(bed: Bed) {
+    let mut whole = group("f1", 3);
+    whole.name = Some("pägë".into());
+    whole.example = Some(id(4));
+    let new = bed.store.merge_groups(Uuid::from_u128(1), std::slice::from_ref(&whole)).await;
+    assert_eq!(new.unwrap(), ["f1"]);
+    let page = bed.store.list_groups(&GroupFilter::default(), &PageRequest::default()).await;
+    assert_eq!(page.unwrap().items, [whole]);
+}
+
+async fn groups_add_up_and_only_the_first_is_new(bed: Bed) {
+    let store = &bed.store;
+    store.merge_groups(Uuid::from_u128(1), &[group("f1", 3)]).await.unwrap();
+    let mut later = group("f1", 9);
+    later.consumers = vec!["mobile".into()];
+    later.versions = vec!["2.0.0".into()];
+    later.example = Some(id(1));
+    let new = store.merge_groups(Uuid::from_u128(2), &[later, group("f2", 5)]).await.unwrap();
+    assert_eq!(new, ["f2"]);
+    let page = store.list_groups(&GroupFilter::default(), &PageRequest::default()).await.unwrap();
+    let first = &page.items[0];
+    assert_eq!((&*first.fingerprint, first.count), ("f1", 2));
+    assert_eq!((first.first_seen, first.last_seen), (at(3), at(9)));
+    assert_eq!(first.consumers, ["mobile", "shop"]);
+    assert_eq!(first.versions, ["1.0.0", "2.0.0"]);
+    assert_eq!(first.example, Some(id(1)));
+}
+
+async fn a_repeated_group_batch_counts_once(bed: Bed) {
+    let batch = Uuid::from_u128(1);
+    assert_eq!(bed.store.merge_groups(batch, &[group("f", 1)]).await.unwrap(), ["f"]);
+    assert_eq!(bed.store.merge_groups(batch, &[group("f", 1)]).await.unwrap().len(), 0);
+    let page = bed.store.list_groups(&GroupFilter::default(), &PageRequest::default()).await;
+    assert_eq!(page.unwrap().items[0].count, 1);
+}
+
+async fn concurrent_group_merges_lose_nothing(bed: Bed) {
+    let mut tasks = Vec::new();
+    for n in 0..20_u32 {
+        let store = if n % 2 == 0 { bed.store.clone() } else { bed.second().await };
+        tasks.push(tokio::spawn(async move {
+            let mut groups = vec![group("a", 1), group("b", 1)];
+            if n % 3 == 0 {
+                groups.reverse();
+            }
+            store.merge_groups(Uuid::from_u128(u128::from(n)), &groups).await
+        }));
+    }
+    let mut new = 0;
+    for task in tasks {
+        new += task.await.unwrap().unwrap().len();
+    }
+    assert_eq!(new, 2, "each group is new once");
+    let page = bed.store.list_groups(&GroupFilter::default(), &PageRequest::default()).await;
+    for group in page.unwrap().items {
+        assert_eq!(group.count, 20, "{}", group.fingerprint);
+    }
+}
+
+async fn groups_are_listed_seen_last_first(bed: Bed) {
+    let groups = [group("a", 5), group("c", 9), group("b", 5), group("d", 1)];
+    bed.store.merge_groups(Uuid::from_u128(1), &groups).await.unwrap();
+    let mut page = PageRequest::first(3);
+    let mut seen = Vec::new();
+    loop {
+        let found = bed.store.list_groups(&GroupFilter::default(), &page).await.unwrap();
+        seen.extend(found.items.into_iter().map(|group| group.fingerprint));
+        let Some(cursor) = found.next else { break };
+        page = PageRequest::after(3, cursor);
+    }
+    assert_eq!(seen, ["c", "b", "a", "d"]);
+}
+
+async fn groups_are_filtered(bed: Bed) {
+    let mut groups = [group("a", 1), group("b", 2), group("c", 3)];
+    groups[0].schema_id = "films".into();
+    groups[1].code = ViolationCode::REQUEST_PATH_UNDOCUMENTED;
+    groups[2].operation = "/other".into();
+    bed.store.merge_groups(Uuid::from_u128(1), &groups).await.unwrap();
+    let none = GroupFilter::default;
+    for (filter, expected) in [
+        (none(), "c b a"),
+        (GroupFilter { schema_id: Some("films".into()), ..none() }, "a"),
+        (GroupFilter { code: Some("request.path.undocumented".into()), ..none() }, "b"),
+        (GroupFilter { operation: Some("/other".into()), ..none() }, "c"),
+        (GroupFilter { seen_since: Some(at(2)), ..none() }, "c b"),
+        (GroupFilter { schema_id: Some("books".into()), seen_since: Some(at(3)), ..none() }, "c"),
+    ] {
+        let page = bed.store.list_groups(&filter, &PageRequest::default()).await.unwrap();
+        let names: Vec<_> = page.items.iter().map(|group| group.fingerprint.as_str()).collect();
+        assert_eq!(names.join(" "), expected, "{filter:?}");
+    }
+}
