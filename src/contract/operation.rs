@@ -18,8 +18,7 @@ use super::sensitive::Sensitive;
 use super::serialization::ParameterLocation;
 
 /// Index of an operation in its contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OperationIndex(u32);
+pub type OperationIndex = u32;
 
 /// One operation, compiled.
 #[derive(Debug, Clone)]
@@ -71,19 +70,6 @@ struct PathItem<'a> {
     /// Pointer to it after references.
     at: &'a str,
     bases: Vec<BasePath>,
-}
-
-// === impl OperationIndex ===
-
-impl OperationIndex {
-    pub(super) fn new(index: u32) -> Self {
-        Self(index)
-    }
-
-    /// Its place in [`super::Contract::operations`].
-    pub const fn as_usize(self) -> usize {
-        self.0 as usize
-    }
 }
 
 // === impl PathItem ===
@@ -187,13 +173,12 @@ impl Planner<'_> {
             }
         }
         for (method, at) in found {
-            let number = u32::try_from(operations.len()).unwrap_or(u32::MAX);
-            let index = OperationIndex::new(number);
+            let index = u32::try_from(operations.len()).unwrap_or(u32::MAX);
             let operation = self.operation(item, method, &at, index)?;
             for base in self.bases(&at, &item.bases, fixed) {
                 let (template, text) = (&item.parsed, &item.template);
                 let inserted =
-                    routes.insert(&base.template, template, text, &operation.method, number);
+                    routes.insert(&base.template, template, text, &operation.method, index);
                 if let Err(conflict) = inserted {
                     let message = format!(
                         "{} matches the same requests, which are judged by that one",

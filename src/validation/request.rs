@@ -42,8 +42,9 @@ impl Judge {
         let found = contract.find(&head.method, head.path());
         let operation = match &found {
             RouteMatch::Found { operation, captures } => {
-                let compiled = contract.operation(*operation);
-                self.judge_request(&mut findings, compiled, captures, head, body);
+                if let Some(compiled) = contract.operation(*operation) {
+                    self.judge_request(&mut findings, compiled, captures, head, body);
+                }
                 Some(*operation)
             }
             _ if is_preflight(head) => {
