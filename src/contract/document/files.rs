@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use serde_json::{Map, Value};
 
 use super::source::{File, Source};
-use super::{FILES_KEY, Version, pointer, read_text};
+use super::{FILES_KEY, Version, is_remote, pointer, read_text};
 use crate::contract::error::{ContractError, Problem};
+use crate::contract::lint::{Lint, LintCode};
 use crate::contract::options::CompileOptions;
 
 /// Keys whose values are data or names rather than parts of the document.
@@ -39,9 +40,15 @@ pub(super) fn gather(
     file: File,
     version: Version,
     options: &CompileOptions<'_>,
+    lints: &mut Vec<Lint>,
 ) -> Result<(Value, Source), ContractError> {
-    let mut gathering =
-        Gathering { options, ids: HashSet::new(), wanted: VecDeque::new(), known: BTreeMap::new() };
+    let mut gathering = Gathering {
+        options,
+        ids: HashSet::new(),
+        unread: Vec::new(),
+        wanted: VecDeque::new(),
+        known: BTreeMap::new(),
+    };
     if version.has_json_schema() {
         collect_ids(&root, &mut gathering.ids);
     }
@@ -59,8 +66,7 @@ pub(super) fn gather(
                 message: format!("{name}: {error}"),
             })
         })?;
-        let (mut tree, file) =
-            read_text(name.clone(), &bytes, options).map_err(|error| in_file(error, &name))?;
+        let (mut tree, file) = read_text(name.clone(), &bytes, options).map_err(|error| in_file(error, &name))?;
         files.push(file);
         let at = format!("{name}#");
         gathering.localise(&mut tree, &name, &mut at.clone()).map_err(ContractError::Reference)?;
@@ -71,7 +77,13 @@ pub(super) fn gather(
     {
         members.insert(FILES_KEY.to_owned(), Value::Object(trees));
     }
-    Ok((root, Source::new(files)))
+    let source = Source::new(files);
+    // Places in other files have no pointer into the tree; those of the document itself suffice.
+    for at in gathering.unread.iter().filter(|at| at.starts_with('/')) {
+        let message = "remote references are not allowed here; what is there is not known";
+        lints.push(source.lint(LintCode::UnreadReference, at, message));
+    }
+    Ok((root, source))
 }
 
 struct Gathering<'o, 'f> {
@@ -79,6 +91,8 @@ struct Gathering<'o, 'f> {
     /// `$id`s of schemas inside the document: references to those need no file.
     ids: HashSet<String>,
     wanted: VecDeque<String>,
+    /// Remote references that were left as they are: an error only for what needs them.
+    unread: Vec<String>,
     /// Files seen, and where each was first referred to.
     known: BTreeMap<String, String>,
 }
@@ -152,26 +166,22 @@ impl Gathering<'_, '_> {
             return Ok(None);
         }
         let problem = |message: String| Problem { pointer: at.to_owned(), position: None, message };
-        let is_remote = |text: &str| text.starts_with("http://") || text.starts_with("https://");
         let name = if is_remote(file) || (is_remote(base) && !has_scheme(file)) {
             if !self.options.remote_references {
-                let message = "remote references are not allowed here";
-                return Err(problem(message.to_owned()));
+                self.unread.push(at.to_owned());
+                return Ok(None);
             }
             if is_remote(file) { file.to_owned() } else { remote_join(base, file) }
         } else {
-            inside_directory(base, file).ok_or_else(|| {
-                problem("the reference leads out of the document's directory".into())
-            })?
+            inside_directory(base, file)
+                .ok_or_else(|| problem("the reference leads out of the document's directory".into()))?
         };
         if name.is_empty() {
             return Ok(Some(format!("#{fragment}")));
         }
         if !self.known.contains_key(&name) {
             if self.known.len() >= self.options.limits.files {
-                return Err(problem(
-                    "the document refers to more files than the limit allows".into(),
-                ));
+                return Err(problem("the document refers to more files than the limit allows".into()));
             }
             self.known.insert(name.clone(), at.to_owned());
             self.wanted.push_back(name.clone());
@@ -191,8 +201,7 @@ fn in_tree(file: &str, fragment: &str) -> String {
 
 fn has_scheme(text: &str) -> bool {
     text.split_once(':').is_some_and(|(scheme, _)| {
-        scheme.len() > 1
-            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte))
+        scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte))
     })
 }
 
@@ -200,10 +209,7 @@ fn has_scheme(text: &str) -> bool {
 /// when it leads out of it.
 fn inside_directory(base: &str, file: &str) -> Option<String> {
     let decoded = percent_encoding::percent_decode_str(file).decode_utf8().ok()?;
-    if decoded.starts_with(['/', '\\'])
-        || has_scheme(&decoded)
-        || decoded.contains(['\0', '\\', '?'])
-    {
+    if decoded.starts_with(['/', '\\']) || has_scheme(&decoded) || decoded.contains(['\0', '\\', '?']) {
         return None;
     }
     let mut path: Vec<&str> = base.split('/').collect();
@@ -248,8 +254,7 @@ fn placed(source: &Source, problem: Problem) -> ContractError {
 }
 
 fn in_file(error: ContractError, name: &str) -> ContractError {
-    let named =
-        |problem: Problem| Problem { pointer: format!("{name}#{}", problem.pointer), ..problem };
+    let named = |problem: Problem| Problem { pointer: format!("{name}#{}", problem.pointer), ..problem };
     match error {
         ContractError::OverLimit(problem) => ContractError::OverLimit(named(problem)),
         error => ContractError::Syntax(named(error.problem().clone())),
@@ -276,10 +281,7 @@ mod tests {
 
     fn read(text: &str, files: &[(&'static str, &'static str)]) -> Result<Document, ContractError> {
         let files = InMemory(files.iter().copied().collect());
-        Document::read(
-            text.as_bytes(),
-            &CompileOptions { files: &files, ..CompileOptions::default() },
-        )
+        Document::read(text.as_bytes(), &CompileOptions { files: &files, ..CompileOptions::default() })
     }
 
     fn with_reference(target: &str) -> String {
@@ -293,10 +295,7 @@ mod tests {
     #[test]
     fn files_refer_to_each_other_and_back() {
         let files = [
-            (
-                "schemas/a.yaml",
-                "A:\n  properties:\n    b: {$ref: 'b.yaml#/B'}\n    c: {$ref: '../root.yaml'}\n",
-            ),
+            ("schemas/a.yaml", "A:\n  properties:\n    b: {$ref: 'b.yaml#/B'}\n    c: {$ref: '../root.yaml'}\n"),
             ("schemas/b.yaml", "B:\n  type: string\nC:\n  $ref: '#/B'\n"),
             ("root.yaml", "type: integer\n"),
         ];
@@ -312,19 +311,19 @@ mod tests {
 
     #[test]
     fn nothing_outside_the_directory_is_read() {
-        for target in [
-            "../x.yaml",
-            "/etc/passwd",
-            "a/../../x.yaml",
-            "file:///x",
-            "%2e%2e/x",
-            "http://h/x",
-            "..%5cx",
-        ] {
+        for target in ["../x.yaml", "/etc/passwd", "a/../../x.yaml", "file:///x", "%2e%2e/x", "..%5cx"] {
             let error = read(&with_reference(target), &[]).unwrap_err();
             assert!(matches!(error, ContractError::Reference(_)), "{target}: {error}");
             assert!(error.problem().position.is_some(), "{target}: {error}");
         }
+    }
+
+    #[test]
+    fn a_remote_reference_is_an_error_where_it_is_needed() {
+        let document = read(&with_reference("https://h/x.json#/a"), &[]).unwrap();
+        assert_eq!(document.lints()[0].code, LintCode::UnreadReference);
+        let error = document.resolve("/components/schemas/A").unwrap_err();
+        assert!(error.to_string().contains("remote"), "{error}");
     }
 
     #[test]
