@@ -37,7 +37,7 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Compile a document and say what is in it
     Check(check::CheckArgs),
-    /// Judge exchanges from a file
+    /// Judge exchanges from files
     Validate(validate::ValidateArgs),
     /// Read back what was recorded
     Validations(validations::ValidationsArgs),

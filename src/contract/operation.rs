@@ -18,7 +18,8 @@ use super::sensitive::Sensitive;
 use super::serialization::ParameterLocation;
 
 /// Index of an operation in its contract.
-pub type OperationIndex = u32;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationIndex(u32);
 
 /// One operation, compiled.
 #[derive(Debug, Clone)]
@@ -70,6 +71,19 @@ struct PathItem<'a> {
     /// Pointer to it after references.
     at: &'a str,
     bases: Vec<BasePath>,
+}
+
+// === impl OperationIndex ===
+
+impl OperationIndex {
+    pub(super) fn new(index: u32) -> Self {
+        Self(index)
+    }
+
+    /// Its place in [`super::Contract::operations`].
+    pub const fn as_usize(self) -> usize {
+        self.0 as usize
+    }
 }
 
 // === impl PathItem ===
@@ -173,12 +187,13 @@ impl Planner<'_> {
             }
         }
         for (method, at) in found {
-            let index = u32::try_from(operations.len()).unwrap_or(u32::MAX);
+            let number = u32::try_from(operations.len()).unwrap_or(u32::MAX);
+            let index = OperationIndex::new(number);
             let operation = self.operation(item, method, &at, index)?;
             for base in self.bases(&at, &item.bases, fixed) {
                 let (template, text) = (&item.parsed, &item.template);
                 let inserted =
-                    routes.insert(&base.template, template, text, &operation.method, index);
+                    routes.insert(&base.template, template, text, &operation.method, number);
                 if let Err(conflict) = inserted {
                     let message = format!(
                         "{} matches the same requests, which are judged by that one",

@@ -194,20 +194,24 @@ impl Gate {
         Ok(response.map(|body| AnswerBody::Upstream(Tap::new(body, capture).with_end(back))))
     }
 
-    /// Sends the request on an idle connection or a new one. A request that an idle connection
-    /// never took, because the upstream had just closed it, goes out again on a new one.
+    /// Sends the request on an idle connection or a new one. The upstream may close an idle
+    /// connection at the moment of its use: a request that it never took goes out again, and so
+    /// does one that it may have taken if repeating it is harmless (RFC 9110 §9.2.2) and it has
+    /// no body.
     async fn exchange(
         &self,
         mut request: Request<Tap<Incoming>>,
         pool: &Arc<Pool>,
         progress: Option<Progress>,
     ) -> Result<(Response<Incoming>, Sender), UpstreamFailure> {
+        let mut spare = None;
         while let Some(mut sender) = pool.take() {
+            spare = spare.or_else(|| repeatable(&request));
             let sending = sender.try_send_request(request);
             match self.in_time(sending, progress.as_ref()).await? {
                 Ok(response) => return Ok((response, sender)),
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
+                Err(mut error) => match error.take_message().or_else(|| spare.take()) {
+                    Some(again) => request = again,
                     None => return Err(UpstreamFailure::Broken),
                 },
             }
@@ -278,6 +282,18 @@ impl Gate {
         strip_hop_by_hop(response.headers_mut(), true);
         response.map(|_| AnswerBody::Invented(Full::default()))
     }
+}
+
+/// A copy of a request that may be sent twice, if it is one.
+fn repeatable(request: &Request<Tap<Incoming>>) -> Option<Request<Tap<Incoming>>> {
+    if !request.method().is_idempotent() || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(Tap::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
 }
 
 /// About how many bytes a head holds.

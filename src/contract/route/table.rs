@@ -180,7 +180,10 @@ impl RouteTable {
         if let Some(endpoint) = search.descend(0, Some(rest)) {
             let mut captures = search.captures;
             captures.drain(..endpoint.skip.min(captures.len()));
-            return RouteMatch::Found { operation: endpoint.operation, captures };
+            return RouteMatch::Found {
+                operation: OperationIndex::new(endpoint.operation),
+                captures,
+            };
         }
         match search.near_miss {
             Some(template) => RouteMatch::MethodUnknown { template: Arc::clone(template) },
@@ -262,11 +265,11 @@ mod tests {
         table
     }
 
-    fn find(table: &RouteTable, method: &Method, path: &str) -> Option<(u32, Vec<String>)> {
+    fn find(table: &RouteTable, method: &Method, path: &str) -> Option<(usize, Vec<String>)> {
         match table.find(method, path) {
             RouteMatch::Found { operation, captures } => {
                 let text = captures.iter().map(|(from, to)| path[*from..*to].to_owned());
-                Some((operation, text.collect()))
+                Some((operation.as_usize(), text.collect()))
             }
             _ => None,
         }
