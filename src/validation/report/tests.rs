@@ -166,7 +166,7 @@ fn trap_t09_read_only_is_softened_wherever_it_stands() {
     });
     for (direction, body, valid) in [
         (Direction::Request, r#"{"name": "n"}"#, true),
-        (Direction::Request, r#"{"name": "n", "id": "i"}"#, true),
+        (Direction::Request, r#"{"name": "n", "id": "i"}"#, false),
         (Direction::Request, r#"{"id": "i"}"#, false),
         (Direction::Response, r#"{"name": "n"}"#, false),
         (Direction::Response, r#"{"name": "n", "id": "i"}"#, true),
