@@ -36,9 +36,13 @@ fn main() {
             && (arguments.is_empty() || arguments.iter().any(|wanted| name.contains(wanted)))
     });
     files.sort();
-    println!("{:28} {:>7} {:>9} {:>9} {:>9} {:>8} {:>8} {:>7}", "document", "MB", "read ms", "lower+compile", "total ms", "held MB", "peak MB", "schemas");
+    println!(
+        "{:28} {:>7} {:>9} {:>9} {:>9} {:>8} {:>8} {:>7}",
+        "document", "MB", "read ms", "lower+compile", "total ms", "held MB", "peak MB", "schemas"
+    );
     for file in files {
-        let status = Command::new(std::env::current_exe().unwrap()).arg("--one").arg(&file).status();
+        let status =
+            Command::new(std::env::current_exe().unwrap()).arg("--one").arg(&file).status();
         assert!(status.unwrap().success(), "{}", file.display());
     }
 }

@@ -8,7 +8,9 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use cvt_sidecar::contract::instance::Arena;
-use cvt_sidecar::contract::{CompileOptions, Direction, Document, SchemaCompiler, SchemaId, SchemaSet};
+use cvt_sidecar::contract::{
+    CompileOptions, Direction, Document, SchemaCompiler, SchemaId, SchemaSet,
+};
 use cvt_sidecar::model::verdict::Verdict;
 use cvt_sidecar::model::violation::ViolationCode;
 use cvt_sidecar::validation::report::{self, Report, Subject};
@@ -104,7 +106,8 @@ fn bench(c: &mut Criterion) {
         for valid in [true, false] {
             let body = body(kibibytes, valid);
             let what = if valid { "valid" } else { "invalid" };
-            let mut group = c.benchmark_group(format!("{kibibytes} KiB {what} ({} bytes)", body.len()));
+            let mut group =
+                c.benchmark_group(format!("{kibibytes} KiB {what} ({} bytes)", body.len()));
             group.throughput(Throughput::Elements(1));
             let mut arena = Arena::default();
             group.bench_function("parse", |b| {
@@ -116,7 +119,9 @@ fn bench(c: &mut Criterion) {
             arena.clear();
             let node = arena.parse(&body).unwrap();
             assert_eq!(set.is_valid(id, arena.node(node)), valid);
-            group.bench_function("judge", |b| b.iter(|| black_box(set.is_valid(id, arena.node(node)))));
+            group.bench_function("judge", |b| {
+                b.iter(|| black_box(set.is_valid(id, arena.node(node))))
+            });
             let mut arena = Arena::default();
             let subject = Subject { code: ViolationCode::REQUEST_BODY_SCHEMA, name: None };
             group.bench_function("parse, judge and report", |b| {

@@ -7,6 +7,7 @@ mod check;
 pub mod demo;
 mod run;
 mod settings;
+pub mod validate;
 mod validations;
 
 use std::ffi::OsString;
@@ -36,6 +37,8 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Compile a document and say what is in it
     Check(check::CheckArgs),
+    /// Judge exchanges from files
+    Validate(validate::ValidateArgs),
     /// Read back what was recorded
     Validations(validations::ValidationsArgs),
     /// Show the sidecar in front of a small bookshop
@@ -62,6 +65,7 @@ pub fn main(
     ExitCode::from(match arguments.command {
         Command::Run(arguments) => run::run(*arguments, &environment),
         Command::Check(arguments) => check::run(&arguments, &mut out),
+        Command::Validate(arguments) => validate::run(&arguments, &mut out, &mut std::io::stderr()),
         Command::Validations(arguments) => validations::run(arguments, &environment, &mut out),
         Command::Demo(arguments) => demo::run(&arguments),
     })

@@ -50,7 +50,8 @@ pub struct Resolved<'d> {
 const MAX_CHAIN: usize = 64;
 
 /// Why a remote reference leads nowhere.
-pub(super) const REMOTE: &str = "the reference is remote, and remote references are not allowed here";
+pub(super) const REMOTE: &str =
+    "the reference is remote, and remote references are not allowed here";
 
 // === impl Document ===
 

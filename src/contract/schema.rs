@@ -13,8 +13,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-pub(crate) use set::{SchemaError, cut_short};
 pub use set::{Judged, SchemaId, SchemaSet};
+pub(crate) use set::{SchemaError, cut_short};
 
 use super::document::{Document, pointer};
 use super::error::ContractError;

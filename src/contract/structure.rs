@@ -127,8 +127,12 @@ fn sentence(error: &ValidationError<'_>) -> String {
             format!("{} is not allowed here", names.join(", "))
         }
         Kind::Type { kind } => match kind {
-            jsonschema::error::TypeKind::Single(kind) => format!("a value of the type {kind} is expected"),
-            jsonschema::error::TypeKind::Multiple(_) => "a value of another type is expected".into(),
+            jsonschema::error::TypeKind::Single(kind) => {
+                format!("a value of the type {kind} is expected")
+            }
+            jsonschema::error::TypeKind::Multiple(_) => {
+                "a value of another type is expected".into()
+            }
         },
         Kind::Enum { options } => format!("one of {options} is expected"),
         Kind::Constant { expected_value } => format!("{expected_value} is expected"),
@@ -142,12 +146,22 @@ fn sentence(error: &ValidationError<'_>) -> String {
 /// Whether a slip changes nothing about what is judged: a part that only people read, or a
 /// keyword that nothing is known about.
 fn is_harmless(error: &ValidationError<'_>, at: &str, version: Version) -> bool {
-    let in_words = ["/info", "/tags", "/externalDocs"].iter().any(|part| {
-        at == *part || at.strip_prefix(part).is_some_and(|rest| rest.starts_with('/'))
-    });
+    let in_words = ["/info", "/tags", "/externalDocs"]
+        .iter()
+        .any(|part| at == *part || at.strip_prefix(part).is_some_and(|rest| rest.starts_with('/')));
     let last = pointer::tokens(at).last().unwrap_or_default();
-    let only_read = ["description", "summary", "title", "example", "examples", "externalDocs",
-        "tags", "operationId", "deprecated", "default"];
+    let only_read = [
+        "description",
+        "summary",
+        "title",
+        "example",
+        "examples",
+        "externalDocs",
+        "tags",
+        "operationId",
+        "deprecated",
+        "default",
+    ];
     let unknown_keyword = matches!(
         error.kind(),
         Kind::AdditionalProperties { .. } | Kind::UnevaluatedProperties { .. }

@@ -62,7 +62,7 @@ pub fn build(exchange: &Exchange, judged: &Judged, about: Circumstances<'_>) -> 
         client_ip: exchange.client_ip.map_or_else(String::new, |ip| ip.to_string()),
         operation: contract
             .zip(judged.operation)
-            .and_then(|(loaded, index)| loaded.contract.operation(index))
+            .map(|(loaded, index)| loaded.contract.operation(index))
             .map(|operation| operation.template.to_string()),
         violations,
         skipped: skipped(&verdicts),

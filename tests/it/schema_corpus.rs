@@ -85,8 +85,8 @@ fn documents_load_or_are_refused() {
         let case: Value = serde_json::from_str(line).unwrap();
         let expected = case["expect_document_valid"].as_bool().unwrap();
         let document = case["document"].to_string();
-        let answer = Document::read(document.as_bytes(), &CompileOptions::default())
-            .and_then(|document| {
+        let answer =
+            Document::read(document.as_bytes(), &CompileOptions::default()).and_then(|document| {
                 let options = CompileOptions::default();
                 let mut compiler = SchemaCompiler::new(&document, &options);
                 compiler.compile_components()?;

@@ -36,7 +36,9 @@ pub(super) fn read(text: &str) -> Vec<Case> {
             return entries.iter().enumerate().map(|(at, entry)| case(at, entry, true)).collect();
         }
         return match &whole {
-            Value::Array(all) => all.iter().enumerate().map(|(at, one)| any_case(at, one)).collect(),
+            Value::Array(all) => {
+                all.iter().enumerate().map(|(at, one)| any_case(at, one)).collect()
+            }
             one => vec![any_case(0, one)],
         };
     }
@@ -76,7 +78,8 @@ fn exchange(value: &Value, is_har: bool) -> Result<RecordedExchange, String> {
     let key = if is_har { "url" } else { "path" };
     let target = request.get(key).and_then(Value::as_str).ok_or("the request has no path")?;
     let (headers, body) = message(request, is_har, "postData")?;
-    let head = RequestHead { method, target: target_of(target)?, version: Version::HTTP_11, headers };
+    let head =
+        RequestHead { method, target: target_of(target)?, version: Version::HTTP_11, headers };
     let response = value.get("response").and_then(Value::as_object);
     let response = response.map(|response| response_of(response, is_har)).transpose()?;
     Ok(RecordedExchange { request: head, request_body: body, response })
@@ -215,7 +218,8 @@ mod tests {
         assert!(head.headers.is_empty());
         assert_eq!(&*body.bytes(), b"{}");
 
-        let lines = "{\"id\": \"a\", \"request\": {\"path\": \"/x y\", \"body\": [1]}}\n\nnonsense\n";
+        let lines =
+            "{\"id\": \"a\", \"request\": {\"path\": \"/x y\", \"body\": [1]}}\n\nnonsense\n";
         let cases = read(lines);
         assert_eq!(cases[0].exchange.as_ref().unwrap().request.path(), "/x%20y");
         assert_eq!(&*cases[0].exchange.as_ref().unwrap().request_body.bytes(), b"[1]");

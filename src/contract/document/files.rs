@@ -66,7 +66,8 @@ pub(super) fn gather(
                 message: format!("{name}: {error}"),
             })
         })?;
-        let (mut tree, file) = read_text(name.clone(), &bytes, options).map_err(|error| in_file(error, &name))?;
+        let (mut tree, file) =
+            read_text(name.clone(), &bytes, options).map_err(|error| in_file(error, &name))?;
         files.push(file);
         let at = format!("{name}#");
         gathering.localise(&mut tree, &name, &mut at.clone()).map_err(ContractError::Reference)?;
@@ -173,15 +174,18 @@ impl Gathering<'_, '_> {
             }
             if is_remote(file) { file.to_owned() } else { remote_join(base, file) }
         } else {
-            inside_directory(base, file)
-                .ok_or_else(|| problem("the reference leads out of the document's directory".into()))?
+            inside_directory(base, file).ok_or_else(|| {
+                problem("the reference leads out of the document's directory".into())
+            })?
         };
         if name.is_empty() {
             return Ok(Some(format!("#{fragment}")));
         }
         if !self.known.contains_key(&name) {
             if self.known.len() >= self.options.limits.files {
-                return Err(problem("the document refers to more files than the limit allows".into()));
+                return Err(problem(
+                    "the document refers to more files than the limit allows".into(),
+                ));
             }
             self.known.insert(name.clone(), at.to_owned());
             self.wanted.push_back(name.clone());
@@ -201,7 +205,8 @@ fn in_tree(file: &str, fragment: &str) -> String {
 
 fn has_scheme(text: &str) -> bool {
     text.split_once(':').is_some_and(|(scheme, _)| {
-        scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte))
+        scheme.len() > 1
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte))
     })
 }
 
@@ -209,7 +214,10 @@ fn has_scheme(text: &str) -> bool {
 /// when it leads out of it.
 fn inside_directory(base: &str, file: &str) -> Option<String> {
     let decoded = percent_encoding::percent_decode_str(file).decode_utf8().ok()?;
-    if decoded.starts_with(['/', '\\']) || has_scheme(&decoded) || decoded.contains(['\0', '\\', '?']) {
+    if decoded.starts_with(['/', '\\'])
+        || has_scheme(&decoded)
+        || decoded.contains(['\0', '\\', '?'])
+    {
         return None;
     }
     let mut path: Vec<&str> = base.split('/').collect();
@@ -254,7 +262,8 @@ fn placed(source: &Source, problem: Problem) -> ContractError {
 }
 
 fn in_file(error: ContractError, name: &str) -> ContractError {
-    let named = |problem: Problem| Problem { pointer: format!("{name}#{}", problem.pointer), ..problem };
+    let named =
+        |problem: Problem| Problem { pointer: format!("{name}#{}", problem.pointer), ..problem };
     match error {
         ContractError::OverLimit(problem) => ContractError::OverLimit(named(problem)),
         error => ContractError::Syntax(named(error.problem().clone())),
@@ -281,7 +290,10 @@ mod tests {
 
     fn read(text: &str, files: &[(&'static str, &'static str)]) -> Result<Document, ContractError> {
         let files = InMemory(files.iter().copied().collect());
-        Document::read(text.as_bytes(), &CompileOptions { files: &files, ..CompileOptions::default() })
+        Document::read(
+            text.as_bytes(),
+            &CompileOptions { files: &files, ..CompileOptions::default() },
+        )
     }
 
     fn with_reference(target: &str) -> String {
@@ -295,7 +307,10 @@ mod tests {
     #[test]
     fn files_refer_to_each_other_and_back() {
         let files = [
-            ("schemas/a.yaml", "A:\n  properties:\n    b: {$ref: 'b.yaml#/B'}\n    c: {$ref: '../root.yaml'}\n"),
+            (
+                "schemas/a.yaml",
+                "A:\n  properties:\n    b: {$ref: 'b.yaml#/B'}\n    c: {$ref: '../root.yaml'}\n",
+            ),
             ("schemas/b.yaml", "B:\n  type: string\nC:\n  $ref: '#/B'\n"),
             ("root.yaml", "type: integer\n"),
         ];
@@ -311,7 +326,9 @@ mod tests {
 
     #[test]
     fn nothing_outside_the_directory_is_read() {
-        for target in ["../x.yaml", "/etc/passwd", "a/../../x.yaml", "file:///x", "%2e%2e/x", "..%5cx"] {
+        for target in
+            ["../x.yaml", "/etc/passwd", "a/../../x.yaml", "file:///x", "%2e%2e/x", "..%5cx"]
+        {
             let error = read(&with_reference(target), &[]).unwrap_err();
             assert!(matches!(error, ContractError::Reference(_)), "{target}: {error}");
             assert!(error.problem().position.is_some(), "{target}: {error}");

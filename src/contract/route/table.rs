@@ -180,7 +180,10 @@ impl RouteTable {
         if let Some(endpoint) = search.descend(0, Some(rest)) {
             let mut captures = search.captures;
             captures.drain(..endpoint.skip.min(captures.len()));
-            return RouteMatch::Found { operation: OperationIndex::new(endpoint.operation), captures };
+            return RouteMatch::Found {
+                operation: OperationIndex::new(endpoint.operation),
+                captures,
+            };
         }
         match search.near_miss {
             Some(template) => RouteMatch::MethodUnknown { template: Arc::clone(template) },
