@@ -226,7 +226,7 @@ impl OperationMetrics {
             self.operations = vec![None; contract.contract.operations().len()];
         }
         let metrics = &self.metrics;
-        let known = judged.operation.and_then(|index| contract.contract.operation(index));
+        let known = judged.operation.map(|index| contract.contract.operation(index));
         let counters = match known {
             Some(operation) => self.operations[operation.index as usize].get_or_insert_with(|| {
                 let name = format!("{} {}", operation.method, operation.template);

@@ -189,7 +189,7 @@ fn operation_name(exchange: &Exchange, judged: &Judged) -> String {
         .contract
         .as_ref()
         .zip(judged.operation)
-        .and_then(|(loaded, index)| loaded.contract.operation(index))
+        .map(|(loaded, index)| loaded.contract.operation(index))
         .map_or_else(
             || UNDOCUMENTED.to_owned(),
             |operation| format!("{} {}", operation.method, operation.template),

@@ -19,7 +19,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::connection::{forwardable, is_upgrade, strip_hop_by_hop};
-use super::metrics::{ProxyMetrics, UpstreamFailure};
+use super::metrics::{ProxyMetrics, Raised, UpstreamFailure};
 use super::pool::{Pool, Return, Sender};
 use super::tap::{Capture, Progress, Tap};
 use super::{reject, upgrade};
@@ -64,10 +64,6 @@ pub enum AnswerBody {
     Invented(Full<Bytes>),
 }
 
-/// Counts an exchange as under way until dropped.
-#[derive(Debug)]
-pub struct InFlight(prometheus::IntGauge);
-
 // === impl Gate ===
 
 impl Gate {
@@ -100,7 +96,7 @@ impl Gate {
         pool: &Arc<Pool>,
     ) -> Result<Response<AnswerBody>, Infallible> {
         let started = self.clock.instant();
-        let in_flight = InFlight::new(&self.metrics.in_flight);
+        let in_flight = Raised::new(&self.metrics.in_flight);
         let pending = self.open(&request, peer, started);
         let answer = match self.forward(request, pending, pool, in_flight, started).await {
             Ok(answer) => answer,
@@ -152,7 +148,7 @@ impl Gate {
         mut request: Request<Incoming>,
         pending: Option<Pending>,
         pool: &Arc<Pool>,
-        in_flight: InFlight,
+        in_flight: Raised,
         started: Instant,
     ) -> Result<Response<AnswerBody>, Response<Full<Bytes>>> {
         if request.method() == Method::CONNECT {
@@ -198,20 +194,24 @@ impl Gate {
         Ok(response.map(|body| AnswerBody::Upstream(Tap::new(body, capture).with_end(back))))
     }
 
-    /// Sends the request on an idle connection or a new one. A request that an idle connection
-    /// never took, because the upstream had just closed it, goes out again on a new one.
+    /// Sends the request on an idle connection or a new one. The upstream may close an idle
+    /// connection at the moment of its use: a request that it never took goes out again, and so
+    /// does one that it may have taken if repeating it is harmless (RFC 9110 §9.2.2) and it has
+    /// no body.
     async fn exchange(
         &self,
         mut request: Request<Tap<Incoming>>,
         pool: &Arc<Pool>,
         progress: Option<Progress>,
     ) -> Result<(Response<Incoming>, Sender), UpstreamFailure> {
+        let mut spare = None;
         while let Some(mut sender) = pool.take() {
+            spare = spare.or_else(|| repeatable(&request));
             let sending = sender.try_send_request(request);
             match self.in_time(sending, progress.as_ref()).await? {
                 Ok(response) => return Ok((response, sender)),
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
+                Err(mut error) => match error.take_message().or_else(|| spare.take()) {
+                    Some(again) => request = again,
                     None => return Err(UpstreamFailure::Broken),
                 },
             }
@@ -272,7 +272,7 @@ impl Gate {
         mut response: Response<Incoming>,
         downstream: hyper::upgrade::OnUpgrade,
         pending: Option<Pending>,
-        in_flight: InFlight,
+        in_flight: Raised,
     ) -> Response<AnswerBody> {
         if let Some(pending) = pending {
             pending.update(|exchange| exchange.ending = Ending::Upgraded);
@@ -284,27 +284,24 @@ impl Gate {
     }
 }
 
+/// A copy of a request that may be sent twice, if it is one.
+fn repeatable(request: &Request<Tap<Incoming>>) -> Option<Request<Tap<Incoming>>> {
+    if !request.method().is_idempotent() || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(Tap::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
 /// About how many bytes a head holds.
 fn head_weight(headers: &HeaderMap) -> usize {
     const FIXED: usize = 1024;
     let bytes: usize =
         headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
     FIXED + bytes
-}
-
-// === impl InFlight ===
-
-impl InFlight {
-    fn new(gauge: &prometheus::IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }
 
 // === impl AnswerBody ===

@@ -34,6 +34,10 @@ pub struct ProxyMetrics {
     pub upstream_connections: IntCounter,
 }
 
+/// Raises a gauge by one while it lives.
+#[derive(Debug)]
+pub struct Raised(IntGauge);
+
 // === impl UpstreamFailure ===
 
 impl UpstreamFailure {
@@ -45,6 +49,22 @@ impl UpstreamFailure {
             Self::Timeout => "timeout",
             Self::Broken => "broken",
         }
+    }
+}
+
+// === impl Raised ===
+
+impl Raised {
+    /// Raises `gauge`.
+    pub fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

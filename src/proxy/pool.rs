@@ -34,7 +34,7 @@ struct Idle {
 pub struct Return {
     sender: Sender,
     pool: Arc<Pool>,
-    _in_flight: super::gate::InFlight,
+    _in_flight: super::metrics::Raised,
 }
 
 // === impl Pool ===
@@ -77,7 +77,7 @@ impl Pool {
 
 impl Return {
     /// Will put `sender` back into `pool`.
-    pub fn new(sender: Sender, pool: Arc<Pool>, in_flight: super::gate::InFlight) -> Self {
+    pub fn new(sender: Sender, pool: Arc<Pool>, in_flight: super::metrics::Raised) -> Self {
         Self { sender, pool, _in_flight: in_flight }
     }
 }

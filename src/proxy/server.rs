@@ -18,6 +18,7 @@ use pingora_core::services::listening::Service as Listening;
 use tokio::sync::watch;
 
 use super::gate::Gate;
+use super::metrics::Raised;
 
 /// Counts downstream connections, for draining. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +37,7 @@ struct TrafficApp {
     connections: Connections,
 }
 
-struct Counted(Connections, prometheus::IntGauge);
+struct Counted(Connections, Raised);
 
 /// Makes the traffic service on `listen`.
 pub fn traffic_service(
@@ -99,7 +100,8 @@ impl ServerApp for TrafficApp {
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let _counted = Counted::new(&self.connections, &self.gate.metrics().connections);
+        let _counted =
+            Counted::new(&self.connections, Raised::new(&self.gate.metrics().connections));
         let peer = stream
             .get_socket_digest()
             .and_then(|digest| digest.peer_addr().and_then(|peer| peer.as_inet().copied()))
@@ -141,16 +143,14 @@ impl Connections {
 }
 
 impl Counted {
-    fn new(connections: &Connections, gauge: &prometheus::IntGauge) -> Self {
+    fn new(connections: &Connections, gauge: Raised) -> Self {
         connections.0.fetch_add(1, Ordering::AcqRel);
-        gauge.inc();
-        Self(connections.clone(), gauge.clone())
+        Self(connections.clone(), gauge)
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::AcqRel);
-        self.1.dec();
     }
 }

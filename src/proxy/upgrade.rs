@@ -3,11 +3,11 @@
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use super::gate::InFlight;
+use super::metrics::Raised;
 
 /// Carries bytes between the two upgraded connections. Ends when both directions have ended
 /// or either fails; nothing in the tunnel is judged.
-pub async fn tunnel(downstream: OnUpgrade, upstream: OnUpgrade, in_flight: InFlight) {
+pub async fn tunnel(downstream: OnUpgrade, upstream: OnUpgrade, in_flight: Raised) {
     let _in_flight = in_flight;
     let (Ok(downstream), Ok(upstream)) = tokio::join!(downstream, upstream) else {
         return;

@@ -102,11 +102,7 @@ impl ContractCache {
 
     async fn measure(&self) {
         self.entries.run_pending_tasks().await;
-        let set = |gauge: &prometheus::IntGauge, value: u64| {
-            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        };
-        set(&self.metrics.items, self.entries.entry_count());
-        set(&self.metrics.bytes, self.entries.weighted_size());
+        self.metrics.cached(self.entries.entry_count(), self.entries.weighted_size());
     }
 }
 

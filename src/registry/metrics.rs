@@ -72,6 +72,12 @@ impl RegistryMetrics {
         }
     }
 
+    /// Shows how much the cache holds.
+    pub fn cached(&self, items: u64, bytes: u64) {
+        self.items.set(i64::try_from(items).unwrap_or(i64::MAX));
+        self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
     /// Shows a contract that a route uses; replaces what was shown of the schema before.
     pub fn in_force(&self, loaded: &LoadedContract) {
         let (id, contract) = (loaded.schema_id.as_str(), &loaded.contract);
@@ -91,8 +97,9 @@ impl RegistryMetrics {
 fn error_type(error: &RegisterError) -> &'static str {
     match error {
         RegisterError::TooLarge { .. } => "too_large",
-        RegisterError::NotText(_) => "parse_error",
-        RegisterError::Contract(ContractError::Syntax(_)) => "parse_error",
+        RegisterError::NotText(_) | RegisterError::Contract(ContractError::Syntax(_)) => {
+            "parse_error"
+        }
         RegisterError::Contract(error) if error.problem().pointer == "/info" => "missing_version",
         RegisterError::Contract(_) | RegisterError::Interrupted => "validation_error",
         RegisterError::Id(_) => "invalid_id",

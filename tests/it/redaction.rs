@@ -97,7 +97,7 @@ fn redact(record: ValidationRecord, hints: Hints<'_>) -> ValidationRecord {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn trap_t26_no_canary_leaves_a_json_body(body in json()) {
@@ -129,7 +129,7 @@ proptest! {
         let mut broken = body.clone();
         broken.insert_str(place, &junk);
         // a canary's own name may be broken by the junk: then nothing says that it is one
-        prop_assume!(SECRET.iter().all(|name| body.matches(name).count() == broken.matches(name).count()));
+        prop_assume!(SECRET.iter().map(|name| format!("\"{name}\"")).all(|name| body.matches(&name).count() == broken.matches(&name).count()));
         prop_assume!(!junk.contains('"') && !junk.contains('\\'));
         let redacted = redact(with_body("application/json", &broken), Hints::default());
         prop_assert!(clean_but_time(&redacted), "{broken} -> {:?}", redacted.request_body);

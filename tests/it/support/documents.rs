@@ -97,7 +97,7 @@ paths:
                 broken: {type: string, pattern: '([a-z'}
                 unknown: {type: string, format: galactic-coordinate}
                 slow: {type: string, pattern: '^(a+)+$'}
-                slower: {type: string, pattern: '^(?=a)(a+)+$'}
+                slower: {type: string, pattern: '^(a|a)*\1b'}
       responses:
         '200':
           description: fine

@@ -76,8 +76,10 @@ impl Setup {
     /// A sidecar with free ports and nothing else set.
     pub(crate) fn bare() -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
-        let args = ["run", "--listen", &any, "--admin-listen", &any].map(str::to_owned).to_vec();
-        Self { dir: TempDir::new().expect("a temporary directory"), args, env: Vec::new() }
+        let dir = TempDir::new().expect("a temporary directory");
+        Self { dir, args: vec!["run".into()], env: Vec::new() }
+            .env("CVT_LISTEN", &any)
+            .env("CVT_ADMIN_LISTEN", &any)
     }
 
     /// Adds arguments.
@@ -162,7 +164,7 @@ impl Setup {
 /// The traffic and admin addresses in the log event `listening`.
 fn listening(said: &str) -> Option<(SocketAddr, SocketAddr)> {
     let event = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut events = event.filter(|event| field(event, "message") == Some("listening"));
+    let mut events = event.filter(|event| field(event, "event") == Some("listening"));
     events.find_map(|event| {
         let address = |name| field(&event, name)?.parse().ok();
         Some((address("traffic")?, address("admin")?))
