@@ -8,6 +8,7 @@ mod floors;
 mod lifecycle;
 mod metrics;
 mod recording;
+mod redaction;
 mod schema_corpus;
 mod startup;
 mod storage;
