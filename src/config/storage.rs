@@ -114,9 +114,8 @@ enum Backend {
 /// Reads and checks this section.
 pub fn read(values: &Values, problems: &mut Problems) -> StorageSettings {
     let enabled = values.read("storage.enabled", true, problems, parse::boolean);
-    let backend = values.read("storage.type", None, problems, |text| {
-        parse::choice(BACKENDS)(text).map(Some)
-    });
+    let backend =
+        values.read("storage.type", None, problems, |text| parse::choice(BACKENDS)(text).map(Some));
     let postgres = read_postgres(values, problems);
     let default = match backend {
         None | Some(Backend::Sqlite) => StorageSettings::Sqlite { path: DEFAULT_DSN.into() },
@@ -159,9 +158,8 @@ fn read_postgres(values: &Values, problems: &mut Problems) -> PostgresSettings {
             problems,
             parse::choice(SSL_MODES),
         ),
-        ssl_root_cert: values.read("storage.postgres.sslrootcert", None, problems, |text| {
-            Ok(Some(text.into()))
-        }),
+        ssl_root_cert: values
+            .read("storage.postgres.sslrootcert", None, problems, |text| Ok(Some(text.into()))),
         max_connections: values.read(
             "storage.postgres.max_conns",
             default.max_connections,
@@ -189,8 +187,7 @@ impl StorageSettings {
 
     /// As [`StorageSettings::parse`]; what a PostgreSQL text leaves out is taken from `parts`.
     fn parse_over(text: &str, parts: PostgresSettings) -> Result<Self, String> {
-        let expected =
-            || Err("expected a path, sqlite://PATH, postgres://… or memory:".to_owned());
+        let expected = || Err("expected a path, sqlite://PATH, postgres://… or memory:".to_owned());
         match text.split_once("://") {
             _ if text == "memory:" => Ok(Self::Memory),
             Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite { path: path.into() }),

@@ -194,8 +194,9 @@ impl Gate {
         Ok(response.map(|body| AnswerBody::Upstream(Tap::new(body, capture).with_end(back))))
     }
 
-    /// Sends the request on an idle connection or a new one. A request that an idle connection
-    /// never took, because the upstream had just closed it, goes out again on a new one.
+    /// Sends the request on an idle connection or a new one. An upstream may close an idle
+    /// connection just then: a request that the connection never took goes out again, and so
+    /// does, once, one that may have been taken but may be repeated (RFC 9112 §9.3.1).
     async fn exchange(
         &self,
         mut request: Request<Tap<Incoming>>,
@@ -203,12 +204,17 @@ impl Gate {
         progress: Option<Progress>,
     ) -> Result<(Response<Incoming>, Sender), UpstreamFailure> {
         while let Some(mut sender) = pool.take() {
+            let again = repeat_of(&request);
             let sending = sender.try_send_request(request);
             match self.in_time(sending, progress.as_ref()).await? {
                 Ok(response) => return Ok((response, sender)),
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(UpstreamFailure::Broken),
+                Err(mut error) => match (error.take_message(), again) {
+                    (Some(unsent), _) => request = unsent,
+                    (None, Some(again)) => {
+                        request = again;
+                        break;
+                    }
+                    (None, None) => return Err(UpstreamFailure::Broken),
                 },
             }
         }
@@ -278,6 +284,20 @@ impl Gate {
         strip_hop_by_hop(response.headers_mut(), true);
         response.map(|_| AnswerBody::Invented(Full::default()))
     }
+}
+
+/// The request once more, where it is safe to send it twice: no body, and a method that means
+/// the same however often it is sent.
+fn repeat_of(request: &Request<Tap<Incoming>>) -> Option<Request<Tap<Incoming>>> {
+    let safe = request.method().is_idempotent() && request.body().is_end_stream();
+    safe.then(|| {
+        let mut again = Request::new(Tap::empty());
+        again.method_mut().clone_from(request.method());
+        again.uri_mut().clone_from(request.uri());
+        again.headers_mut().clone_from(request.headers());
+        again.extensions_mut().clone_from(request.extensions());
+        again
+    })
 }
 
 /// About how many bytes a head holds.

@@ -17,7 +17,8 @@ use crate::observer::exchange::{Half, Pending};
 /// A body on its way, watched.
 #[derive(Debug)]
 pub struct Tap<B: Body> {
-    inner: B,
+    /// `None` for the empty body of a request that goes out again.
+    inner: Option<B>,
     capture: Option<Capture>,
     progress: Option<Progress>,
     on_end: Option<OnEnd>,
@@ -49,7 +50,12 @@ pub trait EndObserver: Send + std::fmt::Debug {
 impl<B: Body> Tap<B> {
     /// Passes `inner` on, keeping what `capture` asks for.
     pub fn new(inner: B, capture: Option<Capture>) -> Self {
-        Self { inner, capture, progress: None, on_end: None }
+        Self { inner: Some(inner), capture, progress: None, on_end: None }
+    }
+
+    /// The empty body of a request that goes out again; its first copy was tapped.
+    pub fn empty() -> Self {
+        Self { inner: None, capture: None, progress: None, on_end: None }
     }
 
     /// Also counts frames.
@@ -84,7 +90,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tap<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(inner).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(progress) = &self.progress {
@@ -93,7 +100,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tap<B> {
                 if let Some(capture) = &mut self.capture {
                     capture.keep(frame);
                 }
-                if self.inner.is_end_stream() {
+                if self.is_end_stream() {
                     self.end(BodyEnd::Complete);
                 }
             }
@@ -104,17 +111,17 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tap<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
 impl<B: Body> Drop for Tap<B> {
     fn drop(&mut self) {
-        let whole = self.inner.is_end_stream();
+        let whole = self.inner.as_ref().is_none_or(Body::is_end_stream);
         self.end(if whole { BodyEnd::Complete } else { BodyEnd::Cancelled });
     }
 }

@@ -48,8 +48,7 @@ pub(crate) fn prepare(settings: &PostgresSettings, clock: Arc<dyn Clock>) -> Sql
         .max_lifetime(Duration::from_hours(1))
         .idle_timeout(Duration::from_mins(10))
         .connect_lazy_with(connection(settings));
-    let db =
-        PostgresDb { pool, listener: Mutex::new(None), days: partition::KnownDays::default() };
+    let db = PostgresDb { pool, listener: Mutex::new(None), days: partition::KnownDays::default() };
     SqlStore::new(Db::Postgres(db), clock)
 }
 

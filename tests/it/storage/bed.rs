@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use cvt_sidecar::model::clock::{ManualClock, Timestamp};
 use cvt_sidecar::config::storage::StorageSettings;
+use cvt_sidecar::model::clock::{ManualClock, Timestamp};
 use cvt_sidecar::storage::{self, Access, MemoryStore, Store};
 use tempfile::TempDir;
 
