@@ -116,7 +116,7 @@ pub struct Hooks {
 }
 
 /// Runs until told to stop; the summary says what was seen.
-pub fn run(config: Config, hooks: Hooks) -> Result<Summary, StartError> {
+pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     logging::install(config.logging.level.as_str(), log_form(config.logging.format));
     logging::log_panics();
     for notice in &config.notices {
@@ -127,13 +127,13 @@ pub fn run(config: Config, hooks: Hooks) -> Result<Summary, StartError> {
     let control = control_runtime()?;
     let store = control.block_on(open_store(&config.storage, false, &clock))?;
     let registry_metrics = RegistryMetrics::new(&metrics)?;
-    let registry = registry(&config, &store, &registry_metrics, &clock);
-    let loaded = control.block_on(register(&config, &registry))?;
+    let registry = registry(config, &store, &registry_metrics, &clock);
+    let loaded = control.block_on(register(config, &registry))?;
     registry_metrics.in_force(&loaded);
     let contract = Arc::new(ArcSwapOption::from(Some(loaded)));
-    let observing = Observing::start(&config, &control, &store, &metrics, &clock, hooks.announce)?;
+    let observing = Observing::start(config, &control, &store, &metrics, &clock, hooks.announce)?;
     let phase = PhaseWatch::default();
-    let traffic = Traffic::prepare(&config, &metrics, &observing, &contract, &clock)?;
+    let traffic = Traffic::prepare(config, &metrics, &observing, &contract, &clock)?;
     let readiness = SidecarReadiness {
         health: traffic.health.clone(),
         store: store.clone(),
@@ -141,10 +141,10 @@ pub fn run(config: Config, hooks: Hooks) -> Result<Summary, StartError> {
         phase: phase.clone(),
     };
     let admin = Admin { metrics, readiness: Arc::new(readiness) };
-    let (admin_address, stop_admin) = start_admin(&config, &control, admin)?;
+    let (admin_address, stop_admin) = start_admin(config, &control, admin)?;
     let running = Running { traffic: traffic.listen, admin: admin_address };
     control.spawn(announce_ready(running, phase.clone(), hooks.ready));
-    traffic.run(&config, phase);
+    traffic.run(config, phase);
     let summary = observing.finish(&control, FLUSH_TIMEOUT);
     control.block_on(store.close());
     let _ = stop_admin.send(true);

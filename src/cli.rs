@@ -6,6 +6,8 @@
 mod check;
 pub mod demo;
 mod run;
+mod settings;
+pub mod validate;
 mod validations;
 
 use std::ffi::OsString;
@@ -22,7 +24,8 @@ pub const FAILED: u8 = 2;
 
 /// Checks live HTTP traffic against OpenAPI contracts.
 #[derive(Debug, Parser)]
-#[command(name = "cvt-sidecar", version, about, max_term_width = 100)]
+// Later wins over earlier, flags among themselves too.
+#[command(name = "cvt-sidecar", version, about, max_term_width = 100, args_override_self = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -31,9 +34,11 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Stand in front of a service and judge its traffic
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// Compile a document and say what is in it
     Check(check::CheckArgs),
+    /// Judge exchanges from files
+    Validate(validate::ValidateArgs),
     /// Read back what was recorded
     Validations(validations::ValidationsArgs),
     /// Show the sidecar in front of a small bookshop
@@ -58,8 +63,9 @@ pub fn main(
         .collect();
     let mut out = std::io::BufWriter::new(std::io::stdout());
     ExitCode::from(match arguments.command {
-        Command::Run(arguments) => run::run(arguments, environment),
+        Command::Run(arguments) => run::run(*arguments, &environment),
         Command::Check(arguments) => check::run(&arguments, &mut out),
+        Command::Validate(arguments) => validate::run(&arguments, &mut out, &mut std::io::stderr()),
         Command::Validations(arguments) => validations::run(arguments, &environment, &mut out),
         Command::Demo(arguments) => demo::run(&arguments),
     })

@@ -99,10 +99,15 @@ impl Config {
             logging: logging::read(&values, &mut problems),
             notices: values.notices(),
         };
-        match problems.into_list() {
-            list if list.is_empty() => Ok(config),
-            problems => Err(ConfigError { problems }),
-        }
+        problems.or_fail().map(|()| config)
+    }
+
+    /// The storage section alone, for commands that only read what was recorded.
+    pub fn load_storage(typed: Typed) -> Result<storage::StorageSettings, ConfigError> {
+        let mut problems = Problems::default();
+        let values = Values::collect(typed, &mut problems);
+        let settings = storage::read(&values, &mut problems);
+        problems.or_fail().map(|()| settings)
     }
 }
 

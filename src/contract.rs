@@ -24,6 +24,7 @@ pub mod response;
 pub mod route;
 pub mod schema;
 pub mod security;
+pub mod sensitive;
 pub mod serialization;
 pub mod shape;
 mod structure;

@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::settings::{self, Flag};
 use super::{FAILED, FINE};
 use crate::app::{self, Hooks, LogLines, Running, TerminalLines};
-use crate::config::{Config, Typed};
+use crate::config::Config;
 use crate::observer::recorder::Announce;
-
-/// The config file that is read when none is named.
-const DEFAULT_FILE: &str = "cvt.yaml";
 
 /// Flags of `run`; each wins over its variable and its key in the config file.
 #[derive(Debug, Args)]
@@ -53,7 +51,7 @@ pub struct RunArgs {
 }
 
 /// Runs the sidecar until it is told to stop.
-pub fn run(arguments: RunArgs, environment: Vec<(String, String)>) -> u8 {
+pub fn run(arguments: RunArgs, environment: &[(String, String)]) -> u8 {
     let config = match load(arguments, environment) {
         Ok(config) => config,
         Err(message) => {
@@ -76,7 +74,7 @@ pub fn run(arguments: RunArgs, environment: Vec<(String, String)>) -> u8 {
             );
         }
     };
-    match app::run(config, Hooks { ready: Box::new(ready), announce }) {
+    match app::run(&config, Hooks { ready: Box::new(ready), announce }) {
         Ok(summary) => {
             if on_terminal {
                 println!("\n{summary}");
@@ -92,26 +90,15 @@ pub fn run(arguments: RunArgs, environment: Vec<(String, String)>) -> u8 {
     }
 }
 
-fn load(arguments: RunArgs, environment: Vec<(String, String)>) -> Result<Config, String> {
-    let from_environment =
-        || environment.iter().find(|(name, _)| name == "CVT_CONFIG").map(|(_, path)| path.into());
-    let named: Option<PathBuf> = arguments.config.clone().or_else(from_environment);
-    let path = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
-    let shown = path.display().to_string();
-    let file = match std::fs::read_to_string(&path) {
-        Ok(text) => Some((shown, text)),
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(format!("{shown}: the config file cannot be read: {error}")),
-    };
-    let environment = environment.into_iter().filter(|(name, _)| name != "CVT_CONFIG").collect();
-    Config::load(Typed { file, environment, flags: arguments.into_flags() })
-        .map_err(|error| error.to_string())
+fn load(arguments: RunArgs, environment: &[(String, String)]) -> Result<Config, String> {
+    let typed = settings::typed(arguments.config.clone(), environment, arguments.into_flags())?;
+    Config::load(typed).map_err(|error| error.to_string())
 }
 
 // === impl RunArgs ===
 
 impl RunArgs {
-    fn into_flags(self) -> Vec<(&'static str, &'static str, String)> {
+    fn into_flags(self) -> Vec<Flag> {
         [
             ("spec", "--spec", self.spec),
             ("upstream", "--upstream", self.upstream),

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
-use super::{FAILED, FINE, NO};
+use super::{FAILED, FINE, NO, settings};
 use crate::app;
-use crate::config::storage::{DEFAULT_DSN, StorageSettings};
+use crate::config::Config;
 use crate::model::clock::{Clock, SystemClock, Timestamp};
 use crate::model::page::Cursor;
 use crate::model::record::ValidationRecord;
@@ -25,14 +25,14 @@ pub struct ValidationsArgs {
 #[derive(Debug, Subcommand)]
 enum ValidationsCommand {
     /// List records, newest first
-    List(ListArgs),
+    List(Box<ListArgs>),
     /// Show one record whole
     Show(ShowArgs),
 }
 
 #[derive(Debug, Args)]
 struct Place {
-    /// Where records are kept: a path or sqlite://PATH [default: CVT_STORAGE_DSN or cvt.db]
+    /// Where records are kept: a path, sqlite://PATH or postgres://… [default: as `run` has it]
     #[arg(long, value_name = "DSN")]
     storage: Option<String>,
     /// One JSON object per line
@@ -105,7 +105,7 @@ pub fn run(
     };
     let outcome = runtime.block_on(async {
         match arguments.command {
-            ValidationsCommand::List(arguments) => list(arguments, environment, out).await,
+            ValidationsCommand::List(arguments) => list(*arguments, environment, out).await,
             ValidationsCommand::Show(arguments) => show(arguments, environment, out).await,
         }
     });
@@ -163,13 +163,9 @@ async fn show(
 }
 
 async fn open(place: &Place, environment: &[(String, String)]) -> Result<Arc<dyn Store>, String> {
-    let from_environment = || {
-        let variable = environment.iter().find(|(name, _)| name == "CVT_STORAGE_DSN");
-        variable.map(|(_, value)| value.as_str())
-    };
-    let dsn = place.storage.as_deref().or_else(from_environment).unwrap_or(DEFAULT_DSN);
-    let settings =
-        StorageSettings::parse(dsn).map_err(|expected| format!("--storage: {expected}"))?;
+    let flags = place.storage.iter().map(|dsn| ("storage.dsn", "--storage", dsn.clone()));
+    let typed = settings::typed(None, environment, flags.collect())?;
+    let settings = Config::load_storage(typed).map_err(|error| error.to_string())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     app::open_store(&settings, true, &clock).await.map_err(|error| error.to_string())
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Config, Typed, file};
+use super::{Config, ConfigError, Typed, file};
 
 /// A setting's names.
 #[derive(Debug, Clone, Copy)]
@@ -76,9 +76,9 @@ impl Problems {
         self.0.push(Problem { source, message: message.into() });
     }
 
-    /// Everything noted, in order.
-    pub fn into_list(self) -> Vec<Problem> {
-        self.0
+    /// Fails with everything noted, if anything was.
+    pub fn or_fail(self) -> Result<(), ConfigError> {
+        if self.0.is_empty() { Ok(()) } else { Err(ConfigError { problems: self.0 }) }
     }
 }
 

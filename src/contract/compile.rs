@@ -105,9 +105,13 @@ impl Contract {
         &self.operations
     }
 
-    /// The operation at an index that [`Contract::find`] gave.
-    pub fn operation(&self, index: OperationIndex) -> Option<&CompiledOperation> {
-        self.operations.get(index as usize)
+    /// The operation at an index of this very contract.
+    ///
+    /// # Panics
+    ///
+    /// When the index comes from a contract with more operations.
+    pub fn operation(&self, index: OperationIndex) -> &CompiledOperation {
+        &self.operations[index.as_usize()]
     }
 
     /// The operation for a method and an undecoded path. Its cost does not depend on the number

@@ -49,6 +49,10 @@ pub struct Resolved<'d> {
 /// References that may follow one another before we call it a circle.
 const MAX_CHAIN: usize = 64;
 
+/// Why a remote reference leads nowhere.
+pub(super) const REMOTE: &str =
+    "the reference is remote, and remote references are not allowed here";
+
 // === impl Document ===
 
 impl Document {
@@ -56,8 +60,8 @@ impl Document {
     pub fn read(bytes: &[u8], options: &CompileOptions<'_>) -> Result<Self, ContractError> {
         let (root, file) = read_text(String::new(), bytes, options)?;
         let version = Version::of(&root)?;
-        let (root, mut source) = files::gather(root, file, version, options)?;
         let mut lints = Vec::new();
+        let (root, mut source) = files::gather(root, file, version, options, &mut lints)?;
         structure::check(version, &root, &source, &mut lints)?;
         let root = if version == Version::V2 {
             let upgraded = upgrade::to_v3(root);
@@ -109,6 +113,9 @@ impl Document {
         loop {
             if let Some(target) = value.get("$ref").and_then(Value::as_str) {
                 hops += 1;
+                if is_remote(target) {
+                    return Err(self.dangling(&at, REMOTE));
+                }
                 let target = target.strip_prefix('#').and_then(pointer::of_fragment);
                 let (Some(target), true) = (target, hops <= MAX_CHAIN) else {
                     return Err(self.dangling(&at, "the reference leads nowhere"));
@@ -150,6 +157,11 @@ impl Document {
     fn dangling(&self, pointer: &str, message: impl Into<String>) -> ContractError {
         ContractError::Reference(self.source.problem(pointer, message))
     }
+}
+
+/// Whether a reference names another host's document.
+pub(super) fn is_remote(reference: &str) -> bool {
+    reference.starts_with("http://") || reference.starts_with("https://")
 }
 
 /// One text into a tree: JSON when it looks like it, else YAML.

@@ -14,10 +14,12 @@ use super::planner::Planner;
 use super::response::ResponseTable;
 use super::route::{BasePath, PathTemplate, RouteTable, base_paths};
 use super::security::SecurityPlan;
+use super::sensitive::Sensitive;
 use super::serialization::ParameterLocation;
 
 /// Index of an operation in its contract.
-pub type OperationIndex = u32;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationIndex(u32);
 
 /// One operation, compiled.
 #[derive(Debug, Clone)]
@@ -54,19 +56,44 @@ pub struct CompiledOperation {
     pub responses: ResponseTable,
     /// Credentials asked for.
     pub security: SecurityPlan,
+    /// What of its messages is not for every eye.
+    pub sensitive: Sensitive,
 }
 
 /// The fixed fields of a path item that hold operations.
 const METHODS: [&str; 9] =
     ["get", "put", "post", "delete", "options", "head", "patch", "trace", "query"];
 
-/// One path item while it is planned.
+/// One path item while it is planned: where it stands, and what its operations share.
 struct PathItem<'a> {
     template: Arc<str>,
     parsed: PathTemplate,
     /// Pointer to it after references.
     at: &'a str,
     bases: Vec<BasePath>,
+}
+
+// === impl OperationIndex ===
+
+impl OperationIndex {
+    pub(super) fn new(index: u32) -> Self {
+        Self(index)
+    }
+
+    /// Its place in [`super::Contract::operations`].
+    pub const fn as_usize(self) -> usize {
+        self.0 as usize
+    }
+}
+
+// === impl PathItem ===
+
+impl PathItem<'_> {
+    /// Segments of the paths of its operations before those of the template.
+    fn base_segments(&self) -> (usize, &PathTemplate) {
+        let base = self.bases.first().map_or(0, |base| base.text.matches('/').count());
+        (base, &self.parsed)
+    }
 }
 
 // === impl Planner ===
@@ -160,12 +187,13 @@ impl Planner<'_> {
             }
         }
         for (method, at) in found {
-            let index = u32::try_from(operations.len()).unwrap_or(u32::MAX);
+            let number = u32::try_from(operations.len()).unwrap_or(u32::MAX);
+            let index = OperationIndex::new(number);
             let operation = self.operation(item, method, &at, index)?;
             for base in self.bases(&at, &item.bases, fixed) {
                 let (template, text) = (&item.parsed, &item.template);
                 let inserted =
-                    routes.insert(&base.template, template, text, &operation.method, index);
+                    routes.insert(&base.template, template, text, &operation.method, number);
                 if let Err(conflict) = inserted {
                     let message = format!(
                         "{} matches the same requests, which are judged by that one",
@@ -218,6 +246,7 @@ impl Planner<'_> {
             body,
             responses: self.responses(at)?,
             security: self.security(at),
+            sensitive: self.sensitive(at, &parameters, item.base_segments()),
         })
     }
 

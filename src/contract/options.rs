@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::route::TrailingSlash;
 
 /// The files a document may refer to. The only way from a contract to the world outside.
-pub trait Files {
+pub trait Files: Send + Sync {
     /// Reads a file by its path relative to the document's directory. The path is normalised:
     /// it has no `..`, no `.`, no scheme and no leading slash. Where remote references are
     /// allowed, an absolute URL may come instead.

@@ -9,6 +9,7 @@ use super::document::{Document, Version};
 use super::lint::{Lint, LintCode};
 use super::response::ResponsePlan;
 use super::schema::SchemaCompiler;
+use super::sensitive::Secrets;
 use super::shape::{ShapeId, Types};
 
 /// Turns the places of a document into plans. Each kind of place has its own file.
@@ -19,6 +20,7 @@ pub(super) struct Planner<'d> {
     pub(super) openapi: String,
     pub(super) strict_fields: bool,
     pub(super) known_responses: HashMap<String, Arc<ResponsePlan>, FixedState>,
+    pub(super) secrets: Secrets<'d>,
     lints: Vec<Lint>,
 }
 
@@ -37,6 +39,7 @@ impl<'d> Planner<'d> {
             openapi: openapi.unwrap_or_default().to_owned(),
             strict_fields,
             known_responses: HashMap::default(),
+            secrets: Secrets::of(document),
             lints: Vec::new(),
         }
     }

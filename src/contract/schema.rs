@@ -11,10 +11,12 @@ mod set;
 
 use std::collections::HashMap;
 
+use serde_json::Value;
+
 pub use set::{Judged, SchemaId, SchemaSet};
 pub(crate) use set::{SchemaError, cut_short};
 
-use super::document::Document;
+use super::document::{Document, pointer};
 use super::error::ContractError;
 use super::lint::Lint;
 use super::lower::{self, Direction};
@@ -63,6 +65,17 @@ impl<'d> SchemaCompiler<'d> {
         self.entries.push(key.clone());
         self.known.insert(key, id);
         Ok(id)
+    }
+
+    /// Asks for every component schema too, used or not, so that none of them goes unchecked.
+    pub fn compile_components(&mut self) -> Result<(), ContractError> {
+        for parent in ["/components/schemas", "/definitions"] {
+            let Some(Value::Object(schemas)) = self.document.lookup(parent) else { continue };
+            for name in schemas.keys() {
+                self.compile(&pointer::join(parent, name), Direction::Request)?;
+            }
+        }
+        Ok(())
     }
 
     /// What is known beforehand of the values of the schema at a pointer. Read it from

@@ -1,22 +1,174 @@
 //! Whether a document is what the OpenAPI specification says it is.
+//!
+//! The official JSON Schemas of the specification (`metaschema/`) are the judge. A document that
+//! breaks them is refused with pointer, line and column, but for slips that change nothing about
+//! what is judged: those become lints, because real documents are full of them.
+//!
+//! The `openapiv3` crate, which could model the structure of 3.0 documents, is not used: it knows
+//! no 3.1, turns every schema into a tree of its own beside the one needed anyway, and its errors
+//! carry no pointer. The meta-schemas cover all versions, give pointers, and leave one tree.
 
-use serde_json::Value;
+use std::cmp::Reverse;
+use std::sync::LazyLock;
 
-use super::document::{Source, Version};
-use super::error::ContractError;
-use super::lint::Lint;
+use jsonschema::error::ValidationErrorKind as Kind;
+use jsonschema::{Draft, ValidationError, Validator};
+use serde_json::{Value, json};
 
-/// Checks the document as registered, before any upgrade.
+use super::document::{Source, Version, pointer};
+use super::error::{ContractError, Problem};
+use super::lint::{Lint, LintCode};
+
+/// Slips named in lints, at most.
+const MAX_LINTS: usize = 20;
+
+static SWAGGER_2_0: LazyLock<Option<Validator>> =
+    LazyLock::new(|| build(include_str!("metaschema/2.0.json"), Draft::Draft4));
+static OPENAPI_3_0: LazyLock<Option<Validator>> =
+    LazyLock::new(|| build(include_str!("metaschema/3.0.json"), Draft::Draft4));
+static OPENAPI_3_1: LazyLock<Option<Validator>> =
+    LazyLock::new(|| build(include_str!("metaschema/3.1.json"), Draft::Draft202012));
+static OPENAPI_3_2: LazyLock<Option<Validator>> =
+    LazyLock::new(|| build(include_str!("metaschema/3.2.json"), Draft::Draft202012));
+
+/// Checks the document as registered, before any upgrade. What breaks the specification without
+/// harm goes to `lints`.
 pub(super) fn check(
-    _version: Version,
+    version: Version,
     root: &Value,
     source: &Source,
-    _lints: &mut Vec<Lint>,
+    lints: &mut Vec<Lint>,
 ) -> Result<(), ContractError> {
-    let broken =
-        |pointer: &str, message: &str| ContractError::Structure(source.problem(pointer, message));
-    match root.get("paths") {
-        None | Some(Value::Object(_)) => Ok(()),
-        Some(_) => Err(broken("/paths", "the paths are not an object")),
+    let validator = match version {
+        Version::V2 => &SWAGGER_2_0,
+        Version::V3_0 => &OPENAPI_3_0,
+        Version::V3_1 => &OPENAPI_3_1,
+        Version::V3_2 => &OPENAPI_3_2,
+    };
+    let Some(validator) = validator.as_ref() else {
+        return Err(ContractError::Structure(Problem::new("the meta-schema does not compile")));
+    };
+    if validator.is_valid(root) {
+        return Ok(());
     }
+    for error in validator.iter_errors(root) {
+        let cause = cause(&error, root);
+        let at = cause.instance_path().as_str();
+        let message = sentence(cause);
+        if !is_harmless(cause, at, version) {
+            return Err(ContractError::Structure(source.problem(at, message)));
+        }
+        if lints.len() < MAX_LINTS {
+            lints.push(source.lint(LintCode::Lenient, at, message));
+        }
+    }
+    Ok(())
+}
+
+/// Compiles a meta-schema. Schema objects are left open by those of 3.1 and later, so that other
+/// dialects may stand there; what they must be is checked when they are compiled.
+fn build(text: &str, draft: Draft) -> Option<Validator> {
+    let schema: Value = serde_json::from_str(text).ok()?;
+    jsonschema::options()
+        .with_draft(draft)
+        .should_validate_formats(false)
+        .offline()
+        .build(&schema)
+        .ok()
+}
+
+/// The error at the bottom of an error: of the branches that were tried, the one that was meant.
+fn cause<'e>(error: &'e ValidationError<'_>, root: &Value) -> &'e ValidationError<'e> {
+    let mut error: &ValidationError<'_> = error;
+    loop {
+        let branches = match error.kind() {
+            Kind::OneOfNotValid { context } | Kind::AnyOf { context } => context,
+            Kind::PropertyNames { .. } => return error,
+            _ => return error,
+        };
+        let Some(branch) = meant(branches, error, root) else { return error };
+        let Some(first) = branch.iter().max_by_key(|error| depth(error)) else { return error };
+        error = first;
+    }
+}
+
+/// The branch that a value was meant for: the reference's where there is a `$ref`, else the one
+/// whose errors lie deepest.
+fn meant<'e>(
+    branches: &'e [Vec<ValidationError<'static>>],
+    error: &ValidationError<'_>,
+    root: &Value,
+) -> Option<&'e Vec<ValidationError<'static>>> {
+    let value = pointer::lookup(root, error.instance_path().as_str());
+    let is_reference = value.is_some_and(|value| value.get("$ref").is_some());
+    let asks_for_reference = |branch: &[ValidationError<'_>]| {
+        branch.iter().any(|error| {
+            matches!(error.kind(), Kind::Required { property } if property.as_str() == Some("$ref"))
+        })
+    };
+    let candidates = branches.iter().filter(|branch| is_reference || !asks_for_reference(branch));
+    candidates.max_by_key(|branch| {
+        let deepest = branch.iter().map(depth).max().unwrap_or_default();
+        (deepest, Reverse(branch.len()))
+    })
+}
+
+fn depth(error: &ValidationError<'_>) -> usize {
+    error.instance_path().as_str().matches('/').count()
+}
+
+/// What is wrong, in a sentence that shows no more of the document than names.
+fn sentence(error: &ValidationError<'_>) -> String {
+    match error.kind() {
+        Kind::Required { property } => format!("{property} is required here"),
+        Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
+            let names: Vec<String> =
+                unexpected.iter().take(5).map(|name| format!("{name:?}")).collect();
+            format!("{} is not allowed here", names.join(", "))
+        }
+        Kind::Type { kind } => match kind {
+            jsonschema::error::TypeKind::Single(kind) => {
+                format!("a value of the type {kind} is expected")
+            }
+            jsonschema::error::TypeKind::Multiple(_) => {
+                "a value of another type is expected".into()
+            }
+        },
+        Kind::Enum { options } => format!("one of {options} is expected"),
+        Kind::Constant { expected_value } => format!("{expected_value} is expected"),
+        Kind::Pattern { pattern } => format!("text that matches {pattern} is expected"),
+        Kind::FalseSchema => "nothing may stand here".to_owned(),
+        Kind::UniqueItems => "two items are equal".to_owned(),
+        kind => format!("the rule {} of the specification is broken", kind.keyword()),
+    }
+}
+
+/// Whether a slip changes nothing about what is judged: a part that only people read, or a
+/// keyword that nothing is known about.
+fn is_harmless(error: &ValidationError<'_>, at: &str, version: Version) -> bool {
+    let in_words = ["/info", "/tags", "/externalDocs"]
+        .iter()
+        .any(|part| at == *part || at.strip_prefix(part).is_some_and(|rest| rest.starts_with('/')));
+    let last = pointer::tokens(at).last().unwrap_or_default();
+    let only_read = [
+        "description",
+        "summary",
+        "title",
+        "example",
+        "examples",
+        "externalDocs",
+        "tags",
+        "operationId",
+        "deprecated",
+        "default",
+    ];
+    let unknown_keyword = matches!(
+        error.kind(),
+        Kind::AdditionalProperties { .. } | Kind::UnevaluatedProperties { .. }
+    );
+    // 2.0 and 3.0 list the keywords of a schema; whatever else stands there has no meaning.
+    in_words
+        || only_read.contains(&last.as_ref())
+        || (unknown_keyword && version <= Version::V3_0)
+        || matches!(error.kind(), Kind::Required { property } if *property == json!("description"))
 }

@@ -1,6 +1,6 @@
 //! From a judged exchange to the record that is kept of it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use http::HeaderMap;
 use uuid::Uuid;
@@ -62,7 +62,7 @@ pub fn build(exchange: &Exchange, judged: &Judged, about: Circumstances<'_>) -> 
         client_ip: exchange.client_ip.map_or_else(String::new, |ip| ip.to_string()),
         operation: contract
             .zip(judged.operation)
-            .and_then(|(loaded, index)| loaded.contract.operation(index))
+            .map(|(loaded, index)| loaded.contract.operation(index))
             .map(|operation| operation.template.to_string()),
         violations,
         skipped: skipped(&verdicts),
@@ -81,11 +81,8 @@ pub fn build(exchange: &Exchange, judged: &Judged, about: Circumstances<'_>) -> 
 }
 
 fn skipped(verdicts: &[Option<&Verdict>]) -> Vec<SkipReason> {
-    let mut reasons = BTreeMap::new();
-    for reason in verdicts.iter().flatten().flat_map(|verdict| &verdict.skipped) {
-        reasons.insert(*reason, ());
-    }
-    reasons.into_keys().collect()
+    let reasons = verdicts.iter().flatten().flat_map(|verdict| &verdict.skipped);
+    reasons.copied().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Values that are not text are kept as text with the foreign bytes replaced.

@@ -59,7 +59,7 @@ pub struct Writer {
 
 struct Waiting {
     record: Redacted<ValidationRecord>,
-    _reservation: Reservation,
+    reservation: Reservation,
 }
 
 /// Makes both ends. The writer ends when every sender is gone and the backlog is stored, or
@@ -99,7 +99,7 @@ impl RecordSender {
         let waiting = self
             .budget
             .reserve(weight(record.get()))
-            .map(|reservation| Waiting { record, _reservation: reservation });
+            .map(|reservation| Waiting { record, reservation });
         if waiting.and_then(|waiting| self.sender.try_send(waiting).ok()).is_none() {
             self.metrics.lost(Loss::Backlog, 1);
         }
@@ -124,7 +124,7 @@ impl Writer {
         let mut waiting: Vec<Waiting> = Vec::with_capacity(BATCH);
         while self.gather(&mut waiting).await {
             let (records, reservations): (Vec<_>, Vec<_>) =
-                waiting.drain(..).map(|waiting| (waiting.record, waiting._reservation)).unzip();
+                waiting.drain(..).map(|waiting| (waiting.record, waiting.reservation)).unzip();
             self.store(&records).await;
             drop(reservations);
         }
@@ -152,9 +152,8 @@ impl Writer {
         let mut pause = FIRST_PAUSE;
         loop {
             let started = Instant::now();
-            let error = match self.store.record_validations(records).await {
-                Ok(_) => return self.metrics.stored(records.len(), started.elapsed()),
-                Err(error) => error,
+            let Err(error) = self.store.record_validations(records).await else {
+                return self.metrics.stored(records.len(), started.elapsed());
             };
             self.metrics.failed();
             if !matches!(error, StoreError::Unavailable(_) | StoreError::Full(_)) {

@@ -194,27 +194,25 @@ impl Gate {
         Ok(response.map(|body| AnswerBody::Upstream(Tap::new(body, capture).with_end(back))))
     }
 
-    /// Sends the request on an idle connection or a new one. An upstream may close an idle
-    /// connection just then: a request that the connection never took goes out again, and so
-    /// does, once, one that may have been taken but may be repeated (RFC 9112 §9.3.1).
+    /// Sends the request on an idle connection or a new one. The upstream may close an idle
+    /// connection at the moment of its use: a request that it never took goes out again, and so
+    /// does one that it may have taken if repeating it is harmless (RFC 9110 §9.2.2) and it has
+    /// no body.
     async fn exchange(
         &self,
         mut request: Request<Tap<Incoming>>,
         pool: &Arc<Pool>,
         progress: Option<Progress>,
     ) -> Result<(Response<Incoming>, Sender), UpstreamFailure> {
+        let mut spare = None;
         while let Some(mut sender) = pool.take() {
-            let again = repeat_of(&request);
+            spare = spare.or_else(|| repeatable(&request));
             let sending = sender.try_send_request(request);
             match self.in_time(sending, progress.as_ref()).await? {
                 Ok(response) => return Ok((response, sender)),
-                Err(mut error) => match (error.take_message(), again) {
-                    (Some(unsent), _) => request = unsent,
-                    (None, Some(again)) => {
-                        request = again;
-                        break;
-                    }
-                    (None, None) => return Err(UpstreamFailure::Broken),
+                Err(mut error) => match error.take_message().or_else(|| spare.take()) {
+                    Some(again) => request = again,
+                    None => return Err(UpstreamFailure::Broken),
                 },
             }
         }
@@ -286,18 +284,18 @@ impl Gate {
     }
 }
 
-/// The request once more, where it is safe to send it twice: no body, and a method that means
-/// the same however often it is sent.
-fn repeat_of(request: &Request<Tap<Incoming>>) -> Option<Request<Tap<Incoming>>> {
-    let safe = request.method().is_idempotent() && request.body().is_end_stream();
-    safe.then(|| {
-        let mut again = Request::new(Tap::empty());
-        again.method_mut().clone_from(request.method());
-        again.uri_mut().clone_from(request.uri());
-        again.headers_mut().clone_from(request.headers());
-        again.extensions_mut().clone_from(request.extensions());
-        again
-    })
+/// A copy of a request that may be sent twice, if it is one.
+fn repeatable(request: &Request<Tap<Incoming>>) -> Option<Request<Tap<Incoming>>> {
+    if !request.method().is_idempotent() || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(Tap::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    // hyper keeps the case of header names here.
+    *copy.extensions_mut() = request.extensions().clone();
+    Some(copy)
 }
 
 /// About how many bytes a head holds.

@@ -17,7 +17,7 @@ use crate::observer::exchange::{Half, Pending};
 /// A body on its way, watched.
 #[derive(Debug)]
 pub struct Tap<B: Body> {
-    /// `None` for the empty body of a request that goes out again.
+    /// `None` for a body that never was.
     inner: Option<B>,
     capture: Option<Capture>,
     progress: Option<Progress>,
@@ -53,9 +53,13 @@ impl<B: Body> Tap<B> {
         Self { inner: Some(inner), capture, progress: None, on_end: None }
     }
 
-    /// The empty body of a request that goes out again; its first copy was tapped.
+    /// No body at all.
     pub fn empty() -> Self {
         Self { inner: None, capture: None, progress: None, on_end: None }
+    }
+
+    fn is_over(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     /// Also counts frames.
@@ -100,7 +104,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tap<B> {
                 if let Some(capture) = &mut self.capture {
                     capture.keep(frame);
                 }
-                if self.is_end_stream() {
+                if self.is_over() {
                     self.end(BodyEnd::Complete);
                 }
             }
@@ -111,7 +115,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tap<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.is_over()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -121,7 +125,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tap<B> {
 
 impl<B: Body> Drop for Tap<B> {
     fn drop(&mut self) {
-        let whole = self.inner.as_ref().is_none_or(Body::is_end_stream);
+        let whole = self.is_over();
         self.end(if whole { BodyEnd::Complete } else { BodyEnd::Cancelled });
     }
 }

@@ -97,8 +97,9 @@ impl RegistryMetrics {
 fn error_type(error: &RegisterError) -> &'static str {
     match error {
         RegisterError::TooLarge { .. } => "too_large",
-        RegisterError::NotText(_) => "parse_error",
-        RegisterError::Contract(ContractError::Syntax(_)) => "parse_error",
+        RegisterError::NotText(_) | RegisterError::Contract(ContractError::Syntax(_)) => {
+            "parse_error"
+        }
         RegisterError::Contract(error) if error.problem().pointer == "/info" => "missing_version",
         RegisterError::Contract(_) | RegisterError::Interrupted => "validation_error",
         RegisterError::Id(_) => "invalid_id",

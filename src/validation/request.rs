@@ -42,9 +42,8 @@ impl Judge {
         let found = contract.find(&head.method, head.path());
         let operation = match &found {
             RouteMatch::Found { operation, captures } => {
-                if let Some(compiled) = contract.operation(*operation) {
-                    self.judge_request(&mut findings, compiled, captures, head, body);
-                }
+                let compiled = contract.operation(*operation);
+                self.judge_request(&mut findings, compiled, captures, head, body);
                 Some(*operation)
             }
             _ if is_preflight(head) => {

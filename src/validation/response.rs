@@ -30,7 +30,7 @@ impl Judge {
         body: &Captured,
     ) -> Verdict {
         let mut findings = Findings::new(contract, Side::Response, self.options.violation_cap);
-        let Some(operation) = operation.and_then(|index| contract.operation(index)) else {
+        let Some(operation) = operation.map(|index| contract.operation(index)) else {
             return Verdict::skipped(SkipReason::NoOperation);
         };
         if head.status == StatusCode::SWITCHING_PROTOCOLS {

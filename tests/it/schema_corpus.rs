@@ -72,3 +72,29 @@ fn judge(case: &Value) -> Result<bool, String> {
     let value = arena.parse(body.as_bytes()).map_err(|e| e.to_string())?;
     Ok(set.is_valid(id, arena.node(value)))
 }
+
+#[test]
+fn documents_load_or_are_refused() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus/oas-documents.jsonl");
+    let Ok(text) = std::fs::read_to_string(corpus) else {
+        println!("skipped: no ../shared/corpus");
+        return;
+    };
+    let mut wrong = Vec::new();
+    for line in text.lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        let expected = case["expect_document_valid"].as_bool().unwrap();
+        let document = case["document"].to_string();
+        let answer =
+            Document::read(document.as_bytes(), &CompileOptions::default()).and_then(|document| {
+                let options = CompileOptions::default();
+                let mut compiler = SchemaCompiler::new(&document, &options);
+                compiler.compile_components()?;
+                compiler.finish().map(|_| ())
+            });
+        if answer.is_ok() != expected {
+            wrong.push(format!("{}: {:?}", case["id"], answer.err().map(|e| e.to_string())));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

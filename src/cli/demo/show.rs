@@ -86,7 +86,7 @@ fn try_run(arguments: &DemoArgs) -> Result<(), String> {
             document: DOCUMENT_FILE.to_owned(),
         }),
     };
-    let summary = app::run(config, hooks).map_err(|error| error.to_string())?;
+    let summary = app::run(&config, hooks).map_err(|error| error.to_string())?;
     println!("\n{summary}");
     runtime.block_on(shop.stop());
     Ok(())

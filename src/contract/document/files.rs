@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use serde_json::{Map, Value};
 
 use super::source::{File, Source};
-use super::{FILES_KEY, Version, pointer, read_text};
+use super::{FILES_KEY, Version, is_remote, pointer, read_text};
 use crate::contract::error::{ContractError, Problem};
+use crate::contract::lint::{Lint, LintCode};
 use crate::contract::options::CompileOptions;
 
 /// Keys whose values are data or names rather than parts of the document.
@@ -39,9 +40,15 @@ pub(super) fn gather(
     file: File,
     version: Version,
     options: &CompileOptions<'_>,
+    lints: &mut Vec<Lint>,
 ) -> Result<(Value, Source), ContractError> {
-    let mut gathering =
-        Gathering { options, ids: HashSet::new(), wanted: VecDeque::new(), known: BTreeMap::new() };
+    let mut gathering = Gathering {
+        options,
+        ids: HashSet::new(),
+        unread: Vec::new(),
+        wanted: VecDeque::new(),
+        known: BTreeMap::new(),
+    };
     if version.has_json_schema() {
         collect_ids(&root, &mut gathering.ids);
     }
@@ -71,7 +78,13 @@ pub(super) fn gather(
     {
         members.insert(FILES_KEY.to_owned(), Value::Object(trees));
     }
-    Ok((root, Source::new(files)))
+    let source = Source::new(files);
+    // Places in other files have no pointer into the tree; those of the document itself suffice.
+    for at in gathering.unread.iter().filter(|at| at.starts_with('/')) {
+        let message = "remote references are not allowed here; what is there is not known";
+        lints.push(source.lint(LintCode::UnreadReference, at, message));
+    }
+    Ok((root, source))
 }
 
 struct Gathering<'o, 'f> {
@@ -79,6 +92,8 @@ struct Gathering<'o, 'f> {
     /// `$id`s of schemas inside the document: references to those need no file.
     ids: HashSet<String>,
     wanted: VecDeque<String>,
+    /// Remote references that were left as they are: an error only for what needs them.
+    unread: Vec<String>,
     /// Files seen, and where each was first referred to.
     known: BTreeMap<String, String>,
 }
@@ -152,11 +167,10 @@ impl Gathering<'_, '_> {
             return Ok(None);
         }
         let problem = |message: String| Problem { pointer: at.to_owned(), position: None, message };
-        let is_remote = |text: &str| text.starts_with("http://") || text.starts_with("https://");
         let name = if is_remote(file) || (is_remote(base) && !has_scheme(file)) {
             if !self.options.remote_references {
-                let message = "remote references are not allowed here";
-                return Err(problem(message.to_owned()));
+                self.unread.push(at.to_owned());
+                return Ok(None);
             }
             if is_remote(file) { file.to_owned() } else { remote_join(base, file) }
         } else {
@@ -312,19 +326,21 @@ mod tests {
 
     #[test]
     fn nothing_outside_the_directory_is_read() {
-        for target in [
-            "../x.yaml",
-            "/etc/passwd",
-            "a/../../x.yaml",
-            "file:///x",
-            "%2e%2e/x",
-            "http://h/x",
-            "..%5cx",
-        ] {
+        for target in
+            ["../x.yaml", "/etc/passwd", "a/../../x.yaml", "file:///x", "%2e%2e/x", "..%5cx"]
+        {
             let error = read(&with_reference(target), &[]).unwrap_err();
             assert!(matches!(error, ContractError::Reference(_)), "{target}: {error}");
             assert!(error.problem().position.is_some(), "{target}: {error}");
         }
+    }
+
+    #[test]
+    fn a_remote_reference_is_an_error_where_it_is_needed() {
+        let document = read(&with_reference("https://h/x.json#/a"), &[]).unwrap();
+        assert_eq!(document.lints()[0].code, LintCode::UnreadReference);
+        let error = document.resolve("/components/schemas/A").unwrap_err();
+        assert!(error.to_string().contains("remote"), "{error}");
     }
 
     #[test]

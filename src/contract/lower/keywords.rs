@@ -8,7 +8,7 @@ use super::{
     Dialect, Direction, EXACT_CONST, EXACT_ENUM, NUMBER_FORMAT, REFUSED, UNENFORCEABLE, UnitKey,
 };
 use crate::contract::LintCode;
-use crate::contract::document::pointer;
+use crate::contract::document::{REMOTE, is_remote, pointer};
 use crate::contract::error::ContractError;
 use crate::contract::format::{self, FormatKind};
 use crate::contract::number::{Decimal, Divisor};
@@ -240,6 +240,10 @@ impl Planner<'_> {
         place: Place<'_>,
     ) -> Result<String, ContractError> {
         let Some(pointer) = self.local_target(target, place.embedded) else {
+            if is_remote(target) && !self.knows_id(target) {
+                let problem = self.document.source().problem(at, REMOTE);
+                return Err(ContractError::Reference(problem));
+            }
             return Ok(target.to_owned());
         };
         let Some(schema) = pointer::lookup(self.document.root(), &pointer) else {

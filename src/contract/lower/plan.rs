@@ -83,6 +83,8 @@ pub(super) struct Planner<'d> {
     scanned: HashMap<String, Scanned>,
     /// `$anchor`s and `$dynamicAnchor`s of the document itself.
     anchors: HashMap<String, String>,
+    /// Some schema has an `$id`.
+    has_ids: bool,
     /// Schemas with an `$id` or a `$dynamicAnchor`.
     named: Vec<String>,
     is_entangled: bool,
@@ -114,6 +116,7 @@ impl<'d> Planner<'d> {
             names: HashSet::new(),
             scanned: HashMap::new(),
             anchors: HashMap::new(),
+            has_ids: false,
             named: Vec::new(),
             is_entangled: false,
             units: Vec::new(),
@@ -134,6 +137,7 @@ impl<'d> Planner<'d> {
             Value::Object(members) => {
                 let text = |name: &str| members.get(name).and_then(Value::as_str);
                 let has_id = text("$id").is_some();
+                self.has_ids |= has_id;
                 let dynamic = text("$dynamicAnchor");
                 if has_id || dynamic.is_some() || text("$dynamicRef").is_some() {
                     self.is_entangled = true;
@@ -268,6 +272,12 @@ impl<'d> Planner<'d> {
             Some(pointer) => Some(pointer),
             None => self.anchors.get(fragment).cloned(),
         }
+    }
+
+    /// Whether a remote reference may name a schema by an `$id` of the document, or names a
+    /// meta-schema that the judge knows by heart.
+    pub(super) fn knows_id(&self, reference: &str) -> bool {
+        self.has_ids || reference.contains("://json-schema.org/")
     }
 
     fn entry(&mut self, pointer: &str, direction: Direction) -> usize {

@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
 use super::template::{PathTemplate, Pattern, Segment};
+use crate::contract::operation::OperationIndex;
 
 /// Where templated parts stand in the path, as byte ranges, left to right.
 pub type Captures = SmallVec<[(usize, usize); 6]>;
@@ -53,7 +54,7 @@ pub enum RouteMatch {
     /// The operation, and what its path parameters captured.
     Found {
         /// Index of the operation in its contract.
-        operation: u32,
+        operation: OperationIndex,
         /// One range per templated part of the operation's own template.
         captures: Captures,
     },
@@ -179,7 +180,10 @@ impl RouteTable {
         if let Some(endpoint) = search.descend(0, Some(rest)) {
             let mut captures = search.captures;
             captures.drain(..endpoint.skip.min(captures.len()));
-            return RouteMatch::Found { operation: endpoint.operation, captures };
+            return RouteMatch::Found {
+                operation: OperationIndex::new(endpoint.operation),
+                captures,
+            };
         }
         match search.near_miss {
             Some(template) => RouteMatch::MethodUnknown { template: Arc::clone(template) },
@@ -261,11 +265,11 @@ mod tests {
         table
     }
 
-    fn find(table: &RouteTable, method: &Method, path: &str) -> Option<(u32, Vec<String>)> {
+    fn find(table: &RouteTable, method: &Method, path: &str) -> Option<(usize, Vec<String>)> {
         match table.find(method, path) {
             RouteMatch::Found { operation, captures } => {
                 let text = captures.iter().map(|(from, to)| path[*from..*to].to_owned());
-                Some((operation, text.collect()))
+                Some((operation.as_usize(), text.collect()))
             }
             _ => None,
         }

@@ -78,6 +78,18 @@ impl PathTemplate {
         &self.parameters
     }
 
+    /// For each templated part the segment it stands in, counted from zero.
+    pub fn parameter_segments(&self) -> Vec<usize> {
+        let parts = self.segments.iter().enumerate().flat_map(|(at, segment)| {
+            let parts = match segment {
+                Segment::Literal(_) => 0,
+                Segment::Pattern(pattern) => pattern.literals.len().saturating_sub(1),
+            };
+            std::iter::repeat_n(at, parts)
+        });
+        parts.collect()
+    }
+
     /// Whether two parts of a segment follow each other with no text between them.
     pub fn has_adjacent_parameters(&self) -> bool {
         self.segments.iter().any(|segment| match segment {

@@ -1,1 +1,184 @@
-//! TBD
+//! Bringing a database to this version's form.
+
+use cvt_sidecar::storage::{Access, OnConflict, StoreError};
+use sha2::{Digest as _, Sha256};
+
+use super::fixtures::{record, redact, schema};
+use super::raw::Raw;
+
+/// The migrations of one kind of database, in order: number, name, text.
+fn migrations(kind: &str) -> Vec<(usize, String, String)> {
+    let dir = format!("{}/migrations/{kind}", env!("CARGO_MANIFEST_DIR"));
+    let mut files: Vec<_> =
+        std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    let named = files.iter().enumerate().map(|(index, path)| {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        (index + 1, name, std::fs::read_to_string(path).unwrap())
+    });
+    named.collect()
+}
+
+/// Puts a database into the form of version `version`, as that version left it.
+async fn at_version(raw: &Raw, version: usize) {
+    let (number, time) = match raw.kind() {
+        "sqlite" => ("INTEGER", "INTEGER"),
+        _ => ("BIGINT", "TIMESTAMPTZ"),
+    };
+    let now = if raw.kind() == "sqlite" { "0" } else { "now()" };
+    raw.run(&format!(
+        "CREATE TABLE migrations (version {number} NOT NULL PRIMARY KEY, name TEXT NOT NULL, \
+         hash TEXT NOT NULL, applied_at {time} NOT NULL)"
+    ))
+    .await;
+    for (number, name, text) in migrations(raw.kind()).into_iter().take(version) {
+        let hash: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+        raw.run(&text).await;
+        raw.run(&format!("INSERT INTO migrations VALUES ({number}, '{name}', '{hash}', {now})"))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn both_databases_have_the_same_migrations() {
+    let names = |kind: &str| -> Vec<_> {
+        migrations(kind).into_iter().map(|(number, name, _)| (number, name)).collect()
+    };
+    assert_eq!(names("sqlite"), names("postgres"));
+}
+
+#[tokio::test]
+async fn every_earlier_version_is_brought_up_and_works() {
+    let newest = migrations("sqlite").len();
+    for version in 0..=newest {
+        for raw in Raw::both() {
+            if version > 0 {
+                at_version(&raw, version).await;
+            }
+            let store = raw.open(Access::Migrate).await.unwrap();
+            let plan = store.migrate(true).await.unwrap();
+            assert_eq!(plan.from, i64::try_from(version).unwrap());
+            assert_eq!((plan.steps.len(), plan.applied), (newest - version, false));
+            let report = store.migrate(false).await.unwrap();
+            assert_eq!(report.steps, plan.steps);
+            assert!(report.applied);
+            assert_eq!(store.migrate(false).await.unwrap().steps, []);
+            store.set_schema(&schema("books", "1"), OnConflict::Refuse).await.unwrap();
+            store.record_validation(&redact(record(1))).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_writes_nothing() {
+    for raw in Raw::both() {
+        let store = raw.open(Access::Migrate).await.unwrap();
+        assert_eq!(store.migrate(true).await.unwrap().from, 0);
+        assert_eq!(store.migrate(true).await.unwrap().from, 0);
+        let refused = raw.open(Access::Read).await.err();
+        assert!(matches!(refused, Some(StoreError::NotMigrated { found: 0, .. })), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_database_is_refused() {
+    for raw in Raw::both() {
+        drop(raw.open(Access::Write).await.unwrap());
+        let time = if raw.kind() == "sqlite" { "0" } else { "now()" };
+        raw.run(&format!("INSERT INTO migrations VALUES (999, 'future', 'x', {time})")).await;
+        for access in [Access::Write, Access::Read] {
+            let refused = raw.open(access).await.err();
+            let Some(StoreError::NewerDatabase { found: 999, .. }) = refused else {
+                panic!("{refused:?}")
+            };
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_changed_migration_is_refused() {
+    for raw in Raw::both() {
+        drop(raw.open(Access::Write).await.unwrap());
+        raw.run("UPDATE migrations SET hash = 'x' WHERE version = 1").await;
+        let refused = raw.open(Access::Write).await.err();
+        assert!(matches!(refused, Some(StoreError::Foreign(_))), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_cvt_itself_is_refused_untouched() {
+    for raw in Raw::both() {
+        raw.run("CREATE TABLE migrations (version INTEGER PRIMARY KEY, applied_at TEXT)").await;
+        raw.run("CREATE TABLE schemas (id TEXT)").await;
+        let refused = raw.open(Access::Write).await.err();
+        assert!(matches!(refused, Some(StoreError::Foreign(_))), "{refused:?}");
+        raw.run("SELECT id FROM schemas").await;
+        raw.run("DROP TABLE migrations").await;
+        let refused = raw.open(Access::Write).await.err();
+        assert!(matches!(refused, Some(StoreError::Foreign(_))), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_processes_may_migrate_at_once() {
+    for raw in Raw::both() {
+        let raw = std::sync::Arc::new(raw);
+        let tasks: Vec<_> = (0..8)
+            .map(|_| {
+                let raw = raw.clone();
+                tokio::spawn(async move { raw.open(Access::Write).await.map(drop) })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap().unwrap();
+        }
+        let store = raw.open(Access::Read).await.unwrap();
+        assert_eq!(store.list_schema_ids().await.unwrap(), Vec::<String>::new());
+    }
+}
+
+/// The first migration runs and then meets a table that is in its way: nothing of it may stay.
+#[tokio::test]
+async fn a_migration_that_breaks_off_leaves_nothing() {
+    for raw in Raw::both() {
+        raw.run("CREATE TABLE consumer_usage (x INTEGER)").await;
+        assert!(raw.open(Access::Write).await.is_err());
+        raw.run("DROP TABLE consumer_usage").await;
+        let store = raw.open(Access::Migrate).await.unwrap();
+        assert_eq!(store.migrate(false).await.unwrap().from, 0, "{}", raw.kind());
+    }
+}
+
+/// A process dies while it migrates; one that waits for its lock goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_while_migrating_hands_over() {
+    use sqlx::{Connection as _, PgConnection, SqliteConnection};
+    let raw = Raw::sqlite();
+    raw.run("PRAGMA journal_mode = WAL").await;
+    let url = raw.settings.to_string();
+    let mut dying = SqliteConnection::connect(&format!("sqlite://{url}")).await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE; CREATE TABLE schemas (half INTEGER)")
+        .execute(&mut dying)
+        .await
+        .unwrap();
+    let next = tokio::spawn(async move { raw.open(Access::Write).await.map(|_| raw) });
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(!next.is_finished(), "it waits for the lock");
+    dying.close_hard().await.unwrap();
+    next.await.unwrap().unwrap();
+
+    let raw = Raw::postgres();
+    let url = raw.settings.to_string();
+    let mut dying = PgConnection::connect(&format!("{url}?sslmode=disable")).await.unwrap();
+    sqlx::raw_sql(
+        "BEGIN; SELECT pg_advisory_xact_lock(7167043595565360229); CREATE TABLE schemas (half INT)",
+    )
+    .execute(&mut dying)
+    .await
+    .unwrap();
+    let next = tokio::spawn(async move { raw.open(Access::Write).await.map(|_| raw) });
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(!next.is_finished(), "it waits for the lock");
+    dying.close_hard().await.unwrap();
+    next.await.unwrap().unwrap();
+}

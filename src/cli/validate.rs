@@ -1,0 +1,252 @@
+//! `validate`: exchanges from a file judged against a document, without any traffic.
+
+mod exchange;
+
+use std::collections::HashMap;
+use std::io::{Read as _, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use self::exchange::{Case, RecordedExchange};
+use crate::contract::{CompileOptions, Contract, NoFiles, TrailingSlash, hash_of};
+use crate::model::verdict::{SkipReason, Verdict};
+use crate::validation::{Judge, JudgeOptions};
+
+/// Judges recorded exchanges against an OpenAPI document.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ValidateArgs {
+    /// The OpenAPI document; an exchange that carries its own `spec` is judged by that
+    #[arg(long, value_name = "FILE")]
+    pub spec: Option<PathBuf>,
+    /// HAR, one exchange as JSON, or JSON Lines with one exchange per line; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub exchange: PathBuf,
+    /// One JSON object per exchange instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Also refuse what is sent and not declared
+    #[arg(long)]
+    pub strict_fields: bool,
+    /// Do not look for credentials
+    #[arg(long)]
+    pub no_security: bool,
+    /// Replaces the base paths of the document's servers
+    #[arg(long, value_name = "PATH")]
+    pub base_path: Option<String>,
+    /// Take a path with or without its trailing slash
+    #[arg(long)]
+    pub tolerate_trailing_slash: bool,
+}
+
+/// Every exchange conforms.
+const FINE: u8 = 0;
+/// Some exchange breaks its contract.
+const VIOLATIONS: u8 = 1;
+/// Some exchange could not be judged.
+const UNANSWERED: u8 = 2;
+
+/// The answer on one exchange.
+struct Answer {
+    id: Value,
+    request_valid: Option<bool>,
+    response_valid: Option<bool>,
+    verdicts: Vec<Verdict>,
+    error: Option<String>,
+}
+
+/// Contracts by the hash of their text, each compiled once.
+struct Contracts<'a> {
+    options: CompileOptions<'a>,
+    common: Option<Arc<Contract>>,
+    known: HashMap<String, Result<Arc<Contract>, String>>,
+}
+
+/// Judges every exchange of the file and writes the answers in order. Returns 0 when all
+/// conform, 1 when some do not, 2 when some could not be judged.
+pub fn run(args: &ValidateArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    match judge_file(args, out) {
+        Ok(code) => code,
+        Err(message) => {
+            // Nobody is left to tell when the error stream is closed.
+            let _ = writeln!(err, "error: {message}");
+            UNANSWERED
+        }
+    }
+}
+
+fn judge_file(args: &ValidateArgs, out: &mut dyn Write) -> Result<u8, String> {
+    let mut contracts = Contracts::new(args)?;
+    let text = read_exchanges(args)?;
+    let cases = exchange::read(&text);
+    if cases.is_empty() {
+        return Err(format!("{} holds no exchange", args.exchange.display()));
+    }
+    let options = JudgeOptions { security: !args.no_security, ..JudgeOptions::default() };
+    let mut judge = Judge::new(options);
+    let mut code = FINE;
+    for case in cases {
+        let answer = answer(&mut judge, &mut contracts, case);
+        code = code.max(answer.code());
+        let written = if args.json { answer.write_json(out) } else { answer.write_text(out) };
+        written.map_err(|error| format!("the answer cannot be written: {error}"))?;
+    }
+    Ok(code)
+}
+
+fn read_exchanges(args: &ValidateArgs) -> Result<String, String> {
+    let path = &args.exchange;
+    let failed = |error| format!("{}: the exchanges cannot be read: {error}", path.display());
+    if path.as_os_str() != "-" {
+        return std::fs::read_to_string(path).map_err(failed);
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+fn answer(judge: &mut Judge, contracts: &mut Contracts<'_>, case: Case) -> Answer {
+    let judged = case.exchange.and_then(|exchange| {
+        let contract = contracts.of(case.spec.as_ref())?;
+        Ok(judge_one(judge, &contract, &exchange))
+    });
+    match judged {
+        Ok((request, response)) => Answer::new(case.id, request, response),
+        Err(error) => Answer {
+            id: case.id,
+            request_valid: None,
+            response_valid: None,
+            verdicts: Vec::new(),
+            error: Some(error),
+        },
+    }
+}
+
+fn judge_one(
+    judge: &mut Judge,
+    contract: &Contract,
+    exchange: &RecordedExchange,
+) -> (Verdict, Option<Verdict>) {
+    let response = exchange.response.as_ref().map(|(head, body)| (head, body));
+    let judged = judge.exchange(contract, &exchange.request, &exchange.request_body, response);
+    (judged.request, judged.response)
+}
+
+// === impl Contracts ===
+
+impl<'a> Contracts<'a> {
+    fn new(args: &ValidateArgs) -> Result<Self, String> {
+        let options = CompileOptions {
+            files: &NoFiles,
+            base_path: args.base_path.clone(),
+            strict_fields: args.strict_fields,
+            trailing_slash: if args.tolerate_trailing_slash {
+                TrailingSlash::Tolerated
+            } else {
+                TrailingSlash::Exact
+            },
+            ..CompileOptions::default()
+        };
+        let common = match &args.spec {
+            Some(path) => Some(Arc::new(compile_file(path, &options)?)),
+            None => None,
+        };
+        Ok(Self { options, common, known: HashMap::new() })
+    }
+
+    /// The contract of an exchange's own document, else the one of the command line.
+    fn of(&mut self, spec: Option<&Value>) -> Result<Arc<Contract>, String> {
+        let Some(spec) = spec else {
+            let missing = || "the exchange carries no spec and there is no --spec".to_owned();
+            return self.common.clone().ok_or_else(missing);
+        };
+        let text = match spec {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let compiled = self.known.entry(hash_of(text.as_bytes())).or_insert_with(|| {
+            let compiled = Contract::compile(text.as_bytes(), &self.options);
+            compiled.map(Arc::new).map_err(|error| error.to_string())
+        });
+        compiled.clone()
+    }
+}
+
+fn compile_file(path: &std::path::Path, options: &CompileOptions<'_>) -> Result<Contract, String> {
+    let name = path.display();
+    let bytes = std::fs::read(path)
+        .map_err(|error| format!("{name}: the document cannot be read: {error}"))?;
+    Contract::compile(&bytes, options).map_err(|error| format!("{name}: {error}"))
+}
+
+// === impl Answer ===
+
+impl Answer {
+    fn new(id: Value, request: Verdict, response: Option<Verdict>) -> Self {
+        let request_valid = validity(&request);
+        let response_valid = response.as_ref().and_then(validity);
+        let verdicts: Vec<Verdict> = std::iter::once(request).chain(response).collect();
+        let unjudged = verdicts.iter().filter(|verdict| validity(verdict).is_none());
+        let reasons: Vec<&str> =
+            unjudged.flat_map(|verdict| &verdict.skipped).map(|reason| reason.as_str()).collect();
+        let error = (!reasons.is_empty()).then(|| format!("not judged: {}", reasons.join(", ")));
+        Self { id, request_valid, response_valid, verdicts, error }
+    }
+
+    fn code(&self) -> u8 {
+        if self.error.is_some() {
+            UNANSWERED
+        } else if self.verdicts.iter().any(|verdict| !verdict.violations.is_empty()) {
+            VIOLATIONS
+        } else {
+            FINE
+        }
+    }
+
+    fn violations(&self) -> impl Iterator<Item = &crate::model::violation::Violation> {
+        self.verdicts.iter().flat_map(|verdict| &verdict.violations)
+    }
+
+    fn write_json(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let violations: Vec<_> = self.violations().collect();
+        let line = json!({
+            "id": self.id,
+            "request_valid": self.request_valid,
+            "response_valid": self.response_valid,
+            "violations": violations,
+            "error": self.error,
+        });
+        writeln!(out, "{line}")
+    }
+
+    fn write_text(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let word = |valid| match valid {
+            Some(true) => "conforms",
+            Some(false) => "violates",
+            None => "not judged",
+        };
+        let (request, response) = (word(self.request_valid), word(self.response_valid));
+        writeln!(out, "{}: request {request}, response {response}", self.id)?;
+        for violation in self.violations() {
+            let place = violation.position.map_or_else(String::new, |position| {
+                format!(" (line {}, column {})", position.line, position.column)
+            });
+            writeln!(out, "  {}  [{}{place}]", violation.to_line(), violation.schema_pointer)?;
+        }
+        match &self.error {
+            Some(error) => writeln!(out, "  {error}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a side conforms; `None` where something of it was left unjudged. A rule that cannot
+/// be enforced and a pre-flight that no document lists leave nothing open.
+fn validity(verdict: &Verdict) -> Option<bool> {
+    if !verdict.violations.is_empty() {
+        return Some(false);
+    }
+    let settled = [SkipReason::Unenforceable, SkipReason::Preflight];
+    verdict.skipped.iter().all(|reason| settled.contains(reason)).then_some(true)
+}
