@@ -2,12 +2,14 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on says why and fails")]
 
+mod corpus;
 mod demo;
 mod example;
 mod floors;
 mod lifecycle;
 mod metrics;
 mod recording;
+mod redaction;
 mod schema_corpus;
 mod startup;
 mod storage;

@@ -26,10 +26,7 @@ pub(crate) async fn analytics(
         return Ok(answer);
     }
     answer.top_violations = top_violations(link, filter, options.top).await?;
-    answer.by_method = tally(link, filter, "request_method", options.top).await?;
-    answer.by_schema = tally(link, filter, "schema_id", options.top).await?;
-    answer.by_operation = tally(link, filter, "COALESCE(operation, '')", options.top).await?;
-    answer.by_consumer = tally(link, filter, "consumer_id", options.top).await?;
+    tallies(link, filter, options.top, &mut answer).await?;
     if let Some(width) = options.bucket {
         answer.series = series(link, filter, bucket_micros(width, first, last)).await?;
     }
@@ -59,29 +56,49 @@ async fn totals(
     ))
 }
 
-/// The biggest entries by one expression; equal ones by name.
-async fn tally(
+/// The columns that records are tallied by, in the order of the answer's lists.
+const TALLIED: [&str; 4] = ["request_method", "schema_id", "operation", "consumer_id"];
+
+/// The biggest entries by each name, equal ones by name: one pass over the records, then one
+/// over their combinations for each name.
+async fn tallies(
     link: &mut Link<'_>,
     filter: &ValidationFilter,
-    expression: &str,
     top: u32,
-) -> StoreResult<Vec<Tally>> {
+    answer: &mut ValidationAnalytics,
+) -> StoreResult<()> {
     let mut query = Query::build(format!(
-        "SELECT {expression} AS name, COUNT(*) AS total, {FAILED} FROM {TABLE} AS r"
+        "WITH seen AS MATERIALIZED (SELECT request_method, schema_id, \
+         COALESCE(operation, '') AS operation, consumer_id, COUNT(*) AS total, {FAILED} \
+         FROM {TABLE} AS r"
     ));
     narrow(&mut query, filter);
-    query.push(" GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ").bind(top);
-    let rows = link.rows(query).await?;
-    rows.iter()
-        .map(|row| {
-            let row = Reader::new(row, TABLE, "name");
-            Ok(Tally {
-                name: row.text("name")?,
-                total: row.count("total")?,
-                failed: row.count("failed")?,
-            })
-        })
-        .collect()
+    query.push(" GROUP BY 1, 2, 3, 4)");
+    for (index, column) in TALLIED.iter().enumerate() {
+        query.push(if index == 0 { " " } else { " UNION ALL " });
+        query.push(&format!(
+            "SELECT * FROM (SELECT CAST({index} AS BIGINT) AS list, {column} AS name, \
+             CAST(SUM(total) AS BIGINT) AS total, CAST(SUM(failed) AS BIGINT) AS failed \
+             FROM seen GROUP BY {column} ORDER BY 3 DESC, 2 LIMIT "
+        ));
+        query.bind(top).push(&format!(") AS list_{index}"));
+    }
+    query.push(" ORDER BY 1, 3 DESC, 2");
+    for row in &link.rows(query).await? {
+        let row = Reader::new(row, TABLE, "name");
+        let tally = Tally {
+            name: row.text("name")?,
+            total: row.count("total")?,
+            failed: row.count("failed")?,
+        };
+        match row.int("list")? {
+            0 => answer.by_method.push(tally),
+            1 => answer.by_schema.push(tally),
+            2 => answer.by_operation.push(tally),
+            _ => answer.by_consumer.push(tally),
+        }
+    }
+    Ok(())
 }
 
 async fn top_violations(
