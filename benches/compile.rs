@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use cvt_sidecar::contract::{CompileOptions, Direction, Document, SchemaCompiler};
-use serde_json::Value;
+use cvt_sidecar::contract::{CompileOptions, Contract, Document};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -37,8 +36,8 @@ fn main() {
     });
     files.sort();
     println!(
-        "{:28} {:>7} {:>9} {:>9} {:>9} {:>8} {:>8} {:>7}",
-        "document", "MB", "read ms", "lower+compile", "total ms", "held MB", "peak MB", "schemas"
+        "{:28} {:>7} {:>9} {:>9} {:>8} {:>8} {:>10} {:>7}",
+        "document", "MB", "read ms", "total ms", "held MB", "peak MB", "operations", "lints"
     );
     for file in files {
         let status =
@@ -58,55 +57,23 @@ fn measure(path: &Path) {
         Ok(document) => document,
         Err(error) => return println!("{name:28} refused: {error}"),
     };
-    drop(bytes);
     let read = start.elapsed();
-    let mut compiler = SchemaCompiler::new(&document, &options);
-    let mut pointers = Vec::new();
-    schemas(document.root().get("paths").unwrap_or(&Value::Null), "/paths", false, &mut pointers);
-    for pointer in &pointers {
-        let is_response = pointer.contains("/responses/");
-        let direction = if is_response { Direction::Response } else { Direction::Request };
-        compiler.compile(pointer, direction).unwrap();
-    }
-    let (set, lints) = match compiler.finish() {
-        Ok(done) => done,
+    drop(document);
+    let contract = match Contract::compile(&bytes, &options) {
+        Ok(contract) => contract,
         Err(error) => return println!("{name:28} refused: {error}"),
     };
-    let lint_count = lints.len() + document.lints().len();
-    drop(document);
-    let total = start.elapsed();
+    drop(bytes);
+    let total = start.elapsed() - read;
     let held = memory("VmRSS").saturating_sub(before);
     println!(
-        "{name:28} {megabytes:7.2} {:9} {:9} {:9} {held:8} {:8} {:7} lints {lint_count}",
+        "{name:28} {megabytes:7.2} {:9} {:9} {held:8} {:8} {:10} {:7}",
         read.as_millis(),
-        (total - read).as_millis(),
         total.as_millis(),
         memory("VmHWM"),
-        set.len(),
+        contract.operations().len(),
+        contract.lints().len(),
     );
-}
-
-/// Pointers to every schema of parameters, headers and bodies.
-fn schemas(value: &Value, at: &str, inside: bool, found: &mut Vec<String>) {
-    match value {
-        Value::Object(members) => {
-            for (key, child) in members {
-                let pointer = cvt_sidecar::contract::document::pointer::join(at, key);
-                if key == "schema" && inside && child.is_object() {
-                    found.push(pointer);
-                } else if !matches!(key.as_str(), "example" | "examples") {
-                    let holds = matches!(key.as_str(), "content" | "parameters" | "headers");
-                    schemas(child, &pointer, inside || holds, found);
-                }
-            }
-        }
-        Value::Array(items) => {
-            for (index, child) in items.iter().enumerate() {
-                schemas(child, &format!("{at}/{index}"), inside, found);
-            }
-        }
-        _ => {}
-    }
 }
 
 /// A figure of this process in megabytes.

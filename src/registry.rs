@@ -120,7 +120,7 @@ impl LoadedContract {
 
     /// What must be masked in the messages of one operation.
     pub fn masks(&self, operation: OperationIndex) -> Option<&ContractMasks> {
-        self.masks.get(operation as usize)
+        self.masks.get(operation.as_usize())
     }
 }
 

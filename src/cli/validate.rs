@@ -10,7 +10,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use self::exchange::{Case, RecordedExchange};
+use super::{FAILED, FINE, NO};
 use crate::contract::{CompileOptions, Contract, NoFiles, TrailingSlash, hash_of};
+use crate::registry::files::Directory;
 use crate::model::verdict::{SkipReason, Verdict};
 use crate::validation::{Judge, JudgeOptions};
 
@@ -40,13 +42,6 @@ pub struct ValidateArgs {
     pub tolerate_trailing_slash: bool,
 }
 
-/// Every exchange conforms.
-const FINE: u8 = 0;
-/// Some exchange breaks its contract.
-const VIOLATIONS: u8 = 1;
-/// Some exchange could not be judged.
-const UNANSWERED: u8 = 2;
-
 /// The answer on one exchange.
 struct Answer {
     id: Value,
@@ -71,7 +66,7 @@ pub fn run(args: &ValidateArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 
         Err(message) => {
             // Nobody is left to tell when the error stream is closed.
             let _ = writeln!(err, "error: {message}");
-            UNANSWERED
+            FAILED
         }
     }
 }
@@ -177,7 +172,9 @@ fn compile_file(path: &std::path::Path, options: &CompileOptions<'_>) -> Result<
     let name = path.display();
     let bytes = std::fs::read(path)
         .map_err(|error| format!("{name}: the document cannot be read: {error}"))?;
-    Contract::compile(&bytes, options).map_err(|error| format!("{name}: {error}"))
+    let files = Directory::of(path);
+    let options = CompileOptions { files: &files, ..options.clone() };
+    Contract::compile(&bytes, &options).map_err(|error| format!("{name}: {error}"))
 }
 
 // === impl Answer ===
@@ -196,9 +193,9 @@ impl Answer {
 
     fn code(&self) -> u8 {
         if self.error.is_some() {
-            UNANSWERED
+            FAILED
         } else if self.verdicts.iter().any(|verdict| !verdict.violations.is_empty()) {
-            VIOLATIONS
+            NO
         } else {
             FINE
         }

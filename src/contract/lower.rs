@@ -13,6 +13,7 @@ mod direction;
 mod keywords;
 mod plan;
 
+pub(crate) use plan::Discriminator;
 pub(super) use plan::{Lowered, Root, lower};
 
 use super::document::Version;

@@ -49,6 +49,7 @@ pub struct Limits {
 }
 
 /// Everything a caller may choose.
+#[derive(Clone)]
 pub struct CompileOptions<'f> {
     /// Bounds on the document.
     pub limits: Limits,
@@ -59,7 +60,7 @@ pub struct CompileOptions<'f> {
     /// Names of formats that are not asserted; `*` stands for all of them.
     pub formats_off: BTreeSet<String>,
     /// Whether a `readOnly` property in a request is a violation. OpenAPI says such a property
-    /// "SHOULD NOT be sent", so it passes unless this is set.
+    /// "SHOULD NOT be sent", which is enforced unless this is unset.
     pub refuse_read_only: bool,
     /// Whether a `writeOnly` property in a response is a violation, by the same reasoning.
     pub refuse_write_only: bool,
@@ -101,8 +102,8 @@ impl Default for CompileOptions<'_> {
             files: &NoFiles,
             remote_references: false,
             formats_off: BTreeSet::new(),
-            refuse_read_only: false,
-            refuse_write_only: false,
+            refuse_read_only: true,
+            refuse_write_only: true,
             base_path: None,
             trailing_slash: TrailingSlash::default(),
             strict_fields: false,

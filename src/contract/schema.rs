@@ -13,6 +13,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+pub(crate) use super::lower::Discriminator;
 pub use set::{Judged, SchemaId, SchemaSet};
 pub(crate) use set::{SchemaError, cut_short};
 

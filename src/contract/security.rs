@@ -35,7 +35,7 @@ pub enum CredentialKind {
     QueryKey(Arc<str>),
     /// A cookie of this name with some value.
     CookieKey(Arc<str>),
-    /// `Authorization: Basic` with `user:password` in Base64 (RFC 7617).
+    /// `Authorization: Basic` with Base64 (RFC 7617).
     Basic,
     /// `Authorization: Bearer` with a token (RFC 6750); OAuth 2.0 and OpenID Connect too.
     Bearer,

@@ -228,11 +228,13 @@ impl OperationMetrics {
         let metrics = &self.metrics;
         let known = judged.operation.map(|index| contract.contract.operation(index));
         let counters = match known {
-            Some(operation) => self.operations[operation.index as usize].get_or_insert_with(|| {
-                let name = format!("{} {}", operation.method, operation.template);
-                let method = operation.method.as_str();
-                Counters::new(metrics, contract.schema_id.as_str(), method, &name)
-            }),
+            Some(operation) => {
+                self.operations[operation.index.as_usize()].get_or_insert_with(|| {
+                    let name = format!("{} {}", operation.method, operation.template);
+                    let method = operation.method.as_str();
+                    Counters::new(metrics, contract.schema_id.as_str(), method, &name)
+                })
+            }
             None => self.undocumented.get_or_insert_with(|| {
                 Counters::new(metrics, contract.schema_id.as_str(), "other", "undocumented")
             }),

@@ -198,7 +198,7 @@ fn operation_name(exchange: &Exchange, judged: &Judged) -> String {
 
 /// What makes two conforming exchanges alike: operation, status, and what was not judged.
 fn kind_of(exchange: &Exchange, judged: &Judged) -> u64 {
-    let operation = judged.operation.map_or(u64::MAX, u64::from);
+    let operation = judged.operation.map_or(u64::MAX, |index| index.as_usize() as u64);
     let status = exchange.response.as_ref().map_or(0, |head| u64::from(head.status.as_u16()));
     let reasons = judged
         .verdicts()

@@ -4,6 +4,7 @@
 //! and the document's own words; in instance pointers a property name that the document does not
 //! know is shown as `*`. Every violation says where its rule stands in the document as registered.
 
+mod branches;
 mod sentence;
 
 use std::borrow::Cow;
@@ -140,6 +141,9 @@ impl Explainer<'_> {
                 report.skip(SkipReason::RegexBudget);
             }
             Kind::Referencing(_) => report.skip(SkipReason::Unenforceable),
+            Kind::OneOfNotValid { context } | Kind::AnyOf { context } => {
+                self.report_branches(root, error, context, report);
+            }
             _ => report.add(self.violation(root, error)),
         }
     }
@@ -164,17 +168,12 @@ impl Explainer<'_> {
 
     /// The error's place in the message, without names that the document does not know.
     fn instance_pointer(&self, error: &ValidationError<'_>) -> String {
-        let path = error.instance_path().as_str();
-        // The first token leads into the value.
-        let path = path.strip_prefix('/').and_then(|path| path.split_once('/'));
         let mut shown = String::new();
         let mut node = Some(self.whole);
-        for token in path.map(|(_, inner)| inner.split('/')).into_iter().flatten() {
+        for token in inner_tokens(error.instance_path().as_str()) {
             let token = pointer::unescape(token);
             let in_array = node.is_some_and(|node| node.is_array());
-            node = node.and_then(|node| {
-                if in_array { node.items().nth(token.parse().ok()?) } else { node.get(&token) }
-            });
+            node = node.and_then(|node| child(node, &token));
             if in_array || self.schemas.knows_name(&token) {
                 pointer::push_token(&mut shown, &token);
             } else {
@@ -183,4 +182,22 @@ impl Explainer<'_> {
         }
         shown
     }
+
+    /// The part of the value that an error's path leads to.
+    fn part(&self, path: &str) -> Option<Node<'_>> {
+        inner_tokens(path)
+            .try_fold(self.whole, |node, token| child(node, &pointer::unescape(token)))
+    }
 }
+
+/// The tokens of an error's path within the value: the first one leads into it.
+fn inner_tokens(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').skip(2)
+}
+
+fn child<'a>(node: Node<'a>, token: &str) -> Option<Node<'a>> {
+    if node.is_array() { node.items().nth(token.parse().ok()?) } else { node.get(token) }
+}
+
+#[cfg(test)]
+mod tests;

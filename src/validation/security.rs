@@ -131,30 +131,15 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && !text.contains([' ', ','])
 }
 
-/// Base64 of something that holds a colon. Decodes in place of a library: 20 lines, no memory.
+/// Padded Base64 (RFC 4648 §4), as RFC 7617 has it. Whether a colon is in it is left to the
+/// service: many clients send a bare key that way, and services take it.
 fn is_basic(text: &str) -> bool {
     let body = text.trim_end_matches('=');
-    if body.is_empty() || body.len() % 4 == 1 || text.len() - body.len() > 2 {
-        return false;
-    }
-    let (mut bits, mut held, mut colon) = (0u32, 0u32, false);
-    for byte in body.bytes() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return false,
-        };
-        bits = (bits << 6) | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            colon |= (bits >> held) & 0xff == u32::from(b':');
-        }
-    }
-    colon
+    let alphabet = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    !body.is_empty()
+        && text.len() % 4 == 0
+        && text.len() - body.len() <= 2
+        && body.bytes().all(alphabet)
 }
 
 #[cfg(test)]
@@ -174,8 +159,8 @@ mod tests {
     #[test]
     fn shapes_of_the_http_schemes() {
         assert_eq!(look(&CredentialKind::Basic, Some("basic dXNlcjpwYXNz")), Found::Present);
-        assert_eq!(look(&CredentialKind::Basic, Some("Basic dXNlcg==")), Found::Malformed);
-        assert_eq!(look(&CredentialKind::Basic, Some("Basic !!")), Found::Malformed);
+        assert_eq!(look(&CredentialKind::Basic, Some("Basic dXNlcg==")), Found::Present);
+        assert_eq!(look(&CredentialKind::Basic, Some("Basic abc123")), Found::Malformed);
         assert_eq!(look(&CredentialKind::Basic, Some("Bearer x")), Found::Missing);
         assert_eq!(look(&CredentialKind::Bearer, Some("Bearer a.b.c")), Found::Present);
         assert_eq!(look(&CredentialKind::Bearer, Some("Bearer")), Found::Malformed);

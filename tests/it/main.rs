@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on says why and fails")]
 
+mod corpus;
 mod demo;
 mod example;
 mod floors;

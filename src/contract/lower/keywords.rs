@@ -151,6 +151,11 @@ impl Planner<'_> {
                 None => return Ok(()),
             },
             _ if place.embedded || judges(self.dialect, keyword) => value.clone(),
+            "discriminator" => {
+                let parent = pointer::split_last(at).map_or("", |(parent, _)| parent);
+                self.discriminator(schema, parent);
+                return Ok(());
+            }
             _ => {
                 self.left_out(keyword, at);
                 return Ok(());

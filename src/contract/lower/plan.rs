@@ -21,7 +21,17 @@ pub(in crate::contract) struct Lowered {
     pub(in crate::contract) entries: Vec<(usize, usize)>,
     /// Every property name that the schemas document.
     pub(in crate::contract) names: HashSet<Box<str>>,
+    /// Discriminators beside a `oneOf` or `anyOf`, by where their schemas stand.
+    pub(in crate::contract) discriminators: HashMap<Box<str>, Discriminator>,
     pub(in crate::contract) lints: Vec<Lint>,
+}
+
+/// A discriminator: which branch each of its values names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Discriminator {
+    /// The property whose value names a branch.
+    pub(crate) property: String,
+    branches: HashMap<Box<str>, usize>,
 }
 
 /// One JSON Schema that holds units as its `$defs`.
@@ -59,7 +69,7 @@ pub(in crate::contract) fn lower(
         }
         roots.push(planner.finish_root()?);
     }
-    let Planner { names, mut lints, unknown_formats, .. } = planner;
+    let Planner { names, mut lints, unknown_formats, discriminators, .. } = planner;
     for (format, (at, count)) in unknown_formats {
         let message = match count {
             1 => format!("nothing is known about the format {format:?}; values of it pass"),
@@ -69,7 +79,7 @@ pub(in crate::contract) fn lower(
         };
         lints.push(document.lint(LintCode::UnknownFormat, &at, message));
     }
-    Ok(Lowered { roots, entries: placed, names, lints })
+    Ok(Lowered { roots, entries: placed, names, discriminators, lints })
 }
 
 /// What lowering remembers from schema to schema.
@@ -94,6 +104,7 @@ pub(super) struct Planner<'d> {
     linted: HashSet<String>,
     lints: Vec<Lint>,
     unknown_formats: BTreeMap<String, (String, usize)>,
+    discriminators: HashMap<Box<str>, Discriminator>,
 }
 
 #[derive(Default)]
@@ -124,6 +135,7 @@ impl<'d> Planner<'d> {
             linted: HashSet::new(),
             lints: Vec::new(),
             unknown_formats: BTreeMap::new(),
+            discriminators: HashMap::new(),
         };
         if planner.dialect == Dialect::JsonSchema {
             planner.find_names(document.root(), &mut String::new(), false);
@@ -351,6 +363,15 @@ impl<'d> Planner<'d> {
         }
     }
 
+    /// Remembers which branch each value of a discriminator names.
+    pub(super) fn discriminator(&mut self, schema: &Map<String, Value>, at: &str) {
+        if !self.discriminators.contains_key(at)
+            && let Some(discriminator) = Discriminator::read(schema)
+        {
+            self.discriminators.insert(at.into(), discriminator);
+        }
+    }
+
     /// Notes a keyword that is not lowered, where somebody may expect it to judge.
     pub(super) fn left_out(&mut self, keyword: &str, at: &str) {
         const LATER: [&str; 12] = [
@@ -371,5 +392,46 @@ impl<'d> Planner<'d> {
             let message = format!("{keyword} has no meaning in this version of OpenAPI");
             self.lint(LintCode::UnenforceableKeyword, at, &message);
         }
+    }
+}
+
+// === impl Discriminator ===
+
+impl Discriminator {
+    /// The branch that a value names.
+    pub(crate) fn branch(&self, value: &str) -> Option<usize> {
+        self.branches.get(value).copied()
+    }
+
+    /// The discriminator of a schema that has branches. A branch is named by its mapping (a
+    /// pointer, a file or a schema's bare name) and, without one, by the name of its schema.
+    fn read(schema: &Map<String, Value>) -> Option<Self> {
+        let discriminator = schema.get("discriminator")?;
+        let property = discriminator.get("propertyName")?.as_str()?.to_owned();
+        let list =
+            ["oneOf", "anyOf"].iter().find_map(|keyword| schema.get(*keyword)?.as_array())?;
+        let targets: Vec<Option<String>> = list
+            .iter()
+            .map(|branch| branch.get("$ref")?.as_str()?.strip_prefix('#').map(str::to_owned))
+            .collect();
+        let mut branches = HashMap::new();
+        for (index, target) in targets.iter().enumerate() {
+            if let Some((_, name)) = target.as_deref().and_then(pointer::split_last) {
+                branches.insert(pointer::unescape(name).into(), index);
+            }
+        }
+        let mapping = discriminator.get("mapping").and_then(Value::as_object);
+        for (value, target) in mapping.into_iter().flatten() {
+            let Some(target) = target.as_str() else { continue };
+            let found = targets.iter().position(|branch| {
+                let Some(branch) = branch else { return false };
+                target.strip_prefix('#') == Some(branch)
+                    || pointer::split_last(branch).is_some_and(|(_, name)| name == target)
+            });
+            if let Some(index) = found {
+                branches.insert(value.as_str().into(), index);
+            }
+        }
+        Some(Self { property, branches })
     }
 }

@@ -1,6 +1,6 @@
 //! The compiled schemas of one contract.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::contract::document::{Document, Source, pointer};
 use crate::contract::error::{ContractError, Problem};
 use crate::contract::instance::{Arena, Instance, Node};
 use crate::contract::lower::{
-    EXACT_CONST, EXACT_ENUM, Lowered, NUMBER_FORMAT, Root, UNENFORCEABLE,
+    Discriminator, EXACT_CONST, EXACT_ENUM, Lowered, NUMBER_FORMAT, Root, UNENFORCEABLE,
 };
 use crate::contract::options::CompileOptions;
 use crate::contract::shape::Shapes;
@@ -30,6 +30,7 @@ pub struct SchemaSet {
     names: HashSet<Box<str>>,
     source: Arc<Source>,
     shapes: Shapes,
+    discriminators: HashMap<Box<str>, Discriminator>,
 }
 
 /// What came of judging one value by one schema.
@@ -80,7 +81,7 @@ impl SchemaSet {
     pub(super) fn compile(
         document: &Document,
         options: &CompileOptions<'_>,
-        lowered: Lowered,
+        mut lowered: Lowered,
         shapes: Shapes,
     ) -> Result<Self, ContractError> {
         let entries: Vec<Entry> = lowered
@@ -92,12 +93,13 @@ impl SchemaSet {
             })
             .collect();
         let mut roots = Vec::with_capacity(lowered.roots.len());
-        for (index, root) in lowered.roots.into_iter().enumerate() {
+        for (index, root) in std::mem::take(&mut lowered.roots).into_iter().enumerate() {
             let leads = entries.iter().filter(|entry| entry.root as usize == index);
             roots.push(CompiledRoot::compile(document, options, root, leads)?);
         }
         let source = Arc::clone(document.source());
-        Ok(Self { roots, entries, names: lowered.names, source, shapes })
+        let Lowered { names, discriminators, .. } = lowered;
+        Ok(Self { roots, entries, names, source, shapes, discriminators })
     }
 
     /// Judges a value by a schema. Allocates nothing where the value is valid.
@@ -147,6 +149,11 @@ impl SchemaSet {
     /// Whether the document knows a property of this name.
     pub(crate) fn knows_name(&self, name: &str) -> bool {
         self.names.contains(name)
+    }
+
+    /// The discriminator of the schema at a place of the document's tree.
+    pub(crate) fn discriminator(&self, pointer: &str) -> Option<&Discriminator> {
+        self.discriminators.get(pointer)
     }
 
     /// Schemas that were asked for.

@@ -1,7 +1,231 @@
-//! XML.
-use super::{BodyContext, unsupported};
-use crate::contract::instance::Arena;
+//! XML bodies, read the way the `xml` objects of their schema say.
+//!
+//! What must hold: no document type declaration is ever followed and no entity but the five of
+//! XML is expanded (a body that needs more is not judged); depth is bounded; prefixes mean
+//! nothing, names and namespaces do.
+
+mod tree;
+
+use super::{BodyContext, undeclared};
+use crate::contract::instance::{Arena, NodeId};
+use crate::contract::shape::{Shape, Types};
+use crate::model::verdict::SkipReason;
+use crate::model::violation::Rule;
 use crate::validation::findings::Findings;
-pub(super) fn judge(_: &mut Arena, findings: &mut Findings<'_>, _: &BodyContext<'_>, _: &str) {
-    unsupported(findings);
+use crate::validation::reading::{Attempts, Kind, Reader};
+use crate::validation::value::{Outcome, finish, settle};
+
+use tree::{Element, XmlFailure};
+
+pub(super) fn judge(
+    arena: &mut Arena,
+    findings: &mut Findings<'_>,
+    context: &BodyContext<'_>,
+    text: &str,
+) {
+    let depth = usize::try_from(arena.max_depth()).unwrap_or(usize::MAX) / 2;
+    let root = match tree::parse(text, depth) {
+        Ok(root) => root,
+        Err(XmlFailure::Malformed) => {
+            let message = "the body is not well-formed XML";
+            return findings.add(context.place(), Rule::Malformed, message);
+        }
+        Err(XmlFailure::TooDeep) => return findings.skip(SkipReason::WorkBudget),
+        Err(XmlFailure::Declarations) => return super::unsupported(findings),
+    };
+    let media = context.media;
+    if media.schema.is_none() {
+        return;
+    }
+    let shape = findings.contract.shapes().get(media.shape);
+    if let Some(xml) = shape.xml()
+        && xml.name.is_some()
+        && !root.is_named(xml.name.as_deref().unwrap_or_default(), xml.namespace.as_deref())
+    {
+        let message = "the root element is not the one that the document names";
+        return findings.add(context.place(), Rule::Malformed, message);
+    }
+    let outcome = settle(arena, findings, media.schema, Attempts::of(Kind::Object), |reader| {
+        Ok(reader.xml_element(shape, &root))
+    });
+    finish(arena, findings, media.schema, context.place(), outcome);
+    if let (Outcome::Accepted(id) | Outcome::Refused(id), true) =
+        (outcome, findings.contract.strict_fields())
+    {
+        undeclared::note(findings, context.place(), shape, arena.node(id));
+    }
+}
+
+// === impl Reader ===
+
+impl Reader<'_> {
+    /// Writes an element as the value that `shape` allows it to be. Recursion ends with the
+    /// bound on depth.
+    fn xml_element(&mut self, shape: Shape<'_>, element: &Element) -> NodeId {
+        if element.is_nil {
+            return self.arena.null();
+        }
+        let types = shape.types();
+        let is_composite = !element.children.is_empty() || !element.attributes.is_empty();
+        let object = types.intersects(Types::OBJECT)
+            && (!types.any_scalar() || is_composite || shape.has_properties());
+        if object && (!types.intersects(Types::ARRAY) || is_composite || types.is_any()) {
+            return self.xml_object(shape, element);
+        }
+        if types.intersects(Types::ARRAY) && !types.any_scalar() {
+            return self.xml_items(shape, element.children.iter());
+        }
+        let text = element.text.as_str();
+        let keeps_space = types.intersects(Types::STRING);
+        self.scalar(shape, if keeps_space { text } else { text.trim() })
+    }
+
+    fn xml_object(&mut self, shape: Shape<'_>, element: &Element) -> NodeId {
+        self.arena.begin_object();
+        let mut taken = vec![false; element.children.len()];
+        let mut taken_attributes = vec![false; element.attributes.len()];
+        for (name, property) in shape.properties() {
+            let xml = property.xml();
+            let own = xml.and_then(|xml| xml.name.as_deref()).unwrap_or(name);
+            let namespace = xml.and_then(|xml| xml.namespace.as_deref());
+            if xml.is_some_and(|xml| xml.attribute) {
+                let found = element.attributes.iter().position(|one| one.is_named(own, namespace));
+                if let Some(at) = found {
+                    taken_attributes[at] = true;
+                    self.arena.key(name);
+                    self.scalar(property, &element.attributes[at].value);
+                }
+                continue;
+            }
+            let types = property.types();
+            if types.intersects(Types::ARRAY) && !types.any_scalar() {
+                self.array_property(shape, name, property, element, &mut taken);
+                continue;
+            }
+            let matching = element.children.iter().enumerate();
+            let matching = matching.filter(|(_, child)| child.is_named(own, namespace));
+            let found: Vec<usize> = matching.map(|(at, _)| at).collect();
+            self.member(name, property, element, &found);
+            found.iter().for_each(|at| taken[*at] = true);
+        }
+        self.others(shape, element, &taken, &taken_attributes);
+        self.arena.end()
+    }
+
+    /// A property with the elements found for it; several are an array, which its schema refuses.
+    fn member(&mut self, name: &str, shape: Shape<'_>, parent: &Element, found: &[usize]) {
+        match found {
+            [] => {}
+            [one] => {
+                self.arena.key(name);
+                self.xml_element(shape, &parent.children[*one]);
+            }
+            many => {
+                self.arena.key(name);
+                self.arena.begin_array();
+                for at in many {
+                    self.xml_element(shape, &parent.children[*at]);
+                }
+                self.arena.end();
+            }
+        }
+    }
+
+    /// An array: its items stand in an element of its own where it is `wrapped`, else among the
+    /// children of its parent.
+    fn array_property(
+        &mut self,
+        parent_shape: Shape<'_>,
+        name: &str,
+        shape: Shape<'_>,
+        parent: &Element,
+        taken: &mut [bool],
+    ) {
+        let xml = shape.xml();
+        let own = xml.and_then(|xml| xml.name.as_deref()).unwrap_or(name);
+        let namespace = xml.and_then(|xml| xml.namespace.as_deref());
+        if xml.is_some_and(|xml| xml.wrapped) {
+            let found = parent.children.iter().position(|child| child.is_named(own, namespace));
+            if let Some(at) = found {
+                taken[at] = true;
+                self.arena.key(name);
+                self.xml_items(shape, parent.children[at].children.iter());
+            }
+            return;
+        }
+        let item = shape.item(0).unwrap_or(shape.unknown());
+        let named = item.xml().and_then(|xml| xml.name.as_deref());
+        let item_space = item.xml().and_then(|xml| xml.namespace.as_deref());
+        let matches = |child: &Element| match named {
+            Some(named) => child.is_named(named, item_space),
+            None => child.is_named(own, namespace) || child.is_named(name, namespace),
+        };
+        let found: Vec<usize> = parent
+            .children
+            .iter()
+            .enumerate()
+            .filter(|(_, child)| matches(child))
+            .map(|(at, _)| at)
+            .collect();
+        found.iter().for_each(|at| taken[*at] = true);
+        if found.is_empty() {
+            // No element at all is how an empty array is written, and an absent one.
+            self.notes.has_lenient = true;
+            if self.attempt.lenient != parent_shape.requires(name) {
+                self.arena.key(name);
+                self.arena.begin_array();
+                self.arena.end();
+            }
+            return;
+        }
+        self.arena.key(name);
+        self.xml_items(shape, found.iter().map(|at| &parent.children[*at]));
+    }
+
+    fn xml_items<'e>(
+        &mut self,
+        shape: Shape<'_>,
+        items: impl Iterator<Item = &'e Element>,
+    ) -> NodeId {
+        self.arena.begin_array();
+        for (at, item) in items.enumerate() {
+            self.xml_element(shape.item(at).unwrap_or(shape.unknown()), item);
+        }
+        self.arena.end()
+    }
+
+    /// What no property of the schema names stands under its own name.
+    fn others(
+        &mut self,
+        shape: Shape<'_>,
+        element: &Element,
+        taken: &[bool],
+        taken_attributes: &[bool],
+    ) {
+        for (attribute, taken) in element.attributes.iter().zip(taken_attributes) {
+            if !taken {
+                self.arena.key(&attribute.name);
+                let property = shape.property(&attribute.name).unwrap_or(shape.unknown());
+                self.scalar(property, &attribute.value);
+            }
+        }
+        let mut rest: Vec<&Element> = element
+            .children
+            .iter()
+            .zip(taken)
+            .filter(|(_, taken)| !**taken)
+            .map(|(child, _)| child)
+            .collect();
+        rest.sort_by(|a, b| a.name.cmp(&b.name));
+        for run in rest.chunk_by(|a, b| a.name == b.name) {
+            let Some(first) = run.first() else { continue };
+            let property = shape.property(&first.name).unwrap_or(shape.unknown());
+            self.arena.key(&first.name);
+            if let [one] = run {
+                self.xml_element(property, one);
+            } else {
+                self.xml_items(property, run.iter().copied());
+            }
+        }
+    }
 }

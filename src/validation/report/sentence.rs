@@ -4,6 +4,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use jsonschema::{JsonType, ValidationError};
 use serde_json::Value;
 
+use super::branches;
 use crate::contract::schema::SchemaSet;
 
 /// Values of a documented list that a sentence shows, and characters of them.
@@ -83,9 +84,12 @@ fn limits(kind: &Kind) -> String {
         Kind::Not { .. } => "must not conform to the schema under not".to_owned(),
         Kind::AnyOf { .. } => "must conform to at least one branch of anyOf".to_owned(),
         Kind::OneOfNotValid { .. } => "must conform to one branch of oneOf".to_owned(),
-        Kind::OneOfMultipleValid { .. } => {
-            "must conform to exactly one branch of oneOf, not to several".to_owned()
-        }
+        Kind::OneOfMultipleValid { context } => match branches::matching(context) {
+            Some(several) => {
+                format!("must conform to exactly one branch of oneOf, and conforms to {several}")
+            }
+            None => "must conform to exactly one branch of oneOf, not to several".to_owned(),
+        },
         kind => format!("breaks the rule {}", kind.keyword()),
     }
 }
