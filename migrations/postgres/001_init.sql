@@ -93,6 +93,7 @@ CREATE TABLE validation_violations (
     PRIMARY KEY (code, validated_at, run_id)
 ) PARTITION BY RANGE (validated_at);
 CREATE INDEX idx_violations_run ON validation_violations (run_id);
+CREATE INDEX idx_violations_validated_at ON validation_violations (validated_at, code);
 
 CREATE TABLE violation_groups (
     fingerprint TEXT COLLATE "C" NOT NULL PRIMARY KEY,

@@ -91,6 +91,7 @@ CREATE TABLE validation_violations (
     PRIMARY KEY (code, validated_at, run_id)
 ) WITHOUT ROWID;
 CREATE INDEX idx_violations_run ON validation_violations (run_id);
+CREATE INDEX idx_violations_validated_at ON validation_violations (validated_at, code);
 
 CREATE TABLE violation_groups (
     fingerprint TEXT NOT NULL PRIMARY KEY,
