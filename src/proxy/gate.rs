@@ -293,6 +293,8 @@ fn repeatable(request: &Request<Tap<Incoming>>) -> Option<Request<Tap<Incoming>>
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
+    // hyper keeps the case of header names here.
+    *copy.extensions_mut() = request.extensions().clone();
     Some(copy)
 }
 
