@@ -233,11 +233,7 @@ fn is_false(text: &str) -> bool {
 }
 
 /// Splits at a separator, and at its percent-encoded form where `encoded` says so.
-pub(crate) fn split_at(
-    text: &str,
-    separator: char,
-    encoded: bool,
-) -> impl Iterator<Item = &str> {
+pub(crate) fn split_at(text: &str, separator: char, encoded: bool) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let current = rest?;

@@ -170,8 +170,8 @@ impl Reader<'_> {
             .map(|(at, _)| at)
             .collect();
         for at in &found {
-                taken[*at] = true;
-            }
+            taken[*at] = true;
+        }
         if found.is_empty() {
             // No element at all is how an empty array is written, and an absent one.
             self.notes.has_lenient = true;
