@@ -146,7 +146,7 @@ fn trap_t08_a_hostile_pattern_costs_bounded_time_and_is_no_violation() {
     let text = format!("\"{}!\"", "a".repeat(50));
     let linear = verdict(&json!({"S": {"pattern": "^(a+)+$"}}), &text);
     assert_eq!(linear.violations[0].keyword, "pattern");
-    let backtracking = verdict(&json!({"S": {"pattern": "^(?=(a+)+$)(a+)+$"}}), &text);
+    let backtracking = verdict(&json!({"S": {"pattern": "^(a+)+(?=!)x$"}}), &text);
     assert!(backtracking.violations.is_empty(), "{backtracking:?}");
     assert_eq!(backtracking.skipped.as_slice(), [SkipReason::RegexBudget]);
 }
@@ -170,7 +170,7 @@ fn trap_t09_read_only_is_softened_wherever_it_stands() {
     });
     for (direction, body, valid) in [
         (Direction::Request, r#"{"name": "n"}"#, true),
-        (Direction::Request, r#"{"name": "n", "id": "i"}"#, false),
+        (Direction::Request, r#"{"name": "n", "id": "i"}"#, true),
         (Direction::Request, r#"{"id": "i"}"#, false),
         (Direction::Response, r#"{"name": "n"}"#, false),
         (Direction::Response, r#"{"name": "n", "id": "i"}"#, true),
