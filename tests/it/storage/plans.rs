@@ -65,7 +65,9 @@ async fn postgresql_goes_by_indexes_and_days() {
         let plan = &log[before..];
         assert!(plan.contains("Query Text: SELECT id, schema_id"), "{plan}");
         assert!(!plan.contains("Seq Scan on validation_runs"), "{filter:?}: {plan}");
-        assert!(!plan.contains("Sort Key: r.validated_at") || filter.code.is_some(), "{plan}");
+        // A day of one schema may be few enough rows for the planner to sort them.
+        let few = filter.code.is_some() || filter.from.is_some() && plan.contains("Index Cond");
+        assert!(few || !plan.contains("Sort Key: r.validated_at"), "{plan}");
         if filter == day() {
             let others = plan.matches("validation_runs_2023").count();
             assert!(others > 0 && !plan.contains("validation_runs_20231125"), "{plan}");
