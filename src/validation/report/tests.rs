@@ -34,7 +34,10 @@ fn lines(verdict: &Verdict) -> Vec<String> {
     let line = |violation: &Violation| {
         format!(
             "{} | {} | {} | {}",
-            violation.instance_pointer, violation.schema_pointer, violation.keyword, violation.message
+            violation.instance_pointer,
+            violation.schema_pointer,
+            violation.keyword,
+            violation.message
         )
     };
     let mut lines: Vec<String> = verdict.violations.iter().map(line).collect();
@@ -50,11 +53,14 @@ fn every_broken_rule_is_told_with_both_places() {
         "B": {"type": "string", "maxLength": 2}
     });
     let verdict = verdict(&schemas, r#"{"b": "secret", "c": [1, 9]}"#);
-    assert_eq!(lines(&verdict), [
-        " | /components/schemas/S/required | required | the required property \"a\" is missing",
-        "/b | /components/schemas/B/maxLength | maxLength | must have at most 2 characters",
-        "/c/1 | /components/schemas/S/properties/c/items/maximum | maximum | must be at most 5",
-    ]);
+    assert_eq!(
+        lines(&verdict),
+        [
+            " | /components/schemas/S/required | required | the required property \"a\" is missing",
+            "/b | /components/schemas/B/maxLength | maxLength | must have at most 2 characters",
+            "/c/1 | /components/schemas/S/properties/c/items/maximum | maximum | must be at most 5",
+        ]
+    );
     assert!(verdict.violations.iter().all(|violation| violation.position.is_some()));
 }
 
@@ -96,10 +102,15 @@ fn the_branch_that_was_meant_is_named() {
     {
         let verdict = verdict(&schemas, &format!(r#"{{"kind": "{kind}"}}"#));
         let messages: Vec<_> = verdict.violations.iter().map(|v| v.message.as_str()).collect();
-        assert_eq!(messages, [
-            format!("must conform to one branch of oneOf; its property \"kind\" names branch {branch}"),
-            format!("the required property {missing:?} is missing"),
-        ]);
+        assert_eq!(
+            messages,
+            [
+                format!(
+                    "must conform to one branch of oneOf; its property \"kind\" names branch {branch}"
+                ),
+                format!("the required property {missing:?} is missing"),
+            ]
+        );
     }
     let unknown = verdict(&schemas, r#"{"kind": "fish"}"#);
     assert!(unknown.violations[0].message.ends_with("names none of them"), "{unknown:?}");
@@ -202,7 +213,10 @@ fn trap_t09_nullable() {
         "T": {"type": "object"}
     });
     for name in ["plain", "listed", "composed"] {
-        assert!(verdict(&schemas, &format!(r#"{{"{name}": null}}"#)).violations.is_empty(), "{name}");
+        assert!(
+            verdict(&schemas, &format!(r#"{{"{name}": null}}"#)).violations.is_empty(),
+            "{name}"
+        );
     }
     assert!(!verdict(&schemas, r#"{"strict": null}"#).violations.is_empty());
 }
@@ -221,7 +235,11 @@ fn trap_t13_numbers_are_exact() {
         (json!({"type": "number", "maximum": 1}), "1e400", false),
         (json!({"type": "integer", "format": "int64"}), "9223372036854775808", false),
         (json!({"type": "array", "uniqueItems": true}), "[1, 1.0]", false),
-        (json!({"type": "array", "uniqueItems": true}), "[9007199254740993, 9007199254740992]", true),
+        (
+            json!({"type": "array", "uniqueItems": true}),
+            "[9007199254740993, 9007199254740992]",
+            true,
+        ),
     ];
     for (schema, body, valid) in cases {
         let verdict = verdict(&json!({"S": schema}), body);
