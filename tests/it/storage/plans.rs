@@ -65,7 +65,8 @@ async fn postgresql_goes_by_indexes_and_days() {
         let plan = &log[before..];
         assert!(plan.contains("Query Text: SELECT id, schema_id"), "{plan}");
         assert!(!plan.contains("Seq Scan on validation_runs"), "{filter:?}: {plan}");
-        assert!(!plan.contains("Sort Key: r.validated_at") || filter.code.is_some(), "{plan}");
+        // the few rows of an hour may be sorted, all of them never
+        assert!(!plan.contains("Sort Key: r.validated_at") || filter.from.is_some(), "{plan}");
         if filter == day() {
             let others = plan.matches("validation_runs_2023").count();
             assert!(others > 0 && !plan.contains("validation_runs_20231125"), "{plan}");
