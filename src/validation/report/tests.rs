@@ -38,7 +38,10 @@ fn lines(verdict: &Verdict) -> Vec<String> {
     let line = |violation: &Violation| {
         format!(
             "{} | {} | {} | {}",
-            violation.instance_pointer, violation.schema_pointer, violation.keyword, violation.message
+            violation.instance_pointer,
+            violation.schema_pointer,
+            violation.keyword,
+            violation.message
         )
     };
     let mut lines: Vec<String> = verdict.violations.iter().map(line).collect();
@@ -54,11 +57,14 @@ fn every_broken_rule_is_told_with_both_places() {
         "B": {"type": "string", "maxLength": 2}
     });
     let verdict = verdict(&schemas, r#"{"b": "secret", "c": [1, 9]}"#);
-    assert_eq!(lines(&verdict), [
-        " | /components/schemas/S/required | required | the required property \"a\" is missing",
-        "/b | /components/schemas/B/maxLength | maxLength | must have at most 2 characters",
-        "/c/1 | /components/schemas/S/properties/c/items/maximum | maximum | must be at most 5",
-    ]);
+    assert_eq!(
+        lines(&verdict),
+        [
+            " | /components/schemas/S/required | required | the required property \"a\" is missing",
+            "/b | /components/schemas/B/maxLength | maxLength | must have at most 2 characters",
+            "/c/1 | /components/schemas/S/properties/c/items/maximum | maximum | must be at most 5",
+        ]
+    );
     assert!(verdict.violations.iter().all(|violation| violation.position.is_some()));
 }
 
@@ -100,10 +106,15 @@ fn the_branch_that_was_meant_is_named() {
     {
         let verdict = verdict(&schemas, &format!(r#"{{"kind": "{kind}"}}"#));
         let messages: Vec<_> = verdict.violations.iter().map(|v| v.message.as_str()).collect();
-        assert_eq!(messages, [
-            format!("must conform to one branch of oneOf; its property \"kind\" names branch {branch}"),
-            format!("the required property {missing:?} is missing"),
-        ]);
+        assert_eq!(
+            messages,
+            [
+                format!(
+                    "must conform to one branch of oneOf; its property \"kind\" names branch {branch}"
+                ),
+                format!("the required property {missing:?} is missing"),
+            ]
+        );
     }
     let unknown = verdict(&schemas, r#"{"kind": "fish"}"#);
     assert!(unknown.violations[0].message.ends_with("names none of them"), "{unknown:?}");
@@ -135,7 +146,7 @@ fn trap_t08_a_hostile_pattern_costs_bounded_time_and_is_no_violation() {
     let text = format!("\"{}!\"", "a".repeat(50));
     let linear = verdict(&json!({"S": {"pattern": "^(a+)+$"}}), &text);
     assert_eq!(linear.violations[0].keyword, "pattern");
-    let backtracking = verdict(&json!({"S": {"pattern": "^(?=(a+)+$)(a+)+$"}}), &text);
+    let backtracking = verdict(&json!({"S": {"pattern": r"^(a+)+\1b$"}}), &text);
     assert!(backtracking.violations.is_empty(), "{backtracking:?}");
     assert_eq!(backtracking.skipped.as_slice(), [SkipReason::RegexBudget]);
 }
@@ -199,7 +210,10 @@ fn what_must_not_be_sent_is_refused_when_asked_for() {
     let subject = Subject { code: ViolationCode::REQUEST_BODY_SCHEMA, name: None };
     judge(&set, request, arena.node(value), &subject, &mut Report::new(&mut verdict, 9));
     assert_eq!(verdict.violations[0].keyword, "readOnly");
-    assert_eq!(&*verdict.violations[0].schema_pointer, "/components/schemas/S/properties/id/readOnly");
+    assert_eq!(
+        &*verdict.violations[0].schema_pointer,
+        "/components/schemas/S/properties/id/readOnly"
+    );
 }
 
 #[test]
@@ -229,7 +243,10 @@ fn trap_t09_nullable() {
         "T": {"type": "object"}
     });
     for name in ["plain", "listed", "composed"] {
-        assert!(verdict(&schemas, &format!(r#"{{"{name}": null}}"#)).violations.is_empty(), "{name}");
+        assert!(
+            verdict(&schemas, &format!(r#"{{"{name}": null}}"#)).violations.is_empty(),
+            "{name}"
+        );
     }
     assert!(!verdict(&schemas, r#"{"strict": null}"#).violations.is_empty());
 }
@@ -239,8 +256,8 @@ fn trap_t13_numbers_are_exact() {
     let cases = [
         (json!({"multipleOf": 0.01}), "19.99", true),
         (json!({"multipleOf": 0.01}), "19.995", false),
-        (json!({"maximum": 12345678901234567890u64}), "12345678901234567891", false),
-        (json!({"maximum": 12345678901234567890u64}), "12345678901234567890", true),
+        (json!({"maximum": 12_345_678_901_234_567_890_u64}), "12345678901234567891", false),
+        (json!({"maximum": 12_345_678_901_234_567_890_u64}), "12345678901234567890", true),
         (json!({"minimum": 0.1}), "0.09999999999999999999999", false),
         (json!({"enum": [0.1]}), "0.10", true),
         (json!({"enum": [0.1]}), "0.1000000000000000000001", false),
@@ -248,7 +265,11 @@ fn trap_t13_numbers_are_exact() {
         (json!({"type": "number", "maximum": 1}), "1e400", false),
         (json!({"type": "integer", "format": "int64"}), "9223372036854775808", false),
         (json!({"type": "array", "uniqueItems": true}), "[1, 1.0]", false),
-        (json!({"type": "array", "uniqueItems": true}), "[9007199254740993, 9007199254740992]", true),
+        (
+            json!({"type": "array", "uniqueItems": true}),
+            "[9007199254740993, 9007199254740992]",
+            true,
+        ),
     ];
     for (schema, body, valid) in cases {
         let verdict = verdict(&json!({"S": schema}), body);
