@@ -28,14 +28,14 @@ use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::config::logging::Format;
 use crate::model::clock::{Clock, SystemClock};
-use crate::model::id::SystemIds;
+use crate::model::id::{SchemaId, SystemIds};
 use crate::observer::recorder::Announce;
 use crate::proxy::{self, Connections, Gate, ProxyMetrics, Route, Upstream};
 use crate::registry::files::Directory;
 use crate::registry::metrics::RegistryMetrics;
-use crate::registry::{
-    CacheLimits, LoadedContract, RegisterError, Registration, Registry, RegistryParts,
-};
+use crate::registry::{LoadedContract, RegisterError, Registration, Registry, RegistryParts, Slot};
+use crate::retention::Retention;
+use crate::retention::metrics::RetentionMetrics;
 use crate::storage::{OnConflict, Store, StoreError};
 use crate::telemetry::logging::{self, Form};
 use crate::telemetry::metrics::{Metrics, MetricsError};
@@ -79,6 +79,12 @@ pub enum StartError {
         /// What is wrong with it.
         reason: RegisterError,
     },
+    /// No document was named, and no schema is registered under the id.
+    #[error("no schema is registered under {0:?}; register one, or name a document with --spec")]
+    UnknownSchema(Option<SchemaId>),
+    /// The registered schema cannot be loaded.
+    #[error("the registered schema cannot be loaded: {0}")]
+    Lookup(Arc<RegisterError>),
     /// Storage cannot be opened.
     #[error("storage {place}: {reason}")]
     Storage {
@@ -128,10 +134,17 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let store = control.block_on(open_store(&config.storage, false, &clock))?;
     let registry_metrics = RegistryMetrics::new(&metrics)?;
     let registry = registry(config, &store, &registry_metrics, &clock);
-    let loaded = control.block_on(register(config, &registry))?;
+    let loaded = control.block_on(contract_in_force(config, &registry))?;
     registry_metrics.in_force(&loaded);
-    let contract = Arc::new(ArcSwapOption::from(Some(loaded)));
+    let contract = Arc::new(ArcSwapOption::from(Some(loaded.clone())));
+    let (stop_background, background_stopped) = watch::channel(false);
+    let slot = Slot { contract: contract.clone(), follows: config.contract.spec.is_none() };
+    let following = control.spawn(registry.follow(slot, background_stopped.clone()));
     let observing = Observing::start(config, &control, &store, &metrics, &clock, hooks.announce)?;
+    let retention_metrics = RetentionMetrics::new(&metrics)?;
+    let retention =
+        Retention::new(config.retention, store.clone(), clock.clone(), Some(retention_metrics));
+    let retention = control.spawn(retention.run(background_stopped));
     let phase = PhaseWatch::default();
     let traffic = Traffic::prepare(config, &metrics, &observing, &contract, &clock)?;
     let readiness = SidecarReadiness {
@@ -146,7 +159,13 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     control.spawn(announce_ready(running, phase.clone(), hooks.ready));
     traffic.run(config, phase);
     let summary = observing.finish(&control, FLUSH_TIMEOUT);
-    control.block_on(store.close());
+    let _ = stop_background.send(true);
+    control.block_on(async {
+        // They stop at their next pause; what hangs may not hold up the end.
+        let background = async { tokio::join!(retention, following) };
+        let _ = tokio::time::timeout(FLUSH_TIMEOUT, background).await;
+        store.close().await;
+    });
     let _ = stop_admin.send(true);
     control.shutdown_timeout(Duration::from_secs(1));
     Ok(summary)
@@ -178,7 +197,7 @@ fn registry(
 ) -> Registry {
     Registry::new(RegistryParts {
         store: store.clone(),
-        cache: CacheLimits::default(),
+        cache: config.cache,
         document_limit: config.contract.document_limit,
         metrics: metrics.clone(),
         clock: clock.clone(),
@@ -186,8 +205,18 @@ fn registry(
     })
 }
 
-async fn register(config: &Config, registry: &Registry) -> Result<Arc<LoadedContract>, StartError> {
-    let path = config.contract.spec.clone();
+/// The contract to judge by: the document that was named, registered; without one, the latest
+/// version of the schema.
+async fn contract_in_force(
+    config: &Config,
+    registry: &Registry,
+) -> Result<Arc<LoadedContract>, StartError> {
+    let Some(path) = config.contract.spec.clone() else {
+        let missing = || StartError::UnknownSchema(config.contract.schema_id.clone());
+        let id = config.contract.schema_id.as_ref().ok_or_else(missing)?;
+        let found = registry.lookup(id, None).await.map_err(StartError::Lookup)?;
+        return found.ok_or_else(missing);
+    };
     let content = tokio::fs::read(&path)
         .await
         .map_err(|reason| StartError::Unreadable { path: path.clone(), reason })?;

@@ -5,6 +5,7 @@
 
 mod check;
 pub mod demo;
+mod maintain;
 mod run;
 mod settings;
 pub mod validate;
@@ -41,6 +42,10 @@ enum Command {
     Validate(validate::ValidateArgs),
     /// Read back what was recorded
     Validations(validations::ValidationsArgs),
+    /// Bring the database to this version's form
+    Migrate(maintain::MigrateArgs),
+    /// Expire old records
+    Retention(maintain::RetentionArgs),
     /// Show the sidecar in front of a small bookshop
     Demo(demo::DemoArgs),
 }
@@ -67,6 +72,8 @@ pub fn main(
         Command::Check(arguments) => check::run(&arguments, &mut out),
         Command::Validate(arguments) => validate::run(&arguments, &mut out, &mut std::io::stderr()),
         Command::Validations(arguments) => validations::run(arguments, &environment, &mut out),
+        Command::Migrate(arguments) => maintain::migrate(&arguments, &environment, &mut out),
+        Command::Retention(arguments) => maintain::retention(&arguments, &environment, &mut out),
         Command::Demo(arguments) => demo::run(&arguments),
     })
 }

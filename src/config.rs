@@ -9,6 +9,7 @@
 //! A new setting is one line in its section's `SETTINGS` table and one read in its `read`.
 
 pub mod admin;
+pub mod cache;
 pub mod contract;
 pub mod file;
 pub mod logging;
@@ -16,6 +17,7 @@ pub mod observer;
 pub mod parse;
 pub mod record;
 pub mod redaction;
+pub mod retention;
 pub mod storage;
 pub mod traffic;
 pub mod values;
@@ -39,12 +41,25 @@ pub struct Config {
     pub redaction: redaction::RedactionSettings,
     /// Where it is kept.
     pub storage: storage::StorageSettings,
+    /// How much of the contracts is cached.
+    pub cache: cache::CacheSettings,
+    /// How long what was recorded is kept.
+    pub retention: retention::RetentionSettings,
     /// The admin port.
     pub admin: admin::AdminSettings,
     /// Log level and form.
     pub logging: logging::LoggingSettings,
     /// Settings that were understood but have no effect in this version.
     pub notices: Vec<String>,
+}
+
+/// What commands need to know that look after what was recorded.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// Where it is kept.
+    pub storage: storage::StorageSettings,
+    /// How long.
+    pub retention: retention::RetentionSettings,
 }
 
 /// Every wrong setting, one line each.
@@ -77,6 +92,8 @@ impl Config {
             record::SETTINGS,
             redaction::SETTINGS,
             storage::SETTINGS,
+            cache::SETTINGS,
+            retention::SETTINGS,
             admin::SETTINGS,
             logging::SETTINGS,
         ]
@@ -95,6 +112,8 @@ impl Config {
             record: record::read(&values, &mut problems),
             redaction: redaction::read(&values, &mut problems),
             storage: storage::read(&values, &mut problems),
+            cache: cache::read(&values, &mut problems),
+            retention: retention::read(&values, &mut problems),
             admin: admin::read(&values, &mut problems),
             logging: logging::read(&values, &mut problems),
             notices: values.notices(),
@@ -102,12 +121,15 @@ impl Config {
         problems.or_fail().map(|()| config)
     }
 
-    /// The storage section alone, for commands that only read what was recorded.
-    pub fn load_storage(typed: Typed) -> Result<storage::StorageSettings, ConfigError> {
+    /// The sections about storage alone, for commands that need no traffic.
+    pub fn load_store(typed: Typed) -> Result<StoreConfig, ConfigError> {
         let mut problems = Problems::default();
         let values = Values::collect(typed, &mut problems);
-        let settings = storage::read(&values, &mut problems);
-        problems.or_fail().map(|()| settings)
+        let config = StoreConfig {
+            storage: storage::read(&values, &mut problems),
+            retention: retention::read(&values, &mut problems),
+        };
+        problems.or_fail().map(|()| config)
     }
 }
 
@@ -148,7 +170,7 @@ mod tests {
             &[("mode", "warn")],
         ))
         .unwrap();
-        assert_eq!(config.contract.spec.to_str(), Some("b.yaml"));
+        assert_eq!(config.contract.spec.as_deref(), Some(std::path::Path::new("b.yaml")));
         assert_eq!(config.traffic.mode.as_str(), "warn");
         assert_eq!(config.traffic.body_limit, 2048);
         assert_eq!(config.traffic.listen.to_string(), "0.0.0.0:9080");

@@ -26,6 +26,7 @@ pub mod observer;
 pub mod proxy;
 pub mod redaction;
 pub mod registry;
+pub mod retention;
 pub mod sampling;
 pub mod storage;
 pub mod telemetry;

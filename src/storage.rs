@@ -7,6 +7,7 @@
 
 mod error;
 mod memory;
+pub mod metrics;
 mod postgres;
 mod query;
 mod sql;

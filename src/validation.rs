@@ -21,3 +21,6 @@ mod security;
 mod value;
 
 pub use judge::{Judge, JudgeOptions, Judgement, RequestJudgement};
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use crate::observer::recorder::Announce;
 /// Flags of `run`; each wins over its variable and its key in the config file.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// OpenAPI document to judge by
+    /// OpenAPI document to judge by; without it the latest one registered under --schema-id
     #[arg(long, value_name = "FILE")]
     spec: Option<String>,
     /// Service to stand in front of, such as http://127.0.0.1:8080
@@ -61,8 +61,10 @@ pub fn run(arguments: RunArgs, environment: &[(String, String)]) -> u8 {
     };
     let on_terminal = std::io::stdout().is_terminal();
     let announce: Arc<dyn Announce> = if on_terminal {
-        let name = config.contract.spec.file_name().unwrap_or_default();
-        Arc::new(TerminalLines { colours: true, document: name.to_string_lossy().into_owned() })
+        let name = config.contract.spec.as_deref().and_then(std::path::Path::file_name);
+        let document =
+            name.map_or_else(|| "line".into(), |name| name.to_string_lossy().into_owned());
+        Arc::new(TerminalLines { colours: true, document })
     } else {
         Arc::new(LogLines)
     };

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use self::exchange::{Case, RecordedExchange};
 use super::{FAILED, FINE, NO};
 use crate::contract::{CompileOptions, Contract, NoFiles, TrailingSlash, hash_of};
-use crate::registry::files::Directory;
 use crate::model::verdict::{SkipReason, Verdict};
+use crate::registry::files::Directory;
 use crate::validation::{Judge, JudgeOptions};
 
 /// Judges recorded exchanges against an OpenAPI document.

@@ -165,7 +165,7 @@ async fn show(
 async fn open(place: &Place, environment: &[(String, String)]) -> Result<Arc<dyn Store>, String> {
     let flags = place.storage.iter().map(|dsn| ("storage.dsn", "--storage", dsn.clone()));
     let typed = settings::typed(None, environment, flags.collect())?;
-    let settings = Config::load_storage(typed).map_err(|error| error.to_string())?;
+    let settings = Config::load_store(typed).map_err(|error| error.to_string())?.storage;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     app::open_store(&settings, true, &clock).await.map_err(|error| error.to_string())
 }

@@ -57,6 +57,7 @@ pub struct Gate {
 
 /// The body of an answer: the upstream's, or ours.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly every body is the large one")]
 pub enum AnswerBody {
     /// The upstream's, passing through.
     Upstream(Tap<Incoming>),
@@ -183,7 +184,7 @@ impl Gate {
         self.note_head(&response, pending.as_ref(), started, sent);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             if let Some(downstream) = upgrade {
-                return Ok(self.switch(response, downstream, pending, in_flight));
+                return Ok(Self::switch(response, downstream, pending, in_flight));
             }
             return Err(reject::upstream_failed(UpstreamFailure::Broken));
         }
@@ -268,7 +269,6 @@ impl Gate {
     }
 
     fn switch(
-        &self,
         mut response: Response<Incoming>,
         downstream: hyper::upgrade::OnUpgrade,
         pending: Option<Pending>,
@@ -293,6 +293,8 @@ fn repeatable(request: &Request<Tap<Incoming>>) -> Option<Request<Tap<Incoming>>
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
+    // hyper keeps the case of header names here.
+    *copy.extensions_mut() = request.extensions().clone();
     Some(copy)
 }
 

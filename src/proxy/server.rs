@@ -37,7 +37,10 @@ struct TrafficApp {
     connections: Connections,
 }
 
-struct Counted(Connections, Raised);
+struct Counted {
+    connections: Connections,
+    _gauge: Raised,
+}
 
 /// Makes the traffic service on `listen`.
 pub fn traffic_service(
@@ -145,12 +148,12 @@ impl Connections {
 impl Counted {
     fn new(connections: &Connections, gauge: Raised) -> Self {
         connections.0.fetch_add(1, Ordering::AcqRel);
-        Self(connections.clone(), gauge)
+        Self { connections: connections.clone(), _gauge: gauge }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::AcqRel);
+        self.connections.0.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -190,12 +190,18 @@ impl<'r> JsonMasker<'r> {
         Ok(())
     }
 
-    /// A member's name, decoded. Names are kept, but for those that look like secrets.
+    /// A member's name, decoded. Names are kept, but for those that look like secrets, and for
+    /// those under a secret that turn out to be none.
     fn key(&mut self) -> Result<Cow<'r, str>, Broken> {
         if self.peek() != Some(b'"') {
             return Err(Broken);
         }
         let raw = self.raw_string()?;
+        let rest = &self.text[self.at + raw.len() + 2..];
+        let named = rest.trim_start_matches([' ', '\t', '\n', '\r']).starts_with(':');
+        if !named && self.stack.last().is_some_and(|frame| frame.secret) {
+            return Err(Broken);
+        }
         let key = unescape(raw);
         let masked = self.redactor.patterns(&key, false);
         self.push_string(raw, masked);

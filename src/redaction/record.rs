@@ -10,6 +10,26 @@ use crate::model::record::{HeaderList, ValidationRecord};
 /// The longest name of a consumer or version that is kept, in bytes: databases index it.
 const NAME_MAX: usize = 255;
 
+/// Schemes of credentials (IANA's registry and what is common beside it).
+const SCHEMES: [&str; 16] = [
+    "Basic",
+    "Bearer",
+    "Digest",
+    "DPoP",
+    "GNAP",
+    "HOBA",
+    "Mutual",
+    "Negotiate",
+    "OAuth",
+    "PrivateToken",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-256",
+    "vapid",
+    "ApiKey",
+    "Token",
+    "AWS4-HMAC-SHA256",
+];
+
 /// Goes over everything that leaves memory. The only maker of [`Redacted`].
 #[derive(Debug, Clone)]
 pub struct Redactor {
@@ -108,11 +128,8 @@ impl Redactor {
             "cookie" if secret => self.cookies(value),
             "set-cookie" if secret => self.set_cookie(value),
             _ if secret => match value.split_once(' ') {
-                // the scheme of a credential is no secret
-                Some((scheme, rest))
-                    if matches!(name, "authorization" | "proxy-authorization")
-                        && scheme.bytes().all(|byte| byte.is_ascii_alphabetic()) =>
-                {
+                // the scheme of a credential is no secret, when it is one
+                Some((scheme, rest)) if SCHEMES.iter().any(|s| s.eq_ignore_ascii_case(scheme)) => {
                     format!("{scheme} {}", super::mask(rest))
                 }
                 _ => super::mask(value),

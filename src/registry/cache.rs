@@ -11,20 +11,11 @@ use moka::future::Cache;
 
 use super::metrics::RegistryMetrics;
 use super::{LoadedContract, RegisterError};
+use crate::config::cache::CacheSettings;
 use crate::model::id::SchemaId;
 
-/// How much is cached, and how long.
-#[derive(Debug, Clone, Copy)]
-pub struct CacheLimits {
-    /// Entries at most.
-    pub entries: u64,
-    /// Bytes of compiled contracts at most.
-    pub bytes: u64,
-    /// How long an entry lives.
-    pub time_to_live: Duration,
-    /// How long it is remembered that a schema is not there.
-    pub absence: Duration,
-}
+/// How long it is remembered that a schema is not there.
+const ABSENCE: Duration = Duration::from_secs(2);
 
 /// The cache. Cheap to clone.
 #[derive(Clone)]
@@ -38,35 +29,21 @@ struct Lifetimes {
     absent: Duration,
 }
 
-// === impl CacheLimits ===
-
-impl Default for CacheLimits {
-    /// The seed's limits, and 512 MiB.
-    fn default() -> Self {
-        Self {
-            entries: 1_000,
-            bytes: 512 << 20,
-            time_to_live: Duration::from_hours(24),
-            absence: Duration::from_secs(2),
-        }
-    }
-}
-
 // === impl ContractCache ===
 
 impl ContractCache {
-    pub(super) fn new(limits: CacheLimits, metrics: RegistryMetrics) -> Self {
+    pub(super) fn new(limits: &CacheSettings, metrics: RegistryMetrics) -> Self {
         // One capacity for two limits: an entry weighs its bytes, but never less than its
         // share of the number of entries.
-        let share = (limits.bytes / limits.entries.max(1)).max(1);
+        let share = (limits.max_bytes / limits.max_schemas.max(1)).max(1);
         let weight = move |_: &String, entry: &Option<Arc<LoadedContract>>| {
             let bytes = entry.as_ref().map_or(0, |loaded| loaded.contract.weight() as u64);
             u32::try_from(bytes.max(share)).unwrap_or(u32::MAX)
         };
-        let lifetimes = Lifetimes { present: limits.time_to_live, absent: limits.absence };
+        let lifetimes = Lifetimes { present: limits.ttl, absent: ABSENCE };
         let entries = Cache::builder()
             .weigher(weight)
-            .max_capacity(limits.bytes)
+            .max_capacity(if limits.enabled { limits.max_bytes } else { 0 })
             .expire_after(lifetimes)
             .build();
         Self { entries, metrics }
@@ -98,6 +75,12 @@ impl ContractCache {
         let entry = self.entries.try_get_with(key, load).await?;
         self.measure().await;
         Ok(entry)
+    }
+
+    /// Forgets everything.
+    pub(super) async fn forget(&self) {
+        self.entries.invalidate_all();
+        self.measure().await;
     }
 
     async fn measure(&self) {

@@ -98,8 +98,6 @@ impl Judge {
 
 /// Why a captured body cannot be judged, if so.
 pub(super) fn incomplete(body: &Captured) -> Option<SkipReason> {
-    if body.truncated() {
-        return Some(SkipReason::BodyOverLimit);
-    }
-    (body.end != BodyEnd::Complete).then_some(SkipReason::BodyIncomplete)
+    let broken = || (body.end != BodyEnd::Complete).then_some(SkipReason::BodyIncomplete);
+    body.cut_reason().or_else(broken)
 }

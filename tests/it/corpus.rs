@@ -56,7 +56,8 @@ fn misses(case: &Value, answer: &Value) -> Vec<String> {
     let trivial = case["expect_response_valid"].is_boolean()
         && case["expect_request_valid"] == Value::Bool(true)
         && case["request"]["body"].is_null();
-    let sides = [("expect_request_valid", "request_valid"), ("expect_response_valid", "response_valid")];
+    let sides =
+        [("expect_request_valid", "request_valid"), ("expect_response_valid", "response_valid")];
     sides
         .into_iter()
         .filter(|(expected, _)| case[*expected].is_boolean())

@@ -2,7 +2,7 @@
 
 use cvt_sidecar::cli::demo::{Bookshop, DOCUMENT, drive_traffic};
 
-use crate::support::Setup;
+use crate::support::{Setup, command};
 
 #[test]
 fn what_the_sidecar_finds_in_the_bookshop_is_what_its_consumers_broke() {
@@ -30,4 +30,22 @@ fn what_the_sidecar_finds_in_the_bookshop_is_what_its_consumers_broke() {
     let by_nothing = metrics.sum("cvt_judging_skipped_total", &[("reason", "no_operation")]);
     let undocumented = sent.breaking["request.path.undocumented"] as f64;
     assert!((unjudged - undocumented).abs() < 0.5 && (by_nothing - undocumented).abs() < 0.5);
+}
+
+#[test]
+fn the_demo_shows_what_it_found_and_says_what_to_try() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let free = "127.0.0.1:0";
+    let shown = command(dir.path())
+        .args(["demo", "--once", "--listen", free, "--admin-listen", free])
+        .env("TMPDIR", dir.path())
+        .output()
+        .expect("it runs");
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert_eq!(shown.status.code(), Some(0), "{shown:?}");
+    for code in ["response.body.schema", "request.header.missing", "response.status.undocumented"] {
+        assert!(text.contains(code), "{code} is missing: {text}");
+    }
+    assert!(text.contains("exchanges"), "{text}");
+    assert!(!text.contains("LOST"), "{text}");
 }

@@ -1,6 +1,10 @@
 //! Integration tests: the house's own rules, and the real binary over real sockets.
 
-#![allow(clippy::expect_used, reason = "a test that cannot go on says why and fails")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says why and fails"
+)]
 
 mod corpus;
 mod demo;
@@ -9,6 +13,7 @@ mod floors;
 mod lifecycle;
 mod metrics;
 mod recording;
+mod redaction;
 mod schema_corpus;
 mod startup;
 mod storage;

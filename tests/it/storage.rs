@@ -8,7 +8,7 @@ mod bed;
 mod comparisons;
 mod consumers;
 mod faults;
-mod fixtures;
+pub(crate) mod fixtures;
 mod groups;
 mod migrations;
 mod paging;

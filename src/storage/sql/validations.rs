@@ -12,7 +12,7 @@ use crate::storage::error::StoreError;
 use crate::storage::query::{PageRequest, ValidationFilter};
 use crate::storage::store::StoreResult;
 
-const COLUMNS: &str = "id, schema_id, schema_version, schema_hash, request_method, request_path, \
+pub(crate) const COLUMNS: &str = "id, schema_id, schema_version, schema_hash, request_method, request_path, \
      request_headers, request_body, response_status, response_headers, response_body, valid, \
      errors, duration_ms, validated_at, environment, client_id, client_ip, operation, violations, \
      skipped, consumer_id, consumer_version, mode, request_id, trace_id, upstream_us, duration_us, \
@@ -53,7 +53,7 @@ async fn insert_chunk(
     link.run(query).await
 }
 
-fn values_of(record: &ValidationRecord) -> StoreResult<[Value; COLUMN_COUNT]> {
+pub(crate) fn values_of(record: &ValidationRecord) -> StoreResult<[Value; COLUMN_COUNT]> {
     Ok([
         record.id.into(),
         record.schema_id.as_str().into(),

@@ -71,7 +71,8 @@ impl Server {
         assert!(done.success(), "pg_ctl {action}: {}", self.log());
     }
 
-    fn log(&self) -> String {
+    /// What the server logged so far.
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 

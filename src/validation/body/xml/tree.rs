@@ -115,10 +115,7 @@ fn append(open: &mut [(Element, usize)], text: &str) -> Result<(), XmlFailure> {
 }
 
 /// An element as its start tag says, and how many namespaces it declares.
-fn begin(
-    reader: &NsReader<&[u8]>,
-    start: &BytesStart<'_>,
-) -> Result<(Element, usize), XmlFailure> {
+fn begin(reader: &NsReader<&[u8]>, start: &BytesStart<'_>) -> Result<(Element, usize), XmlFailure> {
     let (namespace, name) = reader.resolver().resolve_element(start.name());
     let mut element = Element {
         name: name.into_inner().into(),
@@ -164,7 +161,8 @@ fn namespace_of(resolved: &ResolveResult<'_>) -> Option<Box<str>> {
 impl Element {
     /// Whether this is the element of that name; any namespace will do where none is asked for.
     pub(super) fn is_named(&self, name: &str, namespace: Option<&str>) -> bool {
-        *self.name == *name && namespace.is_none_or(|asked| self.namespace.as_deref() == Some(asked))
+        *self.name == *name
+            && namespace.is_none_or(|asked| self.namespace.as_deref() == Some(asked))
     }
 }
 
@@ -175,7 +173,8 @@ impl Attribute {
     pub(super) fn is_named(&self, name: &str, namespace: Option<&str>) -> bool {
         // An attribute without a prefix is in no namespace, whatever its element is in.
         let namespace = namespace.filter(|_| self.namespace.is_some());
-        *self.name == *name && namespace.is_none_or(|asked| self.namespace.as_deref() == Some(asked))
+        *self.name == *name
+            && namespace.is_none_or(|asked| self.namespace.as_deref() == Some(asked))
     }
 }
 

@@ -1,0 +1,171 @@
+//! Registration and look-up against the memory store.
+
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::watch;
+
+use super::*;
+use crate::config::{Config, Typed};
+use crate::contract::NoFiles;
+use crate::model::clock::{ManualClock, Timestamp};
+use crate::model::id::SystemIds;
+use crate::storage::MemoryStore;
+use crate::telemetry::metrics::Metrics;
+
+struct House {
+    registry: Registry,
+    metrics: Metrics,
+    store: Arc<dyn Store>,
+}
+
+fn house(store: Option<Arc<dyn Store>>) -> House {
+    let flags = vec![
+        ("spec", "--spec", "x".into()),
+        ("upstream", "--upstream", "http://127.0.0.1:1".into()),
+    ];
+    let config = Config::load(Typed { flags, ..Typed::default() }).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_micros(1_000_000)));
+    let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new(clock.clone())));
+    let metrics = Metrics::default();
+    let registry = Registry::new(RegistryParts {
+        store: store.clone(),
+        cache: config.cache,
+        document_limit: 10_000,
+        metrics: RegistryMetrics::new(&metrics).unwrap(),
+        clock,
+        ids: Arc::new(SystemIds),
+    });
+    House { registry, metrics, store }
+}
+
+fn document(version: &str, path: &str) -> Registration {
+    let content = format!(
+        "openapi: 3.1.0\ninfo: {{title: Shop API, version: '{version}'}}\npaths:\n  {path}:\n    \
+         get: {{responses: {{'200': {{description: fine}}}}}}\n"
+    );
+    Registration {
+        schema_id: None,
+        content: content.into_bytes(),
+        files: Arc::new(NoFiles),
+        ownership: Ownership::default(),
+        environment: "test".into(),
+        on_conflict: OnConflict::Refuse,
+    }
+}
+
+fn id() -> SchemaId {
+    SchemaId::new("shop-api").unwrap()
+}
+
+#[test]
+fn ids_are_made_from_titles() {
+    assert_eq!(slug("Bookshop API (v2)"), "bookshop-api-v2");
+    assert_eq!(slug("  "), "");
+    assert!(slug(&"ü".repeat(300)).len() <= 255);
+}
+
+#[tokio::test]
+async fn what_was_registered_is_found_by_id_and_by_version() {
+    let house = house(None);
+    house.registry.register(document("1", "/a")).await.unwrap();
+    house.registry.register(document("2", "/b")).await.unwrap();
+    let latest = house.registry.lookup(&id(), None).await.unwrap().unwrap();
+    assert_eq!(latest.contract.version(), "2");
+    let first = house.registry.lookup(&id(), Some("1")).await.unwrap().unwrap();
+    assert_eq!(&*first.contract.operations()[0].template, "/a");
+    assert!(house.registry.lookup(&id(), Some("3")).await.unwrap().is_none());
+    let text = house.metrics.encode().unwrap();
+    assert!(text.contains("cvt_cache_hits_total 2"), "{text}");
+    assert!(text.contains("cvt_cache_misses_total 1"), "{text}");
+    assert!(text.contains("cvt_schemas_registered_total{status=\"success\"} 2"), "{text}");
+}
+
+#[tokio::test]
+async fn a_new_process_finds_the_latest_in_storage() {
+    let before = house(None);
+    before.registry.register(document("1", "/a")).await.unwrap();
+    before.registry.register(document("2", "/b")).await.unwrap();
+    let after = house(Some(before.store));
+    let latest = after.registry.lookup(&id(), None).await.unwrap().unwrap();
+    assert_eq!(latest.contract.version(), "2");
+}
+
+#[tokio::test]
+async fn many_who_ask_at_once_share_one_look_up() {
+    let before = house(None);
+    before.registry.register(document("1", "/a")).await.unwrap();
+    let after = house(Some(before.store));
+    let ask = || {
+        let registry = after.registry.clone();
+        tokio::spawn(async move { registry.lookup(&id(), None).await.unwrap().unwrap() })
+    };
+    let asked: Vec<_> = (0..50).map(|_| ask()).collect();
+    let mut found = Vec::new();
+    for answer in asked {
+        found.push(answer.await.unwrap());
+    }
+    assert!(found.iter().all(|contract| Arc::ptr_eq(contract, &found[0])), "compiled twice");
+}
+
+#[tokio::test]
+async fn the_same_again_is_fine_and_other_content_is_a_conflict() {
+    let house = house(None);
+    house.registry.register(document("1", "/a")).await.unwrap();
+    house.registry.register(document("1", "/a")).await.unwrap();
+    let error = house.registry.register(document("1", "/b")).await.unwrap_err();
+    assert!(matches!(error, RegisterError::Store(StoreError::Conflict { .. })), "{error}");
+    let kept = house.registry.lookup(&id(), None).await.unwrap().unwrap();
+    assert_eq!(&*kept.contract.operations()[0].template, "/a", "memory follows disk");
+    let mut replacement = document("1", "/b");
+    replacement.on_conflict = OnConflict::Replace;
+    house.registry.register(replacement).await.unwrap();
+    let text = house.metrics.encode().unwrap();
+    let failed = "cvt_schema_registration_errors_total{error_type=\"conflict\"} 1";
+    assert!(text.contains(failed), "{text}");
+}
+
+#[tokio::test]
+async fn bad_documents_are_refused_before_anything_is_stored() {
+    let house = house(None);
+    let mut large = document("1", "/a");
+    large.content.resize(10_001, b' ');
+    assert!(matches!(
+        house.registry.register(large).await.unwrap_err(),
+        RegisterError::TooLarge { size: 10_001, limit: 10_000 }
+    ));
+    let mut foreign = document("1", "/a");
+    foreign.content.push(0xff);
+    assert!(matches!(
+        house.registry.register(foreign).await.unwrap_err(),
+        RegisterError::NotText(_)
+    ));
+    let mut broken = document("1", "/a");
+    broken.content = b"openapi: 4.0.0\n".to_vec();
+    assert!(matches!(
+        house.registry.register(broken).await.unwrap_err(),
+        RegisterError::Contract(_)
+    ));
+    assert!(house.store.list_schema_ids().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_route_without_a_document_follows_what_others_register() {
+    let ours = house(None);
+    let first = ours.registry.register(document("1", "/a")).await.unwrap();
+    let contract = Arc::new(ArcSwapOption::from(Some(first)));
+    let (stop, stopped) = watch::channel(false);
+    let slot = Slot { contract: contract.clone(), follows: true };
+    let following = tokio::spawn(ours.registry.follow(slot, stopped));
+    let theirs = house(Some(ours.store));
+    // The follower must have read the revision before it can see a change of it.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    theirs.registry.register(document("2", "/b")).await.unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(2);
+    while contract.load().as_ref().unwrap().contract.version() != "2" {
+        assert!(tokio::time::Instant::now() < deadline, "not seen within two seconds");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stop.send(true).unwrap();
+    following.await.unwrap();
+}
