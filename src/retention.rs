@@ -63,7 +63,7 @@ impl Retention {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(event = "retention_failed", %error, "tried again later")
+                    tracing::warn!(event = "retention_failed", %error, "tried again later");
                 }
             }
             tokio::select! {

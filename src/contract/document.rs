@@ -194,3 +194,60 @@ fn read_text(
     let kept = if is_json { text } else { plain };
     Ok((value, source::File::new(name, kept.into(), is_json)))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<Document, ContractError> {
+        Document::read(bytes, &CompileOptions::default())
+    }
+
+    #[test]
+    fn references_are_followed_on_the_way_too() {
+        let text = "openapi: 3.0.3\ninfo: {title: t, version: '1'}\npaths:\n  /a: {$ref: '#/x-items/a'}\n\
+                    x-items:\n  a:\n    get:\n      responses: {'200': {description: ok}}\n";
+        let document = read(text.as_bytes()).unwrap();
+        let found = document.resolve("/paths/~1a/get/responses/200/description").unwrap();
+        assert_eq!(found.pointer, "/x-items/a/get/responses/200/description");
+        assert_eq!(found.value, "ok");
+        let origin = document.origin(&found.pointer);
+        assert_eq!(origin.position.map(|at| (at.line, at.column)), Some((8, 27)));
+        assert!(document.resolve("/paths/~1b").is_err());
+    }
+
+    #[test]
+    fn limits_are_kept() {
+        let mut options = CompileOptions::default();
+        options.limits.bytes = 10;
+        let error = Document::read(b"openapi: 3.0.3\n", &options).unwrap_err();
+        assert!(matches!(error, ContractError::OverLimit(_)), "{error}");
+        let deep = format!("{{\"openapi\":\"3.0.3\",\"x-a\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        let error = read(deep.as_bytes()).unwrap_err();
+        assert!(matches!(error, ContractError::OverLimit(_)), "{error}");
+    }
+
+    #[test]
+    fn structure_errors_have_their_place() {
+        let text = "openapi: 3.1.0\ninfo:\n  title: t\n  version: '1'\npaths:\n  /a:\n    get:\n      parameters:\n        - name: x\n          in: nowhere\n          schema: {}\n";
+        let error = read(text.as_bytes()).unwrap_err();
+        assert!(matches!(error, ContractError::Structure(_)), "{error}");
+        assert_eq!(error.problem().position.map(|at| at.line), Some(10), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in r#"(openapi: 3.1.0
+|swagger: "2.0"
+)?[-?:,&*!|>'"%@`{}\[\]#<~ \na-z0-9.$/]{0,80}"#) {
+            let _ = read(text.as_bytes());
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+            let _ = read(&bytes);
+        }
+    }
+}

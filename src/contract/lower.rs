@@ -46,8 +46,15 @@ pub(super) const EXACT_CONST: &str = "x-cvt-const";
 pub(super) const EXACT_ENUM: &str = "x-cvt-enum";
 /// Keyword of ours: names the keyword in whose place it stands because that cannot be enforced.
 pub(super) const UNENFORCEABLE: &str = "x-cvt-unenforceable";
-/// Keyword of ours: refuses every value, for the keyword it names.
-pub(super) const REFUSED: &str = "x-cvt-refused";
+/// Keyword of ours: refuses every value, because it is `readOnly` and this is a request.
+pub(super) const READ_ONLY: &str = "x-cvt-read-only";
+/// Keyword of ours: refuses every value, because it is `writeOnly` and this is a response.
+pub(super) const WRITE_ONLY: &str = "x-cvt-write-only";
+
+/// Keyword of ours: draft 4's `minimum` with `exclusiveMinimum: true`.
+pub(super) const MORE_THAN: &str = "x-cvt-more-than";
+/// Keyword of ours: draft 4's `maximum` with `exclusiveMaximum: true`.
+pub(super) const LESS_THAN: &str = "x-cvt-less-than";
 
 /// How schemas of a document are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{Draft, ValidationError, Validator};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::document::{Source, Version, pointer};
 use super::error::{ContractError, Problem};
@@ -143,32 +143,60 @@ fn sentence(error: &ValidationError<'_>) -> String {
     }
 }
 
-/// Whether a slip changes nothing about what is judged: a part that only people read, or a
-/// keyword that nothing is known about.
+/// Whether a slip changes nothing about what is judged.
+///
+/// Documents of 2.0 and 3.0 are full of slips that no tool ever refused (an OAuth flow without
+/// scopes, an `example` beside `examples`): of those only what cannot be read is refused. From 3.1
+/// on only parts that people read may be wrong.
 fn is_harmless(error: &ValidationError<'_>, at: &str, version: Version) -> bool {
-    let in_words = ["/info", "/tags", "/externalDocs"]
-        .iter()
-        .any(|part| at == *part || at.strip_prefix(part).is_some_and(|rest| rest.starts_with('/')));
-    let last = pointer::tokens(at).last().unwrap_or_default();
-    let only_read = [
-        "description",
-        "summary",
-        "title",
-        "example",
-        "examples",
-        "externalDocs",
-        "tags",
-        "operationId",
-        "deprecated",
-        "default",
-    ];
-    let unknown_keyword = matches!(
-        error.kind(),
-        Kind::AdditionalProperties { .. } | Kind::UnevaluatedProperties { .. }
-    );
-    // 2.0 and 3.0 list the keywords of a schema; whatever else stands there has no meaning.
-    in_words
-        || only_read.contains(&last.as_ref())
-        || (unknown_keyword && version <= Version::V3_0)
-        || matches!(error.kind(), Kind::Required { property } if *property == json!("description"))
+    let in_words = ["/info", "/tags", "/externalDocs"].iter().any(|part| {
+        at == *part || at.strip_prefix(part).is_some_and(|rest| rest.starts_with('/'))
+    });
+    let tokens: Vec<_> = pointer::tokens(at).collect();
+    let last = tokens.last().map_or("", |token| token.as_ref());
+    if in_words || ONLY_READ.contains(&last) {
+        return true;
+    }
+    if version >= Version::V3_1 {
+        return matches!(error.kind(), Kind::Required { property } if *property == "description");
+    }
+    let parent = tokens.len().checked_sub(2).and_then(|at| tokens.get(at)).map_or("", |t| t.as_ref());
+    match error.kind() {
+        Kind::Type { .. } => !CONTAINERS.contains(&last) && !HOLDERS.contains(&parent),
+        Kind::Required { property } => {
+            let needed = property.as_str().unwrap_or_default();
+            !(at.is_empty() && needed == "paths" || parent == "parameters" && matches!(needed, "name" | "in"))
+        }
+        Kind::Enum { .. } => !(last == "in" && tokens.contains(&"parameters".into())) || is_known_place(error),
+        _ => true,
+    }
 }
+
+/// A parameter's place that is right for another branch of the meta-schema than the one tried.
+fn is_known_place(error: &ValidationError<'_>) -> bool {
+    let place = error.instance().as_str().unwrap_or_default();
+    ["query", "header", "path", "cookie", "body", "formData"].contains(&place)
+}
+
+/// Parts that only people read.
+const ONLY_READ: [&str; 10] = [
+    "description",
+    "summary",
+    "title",
+    "example",
+    "examples",
+    "externalDocs",
+    "tags",
+    "operationId",
+    "deprecated",
+    "default",
+];
+
+/// Parts that must be of their type for anything to be read.
+const CONTAINERS: [&str; 9] = [
+    "paths", "components", "parameters", "responses", "requestBody", "content", "headers",
+    "definitions", "schemas",
+];
+
+/// Parts whose members must be of their type for anything to be read.
+const HOLDERS: [&str; 6] = ["paths", "responses", "parameters", "content", "headers", "requestBodies"];

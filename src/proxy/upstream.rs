@@ -17,7 +17,7 @@ use parking_lot::RwLock;
 use pingora_core::services::background::{GenBackgroundService, background_service};
 use pingora_core::{Error, ErrorType, OrErr};
 use pingora_load_balancing::discovery::ServiceDiscovery;
-use pingora_load_balancing::health_check::TcpHealthCheck;
+use pingora_load_balancing::health_check::{HealthObserve, TcpHealthCheck};
 use pingora_load_balancing::selection::RoundRobin;
 use pingora_load_balancing::{Backend, Backends, LoadBalancer};
 use tokio::net::TcpStream;
@@ -49,13 +49,17 @@ pub struct Health(Arc<LoadBalancer<RoundRobin>>);
 
 struct Resolve(UpstreamAddress);
 
+struct LogHealth;
+
 /// The background service that keeps addresses and health current, and its balancer.
 pub type HealthService = GenBackgroundService<LoadBalancer<RoundRobin>>;
 
 /// Makes the background service for the upstream at `address`.
 pub fn health_service(address: &UpstreamAddress) -> HealthService {
     let mut backends = Backends::new(Box::new(Resolve(address.clone())));
-    backends.set_health_check(TcpHealthCheck::new());
+    let mut check = TcpHealthCheck::new();
+    check.health_changed_callback = Some(Box::new(LogHealth));
+    backends.set_health_check(check);
     let mut balancer = LoadBalancer::from_backends(backends);
     balancer.health_check_frequency = Some(HEALTH_INTERVAL);
     balancer.update_frequency = Some(RESOLVE_INTERVAL);
@@ -165,6 +169,20 @@ impl Health {
     pub fn reachable(&self) -> bool {
         let backends = self.0.backends();
         backends.get_backend().iter().any(|backend| backends.ready(backend))
+    }
+}
+
+// === impl LogHealth ===
+
+#[async_trait]
+impl HealthObserve for LogHealth {
+    async fn observe(&self, backend: &Backend, healthy: bool) {
+        let address = backend.addr.to_string();
+        if healthy {
+            tracing::info!(event = "upstream_up", address, "the upstream takes connections again");
+        } else {
+            tracing::warn!(event = "upstream_down", address, "the upstream takes no connections");
+        }
     }
 }
 

@@ -24,7 +24,9 @@ pub fn form_for_stderr() -> Form {
 /// libraries below speak from `warn` on. A second call changes nothing.
 pub fn install(level: &str, form: Form) {
     // hyper and sqlx may put message or statement text into their debug lines: never shown.
-    let filter = EnvFilter::new(format!("warn,pingora_core=error,cvt_sidecar={level}"));
+    // What Pingora warns of are peers that come and go, which we count and name ourselves.
+    let quiet = "pingora_core=error,pingora_load_balancing=error";
+    let filter = EnvFilter::new(format!("warn,{quiet},cvt_sidecar={level}"));
     let registry = tracing_subscriber::registry().with(filter);
     // Whoever was first keeps the logger: tests share a process.
     let _ = match form {

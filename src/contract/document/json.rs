@@ -43,21 +43,81 @@ pub(super) fn position(text: &str, offset: usize) -> Position {
     }
 }
 
-/// Where the member or item that `pointer` leads to begins (its key, for a member), in a text
-/// that [`read`] has accepted. Skips over everything else: linear in the text before it.
-pub(super) fn locate(text: &str, pointer: &str) -> Option<usize> {
-    let mut scan =
-        Scan { bytes: text.as_bytes(), at: if text.starts_with('\u{feff}') { 3 } else { 0 } };
-    scan.skip_space();
-    let mut start = scan.at;
-    for token in pointer::tokens(pointer) {
-        start = match scan.peek()? {
-            b'{' => scan.find_member(&token)?,
-            b'[' => scan.find_item(token.parse().ok()?)?,
-            _ => return None,
-        };
+/// Where things stand in a text that [`read`] has accepted: the values of the first levels and
+/// the lines, so that no look-up has to pass over the whole text again.
+pub(super) struct Marks {
+    /// Hash of the pointer, key's place and value's place of everything down to [`MARKED_LEVELS`].
+    places: Vec<(u64, u32, u32)>,
+    /// Lines begun before each block of [`BLOCK`] bytes.
+    lines: Vec<u32>,
+}
+
+/// Levels that are marked: `/paths/~1a/get` and `/components/schemas/A`.
+const MARKED_LEVELS: usize = 3;
+const BLOCK: usize = 16 * 1024;
+
+// === impl Marks ===
+
+impl Marks {
+    /// Marks a text in one pass over it.
+    pub(super) fn new(text: &str) -> Self {
+        let mut places = Vec::new();
+        let mut scan = Scan { bytes: text.as_bytes(), at: start_of(text) };
+        scan.skip_space();
+        let start = scan.at;
+        scan.mark(&mut String::new(), start, 0, &mut places);
+        places.sort_unstable_by_key(|(hash, ..)| *hash);
+        places.shrink_to_fit();
+        let mut lines = Vec::with_capacity(text.len() / BLOCK + 1);
+        let mut count = 0u32;
+        for block in text.as_bytes().chunks(BLOCK) {
+            lines.push(count);
+            let begun = block.iter().filter(|byte| **byte == b'\n').count();
+            count = count.saturating_add(u32::try_from(begun).unwrap_or(u32::MAX));
+        }
+        Self { places, lines }
     }
-    Some(start)
+
+    /// Where the member or item that `pointer` leads to stands (its key, for a member).
+    pub(super) fn locate(&self, text: &str, pointer: &str) -> Option<Position> {
+        let mut prefix = match pointer.match_indices('/').nth(MARKED_LEVELS) {
+            Some((end, _)) => &pointer[..end],
+            None => pointer,
+        };
+        let (key, value) = loop {
+            let hash = super::source::hash(prefix);
+            if let Ok(found) = self.places.binary_search_by_key(&hash, |(hash, ..)| *hash) {
+                break self.places.get(found).map(|(_, key, value)| (*key, *value))?;
+            }
+            prefix = pointer::split_last(prefix)?.0;
+        };
+        let mut scan = Scan { bytes: text.as_bytes(), at: value as usize };
+        let mut start = key as usize;
+        for token in pointer::tokens(&pointer[prefix.len()..]) {
+            start = match scan.peek()? {
+                b'{' => scan.find_member(&token)?,
+                b'[' => scan.find_item(token.parse().ok()?)?,
+                _ => return None,
+            };
+        }
+        Some(self.position(text, start))
+    }
+
+    fn position(&self, text: &str, offset: usize) -> Position {
+        let block = offset / BLOCK;
+        let before = self.lines.get(block).copied().unwrap_or_default();
+        let bytes = text.as_bytes();
+        let within = bytes.get(block * BLOCK..offset).unwrap_or_default();
+        let begun = within.iter().filter(|byte| **byte == b'\n').count();
+        let line_start = bytes[..offset].iter().rposition(|byte| *byte == b'\n');
+        let line = text.get(line_start.map_or(0, |at| at + 1)..offset).unwrap_or_default();
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Position { line: count(begun + 1).saturating_add(before), column: count(line.chars().count() + 1) }
+    }
+}
+
+fn start_of(text: &str) -> usize {
+    if text.starts_with('\u{feff}') { 3 } else { 0 }
 }
 
 struct Scan<'t> {
@@ -132,6 +192,50 @@ impl Scan<'_> {
         }
     }
 
+    /// Notes the value here, which the key at `key` leads to, and what it holds; moves past it.
+    fn mark(
+        &mut self,
+        pointer: &mut String,
+        key: usize,
+        level: usize,
+        places: &mut Vec<(u64, u32, u32)>,
+    ) {
+        let small = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        places.push((super::source::hash(pointer), small(key), small(self.at)));
+        let is_object = match self.peek() {
+            Some(b'{') if level < MARKED_LEVELS => true,
+            Some(b'[') if level < MARKED_LEVELS => false,
+            _ => return self.skip_value(),
+        };
+        self.at += 1;
+        let mut index = 0usize;
+        loop {
+            self.skip_space();
+            let Some(byte) = self.peek() else { return };
+            if matches!(byte, b'}' | b']') {
+                self.at += 1;
+                return;
+            }
+            let len = pointer.len();
+            let key = self.at;
+            if is_object {
+                self.skip_string();
+                let name = serde_json::from_slice::<String>(&self.bytes[key..self.at]);
+                pointer::push_token(pointer, &name.unwrap_or_default());
+                self.skip_space();
+            } else {
+                pointer::push_token(pointer, &index.to_string());
+                index += 1;
+            }
+            let before = self.at;
+            self.mark(pointer, key, level + 1, places);
+            pointer.truncate(len);
+            if self.at == before {
+                return;
+            }
+        }
+    }
+
     fn skip_value(&mut self) {
         let mut depth = 0usize;
         while let Some(byte) = self.peek() {
@@ -165,7 +269,8 @@ mod tests {
     #[test]
     fn places_are_those_of_the_text() {
         let text = "{\n  \"é\": 1,\n  \"a\": [10, {\"b~/\": \"x,}\\\"\"}, 30],\n \"c\": {}\n}";
-        let at = |pointer: &str| locate(text, pointer).map(|offset| position(text, offset));
+        let marks = Marks::new(text);
+        let at = |pointer: &str| marks.locate(text, pointer);
         assert_eq!(at(""), Some(Position { line: 1, column: 1 }));
         assert_eq!(at("/é"), Some(Position { line: 2, column: 3 }));
         assert_eq!(at("/a/0"), Some(Position { line: 3, column: 9 }));
@@ -175,6 +280,17 @@ mod tests {
         assert_eq!(at("/d"), None);
         assert_eq!(at("/a/3"), None);
         assert_eq!(at("/c/x"), None);
+    }
+
+    #[test]
+    fn places_below_the_marked_levels_are_found() {
+        let text = "{\"a\":{\"b\":{\"c\":{\"d\":[1,\n {\"e\": {}}]}}}, \"z\": [[[[7]]]]}";
+        let marks = Marks::new(text);
+        let at = |pointer: &str| marks.locate(text, pointer).map(|at| (at.line, at.column));
+        assert_eq!(at("/a/b/c"), Some((1, 12)));
+        assert_eq!(at("/a/b/c/d/1/e"), Some((2, 3)));
+        assert_eq!(at("/z/0/0/0/0"), Some((2, 26)));
+        assert_eq!(at("/z/0/0/0/1"), None);
     }
 
     #[test]

@@ -13,8 +13,8 @@ use crate::model::violation::Position;
 
 /// The texts behind a contract: finds where a rule stands in the document as registered.
 ///
-/// Keeps the texts and what it takes to read them again, but no index: a violation is rare, its
-/// place is looked up when it is first needed and then remembered.
+/// Keeps the texts and, from the first look-up on, a small index of their upper levels: a
+/// violation is rare, its place is looked up when it is first needed and then remembered.
 pub struct Source {
     pub(super) files: Vec<File>,
     /// Pointers that an upgrade moved: from where it now is to where it was.
@@ -30,6 +30,8 @@ pub(super) struct File {
     pub(super) is_json: bool,
     /// Hashes of all pointers of a YAML text, sorted, with their places.
     places: OnceLock<Vec<(u64, Position)>>,
+    /// Where to begin looking in a JSON text.
+    marks: OnceLock<json::Marks>,
 }
 
 /// Where something stands in the texts as registered.
@@ -138,7 +140,7 @@ impl fmt::Debug for Source {
 
 impl File {
     pub(super) fn new(name: String, text: Box<str>, is_json: bool) -> Self {
-        Self { name, text, is_json, places: OnceLock::new() }
+        Self { name, text, is_json, places: OnceLock::new(), marks: OnceLock::new() }
     }
 
     fn nearest(&self, pointer: &str) -> Option<Position> {
@@ -153,8 +155,8 @@ impl File {
 
     fn locate(&self, pointer: &str) -> Option<Position> {
         if self.is_json {
-            return json::locate(&self.text, pointer)
-                .map(|offset| json::position(&self.text, offset));
+            let marks = self.marks.get_or_init(|| json::Marks::new(&self.text));
+            return marks.locate(&self.text, pointer);
         }
         let places = self.places.get_or_init(|| {
             let mut places = Vec::new();
@@ -170,7 +172,7 @@ impl File {
 }
 
 /// FNV-1a: the texts come from operators, and a false hit costs a wrong line number.
-fn hash(text: &str) -> u64 {
+pub(super) fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -213,22 +213,36 @@ impl Parser<'_> {
                 let (start, len) = self.string(arena)?;
                 Ok(arena.scalar(Kind::String, start, len))
             }
-            Some(b'-' | b'0'..=b'9') => {
-                let Some(len) = number::scan_number(rest) else {
-                    return Err(JsonErrorKind::Expected("a number").at(self.at));
-                };
-                let start = self.base + u32::try_from(self.at).unwrap_or_default();
-                self.at += len;
-                Ok(match number::short_integer(&rest[..len]) {
-                    Some(value) => arena.integer(value),
-                    None => arena.scalar(Kind::Decimal, start, len),
-                })
-            }
+            Some(b'-' | b'0'..=b'9') => self.number(rest, arena),
             Some(b't') if rest.starts_with(b"true") => Ok(self.word(arena, Kind::True, 4)),
             Some(b'f') if rest.starts_with(b"false") => Ok(self.word(arena, Kind::False, 5)),
             Some(b'n') if rest.starts_with(b"null") => Ok(self.word(arena, Kind::Null, 4)),
             byte => Err(self.wrong(byte.copied(), "a value")),
         }
+    }
+
+    /// Reads a number; an integer of at most 18 digits, as most are, in one pass.
+    fn number(&mut self, rest: &[u8], arena: &mut Arena) -> Result<NodeId, JsonError> {
+        let negative = rest.first() == Some(&b'-');
+        let from = usize::from(negative);
+        let mut at = from;
+        let mut value = 0i64;
+        while let Some(byte @ b'0'..=b'9') = rest.get(at).filter(|_| at < from + 18) {
+            value = value * 10 + i64::from(byte - b'0');
+            at += 1;
+        }
+        let more = matches!(rest.get(at), Some(b'.' | b'e' | b'E' | b'0'..=b'9'));
+        let odd = at == from || more || (at > from + 1 && rest.get(from) == Some(&b'0'));
+        if !odd && !(negative && value == 0) {
+            self.at += at;
+            return Ok(arena.integer(if negative { -value } else { value }));
+        }
+        let Some(len) = number::scan_number(rest) else {
+            return Err(JsonErrorKind::Expected("a number").at(self.at));
+        };
+        let start = self.base + u32::try_from(self.at).unwrap_or_default();
+        self.at += len;
+        Ok(arena.scalar(Kind::Decimal, start, len))
     }
 
     fn word(&mut self, arena: &mut Arena, kind: Kind, len: usize) -> NodeId {

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use super::direction::DirectionRules;
 use super::plan::Planner;
 use super::{
-    Dialect, Direction, EXACT_CONST, EXACT_ENUM, NUMBER_FORMAT, REFUSED, UNENFORCEABLE, UnitKey,
+    Dialect, Direction, EXACT_CONST, EXACT_ENUM, LESS_THAN, MORE_THAN, NUMBER_FORMAT, READ_ONLY,
+    UNENFORCEABLE, UnitKey, WRITE_ONLY,
 };
 use crate::contract::LintCode;
 use crate::contract::document::{REMOTE, is_remote, pointer};
@@ -123,6 +124,21 @@ impl Planner<'_> {
             return Ok(());
         }
         let kept = match keyword {
+            "exclusiveMinimum" | "exclusiveMaximum"
+                if value.is_boolean() && self.dialect == Dialect::JsonSchema =>
+            {
+                return self.boolean_bound(keyword, value, at, schema, lowered);
+            }
+            "minimum" | "maximum" if self.is_draft_4 && self.is_excluded(keyword, schema) => {
+                return Ok(());
+            }
+            // A pointer has no dynamic anchor to look for: the reference is a plain one.
+            "$dynamicRef" if !schema.contains_key("$ref") && self.is_pointer(value, place) => {
+                let target = value.as_str().unwrap_or_default();
+                let target = json!(self.reference(target, at, place)?);
+                lowered.insert("$ref".to_owned(), target);
+                return Ok(());
+            }
             "$ref" => match value {
                 Value::String(target) => json!(self.reference(target, at, place)?),
                 other => other.clone(),
@@ -223,8 +239,11 @@ impl Planner<'_> {
             "properties" => {
                 self.names.insert(name.into());
                 if self.refuses(member, at, place.direction) {
-                    let keyword = place.direction.map_or("", Direction::absent_keyword);
-                    return Ok(Some(json!({ REFUSED: keyword })));
+                    let keyword = match place.direction {
+                        Some(Direction::Response) => WRITE_ONLY,
+                        _ => READ_ONLY,
+                    };
+                    return Ok(Some(json!({ keyword: true })));
                 }
             }
             "patternProperties" if !self.patterns.can_run(name) => {
@@ -374,6 +393,40 @@ impl Planner<'_> {
             lowered.entry(UNENFORCEABLE).or_insert_with(|| json!("multipleOf"));
         }
         Ok(())
+    }
+
+    /// `exclusiveMinimum: true` where JSON Schema is read: draft 4 means the limit beside it, later
+    /// drafts mean nothing.
+    fn boolean_bound(
+        &mut self,
+        keyword: &str,
+        value: &Value,
+        at: &str,
+        schema: &Map<String, Value>,
+        lowered: &mut Map<String, Value>,
+    ) -> Result<(), ContractError> {
+        let (limit, ours) = match keyword {
+            "exclusiveMinimum" => ("minimum", MORE_THAN),
+            _ => ("maximum", LESS_THAN),
+        };
+        if !self.is_draft_4 {
+            let message = "a limit is a number here, not a boolean; it is not enforced";
+            self.lint(LintCode::UnenforceableKeyword, at, message);
+        } else if let (Some(limit @ Value::Number(_)), Value::Bool(true)) = (schema.get(limit), value) {
+            lowered.insert(ours.to_owned(), limit.clone());
+        }
+        Ok(())
+    }
+
+    /// Whether a limit is given as an exclusive one.
+    fn is_excluded(&self, limit: &str, schema: &Map<String, Value>) -> bool {
+        let exclusive = if limit == "minimum" { "exclusiveMinimum" } else { "exclusiveMaximum" };
+        schema.get(exclusive) == Some(&Value::Bool(true))
+    }
+
+    fn is_pointer(&self, reference: &Value, place: Place<'_>) -> bool {
+        let fragment = reference.as_str().and_then(|target| target.strip_prefix('#'));
+        !place.embedded && fragment.and_then(pointer::of_fragment).is_some()
     }
 
     /// The dialect that `$schema` names, when it is another than the usual one.

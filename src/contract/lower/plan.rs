@@ -87,6 +87,8 @@ pub(super) struct Planner<'d> {
     pub(super) document: &'d Document,
     pub(super) options: &'d CompileOptions<'d>,
     pub(super) dialect: Dialect,
+    /// Schemas are read as draft 4 unless they say otherwise.
+    pub(super) is_draft_4: bool,
     pub(super) patterns: PatternCheck,
     pub(super) names: HashSet<Box<str>>,
     /// Schemas reachable, and what is known of each.
@@ -123,6 +125,11 @@ impl<'d> Planner<'d> {
             document,
             options,
             dialect: Dialect::of(document.version()),
+            is_draft_4: document
+                .root()
+                .get("jsonSchemaDialect")
+                .and_then(Value::as_str)
+                .is_some_and(|dialect| dialect.contains("json-schema.org/draft-04/")),
             patterns: PatternCheck::new(options.limits.regex_steps),
             names: HashSet::new(),
             scanned: HashMap::new(),
@@ -233,6 +240,12 @@ impl<'d> Planner<'d> {
             if self.dialect == Dialect::OpenApi {
                 return;
             }
+        }
+        if let Some(Value::String(target)) = members.get("$dynamicRef")
+            && target.starts_with("#/")
+        {
+            let target = self.local_target(target, embedded);
+            scanned.targets.extend(target.filter(|target| self.document.lookup(target).is_some()));
         }
         for (keyword, value) in members {
             match (applicator(self.dialect, keyword, value), value) {

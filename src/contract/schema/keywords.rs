@@ -8,7 +8,10 @@ use serde_json::Value;
 
 use crate::contract::format::{self, NumberFormat};
 use crate::contract::instance::{Instance, Node, Number};
-use crate::contract::lower::{EXACT_CONST, EXACT_ENUM, NUMBER_FORMAT, REFUSED, UNENFORCEABLE};
+use crate::contract::lower::{
+    EXACT_CONST, EXACT_ENUM, LESS_THAN, MORE_THAN, NUMBER_FORMAT, READ_ONLY, UNENFORCEABLE,
+    WRITE_ONLY,
+};
 use crate::contract::number::{Decimal, Divisor};
 
 type Options<'o> = ValidationOptions<'o, std::sync::Arc<dyn jsonschema::Retrieve>, Instance>;
@@ -21,6 +24,8 @@ pub(super) fn register(mut options: Options<'_>) -> Options<'_> {
         ("maximum", Bound::AtMost),
         ("exclusiveMinimum", Bound::MoreThan),
         ("exclusiveMaximum", Bound::LessThan),
+        (MORE_THAN, Bound::MoreThan),
+        (LESS_THAN, Bound::LessThan),
     ] {
         options = options.with_keyword(name, move |_, value, _| Limit::make(bound, value));
     }
@@ -35,7 +40,8 @@ pub(super) fn register(mut options: Options<'_>) -> Options<'_> {
             Ok(Box::new(OneOf(value.as_array().cloned().unwrap_or_default())))
         })
         .with_keyword(UNENFORCEABLE, |_, value, _| Unenforceable::make(value))
-        .with_keyword(REFUSED, |_, _, _| Ok(Box::new(Refused)))
+        .with_keyword(READ_ONLY, |_, _, _| Ok(Box::new(Refused("must not be sent to the service"))))
+        .with_keyword(WRITE_ONLY, |_, _, _| Ok(Box::new(Refused("must not be sent by the service"))))
 }
 
 /// What a limit asks of a number.
@@ -80,8 +86,8 @@ enum Unenforceable {
     Objects,
 }
 
-/// Stands where nothing may be.
-struct Refused;
+/// Stands where nothing may be, and says why.
+struct Refused(&'static str);
 
 // === impl Bound ===
 
@@ -243,7 +249,7 @@ impl<'i> Keyword<'i, Instance> for Unenforceable {
 
 impl<'i> Keyword<'i, Instance> for Refused {
     fn validate(&self, _node: Node<'i>) -> Result<(), ValidationError<'i>> {
-        Err(ValidationError::custom("must not be sent this way"))
+        Err(ValidationError::custom(self.0))
     }
 
     fn is_valid(&self, _node: Node<'i>) -> bool {

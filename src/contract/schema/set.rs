@@ -12,7 +12,8 @@ use crate::contract::document::{Document, Source, pointer};
 use crate::contract::error::{ContractError, Problem};
 use crate::contract::instance::{Arena, Instance, Node};
 use crate::contract::lower::{
-    Discriminator, EXACT_CONST, EXACT_ENUM, Lowered, NUMBER_FORMAT, Root, UNENFORCEABLE,
+    Discriminator, EXACT_CONST, EXACT_ENUM, LESS_THAN, Lowered, MORE_THAN, NUMBER_FORMAT, READ_ONLY,
+    Root, UNENFORCEABLE, WRITE_ONLY,
 };
 use crate::contract::options::CompileOptions;
 use crate::contract::shape::Shapes;
@@ -247,6 +248,10 @@ fn locate(units: &[Box<str>], path: &str) -> Option<(String, String)> {
         NUMBER_FORMAT => "format",
         EXACT_CONST => "const",
         EXACT_ENUM => "enum",
+        MORE_THAN => "exclusiveMinimum",
+        LESS_THAN => "exclusiveMaximum",
+        READ_ONLY => "readOnly",
+        WRITE_ONLY => "writeOnly",
         UNENFORCEABLE => "pattern",
         keyword => keyword,
     });

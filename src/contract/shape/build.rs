@@ -13,6 +13,8 @@ pub(in crate::contract) struct ShapeBuilder<'d> {
     document: &'d Document,
     dialect: Dialect,
     shapes: Shapes,
+    /// Types by the address of their schema, which stands still while shapes are built.
+    types: HashMap<usize, Types>,
     /// Shapes by the schemas they are of, joined by a space.
     known: HashMap<String, ShapeId>,
 }
@@ -34,7 +36,7 @@ struct Gathered<'d> {
 impl<'d> ShapeBuilder<'d> {
     pub(in crate::contract) fn new(document: &'d Document) -> Self {
         let dialect = Dialect::of(document.version());
-        Self { document, dialect, shapes: Shapes::default(), known: HashMap::new() }
+        Self { document, dialect, shapes: Shapes::default(), types: HashMap::new(), known: HashMap::new() }
     }
 
     /// Everything built so far.
@@ -145,11 +147,23 @@ impl<'d> ShapeBuilder<'d> {
         }
     }
 
-    /// The types a schema allows.
-    fn types(&self, schema: &Value, depth: usize) -> Types {
+    /// The types a schema allows; each schema is looked at once, however often it is composed.
+    fn types(&mut self, schema: &Value, depth: usize) -> Types {
         if depth > MAX_DEPTH {
             return Types::ANY;
         }
+        let address = std::ptr::from_ref(schema) as usize;
+        if let Some(types) = self.types.get(&address) {
+            return *types;
+        }
+        // What a circle leads back to says nothing.
+        self.types.insert(address, Types::ANY);
+        let types = self.types_uncached(schema, depth);
+        self.types.insert(address, types);
+        types
+    }
+
+    fn types_uncached(&mut self, schema: &Value, depth: usize) -> Types {
         if schema == &Value::Bool(false) {
             return Types::NONE;
         }
@@ -164,8 +178,11 @@ impl<'d> ShapeBuilder<'d> {
         }
         for keyword in ["oneOf", "anyOf"] {
             if let Some(branches) = branches(keyword) {
-                let union = branches.iter().map(|branch| self.types(branch, depth + 1));
-                types = types & union.fold(Types::NONE, |all, types| all | types);
+                let mut union = Types::NONE;
+                for branch in branches {
+                    union = union | self.types(branch, depth + 1);
+                }
+                types = types & union;
             }
         }
         types

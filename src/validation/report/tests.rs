@@ -12,7 +12,11 @@ fn verdict_on(version: &str, schemas: &Value, body: &str, direction: Direction) 
         "components": {"schemas": schemas}
     });
     let text = serde_json::to_string_pretty(&document).unwrap();
-    let options = CompileOptions::default();
+    let options = CompileOptions {
+        refuse_read_only: false,
+        refuse_write_only: false,
+        ..CompileOptions::default()
+    };
     let document = Document::read(text.as_bytes(), &options).unwrap();
     let mut compiler = SchemaCompiler::new(&document, &options);
     let id = compiler.compile("/components/schemas/S", direction).unwrap();
@@ -166,7 +170,7 @@ fn trap_t09_read_only_is_softened_wherever_it_stands() {
     });
     for (direction, body, valid) in [
         (Direction::Request, r#"{"name": "n"}"#, true),
-        (Direction::Request, r#"{"name": "n", "id": "i"}"#, true),
+        (Direction::Request, r#"{"name": "n", "id": "i"}"#, false),
         (Direction::Request, r#"{"id": "i"}"#, false),
         (Direction::Response, r#"{"name": "n"}"#, false),
         (Direction::Response, r#"{"name": "n", "id": "i"}"#, true),
@@ -184,6 +188,29 @@ fn trap_t09_read_only_reaches_a_schema_required_by_another() {
     });
     assert!(verdict(&schemas, "{}").violations.is_empty());
     assert_eq!(verdict_on("3.0.3", &schemas, "{}", Direction::Response).violations.len(), 1);
+}
+
+#[test]
+fn what_must_not_be_sent_is_refused_when_asked_for() {
+    let schemas = json!({"S": {"properties": {"id": {"type": "string", "readOnly": true}}}});
+    let document = json!({
+        "openapi": "3.0.3", "info": {"title": "t", "version": "1"}, "paths": {},
+        "components": {"schemas": schemas}
+    });
+    let options = CompileOptions { refuse_read_only: true, ..CompileOptions::default() };
+    let document = Document::read(document.to_string().as_bytes(), &options).unwrap();
+    let mut compiler = SchemaCompiler::new(&document, &options);
+    let request = compiler.compile("/components/schemas/S", Direction::Request).unwrap();
+    let response = compiler.compile("/components/schemas/S", Direction::Response).unwrap();
+    let (set, _) = compiler.finish().unwrap();
+    let mut arena = Arena::default();
+    let value = arena.parse(br#"{"id": "x"}"#).unwrap();
+    assert!(set.is_valid(response, arena.node(value)));
+    let mut verdict = Verdict::default();
+    let subject = Subject { code: ViolationCode::REQUEST_BODY_SCHEMA, name: None };
+    judge(&set, request, arena.node(value), &subject, &mut Report::new(&mut verdict, 9));
+    assert_eq!(verdict.violations[0].keyword, "readOnly");
+    assert_eq!(&*verdict.violations[0].schema_pointer, "/components/schemas/S/properties/id/readOnly");
 }
 
 #[test]
