@@ -18,6 +18,7 @@ use crate::validation::{Judge, JudgeOptions};
 
 /// Judges recorded exchanges against an OpenAPI document.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct ValidateArgs {
     /// The OpenAPI document; an exchange that carries its own `spec` is judged by that
     #[arg(long, value_name = "FILE")]
@@ -130,7 +131,7 @@ fn judge_one(
 
 // === impl Contracts ===
 
-impl<'a> Contracts<'a> {
+impl Contracts<'_> {
     fn new(args: &ValidateArgs) -> Result<Self, String> {
         let options = CompileOptions {
             files: &NoFiles,

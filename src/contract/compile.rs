@@ -57,11 +57,11 @@ impl Contract {
         if operations.is_empty() {
             planner.lint(LintCode::Lenient, "/paths", "the document lists no operation");
         }
-        let (schemas, planned) = planner.into_parts();
+        let (schemas, met) = planner.into_parts();
         let mut lints = document.lints().to_vec();
         let (schemas, noticed) = schemas.finish()?;
         lints.extend(noticed);
-        lints.extend(planned);
+        lints.extend(met);
         let held = routes.weight() + document.source().weight();
         let weight = held + schemas.len() * 2_048 + operations.len() * 2_048;
         let info = |key: &str| document.root().get("info").and_then(|info| text_of(info.get(key)?));

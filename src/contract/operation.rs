@@ -147,9 +147,8 @@ impl Planner<'_> {
         if own.is_some_and(|item| item.get("$ref").is_some()) {
             places.push(self.document.resolve(at)?.pointer);
         }
-        if own.is_some_and(|item| METHODS.iter().any(|method| item.get(*method).is_some())) {
-            places.push(at.to_owned());
-        } else if places.is_empty() {
+        let has_own = |item: &Value| METHODS.iter().any(|method| item.get(*method).is_some());
+        if places.is_empty() || own.is_some_and(has_own) {
             places.push(at.to_owned());
         }
         Ok(places)
@@ -283,7 +282,7 @@ impl Planner<'_> {
     ) -> Vec<Option<ParameterPlan>> {
         let mut plans = Vec::new();
         for name in item.parsed.parameters() {
-            let found = declared.iter().position(|plan| &*plan.name == &**name);
+            let found = declared.iter().position(|plan| *plan.name == **name);
             if found.is_none() {
                 let message = format!("nothing is declared for {{{name}}}; every value passes");
                 self.lint(LintCode::Lenient, item.at, &message);

@@ -75,9 +75,9 @@ impl<'r> JsonMasker<'r> {
         while let Some(object) = self.stack.last().map(|frame| frame.object) {
             self.spaces();
             if object {
-                self.member()?
+                self.member()?;
             } else {
-                self.element()?
+                self.element()?;
             }
             self.spaces();
         }
@@ -148,7 +148,10 @@ impl<'r> JsonMasker<'r> {
                 self.copy(1)
             }
             Some(b'"') => self.string(place.secret),
-            Some(b'-' | b'0'..=b'9') => self.number(place.secret),
+            Some(b'-' | b'0'..=b'9') => {
+                self.number(place.secret);
+                Ok(())
+            }
             Some(b't') => self.word("true", place.secret.then_some("false")),
             Some(b'f') => self.word("false", None),
             Some(b'n') => self.word("null", None),
@@ -165,7 +168,7 @@ impl<'r> JsonMasker<'r> {
         Ok(())
     }
 
-    fn number(&mut self, secret: bool) -> Result<(), Broken> {
+    fn number(&mut self, secret: bool) {
         let rest = &self.text[self.at..];
         let end = rest
             .bytes()
@@ -176,7 +179,6 @@ impl<'r> JsonMasker<'r> {
         let masked = secret || cut || self.redactor.patterns(number, false).is_some();
         self.out.push_str(if masked { mask_number(number) } else { number });
         self.at += number.len();
-        Ok(())
     }
 
     fn string(&mut self, secret: bool) -> Result<(), Broken> {

@@ -168,7 +168,7 @@ fn luhn(digits: &[u8]) -> bool {
             (_, doubled) => doubled,
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 fn emails(text: &str, cut: bool, spans: &mut Vec<Span>) {

@@ -125,7 +125,7 @@ impl Redactor {
 
     fn header(&self, name: &str, value: &str, secret: bool) -> String {
         match name {
-            "cookie" if secret => self.cookies(value),
+            "cookie" if secret => super::target::mask_cookies(value),
             "set-cookie" if secret => self.set_cookie(value),
             _ if secret => match value.split_once(' ') {
                 // the scheme of a credential is no secret, when it is one

@@ -95,15 +95,6 @@ impl Redactor {
         }
     }
 
-    /// The values of a `Cookie` header; names stay.
-    pub(super) fn cookies(&self, text: &str) -> String {
-        let masked = text.split(';').map(|pair| match pair.split_once('=') {
-            Some((name, value)) => format!("{name}={}", mask(value)),
-            None => mask(pair),
-        });
-        masked.collect::<Vec<_>>().join(";")
-    }
-
     /// The value of a `Set-Cookie` header; its name and attributes stay.
     pub(super) fn set_cookie(&self, text: &str) -> String {
         let (pair, attributes) = text.split_at(text.find(';').unwrap_or(text.len()));
@@ -113,6 +104,15 @@ impl Redactor {
             None => format!("{}{attributes}", mask(pair)),
         }
     }
+}
+
+/// The values of a `Cookie` header masked; names stay.
+pub(super) fn mask_cookies(text: &str) -> String {
+    let masked = text.split(';').map(|pair| match pair.split_once('=') {
+        Some((name, value)) => format!("{name}={}", mask(value)),
+        None => mask(pair),
+    });
+    masked.collect::<Vec<_>>().join(";")
 }
 
 fn decode(text: &str) -> Cow<'_, str> {

@@ -233,24 +233,16 @@ fn is_false(text: &str) -> bool {
 }
 
 /// Splits at a separator, and at its percent-encoded form where `encoded` says so.
-pub(crate) fn split_at<'t>(
-    text: &'t str,
-    separator: char,
-    encoded: bool,
-) -> impl Iterator<Item = &'t str> {
+pub(crate) fn split_at(text: &str, separator: char, encoded: bool) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let current = rest?;
-        match find_separator(current, separator, encoded) {
-            Some((at, len)) => {
-                rest = Some(&current[at + len..]);
-                Some(&current[..at])
-            }
-            None => {
-                rest = None;
-                Some(current)
-            }
-        }
+        let Some((at, len)) = find_separator(current, separator, encoded) else {
+            rest = None;
+            return Some(current);
+        };
+        rest = Some(&current[at + len..]);
+        Some(&current[..at])
     })
 }
 

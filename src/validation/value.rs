@@ -2,14 +2,14 @@
 
 use super::findings::{Findings, Place};
 use super::parameter::Fields;
-use super::reading::{Attempt, Attempts, Decoding, Kind, Notes, Reader, Unreadable};
+use super::reading::{Attempt, Attempts, Decoding, Kind, Reader, Unreadable};
 use super::report::Subject;
 use crate::contract::instance::{Arena, NodeId};
 use crate::contract::media_type::BodyKind;
 use crate::contract::parameter::{ParameterPlan, ValueForm};
 use crate::contract::schema::{Judged, SchemaId};
 use crate::contract::serialization::{ParameterLocation, Style};
-use crate::contract::shape::{Shape, Types};
+use crate::contract::shape::Shape;
 use crate::model::verdict::SkipReason;
 use crate::model::violation::{Location, Rule};
 
@@ -44,9 +44,8 @@ pub(super) fn settle(
         match result {
             Ok(id) => {
                 readable.get_or_insert(attempt);
-                match judge(arena, findings, schema, id) {
-                    true => return Outcome::Accepted(id),
-                    false => {}
+                if judge(arena, findings, schema, id) {
+                    return Outcome::Accepted(id);
                 }
             }
             Err(unreadable) => _ = failure.get_or_insert(unreadable),

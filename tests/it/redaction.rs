@@ -114,8 +114,8 @@ proptest! {
     }
 
     #[test]
-    fn trap_t26_no_canary_leaves_a_cut_body(body in json(), cut in 0.0..1.0_f64) {
-        let mut end = (body.len() as f64 * cut) as usize;
+    fn trap_t26_no_canary_leaves_a_cut_body(body in json(), cut in 0..=1_000_usize) {
+        let mut end = place_in(&body, cut);
         while !body.is_char_boundary(end) { end -= 1; }
         let hints = Hints { request_cut: true, ..Hints::default() };
         let redacted = redact(with_body("application/json", &body[..end]), hints);
@@ -123,8 +123,8 @@ proptest! {
     }
 
     #[test]
-    fn trap_t26_no_canary_leaves_a_broken_body(body in json(), at in 0.0..1.0_f64, junk in "[a-p\"\\\\{}\\[\\],:]{1,3}") {
-        let mut place = (body.len() as f64 * at) as usize;
+    fn trap_t26_no_canary_leaves_a_broken_body(body in json(), at in 0..=1_000_usize, junk in "[a-p\"\\\\{}\\[\\],:]{1,3}") {
+        let mut place = place_in(&body, at);
         while !body.is_char_boundary(place) { place -= 1; }
         let mut broken = body.clone();
         broken.insert_str(place, &junk);
@@ -220,6 +220,11 @@ fn clean_but_time(redacted: &ValidationRecord) -> bool {
     record.validated_at = cvt_sidecar::model::clock::Timestamp::default();
     let text = serde_json::to_string(&record).unwrap();
     !text.replace("00Z\"", "00\"").contains(['Q', 'Z'])
+}
+
+/// The place `thousandths` into `text`.
+fn place_in(text: &str, thousandths: usize) -> usize {
+    text.len() * thousandths / 1_000
 }
 
 /// Redaction takes time linear in its input: ten times the text, about ten times the time.

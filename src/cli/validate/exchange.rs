@@ -1,5 +1,7 @@
 //! Exchanges as people write them down: HAR entries, a simple JSON form, JSON Lines.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use serde_json::{Map, Value};
@@ -107,7 +109,8 @@ fn target_of(text: &str) -> Result<Uri, String> {
         if byte.is_ascii_graphic() && !b"\"<>\\^`#".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            // Writing to a string cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
     encoded.parse().map_err(|_| "the path is no request target".to_owned())

@@ -141,15 +141,14 @@ impl RouteTable {
         let child = match segment {
             Segment::Literal(text) => *here.literals.entry(text.clone()).or_insert(next),
             Segment::Pattern(pattern) => {
-                match here.patterns.iter().find(|(other, _)| other == pattern) {
-                    Some((_, child)) => *child,
-                    None => {
-                        let at = here
-                            .patterns
-                            .partition_point(|(other, _)| other.weight() >= pattern.weight());
-                        here.patterns.insert(at, (pattern.clone(), next));
-                        next
-                    }
+                let known = here.patterns.iter().find(|(other, _)| other == pattern);
+                if let Some((_, child)) = known {
+                    *child
+                } else {
+                    let lighter = |other: &Pattern| other.weight() >= pattern.weight();
+                    let at = here.patterns.partition_point(|(other, _)| lighter(other));
+                    here.patterns.insert(at, (pattern.clone(), next));
+                    next
                 }
             }
         };

@@ -125,7 +125,7 @@ impl Link<'_> {
     pub(crate) async fn script(&mut self, text: String) -> StoreResult<()> {
         match self {
             Self::Sqlite(conn) => {
-                sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut **conn).await.map(drop)?
+                sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut **conn).await.map(drop)?;
             }
             Self::Postgres(conn) => {
                 sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut **conn).await.map(drop)?;

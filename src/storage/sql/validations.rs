@@ -12,7 +12,7 @@ use crate::storage::error::StoreError;
 use crate::storage::query::{PageRequest, ValidationFilter};
 use crate::storage::store::StoreResult;
 
-pub(crate) const COLUMNS: &str = "id, schema_id, schema_version, schema_hash, request_method, request_path, \
+const COLUMNS: &str = "id, schema_id, schema_version, schema_hash, request_method, request_path, \
      request_headers, request_body, response_status, response_headers, response_body, valid, \
      errors, duration_ms, validated_at, environment, client_id, client_ip, operation, violations, \
      skipped, consumer_id, consumer_version, mode, request_id, trace_id, upstream_us, duration_us, \
@@ -53,7 +53,7 @@ async fn insert_chunk(
     link.run(query).await
 }
 
-pub(crate) fn values_of(record: &ValidationRecord) -> StoreResult<[Value; COLUMN_COUNT]> {
+fn values_of(record: &ValidationRecord) -> StoreResult<[Value; COLUMN_COUNT]> {
     Ok([
         record.id.into(),
         record.schema_id.as_str().into(),
@@ -89,7 +89,7 @@ pub(crate) fn values_of(record: &ValidationRecord) -> StoreResult<[Value; COLUMN
 }
 
 /// Notes which codes the records carry, once per record and code.
-pub(crate) async fn insert_codes(
+async fn insert_codes(
     link: &mut Link<'_>,
     records: &[Redacted<ValidationRecord>],
 ) -> StoreResult<()> {

@@ -105,13 +105,11 @@ fn read_property(
     if encoding.is_some_and(is_json) {
         return read_json(reader, shape, fields);
     }
-    match encoding.and_then(|encoding| encoding.form.as_ref()) {
-        Some(form) => read_styled(reader, form, Decoding::Form, shape, name, fields),
-        None => {
-            let values = fields.iter().map(|field| field.value);
-            reader.repeated(Decoding::Form, shape, values, fields.len())
-        }
+    if let Some(form) = encoding.and_then(|encoding| encoding.form.as_ref()) {
+        return read_styled(reader, form, Decoding::Form, shape, name, fields);
     }
+    let values = fields.iter().map(|field| field.value);
+    reader.repeated(Decoding::Form, shape, values, fields.len())
 }
 
 /// A field in a style of the specification, as the kind that its schema asks for.

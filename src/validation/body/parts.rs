@@ -110,20 +110,15 @@ fn read_property(
         return read_styled(reader, form, Decoding::None, shape, &part.name, &fields);
     }
     let is_list = types.intersects(Types::ARRAY) && (run.len() > 1 || !types.any_scalar());
+    let is_whole = |part: &Part<'_>| part.content.trim_ascii_start().starts_with(b"[");
     match run {
-        [part] if is_list && kind_of(encoding, part) == Some(BodyKind::Json) => {
-            if part.content.trim_ascii_start().starts_with(b"[") {
-                return read_part(reader, encoding, shape, part);
-            }
-        }
         [part] if !is_list => return read_part(reader, encoding, shape, part),
         _ if !is_list && !types.is_any() => return Err(Unreadable::Repeated),
-        [part] if part.content.trim_ascii_start().starts_with(b"[") => {
-            // An array sent whole is JSON by default from OpenAPI 3.0.4 on, items before.
-            if reader.arena.parse(part.content).is_ok() {
-                return Ok(());
-            }
+        [part] if is_whole(part) && kind_of(encoding, part) == Some(BodyKind::Json) => {
+            return read_part(reader, encoding, shape, part);
         }
+        // An array sent whole is JSON by default from OpenAPI 3.0.4 on; before, items were parts.
+        [part] if is_whole(part) && reader.arena.parse(part.content).is_ok() => return Ok(()),
         _ => {}
     }
     reader.arena.begin_array();

@@ -22,7 +22,7 @@ pub(crate) struct Event<'b> {
     /// The `data` lines, joined by line feeds.
     pub(crate) data: Option<Cow<'b, str>>,
     /// The `event` field.
-    pub(crate) event: Option<&'b str>,
+    pub(crate) kind: Option<&'b str>,
     /// The `id` field.
     pub(crate) id: Option<&'b str>,
     /// The `retry` field, where it is digits only.
@@ -93,7 +93,7 @@ impl<'b> Event<'b> {
                 }
                 None => self.data = Some(Cow::Borrowed(value)),
             },
-            "event" => self.event = Some(value),
+            "event" => self.kind = Some(value),
             "id" if !value.contains('\0') => self.id = Some(value),
             "retry" if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) => {
                 self.retry = Some(value);
@@ -262,7 +262,7 @@ fn write_event(arena: &mut Arena, shape: Shape<'_>, event: &Event<'_>) -> NodeId
             arena.string(data);
         }
     }
-    for (key, value) in [("event", event.event), ("id", event.id)] {
+    for (key, value) in [("event", event.kind), ("id", event.id)] {
         if let Some(value) = value {
             arena.key(key);
             arena.string(value);
@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(all.len(), 2);
         assert_eq!((all[0].data.as_deref(), all[0].id), (Some("a\nb"), Some("7")));
         assert_eq!(
-            (all[1].event, all[1].retry, all[1].data.as_deref()),
+            (all[1].kind, all[1].retry, all[1].data.as_deref()),
             (Some("e"), Some("10"), Some(""))
         );
     }

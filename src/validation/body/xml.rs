@@ -106,7 +106,9 @@ impl Reader<'_> {
             let matching = matching.filter(|(_, child)| child.is_named(own, namespace));
             let found: Vec<usize> = matching.map(|(at, _)| at).collect();
             self.member(name, property, element, &found);
-            found.iter().for_each(|at| taken[*at] = true);
+            for at in &found {
+                taken[*at] = true;
+            }
         }
         self.others(shape, element, &taken, &taken_attributes);
         self.arena.end()
@@ -167,7 +169,9 @@ impl Reader<'_> {
             .filter(|(_, child)| matches(child))
             .map(|(at, _)| at)
             .collect();
-        found.iter().for_each(|at| taken[*at] = true);
+        for at in &found {
+            taken[*at] = true;
+        }
         if found.is_empty() {
             // No element at all is how an empty array is written, and an absent one.
             self.notes.has_lenient = true;

@@ -38,7 +38,7 @@ fn tally(name: &str, total: u64, failed: u64) -> Tally {
 }
 
 async fn no_rows_give_zeros(bed: Bed) {
-    let answer = ask(&bed, ValidationFilter::default(), Some(Duration::from_secs(60))).await;
+    let answer = ask(&bed, ValidationFilter::default(), Some(Duration::from_mins(1))).await;
     assert_eq!(answer, ValidationAnalytics::default());
 }
 
@@ -49,7 +49,7 @@ async fn a_filter_without_rows_gives_zeros(bed: Bed) {
         ValidationFilter { from: Some(at(100)), ..ValidationFilter::default() },
         ValidationFilter { code: Some("x".into()), ..ValidationFilter::default() },
     ] {
-        let answer = ask(&bed, filter, Some(Duration::from_secs(60))).await;
+        let answer = ask(&bed, filter, Some(Duration::from_mins(1))).await;
         assert_eq!(answer, ValidationAnalytics::default());
     }
 }
@@ -124,7 +124,7 @@ async fn the_series_has_buckets_of_the_width_asked(bed: Bed) {
     let code = ViolationCode::REQUEST_BODY_SCHEMA;
     // the start lies 20 seconds into a minute
     store(&bed, &[record(0), record(39), invalid(40, code), record(200)]).await;
-    let answer = ask(&bed, ValidationFilter::default(), Some(Duration::from_secs(60))).await;
+    let answer = ask(&bed, ValidationFilter::default(), Some(Duration::from_mins(1))).await;
     let points: Vec<_> =
         answer.series.iter().map(|point| (point.start, point.total, point.failed)).collect();
     assert_eq!(points, [(at(-20), 2, 0), (at(40), 1, 1), (at(160), 1, 0)]);

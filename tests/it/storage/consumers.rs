@@ -1,6 +1,6 @@
 //! Consumer registrations.
 
-use cvt_sidecar::storage::{ConsumerFilter, PageRequest};
+use cvt_sidecar::storage::{ConsumerFilter, PageRequest, UsageFilter};
 
 use super::bed::Bed;
 use super::fixtures::{at, consumer, usage};
@@ -118,7 +118,8 @@ async fn deregistering_forgets_the_usage(bed: Bed) {
     let both = [usage("shop", "/a", 0, &[]), usage("mobile", "/a", 0, &[])];
     bed.store.merge_usage(batch, &both).await.unwrap();
     assert!(bed.store.deregister_consumer("shop", "books", "prod").await.unwrap());
-    let page = bed.store.list_usage(&Default::default(), &PageRequest::default()).await.unwrap();
+    let page =
+        bed.store.list_usage(&UsageFilter::default(), &PageRequest::default()).await.unwrap();
     assert_eq!(page.items.len(), 1);
     assert_eq!(page.items[0].consumer_id, "mobile");
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cvt_sidecar::config::storage::{PostgresSettings, StorageSettings};
+use cvt_sidecar::model::clock::{Clock as _, SystemClock};
 use cvt_sidecar::model::page::MAX_PAGE_SIZE;
 use cvt_sidecar::storage::{
     self, Access, ConsumerFilter, OnConflict, PageRequest, SqliteOptions, Store, StoreError,
@@ -96,7 +97,7 @@ async fn trap_t20_a_locked_file_is_waited_for_and_then_named() {
     let url = format!("sqlite://{}", options.path.display());
     let mut other = SqliteConnection::connect(&url).await.unwrap();
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
-    let start = Instant::now();
+    let start = SystemClock.instant();
     let refused = store.record_validation(&redact(record(2))).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     assert!(start.elapsed() >= Duration::from_millis(250), "{:?}", start.elapsed());
@@ -117,7 +118,9 @@ async fn fill_up(store: &Arc<dyn Store>) {
     let refused = loop {
         let first = i64::try_from(acknowledged.len()).unwrap();
         let mut batch: Vec<_> = (first..first + 50).map(record).collect();
-        batch.iter_mut().for_each(|record| record.response_body = Some("x".repeat(4_000)));
+        for record in &mut batch {
+            record.response_body = Some("x".repeat(4_000));
+        }
         match store.record_validations(&redact_all(&batch)).await {
             Ok(_) => acknowledged.extend(first..first + 50),
             Err(error) => break error,
@@ -275,7 +278,7 @@ async fn a_server_that_refuses_or_is_away_is_told_apart() {
     assert!(matches!(error, StoreError::Refused(_)), "{error:?}");
     let mut away = server().settings("postgres");
     away.port = 1;
-    let start = Instant::now();
+    let start = SystemClock.instant();
     let error = open(away).await;
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());

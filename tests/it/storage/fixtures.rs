@@ -69,8 +69,14 @@ pub(crate) fn schema(schema_id: &str, version: &str) -> SchemaRecord {
     }
 }
 
-fn hash(content: &str) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+/// Hex SHA-256.
+pub(crate) fn hash(content: &str) -> String {
+    use std::fmt::Write as _;
+    let mut hex = String::new();
+    for byte in Sha256::digest(content) {
+        write!(hex, "{byte:02x}").unwrap();
+    }
+    hex
 }
 
 /// The same version with other content.
@@ -80,7 +86,7 @@ pub(crate) fn changed(record: &SchemaRecord) -> SchemaRecord {
         content_hash: hash(&content),
         content,
         endpoint_count: 4,
-        updated_at: record.updated_at.plus(Duration::from_secs(60)),
+        updated_at: record.updated_at.plus(Duration::from_mins(1)),
         ..record.clone()
     }
 }

@@ -1,9 +1,8 @@
 //! Bringing a database to this version's form.
 
 use cvt_sidecar::storage::{Access, OnConflict, StoreError};
-use sha2::{Digest as _, Sha256};
 
-use super::fixtures::{record, redact, schema};
+use super::fixtures::{hash, record, redact, schema};
 use super::raw::Raw;
 
 /// The migrations of one kind of database, in order: number, name, text.
@@ -32,7 +31,7 @@ async fn at_version(raw: &Raw, version: usize) {
     ))
     .await;
     for (number, name, text) in migrations(raw.kind()).into_iter().take(version) {
-        let hash: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hash(&text);
         raw.run(&text).await;
         raw.run(&format!("INSERT INTO migrations VALUES ({number}, '{name}', '{hash}', {now})"))
             .await;

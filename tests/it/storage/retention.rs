@@ -3,7 +3,7 @@
 use cvt_sidecar::model::clock::Timestamp;
 use cvt_sidecar::model::record::ValidationRecord;
 use cvt_sidecar::model::violation::ViolationCode;
-use cvt_sidecar::storage::{ExpireKind, PageRequest, ValidationFilter};
+use cvt_sidecar::storage::{AnalyticsOptions, ExpireKind, PageRequest, ValidationFilter};
 
 use super::bed::Bed;
 use super::fixtures::{at, invalid, record, redact_all};
@@ -107,7 +107,7 @@ async fn expired_records_leave_no_codes_behind(bed: Bed) {
     assert_eq!(expire(&bed, ExpireKind::Invalid, at(5), 1).await.0, 2);
     let answer = bed
         .store
-        .get_validation_analytics(&ValidationFilter::default(), &Default::default())
+        .get_validation_analytics(&ValidationFilter::default(), &AnalyticsOptions::default())
         .await
         .unwrap();
     assert_eq!(answer.top_violations[0].count, 1);

@@ -347,7 +347,9 @@ async fn the_revision_grows_with_every_change(bed: Bed) {
             0 => drop(bed.store.set_schema(&record, OnConflict::Refuse).await.unwrap()),
             1 => drop(bed.store.set_schema(&changed(&record), OnConflict::Replace).await.unwrap()),
             2 => {
-                drop(bed.store.set_schema(&schema("books", "2"), OnConflict::Refuse).await.unwrap())
+                drop(
+                    bed.store.set_schema(&schema("books", "2"), OnConflict::Refuse).await.unwrap(),
+                );
             }
             _ => assert!(bed.store.delete_schema_version("books", "2").await.unwrap()),
         }

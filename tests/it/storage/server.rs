@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cvt_sidecar::config::storage::PostgresSettings;
 
@@ -103,9 +103,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.keeper.stdin.take());
-        let patience = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < patience && self.keeper.try_wait().is_ok_and(|done| done.is_none()) {
-            std::thread::sleep(Duration::from_millis(20));
+        for _ in 0..1_000 {
+            if self.keeper.try_wait().is_ok_and(|done| done.is_none()) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
     }
 }
@@ -114,7 +115,7 @@ impl Drop for Server {
 fn keep(bin: &Path, dir: &Path) -> Child {
     let script = "trap '' INT TERM; cat >/dev/null; \"$1/pg_ctl\" stop -m immediate -s -w -t 15 \
          -D \"$2/data\" 2>/dev/null; rm -rf \"$2\"";
-    let keeper = as_server(Path::new("sh"))
+    as_server(Path::new("sh"))
         .args(["-c", script, "keeper"])
         .arg(bin)
         .arg(dir)
@@ -122,8 +123,7 @@ fn keep(bin: &Path, dir: &Path) -> Child {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("a shell runs");
-    keeper
+        .expect("a shell runs")
 }
 
 /// A command run as a user that is not root, which the server refuses.

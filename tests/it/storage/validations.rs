@@ -2,7 +2,7 @@
 
 use cvt_sidecar::model::clock::Timestamp;
 use cvt_sidecar::model::violation::ViolationCode;
-use cvt_sidecar::storage::{PageRequest, ValidationFilter};
+use cvt_sidecar::storage::{AnalyticsOptions, PageRequest, ValidationFilter};
 
 use super::bed::Bed;
 use super::fixtures::{at, id, invalid, record, redact, redact_all, violation};
@@ -151,7 +151,7 @@ async fn a_big_batch_is_stored_whole(bed: Bed) {
     assert_eq!(store(&bed, &batch).await, 2_345);
     let analytics = bed
         .store
-        .get_validation_analytics(&ValidationFilter::default(), &Default::default())
+        .get_validation_analytics(&ValidationFilter::default(), &AnalyticsOptions::default())
         .await
         .unwrap();
     assert_eq!(analytics.total_validations, 2_345);
@@ -175,7 +175,7 @@ async fn concurrent_writers_lose_nothing(bed: Bed) {
     }
     let analytics = bed
         .store
-        .get_validation_analytics(&ValidationFilter::default(), &Default::default())
+        .get_validation_analytics(&ValidationFilter::default(), &AnalyticsOptions::default())
         .await
         .unwrap();
     assert_eq!(analytics.total_validations, 405);
