@@ -117,16 +117,10 @@ impl Planner<'_> {
             lowered.insert(keyword.to_owned(), value);
             return Ok(());
         }
+        if self.special(keyword, value, at, schema, lowered)? {
+            return Ok(());
+        }
         let kept = match keyword {
-            "exclusiveMinimum" | "exclusiveMaximum"
-                if value.is_boolean() && self.dialect == Dialect::JsonSchema =>
-            {
-                self.boolean_bound(keyword, value, at, schema, lowered);
-                return Ok(());
-            }
-            "minimum" | "maximum" if self.is_draft_4 && is_excluded(keyword, schema) => {
-                return Ok(());
-            }
             // A pointer has no dynamic anchor to look for: the reference is a plain one.
             "$dynamicRef" if !schema.contains_key("$ref") && is_pointer(value, place) => {
                 let target = value.as_str().unwrap_or_default();
@@ -142,37 +136,11 @@ impl Planner<'_> {
                 Some(required) => required,
                 None => return Ok(()),
             },
-            "pattern" => {
-                self.pattern(value, at, lowered);
-                return Ok(());
-            }
-            "format" => {
-                self.format(value, schema, at, lowered);
-                return Ok(());
-            }
-            "const" | "enum" if holds_number(value) => {
-                let keyword = if keyword == "const" { EXACT_CONST } else { EXACT_ENUM };
-                lowered.insert(keyword.to_owned(), value.clone());
-                return Ok(());
-            }
-            "multipleOf" => return self.multiple_of(value, at, lowered),
-            "minimum" | "maximum" | "type" | "nullable" | "x-nullable" | "exclusiveMinimum"
-            | "exclusiveMaximum"
-                if self.dialect == Dialect::OpenApi =>
-            {
-                // Two keywords that depend on each other: see `combine`.
-                return Ok(());
-            }
             "$schema" => match self.meta_schema(value, at) {
                 Some(dialect) => json!(dialect),
                 None => return Ok(()),
             },
             _ if place.embedded || judges(self.dialect, keyword) => value.clone(),
-            "discriminator" => {
-                let parent = pointer::split_last(at).map_or("", |(parent, _)| parent);
-                self.discriminator(schema, parent);
-                return Ok(());
-            }
             _ => {
                 self.left_out(keyword, at);
                 return Ok(());
@@ -180,6 +148,46 @@ impl Planner<'_> {
         };
         lowered.insert(keyword.to_owned(), kept);
         Ok(())
+    }
+
+    /// Lowers a keyword that becomes another one, or depends on others; whether it is one of those.
+    fn special(
+        &mut self,
+        keyword: &str,
+        value: &Value,
+        at: &str,
+        schema: &Map<String, Value>,
+        lowered: &mut Map<String, Value>,
+    ) -> Result<bool, ContractError> {
+        let is_open_api = self.dialect == Dialect::OpenApi;
+        match keyword {
+            // Keywords that depend on each other: see `combine`.
+            "minimum" | "maximum" | "type" | "nullable" | "x-nullable" | "exclusiveMinimum"
+            | "exclusiveMaximum"
+                if is_open_api => {}
+            "exclusiveMinimum" | "exclusiveMaximum" if value.is_boolean() => {
+                self.boolean_bound(keyword, value, at, schema, lowered);
+            }
+            "minimum" | "maximum" if self.is_draft_4 && is_excluded(keyword, schema) => {}
+            "pattern" => self.pattern(value, at, lowered),
+            "format" => self.format(value, schema, at, lowered),
+            "multipleOf" => self.multiple_of(value, at, lowered)?,
+            "const" | "enum" if holds_number(value) => {
+                let exact = if keyword == "const" { EXACT_CONST } else { EXACT_ENUM };
+                // 3.0 has no `const`: what it says there has no meaning.
+                if keyword == "enum" || !is_open_api {
+                    lowered.insert(exact.to_owned(), value.clone());
+                } else {
+                    self.left_out(keyword, at);
+                }
+            }
+            "discriminator" => {
+                let parent = pointer::split_last(at).map_or("", |(parent, _)| parent);
+                self.discriminator(schema, parent);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 
     fn applicator(
