@@ -72,7 +72,6 @@ const OWNERS: &[(&str, &[Owner])] = &[
     ("tonic", &[Module("admin")]),
     ("sqlx", &[Module("storage")]),
     ("moka", &[Module("registry")]),
-    ("openapiv3", &[Module("contract")]),
     ("jsonschema", &[Module("contract"), Module("validation"), Module("compatibility")]),
     ("prometheus", &[Module("telemetry"), FilesNamed("metrics.rs")]),
 ];
