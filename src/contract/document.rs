@@ -224,7 +224,11 @@ mod tests {
         options.limits.bytes = 10;
         let error = Document::read(b"openapi: 3.0.3\n", &options).unwrap_err();
         assert!(matches!(error, ContractError::OverLimit(_)), "{error}");
-        let deep = format!("{{\"openapi\":\"3.0.3\",\"x-a\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        let deep = format!(
+            "{{\"openapi\":\"3.0.3\",\"x-a\":{}{}}}",
+            "[".repeat(10_000),
+            "]".repeat(10_000)
+        );
         let error = read(deep.as_bytes()).unwrap_err();
         assert!(matches!(error, ContractError::OverLimit(_)), "{error}");
     }

@@ -149,9 +149,9 @@ fn sentence(error: &ValidationError<'_>) -> String {
 /// scopes, an `example` beside `examples`): of those only what cannot be read is refused. From 3.1
 /// on only parts that people read may be wrong.
 fn is_harmless(error: &ValidationError<'_>, at: &str, version: Version) -> bool {
-    let in_words = ["/info", "/tags", "/externalDocs"].iter().any(|part| {
-        at == *part || at.strip_prefix(part).is_some_and(|rest| rest.starts_with('/'))
-    });
+    let in_words = ["/info", "/tags", "/externalDocs"]
+        .iter()
+        .any(|part| at == *part || at.strip_prefix(part).is_some_and(|rest| rest.starts_with('/')));
     let tokens: Vec<_> = pointer::tokens(at).collect();
     let last = tokens.last().map_or("", |token| token.as_ref());
     if in_words || ONLY_READ.contains(&last) {
@@ -160,14 +160,18 @@ fn is_harmless(error: &ValidationError<'_>, at: &str, version: Version) -> bool 
     if version >= Version::V3_1 {
         return matches!(error.kind(), Kind::Required { property } if *property == "description");
     }
-    let parent = tokens.len().checked_sub(2).and_then(|at| tokens.get(at)).map_or("", |t| t.as_ref());
+    let parent =
+        tokens.len().checked_sub(2).and_then(|at| tokens.get(at)).map_or("", |t| t.as_ref());
     match error.kind() {
         Kind::Type { .. } => !CONTAINERS.contains(&last) && !HOLDERS.contains(&parent),
         Kind::Required { property } => {
             let needed = property.as_str().unwrap_or_default();
-            !(at.is_empty() && needed == "paths" || parent == "parameters" && matches!(needed, "name" | "in"))
+            !(at.is_empty() && needed == "paths"
+                || parent == "parameters" && matches!(needed, "name" | "in"))
         }
-        Kind::Enum { .. } => !(last == "in" && tokens.contains(&"parameters".into())) || is_known_place(error),
+        Kind::Enum { .. } => {
+            !(last == "in" && tokens.contains(&"parameters".into())) || is_known_place(error)
+        }
         _ => true,
     }
 }
@@ -194,9 +198,17 @@ const ONLY_READ: [&str; 10] = [
 
 /// Parts that must be of their type for anything to be read.
 const CONTAINERS: [&str; 9] = [
-    "paths", "components", "parameters", "responses", "requestBody", "content", "headers",
-    "definitions", "schemas",
+    "paths",
+    "components",
+    "parameters",
+    "responses",
+    "requestBody",
+    "content",
+    "headers",
+    "definitions",
+    "schemas",
 ];
 
 /// Parts whose members must be of their type for anything to be read.
-const HOLDERS: [&str; 6] = ["paths", "responses", "parameters", "content", "headers", "requestBodies"];
+const HOLDERS: [&str; 6] =
+    ["paths", "responses", "parameters", "content", "headers", "requestBodies"];

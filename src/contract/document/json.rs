@@ -112,7 +112,10 @@ impl Marks {
         let line_start = bytes[..offset].iter().rposition(|byte| *byte == b'\n');
         let line = text.get(line_start.map_or(0, |at| at + 1)..offset).unwrap_or_default();
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        Position { line: count(begun + 1).saturating_add(before), column: count(line.chars().count() + 1) }
+        Position {
+            line: count(begun + 1).saturating_add(before),
+            column: count(line.chars().count() + 1),
+        }
     }
 }
 

@@ -412,7 +412,9 @@ impl Planner<'_> {
         if !self.is_draft_4 {
             let message = "a limit is a number here, not a boolean; it is not enforced";
             self.lint(LintCode::UnenforceableKeyword, at, message);
-        } else if let (Some(limit @ Value::Number(_)), Value::Bool(true)) = (schema.get(limit), value) {
+        } else if let (Some(limit @ Value::Number(_)), Value::Bool(true)) =
+            (schema.get(limit), value)
+        {
             lowered.insert(ours.to_owned(), limit.clone());
         }
         Ok(())

@@ -41,7 +41,9 @@ pub(super) fn register(mut options: Options<'_>) -> Options<'_> {
         })
         .with_keyword(UNENFORCEABLE, |_, value, _| Unenforceable::make(value))
         .with_keyword(READ_ONLY, |_, _, _| Ok(Box::new(Refused("must not be sent to the service"))))
-        .with_keyword(WRITE_ONLY, |_, _, _| Ok(Box::new(Refused("must not be sent by the service"))))
+        .with_keyword(WRITE_ONLY, |_, _, _| {
+            Ok(Box::new(Refused("must not be sent by the service")))
+        })
 }
 
 /// What a limit asks of a number.

@@ -12,8 +12,8 @@ use crate::contract::document::{Document, Source, pointer};
 use crate::contract::error::{ContractError, Problem};
 use crate::contract::instance::{Arena, Instance, Node};
 use crate::contract::lower::{
-    Discriminator, EXACT_CONST, EXACT_ENUM, LESS_THAN, Lowered, MORE_THAN, NUMBER_FORMAT, READ_ONLY,
-    Root, UNENFORCEABLE, WRITE_ONLY,
+    Discriminator, EXACT_CONST, EXACT_ENUM, LESS_THAN, Lowered, MORE_THAN, NUMBER_FORMAT,
+    READ_ONLY, Root, UNENFORCEABLE, WRITE_ONLY,
 };
 use crate::contract::options::CompileOptions;
 use crate::contract::shape::Shapes;

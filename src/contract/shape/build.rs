@@ -36,7 +36,13 @@ struct Gathered<'d> {
 impl<'d> ShapeBuilder<'d> {
     pub(in crate::contract) fn new(document: &'d Document) -> Self {
         let dialect = Dialect::of(document.version());
-        Self { document, dialect, shapes: Shapes::default(), types: HashMap::new(), known: HashMap::new() }
+        Self {
+            document,
+            dialect,
+            shapes: Shapes::default(),
+            types: HashMap::new(),
+            known: HashMap::new(),
+        }
     }
 
     /// Everything built so far.

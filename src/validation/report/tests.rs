@@ -210,7 +210,10 @@ fn what_must_not_be_sent_is_refused_when_asked_for() {
     let subject = Subject { code: ViolationCode::REQUEST_BODY_SCHEMA, name: None };
     judge(&set, request, arena.node(value), &subject, &mut Report::new(&mut verdict, 9));
     assert_eq!(verdict.violations[0].keyword, "readOnly");
-    assert_eq!(&*verdict.violations[0].schema_pointer, "/components/schemas/S/properties/id/readOnly");
+    assert_eq!(
+        &*verdict.violations[0].schema_pointer,
+        "/components/schemas/S/properties/id/readOnly"
+    );
 }
 
 #[test]
