@@ -18,7 +18,7 @@ use crate::contract::{
 use crate::model::clock::Clock;
 use crate::model::id::{IdSource, InvalidSchemaId, SchemaId};
 use crate::model::schema::{Ownership, SchemaRecord};
-use crate::redaction::ContractMasks;
+use crate::redaction::{ContractMasks, PointerSet};
 use crate::storage::{OnConflict, SchemaChange, Store, StoreError};
 
 pub use refresh::Slot;
@@ -127,8 +127,21 @@ impl LoadedContract {
     }
 }
 
-fn masks_of(_operation: &CompiledOperation) -> ContractMasks {
-    ContractMasks::default()
+fn masks_of(operation: &CompiledOperation) -> ContractMasks {
+    let secret = &operation.sensitive;
+    // The engine makes these pointers from the document's own: they are well-formed. Were one
+    // not, the names it stands for would still be masked by the redactor's own rules.
+    let places = |pointers: &[String]| {
+        PointerSet::new(pointers.iter().map(String::as_str)).unwrap_or_default()
+    };
+    ContractMasks {
+        request_body: places(&secret.request_body),
+        response_body: places(&secret.response_body),
+        request_headers: secret.request_headers.clone(),
+        response_headers: secret.response_headers.clone(),
+        query: secret.query.clone(),
+        path_segments: secret.path_segments.clone(),
+    }
 }
 
 // === impl Registry ===

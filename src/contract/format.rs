@@ -50,8 +50,11 @@ const STANDARD: [&str; 19] = [
     "uuid",
 ];
 
+/// Tells whether a string is of a format.
+type TextCheck = fn(&str) -> bool;
+
 /// Formats of strings that are judged here.
-pub(super) const OWN: [(&str, fn(&str) -> bool); 5] = [
+pub(super) const OWN: [(&str, TextCheck); 5] = [
     ("byte", is_base64),
     ("base64url", is_base64url),
     ("char", is_char),
@@ -109,7 +112,7 @@ impl NumberFormat {
 fn is_base64(text: &str) -> bool {
     let bytes = text.as_bytes();
     let data = bytes.strip_suffix(b"==").or_else(|| bytes.strip_suffix(b"=")).unwrap_or(bytes);
-    bytes.len() % 4 == 0
+    bytes.len().is_multiple_of(4)
         && data.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
 

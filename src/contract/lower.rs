@@ -11,6 +11,7 @@
 
 mod direction;
 mod keywords;
+mod limits;
 mod plan;
 
 pub(crate) use plan::Discriminator;

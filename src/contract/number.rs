@@ -183,7 +183,7 @@ impl Decimal {
         for &digit in &self.digits {
             rest = (rest * 10 + u128::from(digit)) % modulus;
         }
-        rest * power_of_ten(shift, modulus) % modulus == 0
+        (rest * power_of_ten(shift, modulus)).is_multiple_of(modulus)
     }
 
     /// The place of the first digit: the number lies in 0.1..1 × 10^magnitude.
@@ -208,8 +208,7 @@ impl Decimal {
 fn read_exponent(text: &[u8]) -> i64 {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
     };
     let mut value = 0i64;
     for &byte in digits {

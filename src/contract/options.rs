@@ -49,6 +49,7 @@ pub struct Limits {
 }
 
 /// Everything a caller may choose.
+#[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 #[derive(Clone)]
 pub struct CompileOptions<'f> {
     /// Bounds on the document.

@@ -83,7 +83,6 @@ fn cause<'e>(error: &'e ValidationError<'_>, root: &Value) -> &'e ValidationErro
     loop {
         let branches = match error.kind() {
             Kind::OneOfNotValid { context } | Kind::AnyOf { context } => context,
-            Kind::PropertyNames { .. } => return error,
             _ => return error,
         };
         let Some(branch) = meant(branches, error, root) else { return error };

@@ -38,7 +38,7 @@ pub(super) fn position(text: &str, offset: usize) -> Position {
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     Position {
-        line: count(before.bytes().filter(|byte| *byte == b'\n').count() + 1),
+        line: count(line_breaks(before.as_bytes()) + 1),
         column: count(before[line_start..].chars().count() + 1),
     }
 }
@@ -72,7 +72,7 @@ impl Marks {
         let mut count = 0u32;
         for block in text.as_bytes().chunks(BLOCK) {
             lines.push(count);
-            let begun = block.iter().filter(|byte| **byte == b'\n').count();
+            let begun = line_breaks(block);
             count = count.saturating_add(u32::try_from(begun).unwrap_or(u32::MAX));
         }
         Self { places, lines }
@@ -108,7 +108,7 @@ impl Marks {
         let before = self.lines.get(block).copied().unwrap_or_default();
         let bytes = text.as_bytes();
         let within = bytes.get(block * BLOCK..offset).unwrap_or_default();
-        let begun = within.iter().filter(|byte| **byte == b'\n').count();
+        let begun = line_breaks(within);
         let line_start = bytes[..offset].iter().rposition(|byte| *byte == b'\n');
         let line = text.get(line_start.map_or(0, |at| at + 1)..offset).unwrap_or_default();
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
@@ -117,6 +117,10 @@ impl Marks {
             column: count(line.chars().count() + 1),
         }
     }
+}
+
+fn line_breaks(bytes: &[u8]) -> usize {
+    bytes.split(|byte| *byte == b'\n').count() - 1
 }
 
 fn start_of(text: &str) -> usize {

@@ -342,6 +342,8 @@ fn syntax(error: &ScanError) -> ContractError {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use serde_json::json;
 
     use super::*;
@@ -406,7 +408,7 @@ mod tests {
         for level in 1..12 {
             let before = level - 1;
             let aliases = vec![format!("*a{before}"); 10].join(",");
-            text.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+            writeln!(text, "a{level}: &a{level} [{aliases}]").unwrap();
         }
         let error = read(&text, &Limits::default()).unwrap_err();
         assert!(matches!(error, ContractError::OverLimit(_)), "{error}");

@@ -9,6 +9,8 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::Direction;
+use super::keywords::Place;
+use super::plan::Planner;
 use crate::contract::document::{Document, pointer};
 
 /// The rules of one direction.
@@ -33,7 +35,7 @@ impl<'d> DirectionRules<'d> {
         self.parts(schema, at, &mut |part| {
             let Some(Value::Object(properties)) = part.get("properties") else { return };
             for (name, property) in properties {
-                if self.is_absent(property, "") {
+                if self.is_absent(property) {
                     names.push(name.clone());
                 }
             }
@@ -55,7 +57,7 @@ impl<'d> DirectionRules<'d> {
     }
 
     /// Whether a property is marked as not travelling this way.
-    pub(super) fn is_absent(&self, property: &Value, _at: &str) -> bool {
+    pub(super) fn is_absent(&self, property: &Value) -> bool {
         self.is_marked(property, 0)
     }
 
@@ -107,5 +109,40 @@ impl<'d> DirectionRules<'d> {
         let pointer = pointer::of_fragment(target)?;
         let value = pointer::lookup(self.document.root(), &pointer)?;
         Some((pointer, value))
+    }
+}
+
+impl Planner<'_> {
+    /// Properties that need not be there for `schema`, its own and those found around it.
+    pub(super) fn exempt_in(&mut self, schema: &Value, at: &str, place: Place<'_>) -> Vec<String> {
+        let Some(direction) = place.direction else { return place.exempt.to_vec() };
+        let mut names = DirectionRules::new(self.document, direction).absent_names(schema, at);
+        names.extend(place.exempt.iter().cloned());
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Of the properties that need not be there, those that a schema referred to requires.
+    pub(super) fn exempt_for(&mut self, schema: &Value, at: &str, place: Place<'_>) -> Vec<String> {
+        let Some(direction) = place.direction else { return Vec::new() };
+        if place.exempt.is_empty() {
+            return Vec::new();
+        }
+        let rules = DirectionRules::new(self.document, direction);
+        let mut required = rules.required_names(schema, at);
+        required.retain(|name| place.exempt.contains(name));
+        required
+    }
+
+    /// Whether a property must not be there in this direction.
+    pub(super) fn refuses(&self, property: &Value, direction: Option<Direction>) -> bool {
+        let refuses = |direction| match direction {
+            Direction::Request => self.options.refuse_read_only,
+            Direction::Response => self.options.refuse_write_only,
+        };
+        direction.is_some_and(|direction| {
+            refuses(direction) && DirectionRules::new(self.document, direction).is_absent(property)
+        })
     }
 }

@@ -2,17 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::direction::DirectionRules;
+use super::limits::{is_excluded, is_pointer};
 use super::plan::Planner;
 use super::{
-    Dialect, Direction, EXACT_CONST, EXACT_ENUM, LESS_THAN, MORE_THAN, NUMBER_FORMAT, READ_ONLY,
-    UNENFORCEABLE, UnitKey, WRITE_ONLY,
+    Dialect, Direction, EXACT_CONST, EXACT_ENUM, READ_ONLY, UNENFORCEABLE, UnitKey, WRITE_ONLY,
 };
-use crate::contract::LintCode;
 use crate::contract::document::{REMOTE, is_remote, pointer};
 use crate::contract::error::ContractError;
-use crate::contract::format::{self, FormatKind};
-use crate::contract::number::{Decimal, Divisor};
 
 /// A keyword that holds schemas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +41,10 @@ pub(in crate::contract) fn applicator(
     let found = match keyword {
         "properties" => Map,
         "allOf" | "anyOf" | "oneOf" => List,
-        "not" | "additionalProperties" => One,
         "items" if value.is_array() => List,
-        "items" => One,
+        "not" | "additionalProperties" | "items" => One,
         _ if dialect == Dialect::OpenApi => return None,
-        "patternProperties" | "$defs" | "definitions" | "dependentSchemas" => Map,
-        "dependencies" => Map,
+        "patternProperties" | "$defs" | "definitions" | "dependentSchemas" | "dependencies" => Map,
         "prefixItems" => List,
         "if"
         | "then"
@@ -89,10 +83,10 @@ impl Planner<'_> {
                 return Err(ContractError::Schema(self.document.source().problem(at, message)));
             }
         };
-        if self.dialect == Dialect::OpenApi {
-            if let Some(Value::String(target)) = members.get("$ref") {
-                return Ok(json!({ "$ref": self.reference(target, at, place)? }));
-            }
+        if self.dialect == Dialect::OpenApi
+            && let Some(Value::String(target)) = members.get("$ref")
+        {
+            return Ok(json!({ "$ref": self.reference(target, at, place)? }));
         }
         let embedded = place.embedded || members.get("$id").is_some_and(Value::is_string);
         let own_exempt = self.exempt_in(schema, at, place);
@@ -127,13 +121,14 @@ impl Planner<'_> {
             "exclusiveMinimum" | "exclusiveMaximum"
                 if value.is_boolean() && self.dialect == Dialect::JsonSchema =>
             {
-                return self.boolean_bound(keyword, value, at, schema, lowered);
+                self.boolean_bound(keyword, value, at, schema, lowered);
+                return Ok(());
             }
-            "minimum" | "maximum" if self.is_draft_4 && self.is_excluded(keyword, schema) => {
+            "minimum" | "maximum" if self.is_draft_4 && is_excluded(keyword, schema) => {
                 return Ok(());
             }
             // A pointer has no dynamic anchor to look for: the reference is a plain one.
-            "$dynamicRef" if !schema.contains_key("$ref") && self.is_pointer(value, place) => {
+            "$dynamicRef" if !schema.contains_key("$ref") && is_pointer(value, place) => {
                 let target = value.as_str().unwrap_or_default();
                 let target = json!(self.reference(target, at, place)?);
                 lowered.insert("$ref".to_owned(), target);
@@ -147,8 +142,14 @@ impl Planner<'_> {
                 Some(required) => required,
                 None => return Ok(()),
             },
-            "pattern" => return self.pattern(value, at, lowered),
-            "format" => return self.format(value, schema, at, lowered),
+            "pattern" => {
+                self.pattern(value, at, lowered);
+                return Ok(());
+            }
+            "format" => {
+                self.format(value, schema, at, lowered);
+                return Ok(());
+            }
             "const" | "enum" if holds_number(value) => {
                 let keyword = if keyword == "const" { EXACT_CONST } else { EXACT_ENUM };
                 lowered.insert(keyword.to_owned(), value.clone());
@@ -238,7 +239,7 @@ impl Planner<'_> {
             "dependencies" if member.is_array() => return Ok(Some(member.clone())),
             "properties" => {
                 self.names.insert(name.into());
-                if self.refuses(member, at, place.direction) {
+                if self.refuses(member, place.direction) {
                     let keyword = match place.direction {
                         Some(Direction::Response) => WRITE_ONLY,
                         _ => READ_ONLY,
@@ -247,7 +248,7 @@ impl Planner<'_> {
                 }
             }
             "patternProperties" if !self.patterns.can_run(name) => {
-                self.unusable_pattern(at, name);
+                self.unusable_pattern(at);
                 lowered.insert(UNENFORCEABLE.to_owned(), json!(keyword));
                 return Ok(None);
             }
@@ -319,132 +320,6 @@ impl Planner<'_> {
         };
         lowered.insert("type".to_owned(), types);
     }
-
-    fn pattern(
-        &mut self,
-        value: &Value,
-        at: &str,
-        lowered: &mut Map<String, Value>,
-    ) -> Result<(), ContractError> {
-        match value {
-            Value::String(pattern) if !self.patterns.can_run(pattern) => {
-                self.unusable_pattern(at, pattern);
-                lowered.entry(UNENFORCEABLE).or_insert_with(|| json!("pattern"));
-            }
-            value => {
-                lowered.insert("pattern".to_owned(), value.clone());
-            }
-        }
-        Ok(())
-    }
-
-    fn unusable_pattern(&mut self, at: &str, _pattern: &str) {
-        let message = "the regular expression cannot be run; values pass it and are counted";
-        self.lint(LintCode::UnusablePattern, at, message);
-    }
-
-    fn format(
-        &mut self,
-        value: &Value,
-        schema: &Map<String, Value>,
-        at: &str,
-        lowered: &mut Map<String, Value>,
-    ) -> Result<(), ContractError> {
-        let Value::String(name) = value else {
-            lowered.insert("format".to_owned(), value.clone());
-            return Ok(());
-        };
-        if !self.options.asserts_format(name) {
-            return Ok(());
-        }
-        match format::kind(name) {
-            FormatKind::Number => {
-                // Protocol Buffers write 64-bit integers as strings: those are not numbers.
-                let is_string = schema.get("type").and_then(Value::as_str) == Some("string");
-                if !is_string {
-                    lowered.insert(NUMBER_FORMAT.to_owned(), value.clone());
-                }
-            }
-            FormatKind::Text => {
-                lowered.insert("format".to_owned(), value.clone());
-            }
-            FormatKind::Annotation => {}
-            FormatKind::Unknown => self.unknown_format(name, at),
-        }
-        Ok(())
-    }
-
-    fn multiple_of(
-        &mut self,
-        value: &Value,
-        at: &str,
-        lowered: &mut Map<String, Value>,
-    ) -> Result<(), ContractError> {
-        let decimal = value.as_number().and_then(|number| Decimal::parse(number.as_str()));
-        let Some(decimal) = decimal.filter(Decimal::is_positive) else {
-            let message = "multipleOf is a number above zero";
-            return Err(ContractError::Schema(self.document.source().problem(at, message)));
-        };
-        if Divisor::new(&decimal).is_some() {
-            lowered.insert("multipleOf".to_owned(), value.clone());
-        } else {
-            let message = "multipleOf has more digits than can be divided by exactly";
-            self.lint(LintCode::UnenforceableKeyword, at, message);
-            lowered.entry(UNENFORCEABLE).or_insert_with(|| json!("multipleOf"));
-        }
-        Ok(())
-    }
-
-    /// `exclusiveMinimum: true` where JSON Schema is read: draft 4 means the limit beside it, later
-    /// drafts mean nothing.
-    fn boolean_bound(
-        &mut self,
-        keyword: &str,
-        value: &Value,
-        at: &str,
-        schema: &Map<String, Value>,
-        lowered: &mut Map<String, Value>,
-    ) -> Result<(), ContractError> {
-        let (limit, ours) = match keyword {
-            "exclusiveMinimum" => ("minimum", MORE_THAN),
-            _ => ("maximum", LESS_THAN),
-        };
-        if !self.is_draft_4 {
-            let message = "a limit is a number here, not a boolean; it is not enforced";
-            self.lint(LintCode::UnenforceableKeyword, at, message);
-        } else if let (Some(limit @ Value::Number(_)), Value::Bool(true)) =
-            (schema.get(limit), value)
-        {
-            lowered.insert(ours.to_owned(), limit.clone());
-        }
-        Ok(())
-    }
-
-    /// Whether a limit is given as an exclusive one.
-    fn is_excluded(&self, limit: &str, schema: &Map<String, Value>) -> bool {
-        let exclusive = if limit == "minimum" { "exclusiveMinimum" } else { "exclusiveMaximum" };
-        schema.get(exclusive) == Some(&Value::Bool(true))
-    }
-
-    fn is_pointer(&self, reference: &Value, place: Place<'_>) -> bool {
-        let fragment = reference.as_str().and_then(|target| target.strip_prefix('#'));
-        !place.embedded && fragment.and_then(pointer::of_fragment).is_some()
-    }
-
-    /// The dialect that `$schema` names, when it is another than the usual one.
-    pub(super) fn meta_schema(&mut self, value: &Value, at: &str) -> Option<String> {
-        const BASE: &str = "https://spec.openapis.org/oas/3.";
-        let name = value.as_str()?;
-        let known = ["draft-04", "draft-06", "draft-07", "draft/2019-09", "draft/2020-12"];
-        if known.iter().any(|known| name.contains("json-schema.org/") && name.contains(known)) {
-            return (!name.contains("draft/2020-12")).then(|| name.to_owned());
-        }
-        if !(name.starts_with(BASE) && name.contains("/dialect/")) {
-            let message = "the dialect is not known; the schema is read as JSON Schema 2020-12";
-            self.lint(LintCode::UnknownDialect, at, message);
-        }
-        None
-    }
 }
 
 /// `required` without the names that need not be there; none when nothing is left.
@@ -475,67 +350,62 @@ fn holds_number(value: &Value) -> bool {
 
 /// Whether a keyword without schemas in it judges anything.
 fn judges(dialect: Dialect, keyword: &str) -> bool {
-    match keyword {
-        "enum" | "minLength" | "maxLength" | "minItems" | "maxItems" | "uniqueItems"
-        | "minProperties" | "maxProperties" => true,
-        _ if dialect == Dialect::OpenApi => false,
-        "type" | "const" | "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum"
-        | "dependentRequired" | "minContains" | "maxContains" | "contentEncoding"
-        | "contentMediaType" | "$id" | "$anchor" | "$dynamicAnchor" | "$dynamicRef"
-        | "$recursiveAnchor" | "$recursiveRef" | "$vocabulary" | "id" => true,
-        // Shapes that no applicator has are for the meta-schema to refuse.
-        "properties"
-        | "allOf"
-        | "anyOf"
-        | "oneOf"
-        | "not"
-        | "items"
-        | "prefixItems"
-        | "if"
-        | "then"
-        | "else"
-        | "contains"
-        | "propertyNames"
-        | "additionalProperties"
-        | "patternProperties"
-        | "dependentSchemas"
-        | "unevaluatedProperties"
-        | "unevaluatedItems" => true,
-        _ => false,
-    }
+    EVERYWHERE.contains(&keyword)
+        || (dialect == Dialect::JsonSchema
+            && (JSON_SCHEMA.contains(&keyword) || MISSHAPEN.contains(&keyword)))
 }
 
-impl Planner<'_> {
-    /// Properties that need not be there for `schema`, its own and those found around it.
-    fn exempt_in(&mut self, schema: &Value, at: &str, place: Place<'_>) -> Vec<String> {
-        let Some(direction) = place.direction else { return place.exempt.to_vec() };
-        let mut names = DirectionRules::new(self.document, direction).absent_names(schema, at);
-        names.extend(place.exempt.iter().cloned());
-        names.sort_unstable();
-        names.dedup();
-        names
-    }
+/// Keywords of both dialects.
+const EVERYWHERE: [&str; 8] = [
+    "enum",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+    "minProperties",
+    "maxProperties",
+];
 
-    /// Of the properties that need not be there, those that a schema referred to requires.
-    fn exempt_for(&mut self, schema: &Value, at: &str, place: Place<'_>) -> Vec<String> {
-        let Some(direction) = place.direction else { return Vec::new() };
-        if place.exempt.is_empty() {
-            return Vec::new();
-        }
-        let rules = DirectionRules::new(self.document, direction);
-        let mut required = rules.required_names(schema, at);
-        required.retain(|name| place.exempt.contains(name));
-        required
-    }
+/// Keywords that only JSON Schema has, or has with one meaning.
+const JSON_SCHEMA: [&str; 19] = [
+    "type",
+    "const",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "dependentRequired",
+    "minContains",
+    "maxContains",
+    "contentEncoding",
+    "contentMediaType",
+    "$id",
+    "$anchor",
+    "$dynamicAnchor",
+    "$dynamicRef",
+    "$recursiveAnchor",
+    "$recursiveRef",
+    "$vocabulary",
+    "id",
+];
 
-    fn refuses(&self, property: &Value, at: &str, direction: Option<Direction>) -> bool {
-        let refuses = |direction| match direction {
-            Direction::Request => self.options.refuse_read_only,
-            Direction::Response => self.options.refuse_write_only,
-        };
-        direction.is_some_and(|direction| {
-            refuses(direction)
-                && DirectionRules::new(self.document, direction).is_absent(property, at)
-        })
-    }
-}
+/// Keywords that hold schemas, come here in another shape, and are for the meta-schema to refuse.
+const MISSHAPEN: [&str; 16] = [
+    "properties",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "not",
+    "items",
+    "prefixItems",
+    "if",
+    "then",
+    "else",
+    "contains",
+    "propertyNames",
+    "additionalProperties",
+    "patternProperties",
+    "dependentSchemas",
+    "unevaluatedProperties",
+];

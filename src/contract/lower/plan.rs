@@ -251,10 +251,14 @@ impl<'d> Planner<'d> {
             match (applicator(self.dialect, keyword, value), value) {
                 (Some(Applicator::One), value) => self.scan_schema(value, scanned, embedded),
                 (Some(Applicator::List), Value::Array(items)) => {
-                    items.iter().for_each(|item| self.scan_schema(item, scanned, embedded));
+                    for item in items {
+                        self.scan_schema(item, scanned, embedded);
+                    }
                 }
                 (Some(Applicator::Map), Value::Object(members)) => {
-                    members.values().for_each(|item| self.scan_schema(item, scanned, embedded));
+                    for member in members.values() {
+                        self.scan_schema(member, scanned, embedded);
+                    }
                 }
                 _ => {}
             }

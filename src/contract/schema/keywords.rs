@@ -39,7 +39,7 @@ pub(super) fn register(mut options: Options<'_>) -> Options<'_> {
         .with_keyword(EXACT_ENUM, |_, value, _| {
             Ok(Box::new(OneOf(value.as_array().cloned().unwrap_or_default())))
         })
-        .with_keyword(UNENFORCEABLE, |_, value, _| Unenforceable::make(value))
+        .with_keyword(UNENFORCEABLE, |_, value, _| Ok(Box::new(Unenforceable::of(value))))
         .with_keyword(READ_ONLY, |_, _, _| Ok(Box::new(Refused("must not be sent to the service"))))
         .with_keyword(WRITE_ONLY, |_, _, _| {
             Ok(Box::new(Refused("must not be sent by the service")))
@@ -219,12 +219,12 @@ impl<'i> Keyword<'i, Instance> for OneOf {
 // === impl Unenforceable ===
 
 impl Unenforceable {
-    fn make(value: &Value) -> Made<'_> {
-        Ok(Box::new(match value.as_str() {
+    fn of(keyword: &Value) -> Self {
+        match keyword.as_str() {
             Some("multipleOf") => Self::Numbers,
             Some("patternProperties") => Self::Objects,
             _ => Self::Strings,
-        }))
+        }
     }
 }
 

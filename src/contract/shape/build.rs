@@ -98,7 +98,7 @@ impl<'d> ShapeBuilder<'d> {
                 types = types | own;
                 said = true;
             }
-            self.gather(pointer.clone(), schema, &mut gathered);
+            self.gather(pointer, schema, &mut gathered);
         }
         let mut known = Known { types: if said { types } else { Types::ANY }, ..Known::nothing() };
         let mut children = Children::default();
@@ -125,30 +125,30 @@ impl<'d> ShapeBuilder<'d> {
     }
 
     /// Collects a schema and all that apply to the same value because of it.
-    fn gather(&self, at: String, schema: &'d Value, gathered: &mut Gathered<'d>) {
-        if gathered.parts.len() >= MAX_PARTS || !gathered.seen.insert(at.clone()) {
+    fn gather(&self, at: &str, schema: &'d Value, gathered: &mut Gathered<'d>) {
+        if gathered.parts.len() >= MAX_PARTS || !gathered.seen.insert(at.to_owned()) {
             return;
         }
         let target = self.target(schema);
         if target.is_some() && self.dialect == Dialect::OpenApi {
             if let Some((pointer, target)) = target {
-                self.gather(pointer, target, gathered);
+                self.gather(&pointer, target, gathered);
             }
             return;
         }
-        gathered.parts.push((at.clone(), schema));
+        gathered.parts.push((at.to_owned(), schema));
         if let Some((pointer, target)) = target {
-            self.gather(pointer, target, gathered);
+            self.gather(&pointer, target, gathered);
         }
         for keyword in ["allOf", "oneOf", "anyOf"] {
             let branches = schema.get(keyword).and_then(Value::as_array);
             for (index, branch) in branches.into_iter().flatten().enumerate() {
-                self.gather(format!("{at}/{keyword}/{index}"), branch, gathered);
+                self.gather(&format!("{at}/{keyword}/{index}"), branch, gathered);
             }
         }
         for keyword in ["if", "then", "else"] {
             if let Some(branch) = schema.get(keyword) {
-                self.gather(format!("{at}/{keyword}"), branch, gathered);
+                self.gather(&format!("{at}/{keyword}"), branch, gathered);
             }
         }
     }

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::{ShapeBuilder, Types};
 use crate::contract::{CompileOptions, Document};
 
-fn document(version: &str, schemas: Value) -> Document {
+fn document(version: &str, schemas: &Value) -> Document {
     let text = json!({
         "openapi": version, "info": {"title": "t", "version": "1"}, "paths": {},
         "components": {"schemas": schemas}
@@ -12,10 +12,10 @@ fn document(version: &str, schemas: Value) -> Document {
     Document::read(text.as_bytes(), &CompileOptions::default()).unwrap()
 }
 
-fn types(version: &str, schema: Value) -> Types {
+fn types(version: &str, schema: &Value) -> Types {
     let document = document(
         version,
-        json!({
+        &json!({
             "A": schema, "Text": {"type": "string"}, "Loop": {"allOf": [{"$ref": "#/components/schemas/Loop"}]}
         }),
     );
@@ -40,17 +40,17 @@ fn types_come_through_every_composition() {
         (json!({"$ref": "#/components/schemas/Loop"}), Types::ANY),
         (json!({"properties": {}}), Types::OBJECT),
     ] {
-        assert_eq!(types("3.0.3", schema.clone()), expected, "{schema}");
+        assert_eq!(types("3.0.3", &schema), expected, "{schema}");
     }
-    assert_eq!(types("3.1.0", json!({"type": ["array", "null"]})), Types::ARRAY | Types::NULL);
-    assert_eq!(types("3.1.0", json!({"const": 1.5})), Types::NUMBER);
+    assert_eq!(types("3.1.0", &json!({"type": ["array", "null"]})), Types::ARRAY | Types::NULL);
+    assert_eq!(types("3.1.0", &json!({"const": 1.5})), Types::NUMBER);
 }
 
 #[test]
 fn properties_are_those_of_all_branches() {
     let document = document(
         "3.1.0",
-        json!({
+        &json!({
             "A": {
                 "allOf": [{"properties": {"a": {"type": "integer"}}}, {"$ref": "#/components/schemas/B"}],
                 "oneOf": [{"properties": {"c": {"type": "boolean"}}}, {"properties": {"c": {"type": "null"}}}],

@@ -31,6 +31,8 @@ pub(super) enum Place {
 const PARAMETER_KEYS: [&str; 6] =
     ["name", "in", "description", "required", "allowEmptyValue", "collectionFormat"];
 
+const FORMATS: [&str; 5] = ["csv", "ssv", "tsv", "pipes", "multi"];
+
 impl Upgrade {
     /// The parameters of a path or an operation that stood at `from`.
     pub(super) fn parameters(&mut self, parameters: Value, from: &str) -> Vec<Parameter> {
@@ -103,10 +105,8 @@ fn upgrade_head(old: &Map<String, Value>, location: &str) -> Value {
             new.insert(key.to_owned(), value.clone());
         }
     }
-    let format = match old.get("collectionFormat").and_then(Value::as_str) {
-        Some(format @ ("ssv" | "tsv" | "pipes" | "multi" | "csv")) => format,
-        _ => "csv",
-    };
+    let format = old.get("collectionFormat").and_then(Value::as_str);
+    let format = format.filter(|format| FORMATS.contains(format)).unwrap_or("csv");
     let in_pairs = matches!(location, "query" | "formData");
     let (style, explode) = match (in_pairs, format) {
         (true, "multi") => ("form", true),

@@ -123,8 +123,8 @@ fn types(kind: &TypeKind) -> String {
     };
     match kind {
         TypeKind::Single(kind) => named(*kind).to_owned(),
-        TypeKind::Multiple(kinds) => {
-            let names: Vec<&str> = kinds.iter().map(named).collect();
+        TypeKind::Multiple(several) => {
+            let names: Vec<&str> = several.iter().map(named).collect();
             names.join(" or ")
         }
     }

@@ -1,0 +1,138 @@
+//! Keywords whose argument decides whether they can be enforced: patterns, formats, limits of
+//! numbers and dialects.
+
+use serde_json::{Map, Value, json};
+
+use super::keywords::Place;
+use super::plan::Planner;
+use super::{LESS_THAN, MORE_THAN, NUMBER_FORMAT, UNENFORCEABLE};
+use crate::contract::LintCode;
+use crate::contract::document::pointer;
+use crate::contract::error::ContractError;
+use crate::contract::format::{self, FormatKind};
+use crate::contract::number::{Decimal, Divisor};
+
+impl Planner<'_> {
+    /// Keeps a regular expression that can be run.
+    pub(super) fn pattern(&mut self, value: &Value, at: &str, lowered: &mut Map<String, Value>) {
+        match value {
+            Value::String(pattern) if !self.patterns.can_run(pattern) => {
+                self.unusable_pattern(at);
+                lowered.entry(UNENFORCEABLE).or_insert_with(|| json!("pattern"));
+            }
+            value => {
+                lowered.insert("pattern".to_owned(), value.clone());
+            }
+        }
+    }
+
+    /// Names a regular expression that cannot be run.
+    pub(super) fn unusable_pattern(&mut self, at: &str) {
+        let message = "the regular expression cannot be run; values pass it and are counted";
+        self.lint(LintCode::UnusablePattern, at, message);
+    }
+
+    /// Keeps a format that asserts something.
+    pub(super) fn format(
+        &mut self,
+        value: &Value,
+        schema: &Map<String, Value>,
+        at: &str,
+        lowered: &mut Map<String, Value>,
+    ) {
+        let Value::String(name) = value else {
+            lowered.insert("format".to_owned(), value.clone());
+            return;
+        };
+        if !self.options.asserts_format(name) {
+            return;
+        }
+        match format::kind(name) {
+            FormatKind::Number => {
+                // Protocol Buffers write 64-bit integers as strings: those are not numbers.
+                let is_string = schema.get("type").and_then(Value::as_str) == Some("string");
+                if !is_string {
+                    lowered.insert(NUMBER_FORMAT.to_owned(), value.clone());
+                }
+            }
+            FormatKind::Text => {
+                lowered.insert("format".to_owned(), value.clone());
+            }
+            FormatKind::Annotation => {}
+            FormatKind::Unknown => self.unknown_format(name, at),
+        }
+    }
+
+    /// Keeps a divisor that can be divided by.
+    pub(super) fn multiple_of(
+        &mut self,
+        value: &Value,
+        at: &str,
+        lowered: &mut Map<String, Value>,
+    ) -> Result<(), ContractError> {
+        let decimal = value.as_number().and_then(|number| Decimal::parse(number.as_str()));
+        let Some(decimal) = decimal.filter(Decimal::is_positive) else {
+            let message = "multipleOf is a number above zero";
+            return Err(ContractError::Schema(self.document.source().problem(at, message)));
+        };
+        if Divisor::new(&decimal).is_some() {
+            lowered.insert("multipleOf".to_owned(), value.clone());
+        } else {
+            let message = "multipleOf has more digits than can be divided by exactly";
+            self.lint(LintCode::UnenforceableKeyword, at, message);
+            lowered.entry(UNENFORCEABLE).or_insert_with(|| json!("multipleOf"));
+        }
+        Ok(())
+    }
+
+    /// `exclusiveMinimum: true` where JSON Schema is read: draft 4 means the limit beside it, later
+    /// drafts mean nothing.
+    pub(super) fn boolean_bound(
+        &mut self,
+        keyword: &str,
+        value: &Value,
+        at: &str,
+        schema: &Map<String, Value>,
+        lowered: &mut Map<String, Value>,
+    ) {
+        let (limit, ours) = match keyword {
+            "exclusiveMinimum" => ("minimum", MORE_THAN),
+            _ => ("maximum", LESS_THAN),
+        };
+        if !self.is_draft_4 {
+            let message = "a limit is a number here, not a boolean; it is not enforced";
+            self.lint(LintCode::UnenforceableKeyword, at, message);
+        } else if let (Some(limit @ Value::Number(_)), Value::Bool(true)) =
+            (schema.get(limit), value)
+        {
+            lowered.insert(ours.to_owned(), limit.clone());
+        }
+    }
+
+    /// The dialect that `$schema` names, when it is another than the usual one.
+    pub(super) fn meta_schema(&mut self, value: &Value, at: &str) -> Option<String> {
+        const BASE: &str = "https://spec.openapis.org/oas/3.";
+        let name = value.as_str()?;
+        let known = ["draft-04", "draft-06", "draft-07", "draft/2019-09", "draft/2020-12"];
+        if known.iter().any(|known| name.contains("json-schema.org/") && name.contains(known)) {
+            return (!name.contains("draft/2020-12")).then(|| name.to_owned());
+        }
+        if !(name.starts_with(BASE) && name.contains("/dialect/")) {
+            let message = "the dialect is not known; the schema is read as JSON Schema 2020-12";
+            self.lint(LintCode::UnknownDialect, at, message);
+        }
+        None
+    }
+}
+
+/// Whether a limit is given as an exclusive one, the way draft 4 does it.
+pub(super) fn is_excluded(limit: &str, schema: &Map<String, Value>) -> bool {
+    let exclusive = if limit == "minimum" { "exclusiveMinimum" } else { "exclusiveMaximum" };
+    schema.get(exclusive) == Some(&Value::Bool(true))
+}
+
+/// Whether a reference is a pointer into the document.
+pub(super) fn is_pointer(reference: &Value, place: Place<'_>) -> bool {
+    let fragment = reference.as_str().and_then(|target| target.strip_prefix('#'));
+    !place.embedded && fragment.and_then(pointer::of_fragment).is_some()
+}
