@@ -81,9 +81,10 @@ fn build(text: &str, draft: Draft) -> Option<Validator> {
 fn cause<'e>(error: &'e ValidationError<'_>, root: &Value) -> &'e ValidationError<'e> {
     let mut error: &ValidationError<'_> = error;
     loop {
-        let branches = match error.kind() {
-            Kind::OneOfNotValid { context } | Kind::AnyOf { context } => context,
-            _ => return error,
+        let (Kind::OneOfNotValid { context: branches } | Kind::AnyOf { context: branches }) =
+            error.kind()
+        else {
+            return error;
         };
         let Some(branch) = meant(branches, error, root) else { return error };
         let Some(first) = branch.iter().max_by_key(|error| depth(error)) else { return error };

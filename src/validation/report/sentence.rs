@@ -112,7 +112,17 @@ fn undocumented(schemas: &SchemaSet, unexpected: &[String], what: &str) -> Strin
 }
 
 fn types(kind: &TypeKind) -> String {
-    let named = |kind: JsonType| match kind {
+    match kind {
+        TypeKind::Single(one) => type_name(*one).to_owned(),
+        TypeKind::Multiple(several) => {
+            let words: Vec<&str> = several.iter().map(type_name).collect();
+            words.join(" or ")
+        }
+    }
+}
+
+fn type_name(kind: JsonType) -> &'static str {
+    match kind {
         JsonType::Array => "an array",
         JsonType::Boolean => "a boolean",
         JsonType::Integer => "an integer",
@@ -120,13 +130,6 @@ fn types(kind: &TypeKind) -> String {
         JsonType::Number => "a number",
         JsonType::Object => "an object",
         JsonType::String => "a string",
-    };
-    match kind {
-        TypeKind::Single(kind) => named(*kind).to_owned(),
-        TypeKind::Multiple(several) => {
-            let names: Vec<&str> = several.iter().map(named).collect();
-            names.join(" or ")
-        }
     }
 }
 
