@@ -132,6 +132,7 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let metrics = Metrics::default();
     let control = control_runtime()?;
     let store = control.block_on(open_store(&config.storage, false, &clock))?;
+    let store = stores::measured(store, &metrics, &clock)?;
     let registry_metrics = RegistryMetrics::new(&metrics)?;
     let registry = registry(config, &store, &registry_metrics, &clock);
     let loaded = control.block_on(contract_in_force(config, &registry))?;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::StartError;
 use crate::config::storage::StorageSettings;
 use crate::model::clock::Clock;
+use crate::storage::metrics::{MeasuredStore, StorageMetrics};
 use crate::storage::{self, Access, Store};
+use crate::telemetry::metrics::Metrics;
 
 /// Opens the store that `settings` name; for reading only when `read_only`.
 pub async fn open_store(
@@ -16,4 +18,14 @@ pub async fn open_store(
     let access = if read_only { Access::Read } else { Access::Write };
     let opened = storage::open(settings, access, clock.clone()).await;
     opened.map_err(|reason| StartError::Storage { place: settings.to_string(), reason })
+}
+
+/// The store, measured.
+pub(super) fn measured(
+    store: Arc<dyn Store>,
+    metrics: &Metrics,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn Store>, StartError> {
+    let instruments = StorageMetrics::new(metrics)?;
+    Ok(Arc::new(MeasuredStore::new(store, instruments, clock.clone())))
 }

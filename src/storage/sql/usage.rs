@@ -60,7 +60,7 @@ async fn merge_facts(link: &mut Link<'_>, facts: &[Fact<'_>]) -> StoreResult<()>
             query.push(", ");
         }
         let [schema_id, consumer_id, environment, path, method] = key_of(usage).map(Value::from);
-        query.tuple([
+        let row = [
             schema_id,
             consumer_id,
             environment,
@@ -73,7 +73,8 @@ async fn merge_facts(link: &mut Link<'_>, facts: &[Fact<'_>]) -> StoreResult<()>
             fact.count.into(),
             fact.first_seen.into(),
             fact.last_seen.into(),
-        ]);
+        ];
+        query.bulk_row(link.dialect(), row);
     }
     query.push(&format!(
         " ON CONFLICT ({OPERATION}, kind, name) DO UPDATE SET \

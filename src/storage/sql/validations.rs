@@ -47,7 +47,7 @@ async fn insert_chunk(
         if index > 0 {
             query.push(", ");
         }
-        query.tuple(values_of(record.get())?);
+        query.bulk_row(link.dialect(), values_of(record.get())?);
     }
     query.push(" ON CONFLICT DO NOTHING");
     link.run(query).await
@@ -109,7 +109,7 @@ async fn insert_codes(
             if index > 0 {
                 query.push(", ");
             }
-            query.tuple([(*code).into(), (*at).into(), (*id).into()]);
+            query.bulk_row(link.dialect(), [(*code).into(), (*at).into(), (*id).into()]);
         }
         query.push(" ON CONFLICT DO NOTHING");
         link.run(query).await?;
