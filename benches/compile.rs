@@ -64,7 +64,7 @@ fn measure(path: &Path) {
         Err(error) => return println!("{name:28} refused: {error}"),
     };
     drop(bytes);
-    let total = start.elapsed() - read;
+    let total = start.elapsed().saturating_sub(read);
     let held = memory("VmRSS").saturating_sub(before);
     println!(
         "{name:28} {megabytes:7.2} {:9} {:9} {held:8} {:8} {:10} {:7}",

@@ -120,7 +120,7 @@ fn bench(c: &mut Criterion) {
             let node = arena.parse(&body).unwrap();
             assert_eq!(set.is_valid(id, arena.node(node)), valid);
             group.bench_function("judge", |b| {
-                b.iter(|| black_box(set.is_valid(id, arena.node(node))))
+                b.iter(|| black_box(set.is_valid(id, arena.node(node))));
             });
             let mut arena = Arena::default();
             let subject = Subject { code: ViolationCode::REQUEST_BODY_SCHEMA, name: None };
