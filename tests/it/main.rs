@@ -11,6 +11,7 @@ mod demo;
 mod example;
 mod floors;
 mod lifecycle;
+mod maintenance;
 mod metrics;
 mod recording;
 mod redaction;
