@@ -50,14 +50,15 @@ impl Registry {
                 Some(seen) => store.wait_schema_change(seen, PATIENCE).await,
             };
             match revision {
-                Ok(revision) if seen.is_some_and(|seen| seen != revision) => {
+                // The first time too: something may have changed between start and now.
+                Ok(revision) if seen != Some(revision) => {
                     seen = Some(revision);
                     self.parts.cache.forget().await;
                     if slot.follows {
                         self.refresh(slot).await;
                     }
                 }
-                Ok(revision) => seen = Some(revision),
+                Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(event = "registry_unavailable", %error, "asked again soon");
                     tokio::time::sleep(PAUSE).await;
