@@ -56,6 +56,13 @@ fn try_run(arguments: &DemoArgs) -> Result<(), String> {
     let document = directory.join(DOCUMENT_FILE);
     std::fs::write(&document, DOCUMENT).map_err(put)?;
     let database = directory.join(DATABASE_FILE).display().to_string();
+    // An earlier demo, perhaps of another version, left its records: each starts afresh.
+    for left in ["", "-wal", "-shm"] {
+        match std::fs::remove_file(format!("{database}{left}")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(put(error)),
+            _ => {}
+        }
+    }
     let flag = |key, name, value: String| (key, name, value);
     let typed = Typed {
         flags: vec![
