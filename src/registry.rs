@@ -21,7 +21,7 @@ use crate::model::schema::{Ownership, SchemaRecord};
 use crate::redaction::{ContractMasks, PointerSet};
 use crate::storage::{OnConflict, SchemaChange, Store, StoreError};
 
-pub use refresh::Slot;
+pub use refresh::{Slot, Slots};
 
 use cache::ContractCache;
 use metrics::RegistryMetrics;
@@ -39,12 +39,25 @@ pub struct LoadedContract {
 
 /// A document to register.
 pub struct Registration {
-    /// The id to register it under; made from its title when not given.
-    pub schema_id: Option<SchemaId>,
     /// The document.
     pub content: Vec<u8>,
     /// Documents beside it that it may refer to.
     pub files: Arc<dyn Files + Send + Sync>,
+    /// What is to be known of it.
+    pub details: Details,
+}
+
+/// A document that was compiled and is not registered yet.
+#[derive(Debug)]
+pub struct Compiled {
+    text: String,
+    contract: Contract,
+}
+
+/// What is known of a document besides its text.
+pub struct Details {
+    /// The id to register it under; made from its title when not given.
+    pub schema_id: Option<SchemaId>,
     /// Who answers for it.
     pub ownership: Ownership,
     /// Environment it is registered for.
@@ -112,6 +125,37 @@ pub struct RegistryParts {
     pub ids: Arc<dyn IdSource>,
 }
 
+// === impl Compiled ===
+
+impl Compiled {
+    /// Compiles a document of at most `limit` bytes, off the async threads.
+    pub async fn new(
+        content: Vec<u8>,
+        files: Arc<dyn Files + Send + Sync>,
+        limit: usize,
+    ) -> Result<Self, RegisterError> {
+        let size = content.len();
+        if size > limit {
+            return Err(RegisterError::TooLarge { size, limit });
+        }
+        let text = String::from_utf8(content)
+            .map_err(|error| RegisterError::NotText(error.utf8_error().valid_up_to()))?;
+        Self::of_text(text, files).await
+    }
+
+    async fn of_text(
+        text: String,
+        files: Arc<dyn Files + Send + Sync>,
+    ) -> Result<Self, RegisterError> {
+        let compiling = tokio::task::spawn_blocking(move || {
+            let options = CompileOptions { files: &*files, ..CompileOptions::default() };
+            let contract = Contract::compile(text.as_bytes(), &options);
+            contract.map(|contract| Self { text, contract })
+        });
+        Ok(compiling.await.map_err(|_| RegisterError::Interrupted)??)
+    }
+}
+
 // === impl LoadedContract ===
 
 impl LoadedContract {
@@ -168,7 +212,22 @@ impl Registry {
         &self,
         registration: Registration,
     ) -> Result<Arc<LoadedContract>, RegisterError> {
-        let outcome = self.try_register(registration).await;
+        let Registration { content, files, details } = registration;
+        let outcome = match Compiled::new(content, files, self.parts.document_limit).await {
+            Ok(compiled) => self.enter(compiled, details).await,
+            Err(error) => Err(error),
+        };
+        self.parts.metrics.registered(outcome.as_ref().err());
+        outcome
+    }
+
+    /// The same for a document that is compiled already.
+    pub async fn register_compiled(
+        &self,
+        compiled: Compiled,
+        details: Details,
+    ) -> Result<Arc<LoadedContract>, RegisterError> {
+        let outcome = self.enter(compiled, details).await;
         self.parts.metrics.registered(outcome.as_ref().err());
         outcome
     }
@@ -183,18 +242,13 @@ impl Registry {
         self.parts.cache.get(schema_id, version, self.load(schema_id, version)).await
     }
 
-    async fn try_register(
+    async fn enter(
         &self,
-        registration: Registration,
+        compiled: Compiled,
+        details: Details,
     ) -> Result<Arc<LoadedContract>, RegisterError> {
-        let size = registration.content.len();
-        if size > self.parts.document_limit {
-            return Err(RegisterError::TooLarge { size, limit: self.parts.document_limit });
-        }
-        let text = String::from_utf8(registration.content)
-            .map_err(|error| RegisterError::NotText(error.utf8_error().valid_up_to()))?;
-        let (text, contract) = self.compile(text, registration.files).await?;
-        let schema_id = match registration.schema_id {
+        let Compiled { text, contract } = compiled;
+        let schema_id = match details.schema_id {
             Some(id) => id,
             None => SchemaId::new(&slug(contract.title()))?,
         };
@@ -210,10 +264,10 @@ impl Registry {
             is_latest: true,
             registered_at: now,
             updated_at: now,
-            ownership: registration.ownership,
-            environment: registration.environment,
+            ownership: details.ownership,
+            environment: details.environment,
         };
-        let stored = self.parts.store.set_schema(&record, registration.on_conflict).await?;
+        let stored = self.parts.store.set_schema(&record, details.on_conflict).await?;
         if matches!(stored.change, SchemaChange::Replaced) {
             tracing::warn!(
                 event = "schema_replaced",
@@ -238,22 +292,9 @@ impl Registry {
             None => store.get_schema(schema_id.as_str()).await?,
         };
         let Some(record) = record else { return Ok(None) };
-        let (_, contract) =
-            self.compile(record.content, Arc::new(crate::contract::NoFiles)).await?;
-        Ok(Some(Arc::new(LoadedContract::new(schema_id.clone(), contract))))
-    }
-
-    async fn compile(
-        &self,
-        text: String,
-        files: Arc<dyn Files + Send + Sync>,
-    ) -> Result<(String, Contract), RegisterError> {
-        let compiling = tokio::task::spawn_blocking(move || {
-            let options = CompileOptions { files: &*files, ..CompileOptions::default() };
-            let contract = Contract::compile(text.as_bytes(), &options);
-            contract.map(|contract| (text, contract))
-        });
-        Ok(compiling.await.map_err(|_| RegisterError::Interrupted)??)
+        let compiled =
+            Compiled::of_text(record.content, Arc::new(crate::contract::NoFiles)).await?;
+        Ok(Some(Arc::new(LoadedContract::new(schema_id.clone(), compiled.contract))))
     }
 }
 

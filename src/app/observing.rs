@@ -112,7 +112,7 @@ impl Observing {
 
 fn worker_count(config: &Config) -> usize {
     match config.observer.workers {
-        _ if config.traffic.mode == Mode::Off => 0,
+        _ if config.routes.iter().all(|route| route.mode == Mode::Off) => 0,
         0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
         workers => workers,
     }
