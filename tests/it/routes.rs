@@ -69,7 +69,7 @@ fn each_route_has_a_contract_and_a_mode_of_its_own() {
     Client::post_json(sidecar.traffic, "/echo", "{}");
     let records = sidecar.records(2);
     let of = |path: &str| {
-        let found = records.iter().find(|record| record["request"]["path"] == path);
+        let found = records.iter().find(|record| record["request_path"] == path);
         found.unwrap_or_else(|| panic!("{path} has no record: {records:?}"))
     };
     assert_eq!(of("/users/1")["mode"], "shadow");
