@@ -18,6 +18,7 @@ pub mod parse;
 pub mod record;
 pub mod redaction;
 pub mod retention;
+pub mod rules;
 pub mod storage;
 pub mod traffic;
 pub mod values;
@@ -31,6 +32,8 @@ pub use values::{Problem, Problems, Setting, Source, Values};
 pub struct Config {
     /// The document and the schema it becomes.
     pub contract: contract::ContractSettings,
+    /// How strictly it is read.
+    pub rules: rules::RuleSettings,
     /// The traffic side: listener, upstream, limits.
     pub traffic: traffic::TrafficSettings,
     /// Judging off the traffic path.
@@ -87,6 +90,7 @@ impl Config {
     pub fn settings() -> impl Iterator<Item = &'static Setting> {
         [
             contract::SETTINGS,
+            rules::SETTINGS,
             traffic::SETTINGS,
             observer::SETTINGS,
             record::SETTINGS,
@@ -107,6 +111,7 @@ impl Config {
         let values = Values::collect(typed, &mut problems);
         let config = Self {
             contract: contract::read(&values, &mut problems),
+            rules: rules::read(&values, &mut problems),
             traffic: traffic::read(&values, &mut problems),
             observer: observer::read(&values, &mut problems),
             record: record::read(&values, &mut problems),
