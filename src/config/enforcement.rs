@@ -10,7 +10,6 @@ use crate::model::violation::Side;
 
 /// Names of this section's settings.
 pub const SETTINGS: &[Setting] = &[
-    Setting::new("mode", &["CVT_MODE"]),
     Setting::new("request_mode", &["CVT_REQUEST_MODE"]),
     Setting::new("response_mode", &["CVT_RESPONSE_MODE"]),
     Setting::map("operations", &["CVT_OPERATIONS"]),
@@ -121,7 +120,9 @@ pub fn read(values: &Values, problems: &mut Problems) -> EnforcementSettings {
 }
 
 fn modes(values: &Values, responses: bool, problems: &mut Problems) -> Modes {
-    let both = halves(values.read("mode", Mode::default(), problems, mode), responses);
+    // The section of traffic reports a wrong one.
+    let route = values.get("mode").and_then(|(text, _)| mode(text).ok()).unwrap_or_default();
+    let both = halves(route, responses);
     Modes {
         request: values.read("request_mode", both.request, problems, mode),
         response: values.read("response_mode", both.response, problems, mode),

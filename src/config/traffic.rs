@@ -1,4 +1,4 @@
-//! The traffic side: listener, upstream, limits.
+//! The traffic side: listener, upstream, mode, limits.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -6,11 +6,13 @@ use std::time::Duration;
 use http::Uri;
 
 use super::{Problems, Setting, Source, Values, parse};
+use crate::model::mode::Mode;
 
 /// Names of this section's settings.
 pub const SETTINGS: &[Setting] = &[
     Setting::new("upstream", &["CVT_UPSTREAM"]),
     Setting::new("listen", &["CVT_LISTEN"]),
+    Setting::new("mode", &["CVT_MODE"]),
     Setting::new("body_limit", &["CVT_BODY_LIMIT"]),
     Setting::new("traffic.threads", &["CVT_TRAFFIC_THREADS"]),
     Setting::new("traffic.connect_timeout", &["CVT_CONNECT_TIMEOUT"]),
@@ -37,6 +39,8 @@ pub struct TrafficSettings {
     pub upstream: UpstreamAddress,
     /// Where the downstream connects.
     pub listen: SocketAddr,
+    /// What a verdict may do.
+    pub mode: Mode,
     /// Bytes of each body that are kept for judging.
     pub body_limit: usize,
     /// Traffic threads; 0 means one per core.
@@ -77,6 +81,7 @@ pub fn read(values: &Values, problems: &mut Problems) -> TrafficSettings {
             problems,
             parse::listen_address,
         ),
+        mode: values.read("mode", Mode::default(), problems, mode),
         body_limit: values.read("body_limit", 1 << 20, problems, parse::bytes(0..=256 << 20)),
         threads: usize_of(values, "traffic.threads", 0, 0..=1024, problems),
         connect_timeout: timeout("traffic.connect_timeout", 5, problems),
@@ -111,6 +116,15 @@ pub(super) fn usize_of(
     usize::try_from(number).unwrap_or(default)
 }
 
+fn mode(text: &str) -> Result<Mode, String> {
+    match text.parse().map_err(|error| format!("{error}"))? {
+        Mode::Strict => Err("strict is not available in this version; use warn to see what it \
+                             would reject"
+            .into()),
+        mode => Ok(mode),
+    }
+}
+
 fn upstream_address(text: &str) -> Result<UpstreamAddress, String> {
     let expected = || "expected http://HOST:PORT without a path".to_owned();
     let uri: Uri = text.parse().map_err(|_| expected())?;
@@ -142,5 +156,11 @@ mod tests {
         for bad in ["users:80", "http://", "http://a/b", "ftp://a", "http://u:p@a", "https://a"] {
             assert!(upstream_address(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn strict_is_refused_in_plain_words() {
+        assert!(mode("strict").unwrap_err().contains("not available"));
+        assert_eq!(mode("shadow"), Ok(Mode::Shadow));
     }
 }
