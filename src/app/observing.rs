@@ -74,8 +74,7 @@ impl Observing {
             clock: clock.clone(),
             ids: Arc::new(SystemIds),
         });
-        let make_judge: MakeJudge =
-            Arc::new(|| Box::new(Judge::new(JudgeOptions::default())));
+        let make_judge: MakeJudge = Arc::new(|| Box::new(Judge::new(JudgeOptions::default())));
         let count = worker_count(config);
         let priority = config.observer.priority;
         let workers = Workers::start(count, priority, &queue, &make_judge, &recorder, clock)

@@ -321,7 +321,8 @@ mod tests {
             operation("users.get", Mode::Off, Mode::Strict),
         ];
         assert_eq!(settings.operations, expected);
-        let variable = "POST /users/{id}.json=strict, users.get.request=off,users.get.response=strict";
+        let variable =
+            "POST /users/{id}.json=strict, users.get.request=off,users.get.response=strict";
         assert_eq!(read_from("", &[("CVT_OPERATIONS", variable)]).0.operations, expected);
         assert!(!read_from("mode: off\noperations: {a: warn}", &[]).0.is_off());
         assert!(read_from("mode: off\noperations: {a: off}", &[]).0.is_off());

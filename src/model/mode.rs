@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::violation::Side;
 
 /// What happens to an exchange that breaks its contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Pure proxy: nothing kept, nothing judged.
