@@ -148,6 +148,6 @@ async fn a_purge_takes_the_records_of_one_consumer(bed: Bed) {
     assert_eq!(bed.store.purge(purge, 2).await.unwrap(), 2);
     assert_eq!(bed.store.purge(purge, 2).await.unwrap(), 1);
     assert_eq!(bed.store.purge(purge, 2).await.unwrap(), 0);
-    let page = bed.store.list_validations(&ValidationFilter::default(), &PageRequest::default());
-    assert_eq!(page.await.unwrap().items.len(), 2);
+    let (filter, page) = (ValidationFilter::default(), PageRequest::default());
+    assert_eq!(bed.store.list_validations(&filter, &page).await.unwrap().items.len(), 2);
 }
