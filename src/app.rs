@@ -6,7 +6,6 @@
 //! what waits is judged and stored, storage closes. Each step has a deadline.
 
 mod announce;
-mod judge;
 mod lifecycle;
 mod observing;
 mod readiness;
@@ -33,12 +32,13 @@ use crate::model::id::{SchemaId, SystemIds};
 use crate::observer::recorder::Announce;
 use crate::proxy::{self, Connections, Gate, HealthService, ProxyMetrics, RouteTable};
 use crate::registry::metrics::RegistryMetrics;
-use crate::registry::{RegisterError, Registry, RegistryParts};
+use crate::registry::{RegisterError, Registry, RegistryParts, compile_options};
 use crate::retention::Retention;
 use crate::retention::metrics::RetentionMetrics;
 use crate::storage::{Store, StoreError};
 use crate::telemetry::logging::{self, Form};
 use crate::telemetry::metrics::{Metrics, MetricsError};
+use crate::telemetry::process;
 use lifecycle::{Drain, Phase, PhaseWatch};
 use observing::Observing;
 use readiness::SidecarReadiness;
@@ -140,6 +140,7 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Metrics::default();
+    process::register(&metrics)?;
     let control = control_runtime()?;
     let drafts = control.block_on(Drafts::compile(config))?;
     let store = control.block_on(open_store(&config.storage, false, &clock))?;
@@ -163,7 +164,7 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
         store: store.clone(),
         phase: phase.clone(),
     };
-    let admin = Admin { metrics, readiness: Arc::new(readiness) };
+    let admin = Admin::new(metrics, Arc::new(readiness))?;
     let (admin_address, stop_admin) = start_admin(config, &control, admin)?;
     let running = Running { traffic: traffic.listen, admin: admin_address };
     control.spawn(announce_ready(running, phase.clone(), hooks.ready));
@@ -208,7 +209,7 @@ fn registry(
     Registry::new(RegistryParts {
         store: store.clone(),
         cache: config.cache,
-        document_limit: config.document_limit,
+        options: compile_options(&config.rules, config.document_limit),
         metrics: metrics.clone(),
         clock: clock.clone(),
         ids: Arc::new(SystemIds),

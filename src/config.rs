@@ -12,6 +12,7 @@
 pub mod admin;
 pub mod cache;
 pub mod contract;
+pub mod enforcement;
 pub mod file;
 pub mod logging;
 pub mod observer;
@@ -20,6 +21,7 @@ pub mod record;
 pub mod redaction;
 pub mod retention;
 pub mod route;
+pub mod rules;
 pub mod storage;
 pub mod traffic;
 pub mod upstream;
@@ -36,6 +38,8 @@ pub struct Config {
     pub routes: Vec<route::RouteSettings>,
     /// The largest document accepted, in bytes.
     pub document_limit: usize,
+    /// How strictly documents are read.
+    pub rules: rules::RuleSettings,
     /// How traffic is taken.
     pub traffic: traffic::TrafficSettings,
     /// Judging off the traffic path.
@@ -94,7 +98,9 @@ impl Config {
             route::SETTINGS,
             contract::SETTINGS,
             upstream::SETTINGS,
+            rules::SETTINGS,
             traffic::SETTINGS,
+            enforcement::SETTINGS,
             observer::SETTINGS,
             record::SETTINGS,
             redaction::SETTINGS,
@@ -115,6 +121,7 @@ impl Config {
         let config = Self {
             routes: route::read(&values, &mut problems),
             document_limit: contract::document_limit(&values, &mut problems),
+            rules: rules::read(&values, &mut problems),
             traffic: traffic::read(&values, &mut problems),
             observer: observer::read(&values, &mut problems),
             record: record::read(&values, &mut problems),

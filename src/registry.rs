@@ -12,6 +12,7 @@ mod refresh;
 use std::sync::Arc;
 
 use crate::config::cache::CacheSettings;
+use crate::config::rules::RuleSettings;
 use crate::contract::{
     CompileOptions, CompiledOperation, Contract, ContractError, Files, OperationIndex,
 };
@@ -104,7 +105,7 @@ struct Parts {
     store: Arc<dyn Store>,
     cache: ContractCache,
     metrics: RegistryMetrics,
-    document_limit: usize,
+    options: CompileOptions<'static>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
 }
@@ -115,8 +116,8 @@ pub struct RegistryParts {
     pub store: Arc<dyn Store>,
     /// Limits of the cache.
     pub cache: CacheSettings,
-    /// The largest document accepted, in bytes.
-    pub document_limit: usize,
+    /// How documents are compiled.
+    pub options: CompileOptions<'static>,
     /// Counters.
     pub metrics: RegistryMetrics,
     /// Time.
@@ -128,32 +129,33 @@ pub struct RegistryParts {
 // === impl Compiled ===
 
 impl Compiled {
-    /// Compiles a document of at most `limit` bytes, off the async threads.
+    /// Compiles a document by `options`, off the async threads; references to other files go
+    /// to `files`.
     pub async fn new(
         content: Vec<u8>,
         files: Arc<dyn Files + Send + Sync>,
-        limit: usize,
+        options: CompileOptions<'static>,
     ) -> Result<Self, RegisterError> {
-        let size = content.len();
+        let (size, limit) = (content.len(), options.limits.bytes);
         if size > limit {
             return Err(RegisterError::TooLarge { size, limit });
         }
         let text = String::from_utf8(content)
             .map_err(|error| RegisterError::NotText(error.utf8_error().valid_up_to()))?;
-        Self::of_text(text, files).await
-    }
-
-    async fn of_text(
-        text: String,
-        files: Arc<dyn Files + Send + Sync>,
-    ) -> Result<Self, RegisterError> {
         let compiling = tokio::task::spawn_blocking(move || {
-            let options = CompileOptions { files: &*files, ..CompileOptions::default() };
-            let contract = Contract::compile(text.as_bytes(), &options);
-            contract.map(|contract| Self { text, contract })
+            let options = CompileOptions { files: &*files, ..options };
+            let compiled = Contract::compile_to_store(text, &options);
+            compiled.map(|(text, contract)| Self { text, contract })
         });
         Ok(compiling.await.map_err(|_| RegisterError::Interrupted)??)
     }
+}
+
+/// How documents are compiled by the settings.
+pub fn compile_options(rules: &RuleSettings, document_limit: usize) -> CompileOptions<'static> {
+    let mut options = CompileOptions::of(rules);
+    options.limits.bytes = document_limit;
+    options
 }
 
 // === impl LoadedContract ===
@@ -199,7 +201,7 @@ impl Registry {
                 store: parts.store,
                 cache,
                 metrics: parts.metrics,
-                document_limit: parts.document_limit,
+                options: parts.options,
                 clock: parts.clock,
                 ids: parts.ids,
             }),
@@ -213,7 +215,7 @@ impl Registry {
         registration: Registration,
     ) -> Result<Arc<LoadedContract>, RegisterError> {
         let Registration { content, files, details } = registration;
-        let outcome = match Compiled::new(content, files, self.parts.document_limit).await {
+        let outcome = match Compiled::new(content, files, self.parts.options.clone()).await {
             Ok(compiled) => self.enter(compiled, details).await,
             Err(error) => Err(error),
         };
@@ -292,8 +294,9 @@ impl Registry {
             None => store.get_schema(schema_id.as_str()).await?,
         };
         let Some(record) = record else { return Ok(None) };
-        let compiled =
-            Compiled::of_text(record.content, Arc::new(crate::contract::NoFiles)).await?;
+        let options = self.parts.options.clone();
+        let files = Arc::new(crate::contract::NoFiles);
+        let compiled = Compiled::new(record.content.into_bytes(), files, options).await?;
         Ok(Some(Arc::new(LoadedContract::new(schema_id.clone(), compiled.contract))))
     }
 }

@@ -17,7 +17,7 @@ use crate::model::clock::Clock;
 use crate::model::schema::Ownership;
 use crate::proxy::{self, HealthService, ProxyMetrics, Route, RouteTable, Upstream};
 use crate::registry::files::Directory;
-use crate::registry::{Compiled, Details, LoadedContract, Registry, Slot};
+use crate::registry::{Compiled, Details, LoadedContract, Registry, Slot, compile_options};
 use crate::storage::OnConflict;
 
 /// The documents that routes name, compiled.
@@ -49,7 +49,8 @@ impl Drafts {
                 .await
                 .map_err(|reason| StartError::Unreadable { path: path.clone(), reason })?;
             let files = Arc::new(Directory::of(path));
-            let compiled = Compiled::new(content, files, config.document_limit)
+            let options = compile_options(&config.rules, config.document_limit);
+            let compiled = Compiled::new(content, files, options)
                 .await
                 .map_err(|reason| StartError::Document { path: path.clone(), reason })?;
             drafts.insert(settings.clone(), compiled);

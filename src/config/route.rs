@@ -5,6 +5,7 @@
 //! between routes marks its settings `per_route` and gets a field and a line in `read` here.
 
 use super::contract::{self, ContractSettings};
+use super::enforcement::{self, EnforcementSettings};
 use super::upstream::{self, UpstreamSettings};
 use super::{Problems, Setting, Values, parse};
 use crate::model::mode::Mode;
@@ -30,7 +31,7 @@ const MOST: usize = 1000;
 const SOLE: &str = "default";
 
 /// One route.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct RouteSettings {
     /// What it is called in metrics and messages; no two have the same.
     pub name: String,
@@ -44,6 +45,8 @@ pub struct RouteSettings {
     pub mode: Mode,
     /// Bytes of each body that are kept for judging.
     pub body_limit: usize,
+    /// What a verdict may do, in detail.
+    pub enforcement: EnforcementSettings,
     /// What it is judged by.
     pub contract: ContractSettings,
     /// Whom it calls.
@@ -102,6 +105,7 @@ fn read_one(values: &Values, problems: &mut Problems) -> RouteSettings {
         strip_path: values.read("strip_path", false, problems, parse::boolean),
         mode: values.read("mode", Mode::default(), problems, mode),
         body_limit: values.read("body_limit", 1 << 20, problems, parse::bytes(0..=256 << 20)),
+        enforcement: enforcement::read(values, problems),
         contract: contract::read(values, problems),
         upstream: upstream::read(values, problems),
     }

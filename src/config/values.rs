@@ -15,6 +15,9 @@ pub struct Setting {
     pub environment: &'static [&'static str],
     /// Whether a route may have a value of its own.
     pub per_route: bool,
+    /// Whether the file may have a mapping under the key. Its entries are read as lines
+    /// `NAME=VALUE`.
+    pub map: bool,
 }
 
 /// Where a value was typed.
@@ -73,13 +76,23 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
 impl Setting {
     /// A setting of the process under `key`, set by the variables `environment`.
     pub const fn new(key: &'static str, environment: &'static [&'static str]) -> Self {
-        Self { key, environment, per_route: false }
+        Self { key, environment, per_route: false, map: false }
+    }
+
+    /// A setting whose names the user chooses: a mapping in the file.
+    pub const fn map(key: &'static str, environment: &'static [&'static str]) -> Self {
+        Self { map: true, ..Self::new(key, environment) }
     }
 
     /// The same for every route, unless a route says otherwise.
     #[must_use]
     pub const fn per_route(self) -> Self {
         Self { per_route: true, ..self }
+    }
+
+    /// The name that the user chose, where `key` is one of this mapping.
+    fn name_in<'k>(&self, key: &'k str) -> Option<&'k str> {
+        key.strip_prefix(self.key)?.strip_prefix('.').filter(|_| self.map)
     }
 }
 
@@ -191,15 +204,31 @@ impl Values {
                 self.add_to_route(index, key, entry.value, source, problems);
             } else if entry.key == ROUTES {
                 problems.push(source, "routes: expected a list, each entry of `key: value` lines");
-            } else if let Some(setting) =
-                Config::settings().find(|setting| setting.key == entry.key)
-            {
-                self.typed.insert(setting.key, (entry.value, source));
-            } else {
+            } else if !self.add(&entry.key, entry.value, &source, Config::settings()) {
                 let known = Config::settings().map(|setting| setting.key);
                 problems.push(source, unknown("key", &entry.key, known));
             }
         }
+    }
+
+    /// Notes what the file says under `key`; false if no setting has it.
+    fn add(
+        &mut self,
+        key: &str,
+        value: String,
+        source: &Source,
+        mut known: impl Iterator<Item = &'static Setting>,
+    ) -> bool {
+        let takes = |setting: &&Setting| setting.key == key || setting.name_in(key).is_some();
+        let Some(setting) = known.find(takes) else { return false };
+        if let Some(name) = setting.name_in(key) {
+            let entry = self.typed.entry(setting.key);
+            let (text, _) = entry.or_insert_with(|| (String::new(), source.clone()));
+            text.extend([name, "=", &value, "\n"]);
+        } else {
+            self.typed.insert(setting.key, (value, source.clone()));
+        }
+        true
     }
 
     fn add_to_route(
@@ -214,19 +243,16 @@ impl Values {
             self.routes.push(Self::at(source.clone()));
         }
         let all = || Config::settings().chain(route::OWN);
-        match all().find(|setting| setting.key == key) {
-            Some(setting) if setting.per_route => {
-                self.routes[index].typed.insert(setting.key, (value, source));
-            }
-            Some(_) => problems.push(
-                source,
-                format!("{key}: holds for the whole process; it belongs outside of `routes`"),
-            ),
-            None => {
-                let known = all().filter(|setting| setting.per_route).map(|setting| setting.key);
-                problems.push(source, unknown("key", key, known));
-            }
+        let own = || all().filter(|setting| setting.per_route);
+        if self.routes[index].add(key, value, &source, own()) {
+            return;
         }
+        let message = if all().any(|setting| setting.key == key) {
+            format!("{key}: holds for the whole process; it belongs outside of `routes`")
+        } else {
+            unknown("key", key, own().map(|setting| setting.key))
+        };
+        problems.push(source, message);
     }
 
     fn add_variable(&mut self, name: &str, value: String, problems: &mut Problems) {
@@ -260,7 +286,8 @@ fn is_service_link(name: &str, value: &str) -> bool {
         || name.contains("_PORT_") && (name.contains("_TCP") || name.contains("_UDP"))
 }
 
-fn unknown(kind: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {
+/// Says that `name` is none of the `known`, and which of them may have been meant.
+pub fn unknown<'k>(kind: &str, name: &str, known: impl Iterator<Item = &'k str>) -> String {
     let nearest = known
         .map(|candidate| (distance(name, candidate), candidate))
         .min_by_key(|(distance, _)| *distance);

@@ -26,10 +26,10 @@ use super::tap::{Capture, Progress, Tap};
 use super::{reject, upgrade};
 use crate::model::clock::Clock;
 use crate::model::exchange::{Captured, RequestHead, ResponseHead};
-use crate::model::mode::Mode;
+use crate::model::mode::{Mode, Modes};
 use crate::model::verdict::SkipReason;
 use crate::observer::budget::Budget;
-use crate::observer::exchange::{Ending, Exchange, Half, Pending};
+use crate::observer::exchange::{Ending, Exchange, Half, Known, Pending};
 use crate::observer::queue::Queue;
 
 /// The way through the proxy.
@@ -128,7 +128,8 @@ impl Gate {
         };
         let exchange = Exchange {
             contract: route.contract.load_full(),
-            mode: route.mode,
+            id: None,
+            modes: Modes::both(route.mode),
             client_ip: peer,
             request: RequestHead {
                 method: request.method().clone(),
@@ -140,6 +141,8 @@ impl Gate {
             response: None,
             response_body: Captured::unread(),
             ending: Ending::DownstreamGone,
+            rejected: None,
+            known: Known::default(),
             arrived_at: self.clock.now(),
             duration: Duration::ZERO,
             upstream_duration: None,
