@@ -21,7 +21,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
@@ -30,7 +30,7 @@ use crate::config::logging::Format;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::id::{SchemaId, SystemIds};
 use crate::observer::recorder::Announce;
-use crate::proxy::{self, Connections, Gate, HealthService, ProxyMetrics, RouteTable};
+use crate::proxy::{self, Connections, Gate, ProxyMetrics, RouteTable, TlsSetupError};
 use crate::registry::metrics::RegistryMetrics;
 use crate::registry::{RegisterError, Registry, RegistryParts, compile_options};
 use crate::retention::Retention;
@@ -42,7 +42,7 @@ use crate::telemetry::process;
 use lifecycle::{Drain, Phase, PhaseWatch};
 use observing::Observing;
 use readiness::SidecarReadiness;
-use routing::{Contracts, Drafts, Routing};
+use routing::{Calling, Contracts, Drafts};
 
 pub use announce::{LogLines, TerminalLines};
 pub use stores::open_store;
@@ -103,6 +103,14 @@ pub enum StartError {
         /// What is wrong.
         reason: StoreError,
     },
+    /// TLS to an upstream cannot be set up.
+    #[error("route {route}: {reason}")]
+    Upstream {
+        /// The route that calls it.
+        route: String,
+        /// What is wrong.
+        reason: TlsSetupError,
+    },
     /// A redaction rule is malformed.
     #[error("redaction: {0}")]
     Redaction(#[from] crate::redaction::InvalidPointer),
@@ -158,7 +166,8 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
         Retention::new(config.retention, store.clone(), clock.clone(), Some(retention_metrics));
     let retention = control.spawn(retention.run(background_stopped));
     let phase = PhaseWatch::default();
-    let traffic = Traffic::prepare(config, &metrics, &observing, &contracts, &clock)?;
+    let traffic =
+        Traffic::prepare(config, &metrics, &observing, &contracts, &clock, control.handle())?;
     let readiness = SidecarReadiness {
         routes: traffic.routes.clone(),
         store: store.clone(),
@@ -272,7 +281,6 @@ struct Traffic {
     threads: usize,
     gate: Arc<Gate>,
     routes: Arc<ArcSwap<RouteTable>>,
-    services: Vec<HealthService>,
 }
 
 // === impl Traffic ===
@@ -284,6 +292,7 @@ impl Traffic {
         observing: &Observing,
         contracts: &Contracts,
         clock: &Arc<dyn Clock>,
+        runtime: &Handle,
     ) -> Result<Self, StartError> {
         let listen = free_address(config.traffic.listen)?;
         let threads = match config.traffic.threads {
@@ -291,12 +300,12 @@ impl Traffic {
             threads => threads,
         };
         let metrics = ProxyMetrics::new(metrics)?;
-        let Routing { table, services } =
-            Routing::build(config, contracts, threads, &metrics, clock);
+        let calling = Calling { threads, metrics: &metrics, clock, runtime };
+        let table = routing::build(config, contracts, &calling, &RouteTable::default())?;
         let routes = Arc::new(ArcSwap::from_pointee(table));
         let (queue, budget) = (observing.queue.clone(), observing.budget.clone());
         let gate = Gate::new(routes.clone(), queue, budget, metrics, clock.clone());
-        Ok(Self { listen, threads, gate: Arc::new(gate), routes, services })
+        Ok(Self { listen, threads, gate: Arc::new(gate), routes })
     }
 
     /// Takes traffic until a signal says stop and what was in flight has finished.
@@ -313,9 +322,6 @@ impl Traffic {
         );
         let mut server = Server::new_with_opt_and_conf(None, server_conf(self.threads));
         server.bootstrap();
-        for health in self.services {
-            server.add_service(health);
-        }
         server.add_service(service);
         let drain = Drain { stop, connections, timeout: config.traffic.drain_timeout, phase };
         server.run(RunArgs { shutdown_signal: Box::new(drain) });

@@ -20,4 +20,4 @@ pub use gate::Gate;
 pub use metrics::ProxyMetrics;
 pub use route::{Route, RouteTable};
 pub use server::{Connections, TrafficService, traffic_service};
-pub use upstream::{HealthService, Upstream, health_service};
+pub use upstream::{TlsSetupError, Upstream};

@@ -8,14 +8,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use tokio::runtime::Handle;
 
 use super::StartError;
 use crate::config::Config;
 use crate::config::contract::ContractSettings;
+use crate::config::route::RouteSettings;
 use crate::config::upstream::UpstreamSettings;
 use crate::model::clock::Clock;
 use crate::model::schema::Ownership;
-use crate::proxy::{self, HealthService, ProxyMetrics, Route, RouteTable, Upstream};
+use crate::proxy::{ProxyMetrics, Route, RouteTable, Upstream};
 use crate::registry::files::Directory;
 use crate::registry::{Compiled, Details, LoadedContract, Registry, Slot, compile_options};
 use crate::storage::OnConflict;
@@ -26,11 +28,14 @@ pub(super) struct Drafts(HashMap<ContractSettings, Compiled>);
 /// A slot for each contract that routes name.
 pub(super) struct Contracts(HashMap<ContractSettings, Slot>);
 
-/// Routes, ready to carry traffic.
-pub(super) struct Routing {
-    pub(super) table: RouteTable,
-    /// What keeps addresses and health current.
-    pub(super) services: Vec<HealthService>,
+/// What upstreams are built with.
+pub(super) struct Calling<'a> {
+    /// Traffic threads.
+    pub(super) threads: usize,
+    pub(super) metrics: &'a ProxyMetrics,
+    pub(super) clock: &'a Arc<dyn Clock>,
+    /// Where their background tasks run.
+    pub(super) runtime: &'a Handle,
 }
 
 // === impl Drafts ===
@@ -124,39 +129,45 @@ impl Contracts {
     }
 }
 
-// === impl Routing ===
+/// Builds every route. Upstreams of `before` that are called the same way now stay, with their
+/// connections.
+pub(super) fn build(
+    config: &Config,
+    contracts: &Contracts,
+    calling: &Calling<'_>,
+    before: &RouteTable,
+) -> Result<RouteTable, StartError> {
+    let mut upstreams: HashMap<UpstreamSettings, Arc<Upstream>> = before
+        .routes()
+        .iter()
+        .map(|route| (route.upstream.settings().clone(), route.upstream.clone()))
+        .collect();
+    let mut routes = Vec::new();
+    for settings in &config.routes {
+        let known = upstreams.get(&settings.upstream).cloned();
+        let upstream = known.map_or_else(|| calling.start(settings).map(Arc::new), Ok)?;
+        upstreams.insert(settings.upstream.clone(), upstream.clone());
+        let slot = contracts.0.get(&settings.contract);
+        let route = Route {
+            name: settings.name.clone(),
+            stripped: if settings.strip_path { settings.path.clone() } else { String::new() },
+            upstream,
+            mode: settings.mode,
+            body_limit: settings.body_limit,
+            contract: slot.map(|slot| slot.contract.clone()).unwrap_or_default(),
+        };
+        routes.push((settings.host.clone(), settings.path.clone(), Arc::new(route)));
+    }
+    Ok(RouteTable::new(routes))
+}
 
-impl Routing {
-    /// Builds every route, called from `threads` traffic threads.
-    pub(super) fn build(
-        config: &Config,
-        contracts: &Contracts,
-        threads: usize,
-        metrics: &ProxyMetrics,
-        clock: &Arc<dyn Clock>,
-    ) -> Self {
-        let mut upstreams: HashMap<&UpstreamSettings, Arc<Upstream>> = HashMap::new();
-        let mut services = Vec::new();
-        let mut routes = Vec::new();
-        for settings in &config.routes {
-            let upstream = upstreams.entry(&settings.upstream).or_insert_with(|| {
-                let service = proxy::health_service(&settings.upstream.address);
-                let calling = settings.upstream.clone();
-                let upstream = Upstream::new(&service, calling, threads, metrics.clone(), clock);
-                services.push(service);
-                Arc::new(upstream)
-            });
-            let slot = contracts.0.get(&settings.contract);
-            let route = Route {
-                name: settings.name.clone(),
-                stripped: if settings.strip_path { settings.path.clone() } else { String::new() },
-                upstream: upstream.clone(),
-                mode: settings.mode,
-                body_limit: settings.body_limit,
-                contract: slot.map(|slot| slot.contract.clone()).unwrap_or_default(),
-            };
-            routes.push((settings.host.clone(), settings.path.clone(), Arc::new(route)));
-        }
-        Self { table: RouteTable::new(routes), services }
+// === impl Calling ===
+
+impl Calling<'_> {
+    fn start(&self, settings: &RouteSettings) -> Result<Upstream, StartError> {
+        let calling = settings.upstream.clone();
+        let (metrics, clock) = (self.metrics.clone(), self.clock.clone());
+        Upstream::start(calling, self.threads, metrics, clock, self.runtime)
+            .map_err(|reason| StartError::Upstream { route: settings.name.clone(), reason })
     }
 }

@@ -4,6 +4,7 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
+use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Request, Uri, Version};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -48,20 +49,44 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap, upgrading: bool) {
     }
 }
 
-/// The head as it goes to an HTTP/1.1 upstream: target in origin form, host in `Host`.
+/// The head as it goes to an upstream, less what concerns the downstream's connection alone.
 pub fn forwardable(mut parts: Parts, upgrading: bool) -> Parts {
     strip_hop_by_hop(&mut parts.headers, upgrading);
-    if let Some(authority) = parts.uri.authority() {
+    parts
+}
+
+/// A request in the form of HTTP/1.1: target in origin form, host in `Host`.
+pub fn as_http1<B>(mut request: Request<B>) -> Request<B> {
+    if let Some(authority) = request.uri().authority() {
         // RFC 9112 §3.2.2: the authority of an absolute target replaces Host; HTTP/2 has no
         // other place for it.
-        if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
-            parts.headers.insert(HOST, host);
+        let host = HeaderValue::from_str(authority.as_str());
+        let target = request.uri().path_and_query().cloned();
+        if let Ok(host) = host {
+            request.headers_mut().insert(HOST, host);
         }
-        let target = parts.uri.path_and_query().cloned();
-        parts.uri = target.map_or_else(|| Uri::from_static("/"), Uri::from);
+        *request.uri_mut() = target.map_or_else(|| Uri::from_static("/"), Uri::from);
     }
-    parts.version = Version::HTTP_11;
-    parts
+    *request.version_mut() = Version::HTTP_11;
+    request
+}
+
+/// A request in the form of HTTP/2: host in the target's authority, no upgrade.
+pub fn as_http2<B>(mut request: Request<B>, encrypted: bool) -> Request<B> {
+    let host = request.headers_mut().remove(HOST);
+    request.headers_mut().remove(UPGRADE);
+    request.headers_mut().remove(CONNECTION);
+    let mut parts = request.uri().clone().into_parts();
+    if parts.authority.is_none() {
+        parts.authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    }
+    let scheme = if encrypted { Scheme::HTTPS } else { Scheme::HTTP };
+    parts.scheme = parts.authority.as_ref().map(|_| scheme);
+    if let Ok(target) = Uri::from_parts(parts) {
+        *request.uri_mut() = target;
+    }
+    *request.version_mut() = Version::HTTP_2;
+    request
 }
 
 fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = String> {
@@ -114,8 +139,23 @@ mod tests {
     #[test]
     fn absolute_targets_become_origin_form_with_their_host() {
         let request = Request::get("http://a.example/x?y=1").header("host", "b").body(()).unwrap();
-        let parts = forwardable(request.into_parts().0, false);
-        assert_eq!(parts.uri, "/x?y=1");
-        assert_eq!(parts.headers[HOST], "a.example");
+        let request = as_http1(request);
+        assert_eq!(request.uri(), "/x?y=1");
+        assert_eq!(request.headers()[HOST], "a.example");
+    }
+
+    #[test]
+    fn the_forms_of_both_versions_lead_to_each_other() {
+        let request = Request::get("/x?y=1").header("host", "a.example:81").body(()).unwrap();
+        let request = as_http2(request, false);
+        assert_eq!(request.uri(), "http://a.example:81/x?y=1");
+        assert!(!request.headers().contains_key(HOST));
+        assert_eq!(as_http2(request.clone(), false).uri(), request.uri(), "once is enough");
+        let request = as_http1(request);
+        assert_eq!(
+            (request.uri().to_string().as_str(), request.version()),
+            ("/x?y=1", Version::HTTP_11)
+        );
+        assert_eq!(request.headers()[HOST], "a.example:81");
     }
 }

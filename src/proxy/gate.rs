@@ -20,7 +20,7 @@ use hyper::body::Incoming;
 
 use super::connection::{forwardable, is_upgrade, strip_hop_by_hop};
 use super::metrics::{ProxyMetrics, Raised, UpstreamFailure};
-use super::pool::{Lane, Lanes, Pool, Return, Sender};
+use super::pool::{Lane, Lanes, Return};
 use super::route::{Route, RouteTable};
 use super::tap::{Capture, Progress, Tap};
 use super::{reject, upgrade};
@@ -40,13 +40,6 @@ pub struct Gate {
     budget: Budget,
     metrics: ProxyMetrics,
     clock: Arc<dyn Clock>,
-}
-
-/// The way of one exchange: its route, and idle connections to its upstream.
-#[derive(Clone, Copy)]
-struct Way<'a> {
-    route: &'a Route,
-    pool: &'a Arc<Pool>,
 }
 
 /// The body of an answer: the upstream's, or ours.
@@ -102,7 +95,7 @@ impl Gate {
             *request.uri_mut() = target;
         }
         let pending = self.open(&route, &request, peer, started);
-        let way = Way { route: &route, pool: route.upstream.pool(lane) };
+        let way = (&*route, lane);
         let answer = match self.forward(request, pending, way, in_flight, started).await {
             Ok(answer) => answer,
             Err(invented) => invented.map(AnswerBody::Invented),
@@ -156,7 +149,7 @@ impl Gate {
         &self,
         mut request: Request<Incoming>,
         pending: Option<Pending>,
-        way: Way<'_>,
+        (route, lane): (&Route, Lane),
         in_flight: Raised,
         started: Instant,
     ) -> Result<Response<AnswerBody>, Response<Full<Bytes>>> {
@@ -170,9 +163,8 @@ impl Gate {
         }
         let upgrade = is_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
-        let capture = pending
-            .clone()
-            .map(|pending| Capture::new(pending, Half::Request, way.route.body_limit));
+        let capture =
+            pending.clone().map(|pending| Capture::new(pending, Half::Request, route.body_limit));
         // A body that is over before it began cannot make progress, and needs no watching.
         let progress = (!body.is_end_stream()).then(Progress::default);
         let mut body = Tap::new(body, capture);
@@ -181,8 +173,8 @@ impl Gate {
         }
         let request = Request::from_parts(forwardable(parts, upgrade.is_some()), body);
         let sent = self.clock.instant();
-        let (mut response, sender) =
-            self.exchange(request, way, progress).await.map_err(|failure| {
+        let (mut response, lease) =
+            route.upstream.send(request, lane, progress).await.map_err(|failure| {
                 self.metrics.upstream_failed(failure);
                 if let Some(pending) = &pending {
                     pending.update(|exchange| exchange.ending = Ending::UpstreamFailed);
@@ -197,41 +189,10 @@ impl Gate {
             return Err(reject::upstream_failed(UpstreamFailure::Broken));
         }
         strip_hop_by_hop(response.headers_mut(), false);
-        let limit = way.route.body_limit;
+        let limit = route.body_limit;
         let capture = pending.map(|pending| Capture::new(pending, Half::Response, limit));
-        let back = Return::new(sender, way.pool.clone(), in_flight);
+        let back = Return::new(lease, in_flight);
         Ok(response.map(|body| AnswerBody::Upstream(Tap::new(body, capture).with_end(back))))
-    }
-
-    /// Sends the request on an idle connection or a new one. The upstream may close an idle
-    /// connection at the moment of its use: a request that it never took goes out again, and so
-    /// does one that it may have taken if repeating it is harmless (RFC 9110 §9.2.2) and it has
-    /// no body.
-    async fn exchange(
-        &self,
-        mut request: Request<Tap<Incoming>>,
-        way: Way<'_>,
-        progress: Option<Progress>,
-    ) -> Result<(Response<Incoming>, Sender), UpstreamFailure> {
-        let mut spare = None;
-        let upstream = &way.route.upstream;
-        while let Some(mut sender) = way.pool.take() {
-            spare = spare.or_else(|| repeatable(&request));
-            let sending = sender.try_send_request(request);
-            match in_time(upstream.timeout(), sending, progress.as_ref()).await? {
-                Ok(response) => return Ok((response, sender)),
-                Err(mut error) => match error.take_message().or_else(|| spare.take()) {
-                    Some(again) => request = again,
-                    None => return Err(UpstreamFailure::Broken),
-                },
-            }
-        }
-        let mut sender = upstream.connect().await?;
-        let sending = sender.try_send_request(request);
-        match in_time(upstream.timeout(), sending, progress.as_ref()).await? {
-            Ok(response) => Ok((response, sender)),
-            Err(_) => Err(UpstreamFailure::Broken),
-        }
     }
 
     fn note_head(
@@ -273,38 +234,6 @@ impl Gate {
         strip_hop_by_hop(response.headers_mut(), true);
         response.map(|_| AnswerBody::Invented(Full::default()))
     }
-}
-
-/// Waits for a response's head, as long as the request's body still moves.
-async fn in_time<T>(
-    timeout: Duration,
-    sending: impl Future<Output = T>,
-    progress: Option<&Progress>,
-) -> Result<T, UpstreamFailure> {
-    let count = || progress.map_or(0, Progress::count);
-    let mut sending = std::pin::pin!(sending);
-    let mut before = count();
-    loop {
-        match tokio::time::timeout(timeout, sending.as_mut()).await {
-            Ok(output) => return Ok(output),
-            Err(_) if count() != before => before = count(),
-            Err(_) => return Err(UpstreamFailure::Timeout),
-        }
-    }
-}
-
-/// A copy of a request that may be sent twice, if it is one.
-fn repeatable(request: &Request<Tap<Incoming>>) -> Option<Request<Tap<Incoming>>> {
-    if !request.method().is_idempotent() || !request.body().is_end_stream() {
-        return None;
-    }
-    let mut copy = Request::new(Tap::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    // hyper keeps the case of header names here.
-    *copy.extensions_mut() = request.extensions().clone();
-    Some(copy)
 }
 
 /// About how many bytes a head holds.

@@ -1,6 +1,6 @@
 //! What the proxy counts.
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::telemetry::metrics::{LATENCY_BUCKETS, Metrics, MetricsError, OVERHEAD_BUCKETS};
 
@@ -11,6 +11,8 @@ pub enum UpstreamFailure {
     Connect,
     /// Making a connection took too long.
     ConnectTimeout,
+    /// TLS was not agreed on: the certificate is not vouched for, or TLS is not spoken.
+    Tls,
     /// The response's head took too long.
     Timeout,
     /// The connection broke, or what came was not HTTP.
@@ -22,6 +24,8 @@ pub enum UpstreamFailure {
 pub struct ProxyMetrics {
     classes: [IntCounter; 6],
     failures: IntCounterVec,
+    retries: IntCounterVec,
+    endpoints: IntGaugeVec,
     /// From forwarding a head to the response's head.
     pub upstream: Histogram,
     /// What the proxy itself adds before the response's head.
@@ -34,6 +38,10 @@ pub struct ProxyMetrics {
     pub upstream_connections: IntCounter,
     /// Requests that no route takes.
     pub unrouted: IntCounter,
+    /// Look-ups of names that failed.
+    pub unresolved: IntCounter,
+    /// Addresses that traffic found unreachable.
+    pub ejections: IntCounter,
 }
 
 /// Raises a gauge by one while it lives.
@@ -48,6 +56,7 @@ impl UpstreamFailure {
         match self {
             Self::Connect => "connect",
             Self::ConnectTimeout => "connect_timeout",
+            Self::Tls => "tls",
             Self::Timeout => "timeout",
             Self::Broken => "broken",
         }
@@ -88,6 +97,24 @@ impl ProxyMetrics {
                 "Exchanges to which the upstream gave no response, by kind of failure.",
                 &["kind"],
             )?,
+            retries: metrics.counters(
+                "cvt_proxy_upstream_retries_total",
+                "Requests that went to another address or out again, by why the attempt before failed.",
+                &["kind"],
+            )?,
+            endpoints: metrics.gauges(
+                "cvt_proxy_upstream_endpoints",
+                "Addresses of each upstream, by whether they were found good when last tried.",
+                &["upstream", "state"],
+            )?,
+            unresolved: metrics.counter(
+                "cvt_proxy_upstream_resolve_failures_total",
+                "Look-ups of an upstream's name that failed; the addresses known before stay.",
+            )?,
+            ejections: metrics.counter(
+                "cvt_proxy_upstream_ejections_total",
+                "Addresses that traffic found unreachable before a health check did.",
+            )?,
             upstream: metrics.histogram(
                 "cvt_proxy_upstream_seconds",
                 "From forwarding the head of a request to the head of its response.",
@@ -115,6 +142,27 @@ impl ProxyMetrics {
     pub fn answered(&self, status: http::StatusCode) {
         let class = usize::from(status.as_u16() / 100);
         self.classes.get(class).unwrap_or(&self.classes[0]).inc();
+    }
+
+    /// Counts a request that goes out again.
+    pub fn retried(&self, after: UpstreamFailure) {
+        self.retries.with_label_values(&[after.as_str()]).inc();
+    }
+
+    /// Shows how many addresses of an upstream are good, and how many are not.
+    pub fn endpoints(&self, upstream: &str, up: usize, down: usize) {
+        for (state, count) in [("up", up), ("down", down)] {
+            let gauge = self.endpoints.with_label_values(&[upstream, state]);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Forgets an upstream that is called no more.
+    pub fn forget_endpoints(&self, upstream: &str) {
+        for state in ["up", "down"] {
+            // It may never have been shown.
+            let _ = self.endpoints.remove_label_values(&[upstream, state]);
+        }
     }
 
     /// Counts an exchange to which the upstream gave no response.

@@ -1,22 +1,33 @@
-//! Idle connections to the upstream, one pool per traffic thread.
+//! Connections to one address of an upstream, one pool per traffic thread.
 //!
 //! A connection is served by the thread that opened it and reused by that thread alone, so
-//! that no exchange crosses threads. The lock is therefore never contended.
+//! that no exchange crosses threads. The lock is therefore never contended. An HTTP/1.1
+//! connection carries one exchange and comes back when its response has passed whole; an
+//! HTTP/2 connection stays in the pool and carries many.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
+use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
+use hyper::client::conn::{TrySendError, http1, http2};
 use parking_lot::{Mutex, RwLock};
 
+use super::connection::{as_http1, as_http2};
+use super::metrics::Raised;
 use super::tap::{EndObserver, Tap};
+use super::upstream::{Occupied, Target};
 use crate::model::clock::Clock;
 
-/// A connection that can carry one request at a time.
-pub type Sender = SendRequest<Tap<Incoming>>;
+/// The body of a request on its way up.
+pub type Outgoing = Tap<Incoming>;
+
+/// Exchanges that one HTTP/2 connection carries at once before another one is opened; servers
+/// commonly allow this many.
+const MOST_STREAMS: usize = 100;
 
 /// A traffic thread, by a number that indexes the pools of every upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,27 +37,62 @@ pub struct Lane(usize);
 #[derive(Debug, Default)]
 pub struct Lanes(RwLock<HashMap<ThreadId, Lane>>);
 
-/// Idle connections to one upstream, a pool for each traffic thread.
+/// Connections to one address, a pool for each traffic thread.
 pub struct Pools(Vec<Arc<Pool>>);
 
-/// Idle connections of one thread.
+/// Connections of one thread to one address.
 pub struct Pool {
-    idle: Mutex<VecDeque<Idle>>,
+    target: Arc<Target>,
+    connections: Mutex<Connections>,
+    /// Held while a connection is made that others can share.
+    opening: tokio::sync::Mutex<()>,
     most: usize,
     timeout: Duration,
     clock: Arc<dyn Clock>,
 }
 
+#[derive(Default)]
+struct Connections {
+    idle: VecDeque<Idle>,
+    shared: Vec<Shared>,
+}
+
 struct Idle {
-    sender: Sender,
+    sender: http1::SendRequest<Outgoing>,
     since: Instant,
+}
+
+/// A connection that carries many exchanges.
+struct Shared {
+    sender: http2::SendRequest<Outgoing>,
+    streams: Arc<AtomicUsize>,
+}
+
+/// One exchange's place on a connection that carries many.
+pub struct Place {
+    sender: http2::SendRequest<Outgoing>,
+    streams: Arc<AtomicUsize>,
+}
+
+/// A way to send one request.
+pub enum Sender {
+    /// On a connection of its own.
+    Http1(http1::SendRequest<Outgoing>),
+    /// On a connection shared with others.
+    Http2(Place),
+}
+
+/// One exchange's hold on a connection, from its request to the end of its response.
+pub struct Lease {
+    sender: Sender,
+    pool: Arc<Pool>,
+    occupied: Option<Occupied>,
 }
 
 /// Brings a connection back once its response has passed whole, and ends the exchange.
 pub struct Return {
-    sender: Sender,
-    pool: Arc<Pool>,
-    _in_flight: super::metrics::Raised,
+    lease: Lease,
+    _in_flight: Raised,
 }
 
 // === impl Lanes ===
@@ -81,27 +127,56 @@ impl Pools {
 // === impl Pool ===
 
 impl Pool {
-    /// A pool of at most `most` connections, each kept at most `timeout` unused.
-    pub fn new(most: usize, timeout: Duration, clock: Arc<dyn Clock>) -> Self {
-        Self { idle: Mutex::new(VecDeque::new()), most, timeout, clock }
+    /// A pool of connections to `target`: at most `most` unused ones, each kept at most
+    /// `timeout`.
+    pub fn new(target: Arc<Target>, most: usize, timeout: Duration, clock: Arc<dyn Clock>) -> Self {
+        let connections = Mutex::default();
+        Self { target, connections, opening: tokio::sync::Mutex::new(()), most, timeout, clock }
     }
 
-    /// The connection used last that is still good.
-    pub fn take(&self) -> Option<Sender> {
+    /// The address that the connections lead to.
+    pub fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
+    /// A connection that is open already: the HTTP/1.1 one used last that is still good, or an
+    /// HTTP/2 one with room unless `only_http1`.
+    pub fn take(&self, only_http1: bool) -> Option<Sender> {
         let now = self.clock.instant();
-        let mut idle = self.idle.lock();
-        while let Some(candidate) = idle.pop_back() {
+        let mut connections = self.connections.lock();
+        while let Some(candidate) = connections.idle.pop_back() {
             let fresh = now.saturating_duration_since(candidate.since) < self.timeout;
             if fresh && candidate.sender.is_ready() {
-                return Some(candidate.sender);
+                return Some(Sender::Http1(candidate.sender));
             }
         }
-        None
+        if only_http1 || connections.shared.is_empty() {
+            return None;
+        }
+        connections.shared.retain(|shared| !shared.sender.is_closed());
+        connections.shared.iter().find_map(Shared::enter).map(Sender::Http2)
     }
 
-    fn put(&self, sender: Sender) {
+    /// Waits until nobody opens a connection that can be shared; nobody begins to while the
+    /// guard is held.
+    pub async fn opening(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.opening.lock().await
+    }
+
+    /// Keeps an HTTP/2 connection for everybody, and enters it first.
+    pub fn share(&self, sender: http2::SendRequest<Outgoing>) -> Sender {
+        let streams = Arc::new(AtomicUsize::new(1));
+        let place = Place { sender: sender.clone(), streams: streams.clone() };
+        self.connections.lock().shared.push(Shared { sender, streams });
+        Sender::Http2(place)
+    }
+
+    fn put(&self, sender: http1::SendRequest<Outgoing>) {
+        if self.target.is_gone() {
+            return;
+        }
         let now = self.clock.instant();
-        let mut idle = self.idle.lock();
+        let idle = &mut self.connections.lock().idle;
         let stale = |front: &Idle| {
             front.sender.is_closed() || now.saturating_duration_since(front.since) >= self.timeout
         };
@@ -114,21 +189,70 @@ impl Pool {
     }
 }
 
+// === impl Shared ===
+
+impl Shared {
+    /// A place on the connection, if it has one free.
+    fn enter(&self) -> Option<Place> {
+        let room = |streams| (streams < MOST_STREAMS).then_some(streams + 1);
+        let entered = self.streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
+        let place = || Place { sender: self.sender.clone(), streams: self.streams.clone() };
+        entered.is_ok().then(place)
+    }
+}
+
+// === impl Place ===
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// A hold on `sender`, which belongs to `pool`.
+    pub fn new(sender: Sender, pool: Arc<Pool>, occupied: Option<Occupied>) -> Self {
+        Self { sender, pool, occupied }
+    }
+
+    /// What it occupied, when nothing came of it.
+    pub fn into_occupied(self) -> Option<Occupied> {
+        self.occupied
+    }
+
+    /// Sends `request` in the form that the connection speaks. What was not sent comes back
+    /// with the error.
+    pub async fn send(
+        &mut self,
+        request: Request<Outgoing>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Outgoing>>> {
+        match &mut self.sender {
+            Sender::Http1(sender) => sender.try_send_request(as_http1(request)).await,
+            Sender::Http2(place) => {
+                let request = as_http2(request, self.pool.target.encrypted);
+                place.sender.try_send_request(request).await
+            }
+        }
+    }
+}
+
 // === impl Return ===
 
 impl Return {
-    /// Will put `sender` back into `pool`.
-    pub fn new(sender: Sender, pool: Arc<Pool>, in_flight: super::metrics::Raised) -> Self {
-        Self { sender, pool, _in_flight: in_flight }
+    /// Will end `lease`.
+    pub fn new(lease: Lease, in_flight: Raised) -> Self {
+        Self { lease, _in_flight: in_flight }
     }
 }
 
 impl EndObserver for Return {
     fn ended(self: Box<Self>, whole: bool) {
+        let Lease { sender: Sender::Http1(mut sender), pool, .. } = self.lease else { return };
         if !whole {
             return;
         }
-        let Self { mut sender, pool, .. } = *self;
         if sender.is_ready() {
             pool.put(sender);
         } else if !sender.is_closed() {

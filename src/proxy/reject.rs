@@ -26,6 +26,11 @@ pub fn upstream_failed(kind: UpstreamFailure) -> Response<Invented> {
             "Upstream unreachable in time",
             "Connecting to the service behind the sidecar took too long.",
         ),
+        UpstreamFailure::Tls => (
+            StatusCode::BAD_GATEWAY,
+            "Upstream not trusted",
+            "The sidecar and the service behind it did not agree on an encrypted connection.",
+        ),
         UpstreamFailure::Timeout => (
             StatusCode::GATEWAY_TIMEOUT,
             "Upstream too slow",
@@ -80,6 +85,7 @@ mod tests {
         for (kind, status) in [
             (UpstreamFailure::Connect, 502),
             (UpstreamFailure::ConnectTimeout, 504),
+            (UpstreamFailure::Tls, 502),
             (UpstreamFailure::Timeout, 504),
             (UpstreamFailure::Broken, 502),
         ] {

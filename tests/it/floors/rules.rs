@@ -62,12 +62,14 @@ use Owner::{FilesNamed, Module, Part};
 /// A dependency (as code names it) and its owners.
 const OWNERS: &[(&str, &[Owner])] = &[
     ("pingora_core", &[Module("proxy"), Module("app")]), // app: it starts and stops the server
-    ("pingora_load_balancing", &[Module("proxy")]),
     ("pingora_limits", &[Module("proxy")]),
     // cli/demo: the bookshop and its consumers are the two ends of the wire around a sidecar,
     // not a part of it; a second HTTP implementation written for them would only add bugs.
     ("hyper", &[Module("proxy"), Part("cli/demo")]),
     ("hyper_util", &[Module("proxy"), Part("cli/demo")]),
+    ("rustls", &[Module("tls"), Module("proxy")]),
+    ("tokio_rustls", &[Module("tls"), Module("proxy"), Module("admin")]),
+    ("rustls_native_certs", &[Module("proxy")]),
     ("axum", &[Module("admin")]),
     ("tonic", &[Module("admin")]),
     ("sqlx", &[Module("storage")]),
