@@ -4,6 +4,8 @@
 //! answer carries a payload value. A new endpoint is a file under `http/` and a line in
 //! [`router`].
 
+mod tls;
+
 use std::future::Future;
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 
 use crate::telemetry::metrics::Metrics;
+use crate::tls::Acceptor;
 
 /// One thing that must be well for the sidecar to be ready.
 #[derive(Debug, Clone, Serialize)]
@@ -44,13 +47,21 @@ pub struct Admin {
     pub readiness: Arc<dyn Readiness>,
 }
 
-/// Serves until `stop` completes.
+/// Serves until `stop` completes; encrypted when there is an identity to encrypt with.
 pub async fn serve(
     listener: TcpListener,
+    identity: Option<Acceptor>,
     admin: Admin,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(admin)).with_graceful_shutdown(stop).await
+    let router = router(admin);
+    match identity {
+        Some(identity) => {
+            let listener = tls::TlsListener::new(listener, identity)?;
+            axum::serve(listener, router).with_graceful_shutdown(stop).await
+        }
+        None => axum::serve(listener, router).with_graceful_shutdown(stop).await,
+    }
 }
 
 /// The endpoints.

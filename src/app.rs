@@ -10,6 +10,7 @@ mod judge;
 mod lifecycle;
 mod observing;
 mod readiness;
+mod secrecy;
 mod stores;
 mod summary;
 
@@ -30,7 +31,7 @@ use crate::config::logging::Format;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::id::{SchemaId, SystemIds};
 use crate::observer::recorder::Announce;
-use crate::proxy::{self, Connections, Gate, ProxyMetrics, Route, Upstream};
+use crate::proxy::{self, Connections, Gate, ProxyMetrics, Route, TrafficParts, Upstream};
 use crate::registry::files::Directory;
 use crate::registry::metrics::RegistryMetrics;
 use crate::registry::{LoadedContract, RegisterError, Registration, Registry, RegistryParts, Slot};
@@ -39,9 +40,11 @@ use crate::retention::metrics::RetentionMetrics;
 use crate::storage::{OnConflict, Store, StoreError};
 use crate::telemetry::logging::{self, Form};
 use crate::telemetry::metrics::{Metrics, MetricsError};
+use crate::tls::Acceptor;
 use lifecycle::{Drain, Phase, PhaseWatch};
 use observing::Observing;
 use readiness::SidecarReadiness;
+use secrecy::Identities;
 
 pub use announce::{LogLines, TerminalLines};
 pub use stores::open_store;
@@ -93,6 +96,9 @@ pub enum StartError {
         /// What is wrong.
         reason: StoreError,
     },
+    /// A certificate, a key or an authority cannot be used.
+    #[error("TLS: {0}")]
+    Tls(#[from] crate::tls::TlsError),
     /// A redaction rule is malformed.
     #[error("redaction: {0}")]
     Redaction(#[from] crate::redaction::InvalidPointer),
@@ -131,6 +137,7 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Metrics::default();
     let control = control_runtime()?;
+    let identities = Identities::load(&config.tls, &metrics)?;
     let store = control.block_on(open_store(&config.storage, false, &clock))?;
     let store = stores::measured(store, &metrics, &clock)?;
     let registry_metrics = RegistryMetrics::new(&metrics)?;
@@ -145,7 +152,8 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let retention_metrics = RetentionMetrics::new(&metrics)?;
     let retention =
         Retention::new(config.retention, store.clone(), clock.clone(), Some(retention_metrics));
-    let retention = control.spawn(retention.run(background_stopped));
+    let retention = control.spawn(retention.run(background_stopped.clone()));
+    identities.follow(&control, &background_stopped);
     let phase = PhaseWatch::default();
     let traffic = Traffic::prepare(config, &metrics, &observing, &contract, &clock)?;
     let readiness = SidecarReadiness {
@@ -155,10 +163,10 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
         phase: phase.clone(),
     };
     let admin = Admin { metrics, readiness: Arc::new(readiness) };
-    let (admin_address, stop_admin) = start_admin(config, &control, admin)?;
+    let (admin_address, stop_admin) = start_admin(config, &control, identities.admin, admin)?;
     let running = Running { traffic: traffic.listen, admin: admin_address };
     control.spawn(announce_ready(running, phase.clone(), hooks.ready));
-    traffic.run(config, phase);
+    traffic.run(config, identities.traffic, phase);
     let summary = observing.finish(&control, FLUSH_TIMEOUT);
     let _ = stop_background.send(true);
     control.block_on(async {
@@ -236,6 +244,7 @@ async fn contract_in_force(
 fn start_admin(
     config: &Config,
     control: &Runtime,
+    identity: Option<Acceptor>,
     admin: Admin,
 ) -> Result<(SocketAddr, watch::Sender<bool>), StartError> {
     let address = config.admin.listen;
@@ -248,7 +257,7 @@ fn start_admin(
         let stop = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        if let Err(error) = admin::serve(listener, admin, stop).await {
+        if let Err(error) = admin::serve(listener, identity, admin, stop).await {
             tracing::error!(event = "admin_failed", %error, "the admin port is closed");
         }
     });
@@ -319,22 +328,23 @@ impl Traffic {
     }
 
     /// Takes traffic until a signal says stop and what was in flight has finished.
-    fn run(self, config: &Config, phase: PhaseWatch) {
+    fn run(self, config: &Config, identity: Option<Acceptor>, phase: PhaseWatch) {
         let threads = match config.traffic.threads {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => threads,
         };
         let (stop, stopped) = watch::channel(false);
         let connections = Connections::default();
-        let head_timeout = config.traffic.head_timeout;
-        let service = proxy::traffic_service(
-            self.gate,
-            self.listen,
+        let service = proxy::traffic_service(TrafficParts {
+            gate: self.gate,
+            listen: self.listen,
             threads,
-            head_timeout,
-            connections.clone(),
-            stopped,
-        );
+            head_timeout: config.traffic.head_timeout,
+            limits: config.limits.connection,
+            identity,
+            connections: connections.clone(),
+            stop: stopped,
+        });
         let mut server = Server::new_with_opt_and_conf(None, server_conf(threads));
         server.bootstrap();
         server.add_service(self.service);

@@ -12,6 +12,7 @@ pub mod admin;
 pub mod cache;
 pub mod contract;
 pub mod file;
+pub mod limits;
 pub mod logging;
 pub mod observer;
 pub mod parse;
@@ -19,6 +20,7 @@ pub mod record;
 pub mod redaction;
 pub mod retention;
 pub mod storage;
+pub mod tls;
 pub mod traffic;
 pub mod values;
 
@@ -33,6 +35,8 @@ pub struct Config {
     pub contract: contract::ContractSettings,
     /// The traffic side: listener, upstream, limits.
     pub traffic: traffic::TrafficSettings,
+    /// What callers may take.
+    pub limits: limits::LimitSettings,
     /// Judging off the traffic path.
     pub observer: observer::ObserverSettings,
     /// What is kept.
@@ -47,6 +51,8 @@ pub struct Config {
     pub retention: retention::RetentionSettings,
     /// The admin port.
     pub admin: admin::AdminSettings,
+    /// Which listeners are encrypted.
+    pub tls: tls::TlsSettings,
     /// Log level and form.
     pub logging: logging::LoggingSettings,
     /// Settings that were understood but have no effect in this version.
@@ -88,6 +94,7 @@ impl Config {
         [
             contract::SETTINGS,
             traffic::SETTINGS,
+            limits::SETTINGS,
             observer::SETTINGS,
             record::SETTINGS,
             redaction::SETTINGS,
@@ -95,6 +102,7 @@ impl Config {
             cache::SETTINGS,
             retention::SETTINGS,
             admin::SETTINGS,
+            tls::SETTINGS,
             logging::SETTINGS,
         ]
         .into_iter()
@@ -108,6 +116,7 @@ impl Config {
         let config = Self {
             contract: contract::read(&values, &mut problems),
             traffic: traffic::read(&values, &mut problems),
+            limits: limits::read(&values, &mut problems),
             observer: observer::read(&values, &mut problems),
             record: record::read(&values, &mut problems),
             redaction: redaction::read(&values, &mut problems),
@@ -115,6 +124,7 @@ impl Config {
             cache: cache::read(&values, &mut problems),
             retention: retention::read(&values, &mut problems),
             admin: admin::read(&values, &mut problems),
+            tls: tls::read(&values, &mut problems),
             logging: logging::read(&values, &mut problems),
             notices: values.notices(),
         };

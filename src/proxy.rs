@@ -8,14 +8,18 @@
 mod connection;
 mod gate;
 pub mod metrics;
+mod overseer;
+mod peer;
 mod pool;
 mod reject;
 mod server;
 mod tap;
 mod upgrade;
 mod upstream;
+mod wire;
 
 pub use gate::{Gate, Route};
 pub use metrics::ProxyMetrics;
-pub use server::{Connections, TrafficService, traffic_service};
+pub use peer::Peer;
+pub use server::{Connections, TrafficParts, TrafficService, traffic_service};
 pub use upstream::{Health, HealthService, Upstream, health_service};

@@ -88,6 +88,7 @@ pub(super) fn exchange(budget: &Budget) -> Box<Exchange> {
         contract: None,
         mode: Mode::Warn,
         client_ip: None,
+        client_subject: None,
         request: RequestHead {
             method: Method::GET,
             target: Uri::from_static("/"),

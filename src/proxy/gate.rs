@@ -5,7 +5,6 @@
 //! waits for anything but the two peers.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,6 +19,7 @@ use hyper::body::Incoming;
 
 use super::connection::{forwardable, is_upgrade, strip_hop_by_hop};
 use super::metrics::{ProxyMetrics, Raised, UpstreamFailure};
+use super::peer::Peer;
 use super::pool::{Pool, Return, Sender};
 use super::tap::{Capture, Progress, Tap};
 use super::{reject, upgrade};
@@ -84,6 +84,11 @@ impl Gate {
         self.route.upstream.pool()
     }
 
+    /// Where times come from.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// What this edge counts.
     pub fn metrics(&self) -> &ProxyMetrics {
         &self.metrics
@@ -93,7 +98,7 @@ impl Gate {
     pub async fn serve(
         &self,
         request: Request<Incoming>,
-        peer: Option<IpAddr>,
+        peer: &Peer,
         pool: &Arc<Pool>,
     ) -> Result<Response<AnswerBody>, Infallible> {
         let started = self.clock.instant();
@@ -108,12 +113,7 @@ impl Gate {
     }
 
     /// Opens the exchange, unless nothing is to be kept or there is no memory to keep it in.
-    fn open(
-        &self,
-        request: &Request<Incoming>,
-        peer: Option<IpAddr>,
-        started: Instant,
-    ) -> Option<Pending> {
+    fn open(&self, request: &Request<Incoming>, peer: &Peer, started: Instant) -> Option<Pending> {
         if self.route.mode == Mode::Off {
             return None;
         }
@@ -124,7 +124,8 @@ impl Gate {
         let exchange = Exchange {
             contract: self.route.contract.load_full(),
             mode: self.route.mode,
-            client_ip: peer,
+            client_ip: peer.ip,
+            client_subject: peer.subject.clone(),
             request: RequestHead {
                 method: request.method().clone(),
                 target: request.uri().clone(),

@@ -19,4 +19,5 @@ mod schema_corpus;
 mod startup;
 mod storage;
 mod support;
+mod tls;
 mod transparency;

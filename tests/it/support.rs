@@ -5,6 +5,7 @@
 //! sends exactly the bytes a test wrote. Nothing here sleeps and hopes: every wait polls for
 //! what it waits for and fails with what it saw when its deadline passes.
 
+pub(crate) mod certificates;
 mod client;
 mod deadline;
 pub(crate) mod documents;
