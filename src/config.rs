@@ -11,6 +11,7 @@
 pub mod admin;
 pub mod cache;
 pub mod contract;
+pub mod enforcement;
 pub mod file;
 pub mod limits;
 pub mod logging;
@@ -37,6 +38,8 @@ pub struct Config {
     pub traffic: traffic::TrafficSettings,
     /// What callers may take.
     pub limits: limits::LimitSettings,
+    /// What a verdict may do.
+    pub enforcement: enforcement::EnforcementSettings,
     /// Judging off the traffic path.
     pub observer: observer::ObserverSettings,
     /// What is kept.
@@ -95,6 +98,7 @@ impl Config {
             contract::SETTINGS,
             traffic::SETTINGS,
             limits::SETTINGS,
+            enforcement::SETTINGS,
             observer::SETTINGS,
             record::SETTINGS,
             redaction::SETTINGS,
@@ -117,6 +121,7 @@ impl Config {
             contract: contract::read(&values, &mut problems),
             traffic: traffic::read(&values, &mut problems),
             limits: limits::read(&values, &mut problems),
+            enforcement: enforcement::read(&values, &mut problems),
             observer: observer::read(&values, &mut problems),
             record: record::read(&values, &mut problems),
             redaction: redaction::read(&values, &mut problems),

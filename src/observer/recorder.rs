@@ -12,7 +12,7 @@ use super::kinds::Kinds;
 use super::metrics::{ObserverMetrics, OperationMetrics, RecordMetrics};
 use super::record::{self, Circumstances};
 use super::worker::Judged;
-use super::writer::RecordSender;
+use super::writer::Outbox;
 use crate::config::record::RecordSettings;
 use crate::model::clock::Clock;
 use crate::model::exchange::Captured;
@@ -50,7 +50,7 @@ pub struct RecorderParts {
     /// The only way to storage.
     pub redactor: Arc<Redactor>,
     /// Takes records.
-    pub sender: RecordSender,
+    pub sender: Outbox,
     /// Told about each new kind of violation.
     pub announce: Arc<dyn Announce>,
     /// Time.
@@ -103,7 +103,7 @@ impl Recorder {
             exchange,
             judged,
             Circumstances {
-                id: parts.ids.next_id(),
+                id: exchange.id.unwrap_or_else(|| parts.ids.next_id()),
                 now,
                 environment: &parts.settings.environment,
                 consumer: parts.identity.identify(&exchange.request.headers),
@@ -124,7 +124,7 @@ impl RecorderParts {
             let group = GroupId::of(schema_id, operation, violation);
             if self.kinds.count(group, operation, violation) {
                 self.metrics.new_kinds.inc();
-                if exchange.mode == Mode::Warn {
+                if exchange.modes.of(violation.code.side) >= Mode::Warn {
                     self.announce.new_kind(group, schema_id, operation, violation);
                 }
             }
