@@ -39,6 +39,7 @@ use crate::retention::metrics::RetentionMetrics;
 use crate::storage::{OnConflict, Store, StoreError};
 use crate::telemetry::logging::{self, Form};
 use crate::telemetry::metrics::{Metrics, MetricsError};
+use crate::telemetry::process;
 use crate::tls::Acceptor;
 use lifecycle::{Drain, Phase, PhaseWatch};
 use observing::Observing;
@@ -135,6 +136,7 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Metrics::default();
+    process::register(&metrics)?;
     let control = control_runtime()?;
     let identities = Identities::load(&config.tls, &metrics)?;
     let store = control.block_on(open_store(&config.storage, false, &clock))?;
@@ -161,7 +163,7 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
         contract,
         phase: phase.clone(),
     };
-    let admin = Admin { metrics, readiness: Arc::new(readiness) };
+    let admin = Admin::new(metrics, Arc::new(readiness))?;
     let (admin_address, stop_admin) = start_admin(config, &control, identities.admin, admin)?;
     let running = Running { traffic: traffic.listen, admin: admin_address };
     control.spawn(announce_ready(running, phase.clone(), hooks.ready));

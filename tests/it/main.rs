@@ -11,6 +11,7 @@ mod demo;
 mod example;
 mod floors;
 mod lifecycle;
+mod limits;
 mod maintenance;
 mod metrics;
 mod recording;
