@@ -20,6 +20,7 @@ pub mod parse;
 pub mod record;
 pub mod redaction;
 pub mod retention;
+pub mod rules;
 pub mod storage;
 pub mod tls;
 pub mod traffic;
@@ -34,6 +35,8 @@ pub use values::{Problem, Problems, Setting, Source, Values};
 pub struct Config {
     /// The document and the schema it becomes.
     pub contract: contract::ContractSettings,
+    /// How strictly it is read.
+    pub rules: rules::RuleSettings,
     /// The traffic side: listener, upstream, limits.
     pub traffic: traffic::TrafficSettings,
     /// What callers may take.
@@ -96,6 +99,7 @@ impl Config {
     pub fn settings() -> impl Iterator<Item = &'static Setting> {
         [
             contract::SETTINGS,
+            rules::SETTINGS,
             traffic::SETTINGS,
             limits::SETTINGS,
             enforcement::SETTINGS,
@@ -119,6 +123,7 @@ impl Config {
         let values = Values::collect(typed, &mut problems);
         let config = Self {
             contract: contract::read(&values, &mut problems),
+            rules: rules::read(&values, &mut problems),
             traffic: traffic::read(&values, &mut problems),
             limits: limits::read(&values, &mut problems),
             enforcement: enforcement::read(&values, &mut problems),
