@@ -91,8 +91,8 @@ fn callers_show_a_certificate_where_it_is_required_and_may_where_it_is_requested
     let authority = Authority::new();
     let upstream = Upstream::json("200 OK", ADA);
     let caller = authority.sign("caller", "billing", 2090);
-    let forger = Authority::new();
-    let forged = forger.sign("caller", "billing", 2090);
+    let stranger = Authority::new();
+    let forged = stranger.sign("caller", "billing", 2090);
     let ask = |address, shows: Option<&Identity>| {
         let mut stream = secure(address, &authority.client(shows))?;
         ask_secured(&mut stream, GET)
