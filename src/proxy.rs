@@ -12,14 +12,16 @@ mod overseer;
 mod peer;
 mod pool;
 mod reject;
+mod route;
 mod server;
 mod tap;
 mod upgrade;
 mod upstream;
 mod wire;
 
-pub use gate::{Gate, Route};
+pub use gate::Gate;
 pub use metrics::ProxyMetrics;
 pub use peer::Peer;
+pub use route::{Route, RouteTable};
 pub use server::{Connections, TrafficParts, TrafficService, traffic_service};
-pub use upstream::{Health, HealthService, Upstream, health_service};
+pub use upstream::{HealthService, Upstream, health_service};

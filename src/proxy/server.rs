@@ -24,7 +24,7 @@ use super::gate::{AnswerBody, Gate};
 use super::metrics::Raised;
 use super::overseer::{Finding, Overseer};
 use super::peer::Peer;
-use super::pool::Pool;
+use super::pool::Lane;
 use super::wire::{Held, Tally, Transport, Wire};
 use crate::config::limits::ConnectionLimits;
 use crate::tls::Acceptor;
@@ -85,7 +85,7 @@ pub struct Counted {
 /// What is shared by the exchanges of one connection.
 struct Shared {
     gate: Arc<Gate>,
-    pool: Arc<Pool>,
+    lane: Lane,
     peer: Arc<Peer>,
     tally: Arc<Tally>,
     /// Whether the connection is to end after the next answer.
@@ -209,7 +209,7 @@ impl ServerApp for TrafficApp {
         let wire = Wire::new(transport, tally.clone(), counted);
         let shared = Shared {
             gate: self.gate.clone(),
-            pool: self.gate.pool(),
+            lane: self.gate.lane(),
             peer: Arc::new(peer),
             tally,
             ending: AtomicBool::new(false),
@@ -297,7 +297,7 @@ impl Shared {
             return Err(GivesUpTooMuch);
         }
         let open = self.tally.open(multiplexed);
-        let Ok(mut answer) = self.gate.serve(request, &self.peer, &self.pool).await;
+        let Ok(mut answer) = self.gate.serve(request, &self.peer, self.lane).await;
         if self.ending.load(Ordering::Relaxed) && !multiplexed {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
