@@ -6,7 +6,6 @@
 //! what waits is judged and stored, storage closes. Each step has a deadline.
 
 mod announce;
-mod judge;
 mod lifecycle;
 mod observing;
 mod readiness;

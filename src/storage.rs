@@ -19,8 +19,8 @@ pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use query::{
     AnalyticsOptions, Bucket, ConsumerFilter, ExpireKind, GroupFilter, MAX_BUCKETS,
-    MigrationReport, NamedCount, OnConflict, PageRequest, RecordsOf, ReplacedContent, SchemaChange,
-    SchemaFilter, SchemaList, StoredSchema, Tally, UsageFilter, ValidationAnalytics,
+    MigrationReport, NamedCount, OnConflict, PageRequest, Purge, RecordsOf, ReplacedContent,
+    SchemaChange, SchemaFilter, SchemaList, StoredSchema, Tally, UsageFilter, ValidationAnalytics,
     ValidationFilter,
 };
 pub use sqlite::SqliteOptions;

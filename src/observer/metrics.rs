@@ -127,11 +127,7 @@ impl ObserverMetrics {
 
     /// Counts a part of a judged exchange that was left unjudged.
     pub fn unjudged(&self, side: Side, reason: SkipReason) {
-        let side = match side {
-            Side::Request => "request",
-            Side::Response => "response",
-        };
-        self.unjudged_parts.with_label_values(&[side, reason.as_str()]).inc();
+        self.unjudged_parts.with_label_values(&[side.as_str(), reason.as_str()]).inc();
     }
 
     /// Exchanges of which nothing was judged, for `reason`.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::budget::Budget;
 use super::consumer::IdentityChain;
-use super::exchange::{Ending, Exchange};
+use super::exchange::{Ending, Exchange, Known};
 use super::group::GroupId;
 use super::kinds::Kinds;
 use super::metrics::{ObserverMetrics, RecordMetrics};
@@ -23,7 +23,7 @@ use crate::model::chance::SeededChance;
 use crate::model::clock::{Clock, ManualClock, Timestamp};
 use crate::model::exchange::{Captured, RequestHead};
 use crate::model::id::SystemIds;
-use crate::model::mode::Mode;
+use crate::model::mode::{Mode, Modes};
 use crate::model::record::ValidationRecord;
 use crate::model::verdict::SkipReason;
 use crate::model::violation::{Violation, ViolationCode};
@@ -97,7 +97,8 @@ pub(super) fn parts() -> Parts {
 pub(super) fn exchange(budget: &Budget) -> Box<Exchange> {
     Box::new(Exchange {
         contract: None,
-        mode: Mode::Warn,
+        id: None,
+        modes: Modes::both(Mode::Warn),
         client_ip: None,
         request: RequestHead {
             method: Method::GET,
@@ -109,6 +110,8 @@ pub(super) fn exchange(budget: &Budget) -> Box<Exchange> {
         response: None,
         response_body: Captured::default(),
         ending: Ending::UpstreamFailed,
+        rejected: None,
+        known: Known::default(),
         arrived_at: Timestamp::default(),
         duration: Duration::ZERO,
         upstream_duration: None,
@@ -152,6 +155,7 @@ pub(super) fn record(id: uuid::Uuid) -> Redacted<ValidationRecord> {
         consumer_id: "shop".into(),
         consumer_version: "3".into(),
         mode: Mode::Warn,
+        rejected: None,
         request_id: "r".into(),
         trace_id: None,
         upstream_us: Some(-1),

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::query::{
     AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, RecordsOf, ReplacedContent, SchemaFilter, SchemaList, StoredSchema, UsageFilter,
-    ValidationAnalytics, ValidationFilter,
+    PageRequest, Purge, RecordsOf, ReplacedContent, SchemaFilter, SchemaList, StoredSchema,
+    UsageFilter, ValidationAnalytics, ValidationFilter,
 };
 use super::store::{
     ComparisonStore, ConsumerStore, SchemaStore, Store, StoreResult, ValidationStore,
@@ -18,7 +18,7 @@ use super::store::{
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::comparison::ComparisonRecord;
 use crate::model::consumer::ConsumerRecord;
-use crate::model::group::ViolationGroup;
+use crate::model::group::{MergedGroup, ViolationGroup};
 use crate::model::page::Page;
 use crate::model::record::ValidationRecord;
 use crate::model::schema::SchemaRecord;
@@ -120,7 +120,8 @@ measured! { ValidationStore:
         -> ValidationAnalytics;
     expire_validations(kind: ExpireKind, older_than: Timestamp, batch: u32) -> u64;
     count_expirable(kind: ExpireKind, older_than: Timestamp) -> u64;
-    merge_groups(batch: Uuid, groups: &[ViolationGroup]) -> Vec<String>;
+    merge_groups(batch: Uuid, groups: &[ViolationGroup]) -> Vec<MergedGroup>;
+    purge(purge: Purge<'_>, batch: u32) -> u64;
     list_groups(filter: &GroupFilter, page: &PageRequest) -> Page<ViolationGroup>;
 }
 

@@ -22,13 +22,13 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::query::{
     AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, RecordsOf, ReplacedContent, SchemaFilter, SchemaList, StoredSchema, UsageFilter,
-    ValidationAnalytics, ValidationFilter,
+    PageRequest, Purge, RecordsOf, ReplacedContent, SchemaFilter, SchemaList, StoredSchema,
+    UsageFilter, ValidationAnalytics, ValidationFilter,
 };
 use crate::model::clock::Timestamp;
 use crate::model::comparison::ComparisonRecord;
 use crate::model::consumer::ConsumerRecord;
-use crate::model::group::ViolationGroup;
+use crate::model::group::{MergedGroup, ViolationGroup};
 use crate::model::page::Page;
 use crate::model::record::ValidationRecord;
 use crate::model::schema::SchemaRecord;
@@ -149,14 +149,18 @@ pub trait ValidationStore: Send + Sync {
     /// How many rows [`ValidationStore::expire_validations`] would touch until it returns 0.
     async fn count_expirable(&self, kind: ExpireKind, older_than: Timestamp) -> StoreResult<u64>;
 
-    /// Adds to violation groups, or starts them; returns the fingerprints that were not there.
-    /// Several writers may merge at once. A repeated `batch` changes nothing and returns no
-    /// fingerprints; batches are remembered for a day.
+    /// Adds to violation groups, or starts them; says of each what had been seen of it before,
+    /// by fingerprint. Several writers may merge at once: each group is new to one of them. A
+    /// repeated `batch` changes nothing and returns nothing; batches are remembered for a day.
     async fn merge_groups(
         &self,
         batch: Uuid,
         groups: &[ViolationGroup],
-    ) -> StoreResult<Vec<String>>;
+    ) -> StoreResult<Vec<MergedGroup>>;
+
+    /// Removes what `purge` names, at most `batch` rows, and says how many it touched. Call
+    /// until it returns 0.
+    async fn purge(&self, purge: Purge<'_>, batch: u32) -> StoreResult<u64>;
 
     /// Violation groups, seen last first; of those seen at once, the highest fingerprint first.
     async fn list_groups(

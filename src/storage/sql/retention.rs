@@ -12,6 +12,8 @@ pub(crate) enum Taken<'t> {
     Old(ExpireKind, Timestamp),
     /// All of one schema.
     Schema(&'t str),
+    /// All of one consumer.
+    Consumer(&'t str),
 }
 
 /// Deletes one batch, or its bodies; says how many rows it touched. The caller commits.
@@ -39,6 +41,7 @@ fn over_batch(statement: &str, key: &str, taken: Taken<'_>, batch: u32) -> Query
 fn narrow(query: &mut Query, taken: Taken<'_>) {
     match taken {
         Taken::Schema(schema_id) => drop(query.equals("schema_id", Some(schema_id))),
+        Taken::Consumer(consumer_id) => drop(query.equals("consumer_id", Some(consumer_id))),
         Taken::Old(kind, older_than) => {
             query.condition().push("validated_at < ").bind(older_than);
             match kind {

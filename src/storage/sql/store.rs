@@ -13,7 +13,7 @@ use super::{
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::comparison::ComparisonRecord;
 use crate::model::consumer::ConsumerRecord;
-use crate::model::group::ViolationGroup;
+use crate::model::group::{MergedGroup, ViolationGroup};
 use crate::model::page::Page;
 use crate::model::record::ValidationRecord;
 use crate::model::schema::SchemaRecord;
@@ -22,8 +22,8 @@ use crate::redaction::Redacted;
 use crate::storage::postgres::PostgresDb;
 use crate::storage::query::{
     AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, RecordsOf, ReplacedContent, SchemaFilter, SchemaList, StoredSchema, UsageFilter,
-    ValidationAnalytics, ValidationFilter,
+    PageRequest, Purge, RecordsOf, ReplacedContent, SchemaFilter, SchemaList, StoredSchema,
+    UsageFilter, ValidationAnalytics, ValidationFilter,
 };
 use crate::storage::sqlite::SqliteDb;
 use crate::storage::store::{
@@ -235,8 +235,20 @@ impl ValidationStore for SqlStore {
         &self,
         batch: Uuid,
         groups: &[ViolationGroup],
-    ) -> StoreResult<Vec<String>> {
+    ) -> StoreResult<Vec<MergedGroup>> {
         groups::merge(self.db.begin().await?, batch, groups, self.clock.now()).await
+    }
+
+    async fn purge(&self, purge: Purge<'_>, batch: u32) -> StoreResult<u64> {
+        match purge {
+            Purge::RecordsOf(consumer) => self.expire(Taken::Consumer(consumer), batch).await,
+            Purge::NameInGroups(name) => {
+                groups::forget_name(self.db.begin().await?, name, batch).await
+            }
+            Purge::GroupsBefore(time) => {
+                groups::delete_before(self.db.begin().await?, time, batch).await
+            }
+        }
     }
 
     async fn list_groups(
