@@ -299,15 +299,14 @@ impl Files {
                 full.sync()?;
             }
         }
-        let open = match &mut self.open {
-            Some(open) => open,
-            None => {
-                let path = self.slot.segment(self.next_number);
-                let open = Open::create(&path, durable)?;
-                self.next_number += 1;
-                self.segments.push_back(Segment::new(path));
-                self.open.insert(open)
-            }
+        let open = if let Some(open) = &mut self.open {
+            open
+        } else {
+            let path = self.slot.segment(self.next_number);
+            let open = Open::create(&path, durable)?;
+            self.next_number += 1;
+            self.segments.push_back(Segment::new(path));
+            self.open.insert(open)
         };
         open.append(entry, durable)?;
         if let Some(segment) = self.segments.back_mut() {

@@ -16,6 +16,7 @@ mod metrics;
 mod recording;
 mod redaction;
 mod schema_corpus;
+mod spool;
 mod startup;
 mod storage;
 mod support;
