@@ -38,6 +38,7 @@ use crate::retention::metrics::RetentionMetrics;
 use crate::storage::{OnConflict, Store, StoreError};
 use crate::telemetry::logging::{self, Form};
 use crate::telemetry::metrics::{Metrics, MetricsError};
+use crate::telemetry::process;
 use lifecycle::{Drain, Phase, PhaseWatch};
 use observing::Observing;
 use readiness::SidecarReadiness;
@@ -132,6 +133,7 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Metrics::default();
+    process::register(&metrics)?;
     let control = control_runtime()?;
     let store = control.block_on(open_store(&config.storage, false, &clock))?;
     let store = stores::measured(store, &metrics, &clock)?;
@@ -156,7 +158,7 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
         contract,
         phase: phase.clone(),
     };
-    let admin = Admin { metrics, readiness: Arc::new(readiness) };
+    let admin = Admin::new(metrics, Arc::new(readiness))?;
     let (admin_address, stop_admin) = start_admin(config, &control, admin)?;
     let running = Running { traffic: traffic.listen, admin: admin_address };
     control.spawn(announce_ready(running, phase.clone(), hooks.ready));

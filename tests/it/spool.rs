@@ -130,10 +130,20 @@ fn trap_t20_a_sidecar_killed_while_storage_is_away_loses_nothing_it_spooled() {
     send(&sidecar, 10, 80);
     wait_until_spooled(&sidecar, 80);
     let dir = sidecar.kill();
+    // The kill may have come in the middle of a write.
+    let slot = fs::read_dir(dir.path().join("cvt-spool/slot-0")).expect("the spool").flatten();
+    let files = slot.map(|file| file.path()).filter(|path| path.extension().is_some());
+    let last = files.max().expect("a file");
+    let mut bytes = fs::read(&last).expect("a file");
+    let half = bytes[..bytes.len() / 2].to_vec();
+    bytes.extend(&half[..100.min(half.len())]);
+    fs::write(&last, bytes).expect("a file");
     server.run("start");
     let again = on_postgres(&server, &upstream).inside(dir).start();
     wait_until_stored(&again, 80);
     assert_stored_once(&server, 90);
+    let torn = again.metrics().sum("cvt_spool_bad_bytes_total", &[("kind", "torn")]);
+    assert!((torn - 100.0).abs() < 0.5, "{torn}");
 }
 
 #[test]
