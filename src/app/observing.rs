@@ -141,7 +141,12 @@ fn open_spool(
             metrics.torn.inc_by(recovered.torn);
             if recovered.records > 0 || recovered.torn > 0 {
                 let (records, torn_bytes) = (recovered.records, recovered.torn);
-                tracing::info!(event = "spool_recovered", records, torn_bytes, "left by a run before");
+                tracing::info!(
+                    event = "spool_recovered",
+                    records,
+                    torn_bytes,
+                    "left by a run before"
+                );
             }
             Ok(Some(Arc::new(spool)))
         }
@@ -155,7 +160,7 @@ fn open_spool(
 
 fn worker_count(config: &Config) -> usize {
     match config.observer.workers {
-        _ if config.enforcement.is_off() => 0,
+        _ if config.routes.iter().all(|route| route.enforcement.is_off()) => 0,
         0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
         workers => workers,
     }

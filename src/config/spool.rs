@@ -44,14 +44,18 @@ pub struct SpoolSettings {
 
 /// Reads and checks this section.
 pub fn read(values: &Values, problems: &mut Problems) -> SpoolSettings {
-    let choices =
-        [("always", Fsync::Always), ("segment", Fsync::Segment), ("never", Fsync::Never)];
+    let choices = [("always", Fsync::Always), ("segment", Fsync::Segment), ("never", Fsync::Never)];
     SpoolSettings {
         enabled: values.read("spool.enabled", true, problems, parse::boolean),
-        directory: values.read("spool.dir", DEFAULT_DIRECTORY.into(), problems, |text| match text {
-            "" => Err("expected a directory; spool.enabled: false does without".into()),
-            path => Ok(path.into()),
-        }),
+        directory: values.read(
+            "spool.dir",
+            DEFAULT_DIRECTORY.into(),
+            problems,
+            |text| match text {
+                "" => Err("expected a directory; spool.enabled: false does without".into()),
+                path => Ok(path.into()),
+            },
+        ),
         named: values.get("spool.dir").is_some(),
         limit: values.read("spool.limit", 1 << 30, problems, |text| {
             parse::bytes(1 << 20..=1 << 40)(text).map(|bytes| bytes as u64)

@@ -134,8 +134,7 @@ impl Spool {
     ) -> Result<(Self, Recovered), SpoolError> {
         let failed = |reason| SpoolError::Disk { path: settings.directory.clone(), reason };
         let slot = Slot::claim(&settings.directory).map_err(failed)?;
-        let mut files =
-            Files { slot, segments: VecDeque::new(), open: None, next_number: 1 };
+        let mut files = Files { slot, segments: VecDeque::new(), open: None, next_number: 1 };
         let mut recovered = Recovered::default();
         for (number, path) in files.slot.segments().map_err(failed)? {
             recovered.add(files.recover(number, path).map_err(failed)?);
@@ -170,8 +169,7 @@ impl Spool {
         let mut files = self.files.lock();
         let mut recovered = Recovered::default();
         for abandoned in Slot::abandoned(&self.settings.directory, &files.slot) {
-            let failed =
-                |reason| SpoolError::Disk { path: abandoned.path().to_owned(), reason };
+            let failed = |reason| SpoolError::Disk { path: abandoned.path().to_owned(), reason };
             // What comes next is behind what is taken over.
             files.open = None;
             for (_, path) in abandoned.segments().map_err(failed)? {

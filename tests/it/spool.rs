@@ -180,9 +180,8 @@ fn trap_t20_a_locked_database_is_slow_and_costs_nothing() {
 
 #[test]
 fn what_the_spool_has_no_room_for_is_counted() {
-    let big: &'static str = Box::leak(
-        format!(r#"{{"name":"{}","age":36}}"#, "x".repeat(60_000)).into_boxed_str(),
-    );
+    let big: &'static str =
+        Box::leak(format!(r#"{{"name":"{}","age":36}}"#, "x".repeat(60_000)).into_boxed_str());
     let upstream = Upstream::json("200 OK", big);
     let setup = Setup::new(USERS, upstream.address()).args(&["--record", "all"]);
     let sidecar = setup.env("CVT_SPOOL_LIMIT", "1MiB").start();

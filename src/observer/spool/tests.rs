@@ -35,9 +35,9 @@ fn drain(spool: &Spool) -> Vec<u128> {
                 ids.extend(records.iter().map(|record| record.get().id.as_u128()));
                 place
             }
-            Next::Parcel(_, place) | Next::Damage { place, .. } | Next::Unreadable { place, .. } => {
-                place
-            }
+            Next::Parcel(_, place)
+            | Next::Damage { place, .. }
+            | Next::Unreadable { place, .. } => place,
         };
         spool.done(&place).unwrap();
     }
