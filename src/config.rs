@@ -23,6 +23,7 @@ pub mod redaction;
 pub mod retention;
 pub mod route;
 pub mod rules;
+pub mod spool;
 pub mod storage;
 pub mod tls;
 pub mod traffic;
@@ -54,6 +55,8 @@ pub struct Config {
     pub redaction: redaction::RedactionSettings,
     /// Where it is kept.
     pub storage: storage::StorageSettings,
+    /// Where records wait while storage is away.
+    pub spool: spool::SpoolSettings,
     /// How much of the contracts is cached.
     pub cache: cache::CacheSettings,
     /// How long what was recorded is kept.
@@ -112,6 +115,7 @@ impl Config {
             record::SETTINGS,
             redaction::SETTINGS,
             storage::SETTINGS,
+            spool::SETTINGS,
             cache::SETTINGS,
             retention::SETTINGS,
             admin::SETTINGS,
@@ -136,6 +140,7 @@ impl Config {
             record: record::read(&values, &mut problems),
             redaction: redaction::read(&values, &mut problems),
             storage: storage::read(&values, &mut problems),
+            spool: spool::read(&values, &mut problems),
             cache: cache::read(&values, &mut problems),
             retention: retention::read(&values, &mut problems),
             admin: admin::read(&values, &mut problems),
