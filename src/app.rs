@@ -103,6 +103,9 @@ pub enum StartError {
         /// What is wrong.
         reason: StoreError,
     },
+    /// The directory that was named for the spool cannot be used.
+    #[error("the spool cannot be used: {0}; name another directory with CVT_SPOOL_DIR")]
+    Spool(#[source] crate::observer::spool::SpoolError),
     /// A redaction rule is malformed.
     #[error("redaction: {0}")]
     Redaction(#[from] crate::redaction::InvalidPointer),

@@ -22,6 +22,7 @@ pub mod redaction;
 pub mod retention;
 pub mod route;
 pub mod rules;
+pub mod spool;
 pub mod storage;
 pub mod traffic;
 pub mod upstream;
@@ -50,6 +51,8 @@ pub struct Config {
     pub redaction: redaction::RedactionSettings,
     /// Where it is kept.
     pub storage: storage::StorageSettings,
+    /// Where records wait while storage is away.
+    pub spool: spool::SpoolSettings,
     /// How much of the contracts is cached.
     pub cache: cache::CacheSettings,
     /// How long what was recorded is kept.
@@ -105,6 +108,7 @@ impl Config {
             record::SETTINGS,
             redaction::SETTINGS,
             storage::SETTINGS,
+            spool::SETTINGS,
             cache::SETTINGS,
             retention::SETTINGS,
             admin::SETTINGS,
@@ -127,6 +131,7 @@ impl Config {
             record: record::read(&values, &mut problems),
             redaction: redaction::read(&values, &mut problems),
             storage: storage::read(&values, &mut problems),
+            spool: spool::read(&values, &mut problems),
             cache: cache::read(&values, &mut problems),
             retention: retention::read(&values, &mut problems),
             admin: admin::read(&values, &mut problems),

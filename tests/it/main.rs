@@ -18,6 +18,7 @@ mod recording;
 mod redaction;
 mod routes;
 mod schema_corpus;
+mod spool;
 mod startup;
 mod storage;
 mod support;
