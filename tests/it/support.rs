@@ -15,7 +15,7 @@ mod sidecar;
 mod upstream;
 
 pub(crate) use client::Client;
-pub(crate) use deadline::eventually;
+pub(crate) use deadline::{Deadline, eventually};
 pub(crate) use message::Message;
 pub(crate) use metrics::Metrics;
 pub(crate) use sidecar::{Finished, Setup, Sidecar, command, records_in};
