@@ -26,6 +26,7 @@ pub struct ProxyMetrics {
     failures: IntCounterVec,
     retries: IntCounterVec,
     endpoints: IntGaugeVec,
+    refused: IntCounterVec,
     /// From forwarding a head to the response's head.
     pub upstream: Histogram,
     /// What the proxy itself adds before the response's head.
@@ -115,6 +116,11 @@ impl ProxyMetrics {
                 "cvt_proxy_upstream_ejections_total",
                 "Addresses that traffic found unreachable before a health check did.",
             )?,
+            refused: metrics.counters(
+                "cvt_proxy_refused_total",
+                "Connections and requests that a limit or the protocol's rules refused, by reason.",
+                &["reason"],
+            )?,
             upstream: metrics.histogram(
                 "cvt_proxy_upstream_seconds",
                 "From forwarding the head of a request to the head of its response.",
@@ -168,5 +174,9 @@ impl ProxyMetrics {
     /// Counts an exchange to which the upstream gave no response.
     pub fn upstream_failed(&self, kind: UpstreamFailure) {
         self.failures.with_label_values(&[kind.as_str()]).inc();
+    }
+    /// Counts what was refused or cut, by one of a fixed set of reasons.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.with_label_values(&[reason]).inc();
     }
 }

@@ -18,6 +18,7 @@ pub(crate) struct Setup {
     dir: TempDir,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    hosts: Option<PathBuf>,
 }
 
 /// A running sidecar; killed when dropped.
@@ -51,7 +52,11 @@ struct Output {
 
 /// The binary under test, with none of the caller's settings.
 pub(crate) fn command(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cvt-sidecar"));
+    bare(env!("CARGO_BIN_EXE_cvt-sidecar"), dir)
+}
+
+fn bare(program: &str, dir: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(dir).stdin(Stdio::null()).env_clear();
     for kept in ["PATH", "HOME", "LLVM_PROFILE_FILE"] {
         if let Some(value) = std::env::var_os(kept) {
@@ -77,7 +82,7 @@ impl Setup {
     pub(crate) fn bare() -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
         let dir = TempDir::new().expect("a temporary directory");
-        Self { dir, args: vec!["run".into()], env: Vec::new() }
+        Self { dir, args: vec!["run".into()], env: Vec::new(), hosts: None }
             .env("CVT_LISTEN", &any)
             .env("CVT_ADMIN_LISTEN", &any)
     }
@@ -114,12 +119,30 @@ impl Setup {
         self
     }
 
+    /// The directory it will run in.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Runs with `hosts` in the place of /etc/hosts, in a mount namespace of its own.
+    pub(crate) fn with_hosts(mut self, hosts: &Path) -> Self {
+        self.hosts = Some(hosts.to_owned());
+        self
+    }
+
     fn write(&mut self, name: &str, text: &str) {
         fs::write(self.dir.path().join(name), text).expect("a written file");
     }
 
     fn spawn(&self) -> (Child, Output) {
-        let mut child = command(self.dir.path())
+        let mut command = command(self.dir.path());
+        if let Some(hosts) = &self.hosts {
+            let script = "mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"";
+            let binary = command.get_program().to_owned();
+            command = bare("unshare", self.dir.path());
+            command.args(["-rm", "sh", "-c", script, "sh"]).arg(hosts).arg(binary);
+        }
+        let mut child = command
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
@@ -239,6 +262,13 @@ impl Sidecar {
         let output = std::mem::take(&mut self.output);
         let dir = std::mem::replace(&mut self.dir, TempDir::new().expect("a temporary directory"));
         (output.finish(status), dir)
+    }
+
+    /// Kills it at once; what it left behind stays.
+    pub(crate) fn kill(mut self) -> TempDir {
+        self.child.kill().expect("a live process");
+        self.child.wait().expect("its end");
+        std::mem::replace(&mut self.dir, TempDir::new().expect("a temporary directory"))
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
