@@ -19,12 +19,14 @@ pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use query::{
     AnalyticsOptions, Bucket, ConsumerFilter, ExpireKind, GroupFilter, MAX_BUCKETS,
-    MigrationReport, NamedCount, OnConflict, PageRequest, RecordsOf, ReplacedContent, SchemaChange,
-    SchemaFilter, SchemaList, StoredSchema, Tally, UsageFilter, ValidationAnalytics,
+    MigrationReport, NamedCount, OnConflict, PageRequest, RecordsOf, ReplacedContent, Rewritten,
+    SchemaChange, SchemaFilter, SchemaList, StoredSchema, Tally, UsageFilter, ValidationAnalytics,
     ValidationFilter,
 };
 pub use sqlite::SqliteOptions;
-pub use store::{ComparisonStore, ConsumerStore, SchemaStore, Store, StoreResult, ValidationStore};
+pub use store::{
+    ComparisonStore, ConsumerStore, Rewrite, SchemaStore, Store, StoreResult, ValidationStore,
+};
 
 use std::sync::Arc;
 

@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use super::query::{
     AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, RecordsOf, ReplacedContent, SchemaFilter, SchemaList, StoredSchema, UsageFilter,
-    ValidationAnalytics, ValidationFilter,
+    PageRequest, RecordsOf, ReplacedContent, Rewritten, SchemaFilter, SchemaList, StoredSchema,
+    UsageFilter, ValidationAnalytics, ValidationFilter,
 };
 use super::store::{
-    ComparisonStore, ConsumerStore, SchemaStore, Store, StoreResult, ValidationStore,
+    ComparisonStore, ConsumerStore, Rewrite, SchemaStore, Store, StoreResult, ValidationStore,
 };
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::comparison::ComparisonRecord;
@@ -120,8 +120,11 @@ measured! { ValidationStore:
         -> ValidationAnalytics;
     expire_validations(kind: ExpireKind, older_than: Timestamp, batch: u32) -> u64;
     count_expirable(kind: ExpireKind, older_than: Timestamp) -> u64;
+    purge_validations(filter: &ValidationFilter, batch: u32) -> u64;
+    rewrite_validations(page: &PageRequest, rewrite: &Rewrite<'_>) -> Rewritten;
     merge_groups(batch: Uuid, groups: &[ViolationGroup]) -> Vec<String>;
     list_groups(filter: &GroupFilter, page: &PageRequest) -> Page<ViolationGroup>;
+    purge_groups(older_than: Timestamp, batch: u32) -> u64;
 }
 
 measured! { ComparisonStore:
@@ -141,6 +144,8 @@ measured! { ConsumerStore:
     ) -> bool;
     merge_usage(batch: Uuid, usage: &[OperationUsage]) -> ();
     list_usage(filter: &UsageFilter, page: &PageRequest) -> Page<OperationUsage>;
+    purge_usage(older_than: Timestamp, batch: u32) -> u64;
+    purge_consumer(consumer_id: &str) -> u64;
 }
 
 #[async_trait]

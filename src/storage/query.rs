@@ -195,8 +195,19 @@ pub enum ExpireKind {
     Invalid,
     /// Records of either kind; PostgreSQL drops whole days of them.
     All,
-    /// Bodies and headers only; the records stay.
+    /// Bodies only; the records stay.
     Bodies,
+}
+
+/// What a batch of rewriting records did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rewritten {
+    /// Records shown.
+    pub seen: u64,
+    /// Records whose payload was written again.
+    pub changed: u64,
+    /// Where the next batch starts; `None` after the last.
+    pub next: Option<Cursor>,
 }
 
 /// Which consumers.

@@ -22,8 +22,8 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::query::{
     AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, RecordsOf, ReplacedContent, SchemaFilter, SchemaList, StoredSchema, UsageFilter,
-    ValidationAnalytics, ValidationFilter,
+    PageRequest, RecordsOf, ReplacedContent, Rewritten, SchemaFilter, SchemaList, StoredSchema,
+    UsageFilter, ValidationAnalytics, ValidationFilter,
 };
 use crate::model::clock::Timestamp;
 use crate::model::comparison::ComparisonRecord;
@@ -37,6 +37,10 @@ use crate::redaction::Redacted;
 
 /// The answer of a store.
 pub type StoreResult<T> = Result<T, StoreError>;
+
+/// Changes the payload (headers and bodies) of a stored record in place, and says whether it
+/// did; whatever else it changes is not stored.
+pub type Rewrite<'r> = dyn Fn(&mut ValidationRecord) -> StoreResult<bool> + Send + Sync + 'r;
 
 /// Registered documents and their versions.
 ///
@@ -149,6 +153,20 @@ pub trait ValidationStore: Send + Sync {
     /// How many rows [`ValidationStore::expire_validations`] would touch until it returns 0.
     async fn count_expirable(&self, kind: ExpireKind, older_than: Timestamp) -> StoreResult<u64>;
 
+    /// Deletes records that `filter` picks, whatever their age: at most `batch`, oldest first;
+    /// says how many. Call until it returns 0.
+    async fn purge_validations(&self, filter: &ValidationFilter, batch: u32) -> StoreResult<u64>;
+
+    /// Shows a page of all records, in the order of [`ValidationStore::list_validations`], to
+    /// `rewrite` and stores the payloads it changes; an error of `rewrite` stores none of them.
+    /// Records stored or deleted meanwhile disturb nothing. The cursor may be kept between
+    /// processes: it is how a rewrite of everything is resumed.
+    async fn rewrite_validations(
+        &self,
+        page: &PageRequest,
+        rewrite: &Rewrite<'_>,
+    ) -> StoreResult<Rewritten>;
+
     /// Adds to violation groups, or starts them; returns the fingerprints that were not there.
     /// Several writers may merge at once. A repeated `batch` changes nothing and returns no
     /// fingerprints; batches are remembered for a day.
@@ -164,6 +182,10 @@ pub trait ValidationStore: Send + Sync {
         filter: &GroupFilter,
         page: &PageRequest,
     ) -> StoreResult<Page<ViolationGroup>>;
+
+    /// Deletes violation groups last seen before `older_than`: at most `batch`, oldest first;
+    /// says how many. Call until it returns 0.
+    async fn purge_groups(&self, older_than: Timestamp, batch: u32) -> StoreResult<u64>;
 }
 
 /// Outcomes of comparing two versions.
@@ -241,6 +263,15 @@ pub trait ConsumerStore: Send + Sync {
         filter: &UsageFilter,
         page: &PageRequest,
     ) -> StoreResult<Page<OperationUsage>>;
+
+    /// Forgets facts of usage last seen before `older_than`: at most `batch`; says how many.
+    /// Call until it returns 0. Registrations stay.
+    async fn purge_usage(&self, older_than: Timestamp, batch: u32) -> StoreResult<u64>;
+
+    /// Forgets a consumer in every schema and environment: its registrations, its usage, and
+    /// its name in violation groups; groups that name nobody else go. Says how many rows it
+    /// deleted or changed. Its records are for [`ValidationStore::purge_validations`].
+    async fn purge_consumer(&self, consumer_id: &str) -> StoreResult<u64>;
 }
 
 /// A whole store.

@@ -13,6 +13,7 @@ mod groups;
 mod migrations;
 mod paging;
 mod plans;
+mod purge;
 mod raw;
 mod retention;
 mod schemas;

@@ -13,12 +13,12 @@ use crate::model::record::ValidationRecord;
 use crate::redaction::Redacted;
 use crate::storage::error::StoreError;
 use crate::storage::query::{
-    AnalyticsOptions, Bucket, ExpireKind, GroupFilter, NamedCount, PageRequest, Tally,
+    AnalyticsOptions, Bucket, ExpireKind, GroupFilter, NamedCount, PageRequest, Rewritten, Tally,
     ValidationAnalytics, ValidationFilter, bucket_micros,
 };
 use crate::storage::sql::schemas::page_of;
 use crate::storage::sql::validations::time_and_id;
-use crate::storage::store::{StoreResult, ValidationStore};
+use crate::storage::store::{Rewrite, StoreResult, ValidationStore};
 
 #[async_trait]
 impl ValidationStore for MemoryStore {
@@ -66,9 +66,7 @@ impl ValidationStore for MemoryStore {
             .take(page.limit() as usize + 1)
             .cloned()
             .collect();
-        Ok(page_of(items, page, |record: &ValidationRecord| {
-            Cursor::new([record.validated_at.as_micros().to_string(), record.id.to_string()])
-        }))
+        Ok(page_of(items, page, cursor_of))
     }
 
     async fn get_validation_analytics(
@@ -110,6 +108,35 @@ impl ValidationStore for MemoryStore {
     async fn count_expirable(&self, kind: ExpireKind, older_than: Timestamp) -> StoreResult<u64> {
         let state = self.state.lock();
         Ok(state.records.values().filter(|record| expires(kind, older_than, record)).count() as u64)
+    }
+
+    async fn purge_validations(&self, filter: &ValidationFilter, batch: u32) -> StoreResult<u64> {
+        let mut state = self.state.lock();
+        Ok(state.drop_records(batch as usize, |record| matches(filter, record)))
+    }
+
+    async fn rewrite_validations(
+        &self,
+        page: &PageRequest,
+        rewrite: &Rewrite<'_>,
+    ) -> StoreResult<Rewritten> {
+        let before: Option<RecordKey> = page.cursor.as_ref().map(time_and_id).transpose()?;
+        let mut state = self.state.lock();
+        let older = state.records.iter().rev();
+        let older = older.filter(|(key, _)| before.is_none_or(|before| **key < before));
+        let records = older.map(|(_, record)| record.clone()).take(page.limit() as usize + 1);
+        let mut page = page_of(records.collect(), page, cursor_of);
+        let mut changed = Vec::new();
+        for record in &mut page.items {
+            if rewrite(record)? {
+                changed.push(&*record);
+            }
+        }
+        for record in &changed {
+            state.replace_payload(record);
+        }
+        let changed = changed.len() as u64;
+        Ok(Rewritten { seen: page.items.len() as u64, changed, next: page.next })
     }
 
     async fn merge_groups(
@@ -161,6 +188,26 @@ impl ValidationStore for MemoryStore {
             Cursor::new([group.last_seen.as_micros().to_string(), group.fingerprint.clone()])
         }))
     }
+
+    async fn purge_groups(&self, older_than: Timestamp, batch: u32) -> StoreResult<u64> {
+        let mut state = self.state.lock();
+        let mut old: Vec<_> = state
+            .groups
+            .values()
+            .filter(|group| group.last_seen < older_than)
+            .map(|group| (group.last_seen, group.fingerprint.clone()))
+            .collect();
+        old.sort_unstable();
+        old.truncate(batch as usize);
+        for (_, fingerprint) in &old {
+            state.groups.remove(fingerprint);
+        }
+        Ok(old.len() as u64)
+    }
+}
+
+fn cursor_of(record: &ValidationRecord) -> Cursor {
+    Cursor::new([record.validated_at.as_micros().to_string(), record.id.to_string()])
 }
 
 fn time_and_name(cursor: &Cursor) -> StoreResult<(Timestamp, &str)> {
@@ -284,6 +331,17 @@ fn series(records: &[&ValidationRecord], width: i64) -> Vec<Bucket> {
 // === impl State ===
 
 impl State {
+    /// Takes over the headers and bodies of `new`, the record of the same id.
+    fn replace_payload(&mut self, new: &ValidationRecord) {
+        let Some(record) = self.records.get_mut(&(new.validated_at, new.id)) else { return };
+        self.bytes = self.bytes.saturating_sub(size_of(record));
+        record.request_headers.clone_from(&new.request_headers);
+        record.request_body.clone_from(&new.request_body);
+        record.response_headers.clone_from(&new.response_headers);
+        record.response_body.clone_from(&new.response_body);
+        self.bytes += size_of(record);
+    }
+
     /// Drops the oldest `batch` records that `goes` picks; says how many.
     pub(super) fn drop_records(
         &mut self,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::schemas::page_of;
-use super::{Held, Link, Query, Reader, Row, Value};
+use super::{Dialect, Held, Link, Query, Reader, Row, Value};
 use crate::model::clock::Timestamp;
 use crate::model::group::ViolationGroup;
 use crate::model::page::{Cursor, Page};
@@ -133,6 +133,48 @@ pub(crate) async fn list(
     Ok(page_of(items, page, |group: &ViolationGroup| {
         Cursor::new([group.last_seen.as_micros().to_string(), group.fingerprint.clone()])
     }))
+}
+
+/// Deletes the oldest groups last seen before `older_than`.
+pub(crate) async fn purge(
+    link: &mut Link<'_>,
+    older_than: Timestamp,
+    batch: u32,
+) -> StoreResult<u64> {
+    let mut query = Query::build(
+        "DELETE FROM violation_groups WHERE fingerprint IN (SELECT fingerprint \
+         FROM violation_groups WHERE last_seen < ",
+    );
+    query.bind(older_than).push(" ORDER BY last_seen, fingerprint LIMIT ").bind(batch).push(")");
+    link.run(query).await
+}
+
+/// Forgets that a consumer met groups, and the groups that nobody else met; says how many rows
+/// that changed.
+pub(crate) async fn forget(link: &mut Link<'_>, consumer_id: &str) -> StoreResult<u64> {
+    let mut query = Query::build(format!("SELECT {COLUMNS} FROM violation_groups WHERE "));
+    match link.dialect() {
+        Dialect::Sqlite => query
+            .push("EXISTS (SELECT 1 FROM json_each(consumers) WHERE value = ")
+            .bind(consumer_id)
+            .push(")"),
+        Dialect::Postgres => query.push("consumers @> ").bind(Value::json(&[consumer_id])?),
+    };
+    // the order in which merges lock groups
+    query.push(" ORDER BY fingerprint").push(link.dialect().for_update());
+    let rows = link.rows(query).await?;
+    for row in &rows {
+        let mut group = group_of(row)?;
+        group.consumers.retain(|name| name != consumer_id);
+        if group.consumers.is_empty() {
+            let mut query = Query::build("DELETE FROM violation_groups");
+            query.equals("fingerprint", Some(group.fingerprint.as_str()));
+            link.run(query).await?;
+        } else {
+            update(link, &group).await?;
+        }
+    }
+    Ok(rows.len() as u64)
 }
 
 fn group_of(row: &Row) -> StoreResult<ViolationGroup> {

@@ -22,12 +22,12 @@ use crate::redaction::Redacted;
 use crate::storage::postgres::PostgresDb;
 use crate::storage::query::{
     AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, RecordsOf, ReplacedContent, SchemaFilter, SchemaList, StoredSchema, UsageFilter,
-    ValidationAnalytics, ValidationFilter,
+    PageRequest, RecordsOf, ReplacedContent, Rewritten, SchemaFilter, SchemaList, StoredSchema,
+    UsageFilter, ValidationAnalytics, ValidationFilter,
 };
 use crate::storage::sqlite::SqliteDb;
 use crate::storage::store::{
-    ComparisonStore, ConsumerStore, SchemaStore, Store, StoreResult, ValidationStore,
+    ComparisonStore, ConsumerStore, Rewrite, SchemaStore, Store, StoreResult, ValidationStore,
 };
 
 /// Records deleted per transaction when a schema takes its records along.
@@ -117,7 +117,11 @@ impl SchemaStore for SqlStore {
 
     async fn delete_schema(&self, schema_id: &str, records: RecordsOf) -> StoreResult<bool> {
         if records == RecordsOf::Delete {
-            while self.expire(Taken::Schema(schema_id), DELETE_BATCH).await? > 0 {}
+            let all = ValidationFilter {
+                schema_id: Some(schema_id.to_owned()),
+                ..ValidationFilter::default()
+            };
+            while self.expire(Taken::Picked(&all), DELETE_BATCH).await? > 0 {}
         }
         schemas::delete(self.db.begin().await?, schema_id, None).await
     }
@@ -231,6 +235,18 @@ impl ValidationStore for SqlStore {
         retention::count(&mut self.db.read().await?.link(), kind, older_than).await
     }
 
+    async fn purge_validations(&self, filter: &ValidationFilter, batch: u32) -> StoreResult<u64> {
+        self.expire(Taken::Picked(filter), batch).await
+    }
+
+    async fn rewrite_validations(
+        &self,
+        page: &PageRequest,
+        rewrite: &Rewrite<'_>,
+    ) -> StoreResult<Rewritten> {
+        validations::rewrite(self.db.begin().await?, page, rewrite).await
+    }
+
     async fn merge_groups(
         &self,
         batch: Uuid,
@@ -245,6 +261,13 @@ impl ValidationStore for SqlStore {
         page: &PageRequest,
     ) -> StoreResult<Page<ViolationGroup>> {
         groups::list(&mut self.db.read().await?.link(), filter, page).await
+    }
+
+    async fn purge_groups(&self, older_than: Timestamp, batch: u32) -> StoreResult<u64> {
+        let mut held = self.db.begin().await?;
+        let gone = groups::purge(&mut held.link(), older_than, batch).await?;
+        held.commit().await?;
+        Ok(gone)
     }
 }
 
@@ -336,6 +359,22 @@ impl ConsumerStore for SqlStore {
         page: &PageRequest,
     ) -> StoreResult<Page<OperationUsage>> {
         usage::list(&mut self.db.snapshot().await?.link(), filter, page).await
+    }
+
+    async fn purge_usage(&self, older_than: Timestamp, batch: u32) -> StoreResult<u64> {
+        let mut held = self.db.begin().await?;
+        let gone = usage::purge(&mut held.link(), older_than, batch).await?;
+        held.commit().await?;
+        Ok(gone)
+    }
+
+    async fn purge_consumer(&self, consumer_id: &str) -> StoreResult<u64> {
+        let mut held = self.db.begin().await?;
+        let mut link = held.link();
+        let rows = consumers::purge(&mut link, consumer_id).await?;
+        let named = groups::forget(&mut link, consumer_id).await?;
+        held.commit().await?;
+        Ok(rows + named)
     }
 }
 

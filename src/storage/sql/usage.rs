@@ -152,6 +152,21 @@ pub(crate) async fn list(
     Ok(Page { items: gather(&rows)?, next: keys.next })
 }
 
+/// Forgets facts last seen before `older_than`.
+pub(crate) async fn purge(
+    link: &mut Link<'_>,
+    older_than: Timestamp,
+    batch: u32,
+) -> StoreResult<u64> {
+    let key = format!("{OPERATION}, kind, name");
+    let mut query = Query::build(format!(
+        "DELETE FROM consumer_usage WHERE ({key}) IN (SELECT {key} FROM consumer_usage \
+         WHERE last_seen < "
+    ));
+    query.bind(older_than).push(&format!(" ORDER BY {key} LIMIT ")).bind(batch).push(")");
+    link.run(query).await
+}
+
 fn narrow(query: &mut Query, filter: &UsageFilter) {
     query
         .equals("schema_id", filter.schema_id.as_deref())

@@ -3,14 +3,14 @@
 use uuid::Uuid;
 
 use super::schemas::page_of;
-use super::{Link, Query, Reader, Row, Value};
+use super::{Held, Link, Query, Reader, Row, Value};
 use crate::model::clock::Timestamp;
 use crate::model::page::{Cursor, Page};
 use crate::model::record::ValidationRecord;
 use crate::redaction::Redacted;
 use crate::storage::error::StoreError;
-use crate::storage::query::{PageRequest, ValidationFilter};
-use crate::storage::store::StoreResult;
+use crate::storage::query::{PageRequest, Rewritten, ValidationFilter};
+use crate::storage::store::{Rewrite, StoreResult};
 
 const COLUMNS: &str = "id, schema_id, schema_version, schema_hash, request_method, request_path, \
      request_headers, request_body, response_status, response_headers, response_body, valid, \
@@ -133,9 +133,43 @@ pub(crate) async fn list(
 ) -> StoreResult<Page<ValidationRecord>> {
     let rows = link.rows(listing(filter, page)?).await?;
     let items = rows.iter().map(record_of).collect::<StoreResult<Vec<_>>>()?;
-    Ok(page_of(items, page, |record: &ValidationRecord| {
-        Cursor::new([record.validated_at.as_micros().to_string(), record.id.to_string()])
-    }))
+    Ok(page_of(items, page, cursor_of))
+}
+
+fn cursor_of(record: &ValidationRecord) -> Cursor {
+    Cursor::new([record.validated_at.as_micros().to_string(), record.id.to_string()])
+}
+
+/// Shows a page of all records to `rewrite` and stores the payloads it changes; commits.
+pub(crate) async fn rewrite(
+    mut held: Held,
+    page: &PageRequest,
+    rewrite: &Rewrite<'_>,
+) -> StoreResult<Rewritten> {
+    let mut link = held.link();
+    let mut query = listing(&ValidationFilter::default(), page)?;
+    query.push(link.dialect().for_update());
+    let rows = link.rows(query).await?;
+    let records = rows.iter().map(record_of).collect::<StoreResult<Vec<_>>>()?;
+    let mut page = page_of(records, page, cursor_of);
+    let mut changed = 0;
+    for record in &mut page.items {
+        if rewrite(record)? {
+            changed += link.run(payload_update(record)?).await?;
+        }
+    }
+    held.commit().await?;
+    Ok(Rewritten { seen: page.items.len() as u64, changed, next: page.next })
+}
+
+fn payload_update(record: &ValidationRecord) -> StoreResult<Query> {
+    let mut query = Query::build("UPDATE validation_runs SET request_headers = ");
+    query.bind(Value::json(&record.request_headers)?);
+    query.push(", request_body = ").bind(Value::opt(record.request_body.as_deref()));
+    query.push(", response_headers = ").bind(Value::json(&record.response_headers)?);
+    query.push(", response_body = ").bind(Value::opt(record.response_body.as_deref()));
+    query.equals("id", Some(record.id)).equals("validated_at", Some(record.validated_at));
+    Ok(query)
 }
 
 /// The statement of a listing; its plan is checked by a test.
