@@ -9,6 +9,7 @@ pub mod exchange;
 pub mod group;
 pub mod kinds;
 pub mod metrics;
+pub mod parcel;
 pub mod queue;
 mod record;
 pub mod recorder;

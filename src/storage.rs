@@ -19,9 +19,9 @@ pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use query::{
     AnalyticsOptions, Bucket, ConsumerFilter, ExpireKind, GroupFilter, MAX_BUCKETS,
-    MigrationReport, NamedCount, OnConflict, PageRequest, RecordsOf, ReplacedContent, Rewritten,
-    SchemaChange, SchemaFilter, SchemaList, StoredSchema, Tally, UsageFilter, ValidationAnalytics,
-    ValidationFilter,
+    MigrationReport, NamedCount, OnConflict, PageRequest, Purge, RecordsOf, ReplacedContent,
+    Rewritten, SchemaChange, SchemaFilter, SchemaList, StoredSchema, Tally, UsageFilter,
+    ValidationAnalytics, ValidationFilter,
 };
 pub use sqlite::SqliteOptions;
 pub use store::{

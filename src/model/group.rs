@@ -46,9 +46,24 @@ pub struct ViolationGroup {
     pub example: Option<Uuid>,
 }
 
+/// What merging a group found in storage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergedGroup {
+    /// Which group.
+    pub fingerprint: String,
+    /// When it had been seen last before, by whatever process; `None` for a group that was not
+    /// there.
+    pub seen_before: Option<Timestamp>,
+}
+
 // === impl ViolationGroup ===
 
 impl ViolationGroup {
+    /// Whether it names a consumer.
+    pub fn names(&self, consumer: &str) -> bool {
+        self.consumers.iter().any(|known| known == consumer)
+    }
+
     /// Adds what `other`, a group of the same fingerprint, has seen. Commutative but for the
     /// message and the example, which stay those of the group seen first.
     pub fn absorb(&mut self, other: &Self) {

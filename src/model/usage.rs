@@ -18,6 +18,13 @@ pub enum UsageKind {
     Status,
     /// A field of the response body that was received, in dot notation.
     ResponseField,
+    /// How an exchange was judged: `conforms`, `violates` or `skipped`.
+    Outcome,
+    /// Something that was not judged, as `response:regex_budget`; `exchange:` of whole ones.
+    Unjudged,
+    /// An operation that the document does not list, as `GET /books/{id}`; facts of this kind
+    /// stand under an empty method and path.
+    Undocumented,
 }
 
 /// One thing a consumer was seen to use, counted.
@@ -52,7 +59,7 @@ pub struct OperationUsage {
     pub environment: String,
     /// Method, upper case.
     pub method: String,
-    /// Path template.
+    /// Path template; empty for what belongs to no documented operation.
     pub path: String,
     /// What was used, ordered by kind and name.
     pub facts: Vec<UsageFact>,
@@ -62,8 +69,16 @@ pub struct OperationUsage {
 
 impl UsageKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 5] =
-        [Self::Operation, Self::RequestField, Self::Parameter, Self::Status, Self::ResponseField];
+    pub const ALL: [Self; 8] = [
+        Self::Operation,
+        Self::RequestField,
+        Self::Parameter,
+        Self::Status,
+        Self::ResponseField,
+        Self::Outcome,
+        Self::Unjudged,
+        Self::Undocumented,
+    ];
 
     /// The kind's name in storage and answers.
     pub const fn as_str(self) -> &'static str {
@@ -73,6 +88,9 @@ impl UsageKind {
             Self::Parameter => "parameter",
             Self::Status => "status",
             Self::ResponseField => "response_field",
+            Self::Outcome => "outcome",
+            Self::Unjudged => "unjudged",
+            Self::Undocumented => "undocumented",
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use prometheus::{Histogram, IntCounter, IntCounterVec};
 
 use super::exchange::Exchange;
+use super::parcel::{Parcel, ParcelKind};
 use super::worker::Judged;
 use super::writer::Loss;
 use crate::model::verdict::{Outcome, SkipReason};
@@ -46,6 +47,7 @@ pub struct RecordMetrics {
     kept: [IntCounter; Kept::ALL.len()],
     left_out: IntCounter,
     lost: [IntCounter; Loss::ALL.len()],
+    parcels: IntCounterVec,
     write_failures: IntCounter,
     write_duration: Histogram,
 }
@@ -161,13 +163,18 @@ impl RecordMetrics {
                 "Judged exchanges that the record policy did not keep.",
             )?,
             lost: Loss::ALL.map(|loss| lost.with_label_values(&[loss.as_str()])),
+            parcels: metrics.counters(
+                "cvt_parcels_dropped_total",
+                "Batches of usage and of violation groups that were not stored, by kind and reason.",
+                &["kind", "reason"],
+            )?,
             write_failures: metrics.counter(
                 "cvt_record_write_failures_total",
-                "Batches of records that storage did not take.",
+                "Batches that storage did not take.",
             )?,
             write_duration: metrics.histogram(
                 "cvt_record_write_seconds",
-                "Time to store one batch of records.",
+                "Time to store one batch.",
                 crate::telemetry::metrics::LATENCY_BUCKETS,
             )?,
         })
@@ -183,9 +190,11 @@ impl RecordMetrics {
         self.left_out.inc();
     }
 
-    /// Counts records that were stored, and the time that took.
-    pub fn stored(&self, records: usize, took: Duration) {
-        self.written.inc_by(records as u64);
+    /// Counts a parcel that was stored, and the time that took.
+    pub fn stored(&self, parcel: &Parcel, took: Duration) {
+        if parcel.kind() == ParcelKind::Records {
+            self.written.inc_by(parcel.len() as u64);
+        }
         self.write_duration.observe(took.as_secs_f64());
     }
 
@@ -197,6 +206,14 @@ impl RecordMetrics {
     /// Counts records that were not stored.
     pub fn lost(&self, loss: Loss, records: usize) {
         self.lost[loss as usize].inc_by(records as u64);
+    }
+
+    /// Counts a parcel that was not stored.
+    pub fn lost_parcel(&self, parcel: &Parcel, loss: Loss) {
+        match parcel.kind() {
+            ParcelKind::Records => self.lost(loss, parcel.len()),
+            kind => self.parcels.with_label_values(&[kind.as_str(), loss.as_str()]).inc(),
+        }
     }
 
     /// Records stored so far.

@@ -12,7 +12,7 @@ use super::kinds::Kinds;
 use super::metrics::{ObserverMetrics, OperationMetrics, RecordMetrics};
 use super::record::{self, Circumstances};
 use super::worker::Judged;
-use super::writer::RecordSender;
+use super::writer::Outbox;
 use crate::config::record::RecordSettings;
 use crate::model::clock::Clock;
 use crate::model::exchange::Captured;
@@ -50,7 +50,7 @@ pub struct RecorderParts {
     /// The only way to storage.
     pub redactor: Arc<Redactor>,
     /// Takes records.
-    pub sender: RecordSender,
+    pub sender: Outbox,
     /// Told about each new kind of violation.
     pub announce: Arc<dyn Announce>,
     /// Time.

@@ -1,78 +1,96 @@
-//! Records on their way to storage: a bounded backlog, batches, retries.
+//! Records, usage and groups on their way to storage: a bounded backlog, batches, retries.
 //!
-//! What must hold: handing a record over never waits; a record that is not stored is counted
-//! with a reason; storage that is away is tried again until it returns or the process stops,
-//! and the backlog is bounded by bytes meanwhile.
+//! What must hold: handing something over never waits; what is not stored is counted with a
+//! reason; storage that is away is tried again until it returns or the process stops, and the
+//! backlog is bounded by bytes meanwhile. A batch that storage refuses for what is in it is
+//! halved until what it refuses stands alone.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::budget::{Budget, Reservation};
 use super::metrics::RecordMetrics;
+use super::parcel::{Parcel, weight};
 use crate::model::record::ValidationRecord;
 use crate::redaction::Redacted;
 use crate::storage::{Store, StoreError};
 
 /// Records in one batch at most.
 const BATCH: usize = 1_000;
+/// Bytes in one batch, beyond which no more is added.
+const BATCH_BYTES: usize = 4 << 20;
 /// How long a batch may gather.
 const GATHER: Duration = Duration::from_millis(100);
-/// Records that may wait.
+/// Things that may wait.
 const BACKLOG: usize = 65_536;
-/// Bytes of records that may wait.
+/// Bytes that may wait.
 const BACKLOG_BYTES: usize = 64 << 20;
 /// Pauses between tries grow from here …
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// … to here.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Why a record was not stored.
+/// Why something was not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Loss {
-    /// Too many records waited.
+    /// Too much waited.
     Backlog,
-    /// Storage refused the batch for good.
+    /// Storage refused it for good.
     Refused,
     /// The process stopped before storage took it.
     Stopping,
 }
 
-/// Where workers hand records over. Cheap to clone.
+/// Where what shall be stored is handed over. Cheap to clone.
 #[derive(Clone)]
-pub struct RecordSender {
+pub struct Outbox {
     sender: mpsc::Sender<Waiting>,
     budget: Budget,
     metrics: RecordMetrics,
 }
 
-/// The task that stores them.
+/// The task that stores it.
 pub struct Writer {
     receiver: mpsc::Receiver<Waiting>,
     store: Arc<dyn Store>,
     metrics: RecordMetrics,
     /// Storing may not go on beyond this instant once it is set.
-    deadline: tokio::sync::watch::Receiver<Option<Instant>>,
+    deadline: watch::Receiver<Option<Instant>>,
 }
 
 struct Waiting {
-    record: Redacted<ValidationRecord>,
+    item: Item,
     reservation: Reservation,
 }
 
-/// Makes both ends. The writer ends when every sender is gone and the backlog is stored, or
+enum Item {
+    Record(Box<Redacted<ValidationRecord>>),
+    Parcel(Parcel),
+}
+
+/// What was gathered for one go: records in one parcel, and parcels as they came.
+#[derive(Default)]
+struct Batch {
+    records: Vec<Redacted<ValidationRecord>>,
+    parcels: Vec<Parcel>,
+    bytes: usize,
+    reservations: Vec<Reservation>,
+}
+
+/// Makes both ends. The writer ends when every outbox is gone and the backlog is stored, or
 /// at the instant that `deadline` names.
 pub fn channel(
     store: Arc<dyn Store>,
     metrics: RecordMetrics,
-    deadline: tokio::sync::watch::Receiver<Option<Instant>>,
-) -> (RecordSender, Writer) {
+    deadline: watch::Receiver<Option<Instant>>,
+) -> (Outbox, Writer) {
     let (sender, receiver) = mpsc::channel(BACKLOG);
     let budget = Budget::new(BACKLOG_BYTES);
-    let sender = RecordSender { sender, budget, metrics: metrics.clone() };
-    (sender, Writer { receiver, store, metrics, deadline })
+    let outbox = Outbox { sender, budget, metrics: metrics.clone() };
+    (outbox, Writer { receiver, store, metrics, deadline })
 }
 
 // === impl Loss ===
@@ -91,29 +109,57 @@ impl Loss {
     }
 }
 
-// === impl RecordSender ===
+// === impl Outbox ===
 
-impl RecordSender {
+impl Outbox {
     /// Hands a record over, or counts it as lost when too many wait. Never waits.
     pub fn send(&self, record: Redacted<ValidationRecord>) {
-        let waiting = self
-            .budget
-            .reserve(weight(record.get()))
-            .map(|reservation| Waiting { record, reservation });
-        if waiting.and_then(|waiting| self.sender.try_send(waiting).ok()).is_none() {
+        let bytes = weight(record.get());
+        if self.put(bytes, Item::Record(Box::new(record))).is_err() {
             self.metrics.lost(Loss::Backlog, 1);
         }
     }
+
+    /// Hands a parcel over, or gives it back when too much waits: what it holds can be added to
+    /// the next one, and nothing is lost. Never waits.
+    pub fn offer(&self, parcel: Parcel) -> Result<(), Parcel> {
+        match self.put(parcel.weight(), Item::Parcel(parcel)) {
+            Ok(()) | Err(Item::Record(_)) => Ok(()),
+            Err(Item::Parcel(parcel)) => Err(parcel),
+        }
+    }
+
+    fn put(&self, bytes: usize, item: Item) -> Result<(), Item> {
+        let Some(reservation) = self.budget.reserve(bytes) else { return Err(item) };
+        let waiting = Waiting { item, reservation };
+        self.sender.try_send(waiting).map_err(|error| error.into_inner().item)
+    }
 }
 
-fn weight(record: &ValidationRecord) -> usize {
-    const FIXED: usize = 1024;
-    let headers = record.request_headers.iter().chain(&record.response_headers);
-    FIXED
-        + record.request_body.as_ref().map_or(0, String::len)
-        + record.response_body.as_ref().map_or(0, String::len)
-        + headers.map(|(name, value)| name.len() + value.len() + 48).sum::<usize>()
-        + record.violations.len() * 512
+// === impl Batch ===
+
+impl Batch {
+    fn add(&mut self, waiting: Waiting) {
+        self.bytes += waiting.reservation.bytes();
+        self.reservations.push(waiting.reservation);
+        match waiting.item {
+            Item::Record(record) => self.records.push(*record),
+            Item::Parcel(parcel) => self.parcels.push(parcel),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.reservations.len() >= BATCH || self.bytes >= BATCH_BYTES
+    }
+
+    /// Everything gathered as parcels, and the memory it holds.
+    fn into_parcels(self) -> (Vec<Parcel>, Vec<Reservation>) {
+        let mut parcels = self.parcels;
+        if !self.records.is_empty() {
+            parcels.push(Parcel::Records(self.records));
+        }
+        (parcels, self.reservations)
+    }
 }
 
 // === impl Writer ===
@@ -121,49 +167,68 @@ fn weight(record: &ValidationRecord) -> usize {
 impl Writer {
     /// Stores batch after batch until there is nothing left to store.
     pub async fn run(mut self) {
-        let mut waiting: Vec<Waiting> = Vec::with_capacity(BATCH);
-        while self.gather(&mut waiting).await {
-            let (records, reservations): (Vec<_>, Vec<_>) =
-                waiting.drain(..).map(|waiting| (waiting.record, waiting.reservation)).unzip();
-            self.store(&records).await;
+        while let Some(batch) = self.gather().await {
+            let (parcels, reservations) = batch.into_parcels();
+            for parcel in parcels {
+                self.deliver(parcel).await;
+            }
             drop(reservations);
         }
     }
 
-    /// Waits for records and gathers a batch; false when no more will come.
-    async fn gather(&mut self, batch: &mut Vec<Waiting>) -> bool {
-        if self.receiver.recv_many(batch, BATCH).await == 0 {
-            return false;
-        }
+    /// Waits for something to store and gathers a batch; nothing when no more will come.
+    async fn gather(&mut self) -> Option<Batch> {
+        let mut batch = Batch::default();
+        batch.add(self.receiver.recv().await?);
         let full = tokio::time::sleep(GATHER);
         tokio::pin!(full);
-        while batch.len() < BATCH {
-            let room = BATCH - batch.len();
+        while !batch.is_full() {
             tokio::select! {
                 biased;
                 () = &mut full => break,
-                more = self.receiver.recv_many(batch, room) => if more == 0 { break },
+                more = self.receiver.recv() => match more {
+                    Some(waiting) => batch.add(waiting),
+                    None => break,
+                },
             }
         }
-        true
+        Some(batch)
     }
 
-    async fn store(&mut self, records: &[Redacted<ValidationRecord>]) {
+    /// Stores a parcel; what storage refuses for good is counted as lost.
+    async fn deliver(&mut self, parcel: Parcel) {
+        let mut parcels = vec![parcel];
+        while let Some(parcel) = parcels.pop() {
+            let Some(error) = self.persist(&parcel).await else { continue };
+            if let Some((left, right)) = parcel.halves() {
+                parcels.extend([right, left]);
+                continue;
+            }
+            let kind = parcel.kind().as_str();
+            tracing::error!(event = "parcel_refused", kind, %error, "storage refuses it for good");
+            self.metrics.lost_parcel(&parcel, Loss::Refused);
+        }
+    }
+
+    /// Tries until storage takes the parcel, or says why it never will.
+    async fn persist(&mut self, parcel: &Parcel) -> Option<StoreError> {
         let mut pause = FIRST_PAUSE;
         loop {
             let started = Instant::now();
-            let Err(error) = self.store.record_validations(records).await else {
-                return self.metrics.stored(records.len(), started.elapsed());
+            let Err(error) = parcel.store(&*self.store).await else {
+                self.metrics.stored(parcel, started.elapsed());
+                return None;
             };
             self.metrics.failed();
-            if !matches!(error, StoreError::Unavailable(_) | StoreError::Full(_)) {
-                tracing::error!(event = "records_refused", %error, records = records.len());
-                return self.metrics.lost(Loss::Refused, records.len());
+            if is_about_the_parcel(&error) {
+                return Some(error);
             }
-            tracing::warn!(event = "storage_unavailable", %error, records = records.len());
+            tracing::warn!(event = "storage_unavailable", %error, waiting = parcel.len());
             if !self.pause(pause).await {
-                tracing::error!(event = "records_lost", records = records.len(), "stopping");
-                return self.metrics.lost(Loss::Stopping, records.len());
+                let (kind, lost) = (parcel.kind().as_str(), parcel.len());
+                tracing::error!(event = "records_lost", kind, lost, "stopping");
+                self.metrics.lost_parcel(parcel, Loss::Stopping);
+                return None;
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -176,5 +241,22 @@ impl Writer {
             _ = self.deadline.changed() => {}
         }
         self.deadline.borrow().is_none_or(|deadline| Instant::now() < deadline)
+    }
+}
+
+/// Whether storage refuses what is in the parcel, rather than us: other parcels may fare better,
+/// and this one never will.
+fn is_about_the_parcel(error: &StoreError) -> bool {
+    match error {
+        StoreError::Unavailable(_)
+        | StoreError::Full(_)
+        | StoreError::Refused(_)
+        | StoreError::NewerDatabase { .. }
+        | StoreError::Foreign(_)
+        | StoreError::NotMigrated { .. } => false,
+        StoreError::Conflict { .. }
+        | StoreError::Corrupt { .. }
+        | StoreError::InvalidCursor
+        | StoreError::Unexpected(_) => true,
     }
 }

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::query::{
     AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, RecordsOf, ReplacedContent, Rewritten, SchemaFilter, SchemaList, StoredSchema,
-    UsageFilter, ValidationAnalytics, ValidationFilter,
+    PageRequest, Purge, RecordsOf, ReplacedContent, Rewritten, SchemaFilter, SchemaList,
+    StoredSchema, UsageFilter, ValidationAnalytics, ValidationFilter,
 };
 use super::store::{
     ComparisonStore, ConsumerStore, Rewrite, SchemaStore, Store, StoreResult, ValidationStore,
@@ -18,7 +18,7 @@ use super::store::{
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::comparison::ComparisonRecord;
 use crate::model::consumer::ConsumerRecord;
-use crate::model::group::ViolationGroup;
+use crate::model::group::{MergedGroup, ViolationGroup};
 use crate::model::page::Page;
 use crate::model::record::ValidationRecord;
 use crate::model::schema::SchemaRecord;
@@ -120,11 +120,10 @@ measured! { ValidationStore:
         -> ValidationAnalytics;
     expire_validations(kind: ExpireKind, older_than: Timestamp, batch: u32) -> u64;
     count_expirable(kind: ExpireKind, older_than: Timestamp) -> u64;
-    purge_validations(filter: &ValidationFilter, batch: u32) -> u64;
     rewrite_validations(page: &PageRequest, rewrite: &Rewrite<'_>) -> Rewritten;
-    merge_groups(batch: Uuid, groups: &[ViolationGroup]) -> Vec<String>;
+    merge_groups(batch: Uuid, groups: &[ViolationGroup]) -> Vec<MergedGroup>;
+    purge(purge: Purge<'_>, batch: u32) -> u64;
     list_groups(filter: &GroupFilter, page: &PageRequest) -> Page<ViolationGroup>;
-    purge_groups(older_than: Timestamp, batch: u32) -> u64;
 }
 
 measured! { ComparisonStore:
@@ -144,8 +143,6 @@ measured! { ConsumerStore:
     ) -> bool;
     merge_usage(batch: Uuid, usage: &[OperationUsage]) -> ();
     list_usage(filter: &UsageFilter, page: &PageRequest) -> Page<OperationUsage>;
-    purge_usage(older_than: Timestamp, batch: u32) -> u64;
-    purge_consumer(consumer_id: &str) -> u64;
 }
 
 #[async_trait]

@@ -199,6 +199,19 @@ pub enum ExpireKind {
     Bodies,
 }
 
+/// What is removed for a reason other than its age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purge<'p> {
+    /// Records of one consumer.
+    RecordsOf(&'p str),
+    /// The name of one consumer in violation groups; the groups stay.
+    NameInGroups(&'p str),
+    /// Violation groups that were not seen at this time or later.
+    GroupsBefore(Timestamp),
+    /// Facts of usage that were not seen at this time or later; registrations stay.
+    UsageBefore(Timestamp),
+}
+
 /// What a batch of rewriting records did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rewritten {
@@ -239,6 +252,8 @@ pub struct UsageFilter {
 /// Which violation groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GroupFilter {
+    /// Fingerprint.
+    pub fingerprint: Option<String>,
     /// Schema id.
     pub schema_id: Option<String>,
     /// Violation code.

@@ -22,13 +22,13 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::query::{
     AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, RecordsOf, ReplacedContent, Rewritten, SchemaFilter, SchemaList, StoredSchema,
-    UsageFilter, ValidationAnalytics, ValidationFilter,
+    PageRequest, Purge, RecordsOf, ReplacedContent, Rewritten, SchemaFilter, SchemaList,
+    StoredSchema, UsageFilter, ValidationAnalytics, ValidationFilter,
 };
 use crate::model::clock::Timestamp;
 use crate::model::comparison::ComparisonRecord;
 use crate::model::consumer::ConsumerRecord;
-use crate::model::group::ViolationGroup;
+use crate::model::group::{MergedGroup, ViolationGroup};
 use crate::model::page::Page;
 use crate::model::record::ValidationRecord;
 use crate::model::schema::SchemaRecord;
@@ -153,10 +153,6 @@ pub trait ValidationStore: Send + Sync {
     /// How many rows [`ValidationStore::expire_validations`] would touch until it returns 0.
     async fn count_expirable(&self, kind: ExpireKind, older_than: Timestamp) -> StoreResult<u64>;
 
-    /// Deletes records that `filter` picks, whatever their age: at most `batch`, oldest first;
-    /// says how many. Call until it returns 0.
-    async fn purge_validations(&self, filter: &ValidationFilter, batch: u32) -> StoreResult<u64>;
-
     /// Shows a page of all records, in the order of [`ValidationStore::list_validations`], to
     /// `rewrite` and stores the payloads it changes; an error of `rewrite` stores none of them.
     /// Records stored or deleted meanwhile disturb nothing. The cursor may be kept between
@@ -167,14 +163,18 @@ pub trait ValidationStore: Send + Sync {
         rewrite: &Rewrite<'_>,
     ) -> StoreResult<Rewritten>;
 
-    /// Adds to violation groups, or starts them; returns the fingerprints that were not there.
-    /// Several writers may merge at once. A repeated `batch` changes nothing and returns no
-    /// fingerprints; batches are remembered for a day.
+    /// Adds to violation groups, or starts them; says of each what had been seen of it before,
+    /// by fingerprint. Several writers may merge at once: each group is new to one of them. A
+    /// repeated `batch` changes nothing and returns nothing; batches are remembered for a day.
     async fn merge_groups(
         &self,
         batch: Uuid,
         groups: &[ViolationGroup],
-    ) -> StoreResult<Vec<String>>;
+    ) -> StoreResult<Vec<MergedGroup>>;
+
+    /// Removes what `purge` names, at most `batch` rows, and says how many it touched. Call
+    /// until it returns 0.
+    async fn purge(&self, purge: Purge<'_>, batch: u32) -> StoreResult<u64>;
 
     /// Violation groups, seen last first; of those seen at once, the highest fingerprint first.
     async fn list_groups(
@@ -182,10 +182,6 @@ pub trait ValidationStore: Send + Sync {
         filter: &GroupFilter,
         page: &PageRequest,
     ) -> StoreResult<Page<ViolationGroup>>;
-
-    /// Deletes violation groups last seen before `older_than`: at most `batch`, oldest first;
-    /// says how many. Call until it returns 0.
-    async fn purge_groups(&self, older_than: Timestamp, batch: u32) -> StoreResult<u64>;
 }
 
 /// Outcomes of comparing two versions.
@@ -263,15 +259,6 @@ pub trait ConsumerStore: Send + Sync {
         filter: &UsageFilter,
         page: &PageRequest,
     ) -> StoreResult<Page<OperationUsage>>;
-
-    /// Forgets facts of usage last seen before `older_than`: at most `batch`; says how many.
-    /// Call until it returns 0. Registrations stay.
-    async fn purge_usage(&self, older_than: Timestamp, batch: u32) -> StoreResult<u64>;
-
-    /// Forgets a consumer in every schema and environment: its registrations, its usage, and
-    /// its name in violation groups; groups that name nobody else go. Says how many rows it
-    /// deleted or changed. Its records are for [`ValidationStore::purge_validations`].
-    async fn purge_consumer(&self, consumer_id: &str) -> StoreResult<u64>;
 }
 
 /// A whole store.

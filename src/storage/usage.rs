@@ -45,7 +45,7 @@ fn seen(usage: &OperationUsage) -> Option<(Timestamp, Timestamp)> {
 }
 
 /// Adds what `usage` saw to a registration. `used_endpoints` stays ordered by path and method,
-/// its fields sorted.
+/// its fields sorted; what belongs to no documented operation is no part of it.
 pub(crate) fn absorb(record: &mut ConsumerRecord, usage: &OperationUsage) {
     if let Some((_, last)) = seen(usage)
         && last >= record.last_validated_at
@@ -57,6 +57,9 @@ pub(crate) fn absorb(record: &mut ConsumerRecord, usage: &OperationUsage) {
         if !usage.schema_version.is_empty() {
             record.schema_version.clone_from(&usage.schema_version);
         }
+    }
+    if usage.path.is_empty() {
+        return;
     }
     let endpoint = endpoint_of(&mut record.used_endpoints, &usage.method, &usage.path);
     for fact in usage.facts.iter().filter(|fact| fact.kind == UsageKind::ResponseField) {

@@ -13,9 +13,10 @@ mod groups;
 mod migrations;
 mod paging;
 mod plans;
-mod purge;
+
 mod raw;
 mod retention;
+mod rewriting;
 mod schemas;
 mod server;
 mod usage;

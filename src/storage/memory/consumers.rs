@@ -117,43 +117,6 @@ impl ConsumerStore for MemoryStore {
             .collect();
         Ok(page_of(items, page, |usage| Cursor::new(operation_of(usage))))
     }
-
-    async fn purge_usage(&self, older_than: Timestamp, batch: u32) -> StoreResult<u64> {
-        let mut state = self.state.lock();
-        let mut gone = 0;
-        for used in state.usage.values_mut() {
-            used.facts.retain(|_, fact| {
-                let goes = fact.last_seen < older_than && gone < u64::from(batch);
-                gone += u64::from(goes);
-                !goes
-            });
-        }
-        state.usage.retain(|_, used| !used.facts.is_empty());
-        Ok(gone)
-    }
-
-    async fn purge_consumer(&self, consumer_id: &str) -> StoreResult<u64> {
-        let mut state = self.state.lock();
-        let mut rows = 0;
-        state.usage.retain(|key, used| {
-            let goes = key[1] == consumer_id;
-            rows += if goes { used.facts.len() as u64 } else { 0 };
-            !goes
-        });
-        let registered = state.consumers.len();
-        state.consumers.retain(|key, _| key[0] != consumer_id);
-        rows += (registered - state.consumers.len()) as u64;
-        state.groups.retain(|_, group| {
-            let Ok(at) = group.consumers.binary_search_by(|name| name.as_str().cmp(consumer_id))
-            else {
-                return true;
-            };
-            group.consumers.remove(at);
-            rows += 1;
-            !group.consumers.is_empty()
-        });
-        Ok(rows)
-    }
 }
 
 fn key_of(record: &ConsumerRecord) -> [String; 3] {
@@ -172,6 +135,20 @@ fn same(wanted: Option<&String>, value: &str) -> bool {
 // === impl State ===
 
 impl State {
+    /// Forgets at most `batch` facts last seen before `time`; says how many.
+    pub(super) fn forget_facts(&mut self, time: Timestamp, batch: usize) -> u64 {
+        let mut gone = 0;
+        for used in self.usage.values_mut() {
+            used.facts.retain(|_, fact| {
+                let goes = fact.last_seen < time && gone < batch;
+                gone += usize::from(goes);
+                !goes
+            });
+        }
+        self.usage.retain(|_, used| !used.facts.is_empty());
+        gone as u64
+    }
+
     fn merge(&mut self, usage: &OperationUsage) {
         if let Some(new) = registration(usage) {
             let record = self.consumers.entry(key_of(&new)).or_insert(new);

@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use super::{MemoryStore, RecordKey, State};
 use crate::model::clock::Timestamp;
-use crate::model::group::ViolationGroup;
+use crate::model::group::{MergedGroup, ViolationGroup};
 use crate::model::page::{Cursor, Page};
 use crate::model::record::ValidationRecord;
 use crate::redaction::Redacted;
 use crate::storage::error::StoreError;
 use crate::storage::query::{
-    AnalyticsOptions, Bucket, ExpireKind, GroupFilter, NamedCount, PageRequest, Rewritten, Tally,
-    ValidationAnalytics, ValidationFilter, bucket_micros,
+    AnalyticsOptions, Bucket, ExpireKind, GroupFilter, NamedCount, PageRequest, Purge, Rewritten,
+    Tally, ValidationAnalytics, ValidationFilter, bucket_micros,
 };
 use crate::storage::sql::schemas::page_of;
 use crate::storage::sql::validations::time_and_id;
@@ -110,11 +110,6 @@ impl ValidationStore for MemoryStore {
         Ok(state.records.values().filter(|record| expires(kind, older_than, record)).count() as u64)
     }
 
-    async fn purge_validations(&self, filter: &ValidationFilter, batch: u32) -> StoreResult<u64> {
-        let mut state = self.state.lock();
-        Ok(state.drop_records(batch as usize, |record| matches(filter, record)))
-    }
-
     async fn rewrite_validations(
         &self,
         page: &PageRequest,
@@ -143,7 +138,7 @@ impl ValidationStore for MemoryStore {
         &self,
         batch: Uuid,
         groups: &[ViolationGroup],
-    ) -> StoreResult<Vec<String>> {
+    ) -> StoreResult<Vec<MergedGroup>> {
         let now = self.clock.now();
         let mut state = self.state.lock();
         if !state.first_time(batch, now) {
@@ -151,16 +146,45 @@ impl ValidationStore for MemoryStore {
         }
         let mut sorted: Vec<_> = groups.iter().collect();
         sorted.sort_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
-        let mut new = Vec::new();
+        let mut merged = Vec::with_capacity(sorted.len());
         for group in sorted {
-            if let Some(known) = state.groups.get_mut(&group.fingerprint) {
-                known.absorb(group);
-            } else {
-                state.groups.insert(group.fingerprint.clone(), group.clone());
-                new.push(group.fingerprint.clone());
+            let fingerprint = group.fingerprint.clone();
+            let seen_before = state.groups.get(&fingerprint).map(|known| known.last_seen);
+            match state.groups.get_mut(&fingerprint) {
+                Some(known) => known.absorb(group),
+                None => drop(state.groups.insert(fingerprint.clone(), group.clone())),
             }
+            merged.push(MergedGroup { fingerprint, seen_before });
         }
-        Ok(new)
+        Ok(merged)
+    }
+
+    async fn purge(&self, purge: Purge<'_>, batch: u32) -> StoreResult<u64> {
+        let mut state = self.state.lock();
+        let batch = batch as usize;
+        match purge {
+            Purge::RecordsOf(consumer) => {
+                Ok(state.drop_records(batch, |record| record.consumer_id == consumer))
+            }
+            Purge::NameInGroups(name) => {
+                let groups = state.groups.values_mut();
+                let mut touched = 0;
+                for group in groups.filter(|group| group.names(name)).take(batch) {
+                    group.consumers.retain(|known| known != name);
+                    touched += 1;
+                }
+                Ok(touched)
+            }
+            Purge::GroupsBefore(time) => {
+                let old = state.groups.values().filter(|group| group.last_seen < time).take(batch);
+                let old: Vec<_> = old.map(|group| group.fingerprint.clone()).collect();
+                for fingerprint in &old {
+                    state.groups.remove(fingerprint);
+                }
+                Ok(old.len() as u64)
+            }
+            Purge::UsageBefore(time) => Ok(state.forget_facts(time, batch)),
+        }
     }
 
     async fn list_groups(
@@ -173,6 +197,7 @@ impl ValidationStore for MemoryStore {
         let mut items: Vec<_> = state
             .groups
             .values()
+            .filter(|group| same(filter.fingerprint.as_ref(), &group.fingerprint))
             .filter(|group| same(filter.schema_id.as_ref(), &group.schema_id))
             .filter(|group| same(filter.code.as_ref(), group.code.as_str()))
             .filter(|group| same(filter.operation.as_ref(), &group.operation))
@@ -187,22 +212,6 @@ impl ValidationStore for MemoryStore {
         Ok(page_of(items, page, |group| {
             Cursor::new([group.last_seen.as_micros().to_string(), group.fingerprint.clone()])
         }))
-    }
-
-    async fn purge_groups(&self, older_than: Timestamp, batch: u32) -> StoreResult<u64> {
-        let mut state = self.state.lock();
-        let mut old: Vec<_> = state
-            .groups
-            .values()
-            .filter(|group| group.last_seen < older_than)
-            .map(|group| (group.last_seen, group.fingerprint.clone()))
-            .collect();
-        old.sort_unstable();
-        old.truncate(batch as usize);
-        for (_, fingerprint) in &old {
-            state.groups.remove(fingerprint);
-        }
-        Ok(old.len() as u64)
     }
 }
 

@@ -110,16 +110,6 @@ pub(crate) async fn deregister(mut held: Held, names: [&str; 3]) -> StoreResult<
     Ok(found)
 }
 
-/// Ends all registrations of a consumer and forgets its usage; says how many rows went.
-pub(crate) async fn purge(link: &mut Link<'_>, consumer_id: &str) -> StoreResult<u64> {
-    let mut gone = 0;
-    for table in ["consumer_usage", "consumers"] {
-        let mut query = Query::build(format!("DELETE FROM {table}"));
-        gone += link.run(query.equals("consumer_id", Some(consumer_id)).clone()).await?;
-    }
-    Ok(gone)
-}
-
 /// Notes that an exchange was judged.
 pub(crate) async fn touch(
     link: &mut Link<'_>,

@@ -5,9 +5,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::schemas::page_of;
-use super::{Dialect, Held, Link, Query, Reader, Row, Value};
+use super::{Held, Link, Query, Reader, Row, Value};
 use crate::model::clock::Timestamp;
-use crate::model::group::ViolationGroup;
+use crate::model::group::{MergedGroup, ViolationGroup};
 use crate::model::page::{Cursor, Page};
 use crate::model::violation::ViolationCode;
 use crate::storage::error::StoreError;
@@ -44,7 +44,7 @@ pub(crate) async fn merge(
     batch: Uuid,
     groups: &[ViolationGroup],
     now: Timestamp,
-) -> StoreResult<Vec<String>> {
+) -> StoreResult<Vec<MergedGroup>> {
     let mut link = held.link();
     if !first_time(&mut link, batch, now).await? {
         return Ok(Vec::new());
@@ -52,17 +52,49 @@ pub(crate) async fn merge(
     // one order in all processes: two merges never wait for each other in a circle
     let mut sorted: Vec<_> = groups.iter().collect();
     sorted.sort_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
-    let mut new = Vec::new();
+    let mut merged = Vec::with_capacity(sorted.len());
     for group in sorted {
-        if insert(&mut link, group).await? {
-            new.push(group.fingerprint.clone());
-        } else if let Some(mut known) = get_locked(&mut link, &group.fingerprint).await? {
+        let mut seen_before = None;
+        if !insert(&mut link, group).await?
+            && let Some(mut known) = get_locked(&mut link, &group.fingerprint).await?
+        {
+            seen_before = Some(known.last_seen);
             known.absorb(group);
             update(&mut link, &known).await?;
         }
+        merged.push(MergedGroup { fingerprint: group.fingerprint.clone(), seen_before });
     }
     held.commit().await?;
-    Ok(new)
+    Ok(merged)
+}
+
+/// Takes a consumer's name out of at most `batch` groups; commits.
+pub(crate) async fn forget_name(mut held: Held, name: &str, batch: u32) -> StoreResult<u64> {
+    let mut link = held.link();
+    let mut query = Query::build(format!("SELECT {COLUMNS} FROM violation_groups WHERE "));
+    query.push(&link.dialect().holds_text("consumers"));
+    query.bind(name).push(") ORDER BY fingerprint LIMIT ").bind(batch);
+    query.push(link.dialect().for_update());
+    let rows = link.rows(query).await?;
+    for row in &rows {
+        let mut group = group_of(row)?;
+        group.consumers.retain(|consumer| consumer != name);
+        update(&mut link, &group).await?;
+    }
+    held.commit().await?;
+    Ok(rows.len() as u64)
+}
+
+/// Deletes at most `batch` groups last seen before `time`; commits.
+pub(crate) async fn delete_before(mut held: Held, time: Timestamp, batch: u32) -> StoreResult<u64> {
+    let mut query = Query::build(
+        "DELETE FROM violation_groups WHERE fingerprint IN \
+         (SELECT fingerprint FROM violation_groups WHERE last_seen < ",
+    );
+    query.bind(time).push(" ORDER BY fingerprint LIMIT ").bind(batch).push(")");
+    let deleted = held.link().run(query).await?;
+    held.commit().await?;
+    Ok(deleted)
 }
 
 async fn insert(link: &mut Link<'_>, group: &ViolationGroup) -> StoreResult<bool> {
@@ -115,6 +147,7 @@ pub(crate) async fn list(
 ) -> StoreResult<Page<ViolationGroup>> {
     let mut query = Query::build(format!("SELECT {COLUMNS} FROM violation_groups"));
     query
+        .equals("fingerprint", filter.fingerprint.as_deref())
         .equals("schema_id", filter.schema_id.as_deref())
         .equals("code", filter.code.as_deref())
         .equals("operation", filter.operation.as_deref());
@@ -133,48 +166,6 @@ pub(crate) async fn list(
     Ok(page_of(items, page, |group: &ViolationGroup| {
         Cursor::new([group.last_seen.as_micros().to_string(), group.fingerprint.clone()])
     }))
-}
-
-/// Deletes the oldest groups last seen before `older_than`.
-pub(crate) async fn purge(
-    link: &mut Link<'_>,
-    older_than: Timestamp,
-    batch: u32,
-) -> StoreResult<u64> {
-    let mut query = Query::build(
-        "DELETE FROM violation_groups WHERE fingerprint IN (SELECT fingerprint \
-         FROM violation_groups WHERE last_seen < ",
-    );
-    query.bind(older_than).push(" ORDER BY last_seen, fingerprint LIMIT ").bind(batch).push(")");
-    link.run(query).await
-}
-
-/// Forgets that a consumer met groups, and the groups that nobody else met; says how many rows
-/// that changed.
-pub(crate) async fn forget(link: &mut Link<'_>, consumer_id: &str) -> StoreResult<u64> {
-    let mut query = Query::build(format!("SELECT {COLUMNS} FROM violation_groups WHERE "));
-    match link.dialect() {
-        Dialect::Sqlite => query
-            .push("EXISTS (SELECT 1 FROM json_each(consumers) WHERE value = ")
-            .bind(consumer_id)
-            .push(")"),
-        Dialect::Postgres => query.push("consumers @> ").bind(Value::json(&[consumer_id])?),
-    };
-    // the order in which merges lock groups
-    query.push(" ORDER BY fingerprint").push(link.dialect().for_update());
-    let rows = link.rows(query).await?;
-    for row in &rows {
-        let mut group = group_of(row)?;
-        group.consumers.retain(|name| name != consumer_id);
-        if group.consumers.is_empty() {
-            let mut query = Query::build("DELETE FROM violation_groups");
-            query.equals("fingerprint", Some(group.fingerprint.as_str()));
-            link.run(query).await?;
-        } else {
-            update(link, &group).await?;
-        }
-    }
-    Ok(rows.len() as u64)
 }
 
 fn group_of(row: &Row) -> StoreResult<ViolationGroup> {

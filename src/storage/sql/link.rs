@@ -42,6 +42,15 @@ impl Dialect {
         }
     }
 
+    /// The start of a condition that `column`, a JSON list, holds a text; the text and a
+    /// closing parenthesis follow.
+    pub(crate) fn holds_text(self, column: &str) -> String {
+        match self {
+            Self::Sqlite => format!("EXISTS (SELECT 1 FROM json_each({column}) WHERE value = "),
+            Self::Postgres => format!("jsonb_exists({column}, "),
+        }
+    }
+
     /// `column`, a time, as microseconds since the epoch.
     pub(crate) fn micros(self, column: &str) -> String {
         match self {

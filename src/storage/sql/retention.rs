@@ -1,9 +1,8 @@
 //! Expiring records, in batches.
 
-use super::validations::narrow;
 use super::{Link, Query, Reader};
 use crate::model::clock::Timestamp;
-use crate::storage::query::{ExpireKind, ValidationFilter};
+use crate::storage::query::ExpireKind;
 use crate::storage::store::StoreResult;
 
 /// Which records a batch takes.
@@ -11,8 +10,10 @@ use crate::storage::store::StoreResult;
 pub(crate) enum Taken<'t> {
     /// Those that expire.
     Old(ExpireKind, Timestamp),
-    /// Those that a filter picks.
-    Picked(&'t ValidationFilter),
+    /// All of one schema.
+    Schema(&'t str),
+    /// All of one consumer.
+    Consumer(&'t str),
 }
 
 /// Deletes one batch, or its bodies; says how many rows it touched. The caller commits.
@@ -32,14 +33,15 @@ fn over_batch(statement: &str, key: &str, taken: Taken<'_>, batch: u32) -> Query
     let mut query = Query::build(format!(
         "{statement} WHERE ({key}) IN (SELECT id, validated_at FROM validation_runs"
     ));
-    narrow_taken(&mut query, taken);
+    narrow(&mut query, taken);
     query.push(" ORDER BY validated_at, id LIMIT ").bind(batch).push(")");
     query
 }
 
-fn narrow_taken(query: &mut Query, taken: Taken<'_>) {
+fn narrow(query: &mut Query, taken: Taken<'_>) {
     match taken {
-        Taken::Picked(filter) => narrow(query, filter),
+        Taken::Schema(schema_id) => drop(query.equals("schema_id", Some(schema_id))),
+        Taken::Consumer(consumer_id) => drop(query.equals("consumer_id", Some(consumer_id))),
         Taken::Old(kind, older_than) => {
             query.condition().push("validated_at < ").bind(older_than);
             match kind {
@@ -63,7 +65,7 @@ pub(crate) async fn count(
     older_than: Timestamp,
 ) -> StoreResult<u64> {
     let mut query = Query::build("SELECT COUNT(*) AS total FROM validation_runs");
-    narrow_taken(&mut query, Taken::Old(kind, older_than));
+    narrow(&mut query, Taken::Old(kind, older_than));
     match link.row(query).await? {
         Some(row) => Reader::new(&row, "validation_runs", "total").count("total"),
         None => Ok(0),

@@ -13,7 +13,7 @@ use super::{
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::comparison::ComparisonRecord;
 use crate::model::consumer::ConsumerRecord;
-use crate::model::group::ViolationGroup;
+use crate::model::group::{MergedGroup, ViolationGroup};
 use crate::model::page::Page;
 use crate::model::record::ValidationRecord;
 use crate::model::schema::SchemaRecord;
@@ -22,8 +22,8 @@ use crate::redaction::Redacted;
 use crate::storage::postgres::PostgresDb;
 use crate::storage::query::{
     AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, RecordsOf, ReplacedContent, Rewritten, SchemaFilter, SchemaList, StoredSchema,
-    UsageFilter, ValidationAnalytics, ValidationFilter,
+    PageRequest, Purge, RecordsOf, ReplacedContent, Rewritten, SchemaFilter, SchemaList,
+    StoredSchema, UsageFilter, ValidationAnalytics, ValidationFilter,
 };
 use crate::storage::sqlite::SqliteDb;
 use crate::storage::store::{
@@ -117,11 +117,7 @@ impl SchemaStore for SqlStore {
 
     async fn delete_schema(&self, schema_id: &str, records: RecordsOf) -> StoreResult<bool> {
         if records == RecordsOf::Delete {
-            let all = ValidationFilter {
-                schema_id: Some(schema_id.to_owned()),
-                ..ValidationFilter::default()
-            };
-            while self.expire(Taken::Picked(&all), DELETE_BATCH).await? > 0 {}
+            while self.expire(Taken::Schema(schema_id), DELETE_BATCH).await? > 0 {}
         }
         schemas::delete(self.db.begin().await?, schema_id, None).await
     }
@@ -235,10 +231,6 @@ impl ValidationStore for SqlStore {
         retention::count(&mut self.db.read().await?.link(), kind, older_than).await
     }
 
-    async fn purge_validations(&self, filter: &ValidationFilter, batch: u32) -> StoreResult<u64> {
-        self.expire(Taken::Picked(filter), batch).await
-    }
-
     async fn rewrite_validations(
         &self,
         page: &PageRequest,
@@ -251,8 +243,23 @@ impl ValidationStore for SqlStore {
         &self,
         batch: Uuid,
         groups: &[ViolationGroup],
-    ) -> StoreResult<Vec<String>> {
+    ) -> StoreResult<Vec<MergedGroup>> {
         groups::merge(self.db.begin().await?, batch, groups, self.clock.now()).await
+    }
+
+    async fn purge(&self, purge: Purge<'_>, batch: u32) -> StoreResult<u64> {
+        match purge {
+            Purge::RecordsOf(consumer) => self.expire(Taken::Consumer(consumer), batch).await,
+            Purge::NameInGroups(name) => {
+                groups::forget_name(self.db.begin().await?, name, batch).await
+            }
+            Purge::GroupsBefore(time) => {
+                groups::delete_before(self.db.begin().await?, time, batch).await
+            }
+            Purge::UsageBefore(time) => {
+                usage::delete_before(self.db.begin().await?, time, batch).await
+            }
+        }
     }
 
     async fn list_groups(
@@ -261,13 +268,6 @@ impl ValidationStore for SqlStore {
         page: &PageRequest,
     ) -> StoreResult<Page<ViolationGroup>> {
         groups::list(&mut self.db.read().await?.link(), filter, page).await
-    }
-
-    async fn purge_groups(&self, older_than: Timestamp, batch: u32) -> StoreResult<u64> {
-        let mut held = self.db.begin().await?;
-        let gone = groups::purge(&mut held.link(), older_than, batch).await?;
-        held.commit().await?;
-        Ok(gone)
     }
 }
 
@@ -359,22 +359,6 @@ impl ConsumerStore for SqlStore {
         page: &PageRequest,
     ) -> StoreResult<Page<OperationUsage>> {
         usage::list(&mut self.db.snapshot().await?.link(), filter, page).await
-    }
-
-    async fn purge_usage(&self, older_than: Timestamp, batch: u32) -> StoreResult<u64> {
-        let mut held = self.db.begin().await?;
-        let gone = usage::purge(&mut held.link(), older_than, batch).await?;
-        held.commit().await?;
-        Ok(gone)
-    }
-
-    async fn purge_consumer(&self, consumer_id: &str) -> StoreResult<u64> {
-        let mut held = self.db.begin().await?;
-        let mut link = held.link();
-        let rows = consumers::purge(&mut link, consumer_id).await?;
-        let named = groups::forget(&mut link, consumer_id).await?;
-        held.commit().await?;
-        Ok(rows + named)
     }
 }
 

@@ -152,19 +152,17 @@ pub(crate) async fn list(
     Ok(Page { items: gather(&rows)?, next: keys.next })
 }
 
-/// Forgets facts last seen before `older_than`.
-pub(crate) async fn purge(
-    link: &mut Link<'_>,
-    older_than: Timestamp,
-    batch: u32,
-) -> StoreResult<u64> {
+/// Forgets at most `batch` facts last seen before `time`; commits.
+pub(crate) async fn delete_before(mut held: Held, time: Timestamp, batch: u32) -> StoreResult<u64> {
     let key = format!("{OPERATION}, kind, name");
     let mut query = Query::build(format!(
         "DELETE FROM consumer_usage WHERE ({key}) IN (SELECT {key} FROM consumer_usage \
          WHERE last_seen < "
     ));
-    query.bind(older_than).push(&format!(" ORDER BY {key} LIMIT ")).bind(batch).push(")");
-    link.run(query).await
+    query.bind(time).push(&format!(" ORDER BY {key} LIMIT ")).bind(batch).push(")");
+    let deleted = held.link().run(query).await?;
+    held.commit().await?;
+    Ok(deleted)
 }
 
 fn narrow(query: &mut Query, filter: &UsageFilter) {

@@ -1,11 +1,11 @@
 //! Violation groups.
 
 use cvt_sidecar::model::violation::ViolationCode;
-use cvt_sidecar::storage::{GroupFilter, PageRequest};
+use cvt_sidecar::storage::{GroupFilter, PageRequest, Purge, ValidationFilter};
 use uuid::Uuid;
 
 use super::bed::Bed;
-use super::fixtures::{at, group, id};
+use super::fixtures::{at, group, id, record, redact};
 
 super::cases! {
     a_group_comes_back_whole
@@ -14,6 +14,8 @@ super::cases! {
     concurrent_group_merges_lose_nothing
     groups_are_listed_seen_last_first
     groups_are_filtered
+    a_purge_takes_names_and_old_groups_in_batches
+    a_purge_takes_the_records_of_one_consumer
 }
 
 async fn a_group_comes_back_whole(bed: Bed) {
@@ -21,7 +23,8 @@ async fn a_group_comes_back_whole(bed: Bed) {
     whole.name = Some("pägë".into());
     whole.example = Some(id(4));
     let new = bed.store.merge_groups(Uuid::from_u128(1), std::slice::from_ref(&whole)).await;
-    assert_eq!(new.unwrap(), ["f1"]);
+    let new = new.unwrap();
+    assert_eq!((&*new[0].fingerprint, new[0].seen_before), ("f1", None));
     let page = bed.store.list_groups(&GroupFilter::default(), &PageRequest::default()).await;
     assert_eq!(page.unwrap().items, [whole]);
 }
@@ -33,8 +36,9 @@ async fn groups_add_up_and_only_the_first_is_new(bed: Bed) {
     later.consumers = vec!["mobile".into()];
     later.versions = vec!["2.0.0".into()];
     later.example = Some(id(1));
-    let new = store.merge_groups(Uuid::from_u128(2), &[later, group("f2", 5)]).await.unwrap();
-    assert_eq!(new, ["f2"]);
+    let merged = store.merge_groups(Uuid::from_u128(2), &[later, group("f2", 5)]).await.unwrap();
+    let before: Vec<_> = merged.iter().map(|one| (&*one.fingerprint, one.seen_before)).collect();
+    assert_eq!(before, [("f1", Some(at(3))), ("f2", None)]);
     let page = store.list_groups(&GroupFilter::default(), &PageRequest::default()).await.unwrap();
     let first = &page.items[0];
     assert_eq!((&*first.fingerprint, first.count), ("f1", 2));
@@ -46,7 +50,7 @@ async fn groups_add_up_and_only_the_first_is_new(bed: Bed) {
 
 async fn a_repeated_group_batch_counts_once(bed: Bed) {
     let batch = Uuid::from_u128(1);
-    assert_eq!(bed.store.merge_groups(batch, &[group("f", 1)]).await.unwrap(), ["f"]);
+    assert_eq!(bed.store.merge_groups(batch, &[group("f", 1)]).await.unwrap().len(), 1);
     assert_eq!(bed.store.merge_groups(batch, &[group("f", 1)]).await.unwrap().len(), 0);
     let page = bed.store.list_groups(&GroupFilter::default(), &PageRequest::default()).await;
     assert_eq!(page.unwrap().items[0].count, 1);
@@ -66,7 +70,8 @@ async fn concurrent_group_merges_lose_nothing(bed: Bed) {
     }
     let mut new = 0;
     for task in tasks {
-        new += task.await.unwrap().unwrap().len();
+        let merged = task.await.unwrap().unwrap();
+        new += merged.iter().filter(|group| group.seen_before.is_none()).count();
     }
     assert_eq!(new, 2, "each group is new once");
     let page = bed.store.list_groups(&GroupFilter::default(), &PageRequest::default()).await;
@@ -98,6 +103,7 @@ async fn groups_are_filtered(bed: Bed) {
     let none = GroupFilter::default;
     for (filter, expected) in [
         (none(), "c b a"),
+        (GroupFilter { fingerprint: Some("b".into()), ..none() }, "b"),
         (GroupFilter { schema_id: Some("films".into()), ..none() }, "a"),
         (GroupFilter { code: Some("request.path.undocumented".into()), ..none() }, "b"),
         (GroupFilter { operation: Some("/other".into()), ..none() }, "c"),
@@ -108,4 +114,41 @@ async fn groups_are_filtered(bed: Bed) {
         let names: Vec<_> = page.items.iter().map(|group| group.fingerprint.as_str()).collect();
         assert_eq!(names.join(" "), expected, "{filter:?}");
     }
+}
+
+async fn a_purge_takes_names_and_old_groups_in_batches(bed: Bed) {
+    let mut groups: Vec<_> =
+        ["a", "b", "c"].into_iter().zip(1..).map(|(name, at)| group(name, at)).collect();
+    groups[2].consumers = vec!["other".into(), "shop\"%".into()];
+    bed.store.merge_groups(Uuid::from_u128(1), &groups).await.unwrap();
+    let name = Purge::NameInGroups("shop");
+    assert_eq!(bed.store.purge(name, 1).await.unwrap(), 1);
+    assert_eq!(bed.store.purge(name, 9).await.unwrap(), 1);
+    assert_eq!(bed.store.purge(name, 9).await.unwrap(), 0);
+    assert_eq!(bed.store.purge(Purge::NameInGroups("shop\"%"), 9).await.unwrap(), 1);
+    let old = Purge::GroupsBefore(at(3));
+    assert_eq!(bed.store.purge(old, 1).await.unwrap(), 1);
+    assert_eq!(bed.store.purge(old, 9).await.unwrap(), 1);
+    let page = bed.store.list_groups(&GroupFilter::default(), &PageRequest::default()).await;
+    let left = page.unwrap().items;
+    assert_eq!((left.len(), &*left[0].fingerprint), (1, "c"));
+    assert_eq!(left[0].consumers, ["other"]);
+}
+
+async fn a_purge_takes_the_records_of_one_consumer(bed: Bed) {
+    let records: Vec<_> = (0..5)
+        .map(|n| {
+            let mut one = record(n);
+            one.consumer_id = if n < 3 { "shop".into() } else { "mobile".into() };
+            redact(one)
+        })
+        .collect();
+    bed.store.record_validations(&records).await.unwrap();
+    let purge = Purge::RecordsOf("shop");
+    assert_eq!(bed.store.purge(purge, 2).await.unwrap(), 2);
+    assert_eq!(bed.store.purge(purge, 2).await.unwrap(), 1);
+    assert_eq!(bed.store.purge(purge, 2).await.unwrap(), 0);
+    let (filter, page) = (ValidationFilter::default(), PageRequest::default());
+    let left = bed.store.list_validations(&filter, &page).await.unwrap().items;
+    assert_eq!(left.len(), 2);
 }
