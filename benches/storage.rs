@@ -178,6 +178,7 @@ fn record(n: usize) -> Redacted<ValidationRecord> {
         trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
         upstream_us: Some(9_000),
         duration_us: 12_345,
+        rejected: None,
         request_size: 512,
         response_size: 512,
     };

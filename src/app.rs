@@ -6,7 +6,6 @@
 //! what waits is judged and stored, storage closes. Each step has a deadline.
 
 mod announce;
-mod judge;
 mod lifecycle;
 mod observing;
 mod readiness;
@@ -39,6 +38,7 @@ use crate::retention::metrics::RetentionMetrics;
 use crate::storage::{OnConflict, Store, StoreError};
 use crate::telemetry::logging::{self, Form};
 use crate::telemetry::metrics::{Metrics, MetricsError};
+use crate::telemetry::process;
 use lifecycle::{Drain, Phase, PhaseWatch};
 use observing::Observing;
 use readiness::SidecarReadiness;
@@ -130,6 +130,7 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Metrics::default();
+    process::register(&metrics)?;
     let control = control_runtime()?;
     let store = control.block_on(open_store(&config.storage, false, &clock))?;
     let store = stores::measured(store, &metrics, &clock)?;
@@ -154,7 +155,7 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
         contract,
         phase: phase.clone(),
     };
-    let admin = Admin { metrics, readiness: Arc::new(readiness) };
+    let admin = Admin::new(metrics, Arc::new(readiness))?;
     let (admin_address, stop_admin) = start_admin(config, &control, admin)?;
     let running = Running { traffic: traffic.listen, admin: admin_address };
     control.spawn(announce_ready(running, phase.clone(), hooks.ready));

@@ -11,6 +11,7 @@
 pub mod admin;
 pub mod cache;
 pub mod contract;
+pub mod enforcement;
 pub mod file;
 pub mod logging;
 pub mod observer;
@@ -33,6 +34,8 @@ pub struct Config {
     pub contract: contract::ContractSettings,
     /// The traffic side: listener, upstream, limits.
     pub traffic: traffic::TrafficSettings,
+    /// What a verdict may do.
+    pub enforcement: enforcement::EnforcementSettings,
     /// Judging off the traffic path.
     pub observer: observer::ObserverSettings,
     /// What is kept.
@@ -88,6 +91,7 @@ impl Config {
         [
             contract::SETTINGS,
             traffic::SETTINGS,
+            enforcement::SETTINGS,
             observer::SETTINGS,
             record::SETTINGS,
             redaction::SETTINGS,
@@ -108,6 +112,7 @@ impl Config {
         let config = Self {
             contract: contract::read(&values, &mut problems),
             traffic: traffic::read(&values, &mut problems),
+            enforcement: enforcement::read(&values, &mut problems),
             observer: observer::read(&values, &mut problems),
             record: record::read(&values, &mut problems),
             redaction: redaction::read(&values, &mut problems),

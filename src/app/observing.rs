@@ -10,12 +10,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::StartError;
-use super::judge::EngineJudge;
 use super::summary::Summary;
 use crate::config::Config;
 use crate::model::clock::Clock;
 use crate::model::id::SystemIds;
-use crate::model::mode::Mode;
 use crate::observer::budget::Budget;
 use crate::observer::consumer::IdentityChain;
 use crate::observer::kinds::Kinds;
@@ -28,7 +26,7 @@ use crate::redaction::{Redactor, Rules};
 use crate::sampling::Keeper;
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
-use crate::validation::JudgeOptions;
+use crate::validation::{Judge, JudgeOptions};
 
 /// The running observer.
 pub(super) struct Observing {
@@ -76,8 +74,7 @@ impl Observing {
             clock: clock.clone(),
             ids: Arc::new(SystemIds),
         });
-        let make_judge: MakeJudge =
-            Arc::new(|| Box::new(EngineJudge::new(JudgeOptions::default())));
+        let make_judge: MakeJudge = Arc::new(|| Box::new(Judge::new(JudgeOptions::default())));
         let count = worker_count(config);
         let priority = config.observer.priority;
         let workers = Workers::start(count, priority, &queue, &make_judge, &recorder, clock)
@@ -112,7 +109,7 @@ impl Observing {
 
 fn worker_count(config: &Config) -> usize {
     match config.observer.workers {
-        _ if config.traffic.mode == Mode::Off => 0,
+        _ if config.enforcement.is_off() => 0,
         0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
         workers => workers,
     }

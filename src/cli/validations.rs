@@ -197,6 +197,10 @@ fn write_whole(record: &ValidationRecord, out: &mut dyn Write) -> std::io::Resul
     writeln!(out, "consumer    {} {}", record.consumer_id, record.consumer_version)?;
     writeln!(out, "request id  {}", record.request_id)?;
     writeln!(out, "took        {} ms", record.duration_ms)?;
+    writeln!(out, "mode        {}", record.mode)?;
+    if let Some(side) = record.rejected {
+        writeln!(out, "rejected    for its {}", side.as_str())?;
+    }
     for violation in &record.violations {
         write_violation(violation, out)?;
     }

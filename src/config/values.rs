@@ -13,6 +13,9 @@ pub struct Setting {
     pub key: &'static str,
     /// Environment variables that set it.
     pub environment: &'static [&'static str],
+    /// Whether the file may have a mapping under the key. Its entries are read as lines
+    /// `NAME=VALUE`.
+    pub map: bool,
 }
 
 /// Where a value was typed.
@@ -64,7 +67,17 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
 impl Setting {
     /// A setting under `key`, set by the variables `environment`.
     pub const fn new(key: &'static str, environment: &'static [&'static str]) -> Self {
-        Self { key, environment }
+        Self { key, environment, map: false }
+    }
+
+    /// A setting whose names the user chooses: a mapping in the file.
+    pub const fn map(key: &'static str, environment: &'static [&'static str]) -> Self {
+        Self { key, environment, map: true }
+    }
+
+    /// The name that the user chose, where `key` is one of this mapping.
+    fn name_in<'k>(&self, key: &'k str) -> Option<&'k str> {
+        key.strip_prefix(self.key)?.strip_prefix('.').filter(|_| self.map)
     }
 }
 
@@ -141,6 +154,11 @@ impl Values {
             let source = Source::File { path: path.into(), line: entry.line };
             if let Some(setting) = Config::settings().find(|setting| setting.key == entry.key) {
                 self.typed.insert(setting.key, (entry.value, source));
+            } else if let Some((key, name)) =
+                Config::settings().find_map(|one| Some((one.key, one.name_in(&entry.key)?)))
+            {
+                let (text, _) = self.typed.entry(key).or_insert_with(|| (String::new(), source));
+                text.extend([name, "=", &entry.value, "\n"]);
             } else {
                 let known = Config::settings().map(|setting| setting.key);
                 problems.push(source, unknown("key", &entry.key, known));
@@ -174,7 +192,8 @@ fn is_service_link(name: &str, value: &str) -> bool {
         || name.contains("_PORT_") && (name.contains("_TCP") || name.contains("_UDP"))
 }
 
-fn unknown(kind: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {
+/// Says that `name` is none of the `known`, and which of them may have been meant.
+pub fn unknown<'k>(kind: &str, name: &str, known: impl Iterator<Item = &'k str>) -> String {
     let nearest = known
         .map(|candidate| (distance(name, candidate), candidate))
         .min_by_key(|(distance, _)| *distance);

@@ -11,6 +11,7 @@ use super::document::{Document, Origin, Source};
 use super::error::ContractError;
 use super::lint::Lint;
 use super::lint::LintCode;
+use super::names::PropertyNames;
 use super::operation::{CompiledOperation, OperationIndex};
 use super::options::CompileOptions;
 use super::planner::Planner;
@@ -30,6 +31,7 @@ pub struct Contract {
     schemas: SchemaSet,
     lints: Vec<Lint>,
     source: Arc<Source>,
+    property_names: PropertyNames,
     weight: usize,
     strict_fields: bool,
 }
@@ -62,7 +64,8 @@ impl Contract {
         let (schemas, noticed) = schemas.finish()?;
         lints.extend(noticed);
         lints.extend(met);
-        let held = routes.weight() + document.source().weight();
+        let property_names = PropertyNames::of(document.root());
+        let held = routes.weight() + document.source().weight() + property_names.weight();
         let weight = held + schemas.len() * 2_048 + operations.len() * 2_048;
         let info = |key: &str| document.root().get("info").and_then(|info| text_of(info.get(key)?));
         Ok(Self {
@@ -75,6 +78,7 @@ impl Contract {
             schemas,
             lints,
             source: Arc::clone(document.source()),
+            property_names,
             weight,
             strict_fields: options.strict_fields,
         })
@@ -98,6 +102,11 @@ impl Contract {
     /// Hex SHA-256 of the document's text, white space around it left out (CVT's `schema_hash`).
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// The names that the document uses for properties.
+    pub fn property_names(&self) -> &PropertyNames {
+        &self.property_names
     }
 
     /// Every operation, in the document's order.

@@ -8,6 +8,9 @@ use smallvec::SmallVec;
 
 use super::verdict::SkipReason;
 
+/// The longest request id taken over from the downstream, in bytes.
+const LONGEST_REQUEST_ID: usize = 128;
+
 /// Start line and headers of a request, as the downstream sent them.
 #[derive(Debug, Clone)]
 pub struct RequestHead {
@@ -55,6 +58,12 @@ pub struct Captured {
     pub trailers: Option<HeaderMap>,
 }
 
+/// `x-request-id` of a request, where it is one that we take over: readable and not too long.
+pub fn request_id(headers: &HeaderMap) -> Option<&str> {
+    let id = headers.get("x-request-id")?.to_str().ok()?;
+    (1..=LONGEST_REQUEST_ID).contains(&id.len()).then_some(id)
+}
+
 // === impl RequestHead ===
 
 impl RequestHead {
@@ -64,6 +73,11 @@ impl RequestHead {
             "" => "/",
             path => path,
         }
+    }
+
+    /// `x-request-id`, where it is one that we take over.
+    pub fn request_id(&self) -> Option<&str> {
+        request_id(&self.headers)
     }
 
     /// The query as sent, without the question mark.

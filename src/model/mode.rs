@@ -5,8 +5,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::violation::Side;
+
 /// What happens to an exchange that breaks its contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Pure proxy: nothing kept, nothing judged.
@@ -18,6 +22,15 @@ pub enum Mode {
     Warn,
     /// An invalid request is rejected before the upstream sees any byte of it.
     Strict,
+}
+
+/// The modes of the two halves of an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Modes {
+    /// Of the request.
+    pub request: Mode,
+    /// Of the response.
+    pub response: Mode,
 }
 
 /// A text that names no mode.
@@ -55,6 +68,45 @@ impl fmt::Display for Mode {
     }
 }
 
+// === impl Modes ===
+
+impl Modes {
+    /// The same mode for both halves.
+    pub const fn both(mode: Mode) -> Self {
+        Self { request: mode, response: mode }
+    }
+
+    /// The mode of one half.
+    pub const fn of(self, side: Side) -> Mode {
+        match side {
+            Side::Request => self.request,
+            Side::Response => self.response,
+        }
+    }
+
+    /// Whether nothing is kept and nothing judged.
+    pub fn is_off(self) -> bool {
+        self.stricter() == Mode::Off
+    }
+
+    /// Whether a half is held and judged before it is passed on.
+    pub fn enforces(self) -> bool {
+        self.stricter() == Mode::Strict
+    }
+
+    /// The stricter of the two, which stands for the exchange in records.
+    pub fn stricter(self) -> Mode {
+        self.request.max(self.response)
+    }
+
+    /// The same with `warn` in the place of `strict`.
+    #[must_use]
+    pub fn unenforced(self) -> Self {
+        let milder = |mode: Mode| mode.min(Mode::Warn);
+        Self { request: milder(self.request), response: milder(self.response) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +117,14 @@ mod tests {
             assert_eq!(mode.as_str().parse(), Ok(mode));
         }
         assert_eq!("Warn".parse::<Mode>(), Err(UnknownMode));
+    }
+
+    #[test]
+    fn what_is_not_enforced_is_still_judged() {
+        let modes = Modes { request: Mode::Strict, response: Mode::Off };
+        assert!(modes.enforces() && !modes.is_off());
+        assert_eq!(modes.unenforced(), Modes { request: Mode::Warn, response: Mode::Off });
+        assert!(!modes.unenforced().enforces());
+        assert!(Modes::both(Mode::Off).is_off());
     }
 }

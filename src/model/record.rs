@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::clock::Timestamp;
 use super::mode::Mode;
 use super::verdict::SkipReason;
-use super::violation::Violation;
+use super::violation::{Side, Violation};
 
 /// Header fields in the order they came; a repeated name stands repeatedly.
 pub type HeaderList = Vec<(String, String)>;
@@ -78,4 +78,7 @@ pub struct ValidationRecord {
     pub request_size: i64,
     /// Bytes of the response body that passed.
     pub response_size: i64,
+    /// The half that was answered by us instead of passed on, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<Side>,
 }

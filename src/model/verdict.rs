@@ -49,6 +49,14 @@ pub enum SkipReason {
     Panicked,
     /// The sidecar was stopping.
     Stopping,
+    /// The mode of this half is `off`.
+    Off,
+    /// The body is a stream without an end in sight, which cannot be held.
+    Stream,
+    /// The body took longer than it may be held.
+    HoldTimeout,
+    /// Judging took longer than traffic may wait for it.
+    JudgingBudget,
 }
 
 /// The outcome of judging one side of an exchange.
@@ -79,7 +87,7 @@ pub enum Outcome {
 
 impl SkipReason {
     /// Every reason, for tables and metrics.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::NoContract,
         Self::BodyOverLimit,
         Self::CaptureMemory,
@@ -99,6 +107,10 @@ impl SkipReason {
         Self::Sampled,
         Self::Panicked,
         Self::Stopping,
+        Self::Off,
+        Self::Stream,
+        Self::HoldTimeout,
+        Self::JudgingBudget,
     ];
 
     /// The reason's name in metrics and records.
@@ -123,6 +135,10 @@ impl SkipReason {
             Self::Sampled => "sampled",
             Self::Panicked => "panicked",
             Self::Stopping => "stopping",
+            Self::Off => "off",
+            Self::Stream => "stream",
+            Self::HoldTimeout => "hold_timeout",
+            Self::JudgingBudget => "judging_budget",
         }
     }
 }

@@ -97,6 +97,23 @@ pub struct Violation {
     pub message: String,
 }
 
+// === impl Side ===
+
+impl Side {
+    /// The side's name in metrics, records and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Response => "response",
+        }
+    }
+
+    /// The side called `text`, if there is one.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Request, Self::Response].into_iter().find(|side| side.as_str() == text)
+    }
+}
+
 // === impl ViolationCode ===
 
 macro_rules! codes {

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use super::budget::Reservation;
 use super::queue::Queue;
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::exchange::{Captured, RequestHead, ResponseHead};
-use crate::model::mode::Mode;
+use crate::model::mode::Modes;
+use crate::model::verdict::Verdict;
+use crate::model::violation::Side;
 use crate::registry::LoadedContract;
+use crate::validation::RequestJudgement;
 
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,6 +28,18 @@ pub enum Ending {
     DownstreamGone,
     /// The connection became another protocol.
     Upgraded,
+    /// The request broke the contract, or could not be enforced, and the upstream saw nothing.
+    Rejected,
+}
+
+/// What is known of an exchange before it reaches the judging threads, because traffic waited
+/// for it; they do not judge it again.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// The verdict on the request.
+    pub request: Option<RequestJudgement>,
+    /// The verdict on the response.
+    pub response: Option<Verdict>,
 }
 
 /// One exchange, whole, as traffic saw it.
@@ -31,8 +47,10 @@ pub enum Ending {
 pub struct Exchange {
     /// The contract that judges both halves, pinned when the request arrived.
     pub contract: Option<Arc<LoadedContract>>,
-    /// The mode in force.
-    pub mode: Mode,
+    /// Its id, where one was needed while it was under way; else its record draws one.
+    pub id: Option<Uuid>,
+    /// The modes in force.
+    pub modes: Modes,
     /// Address of the downstream.
     pub client_ip: Option<IpAddr>,
     /// The request's head.
@@ -45,6 +63,10 @@ pub struct Exchange {
     pub response_body: Captured,
     /// How it ended.
     pub ending: Ending,
+    /// The half that was answered by us instead of passed on, if one was.
+    pub rejected: Option<Side>,
+    /// What was judged while it was under way.
+    pub known: Known,
     /// When the request's head arrived.
     pub arrived_at: Timestamp,
     /// From the request's head to the end of the exchange.
@@ -89,11 +111,10 @@ impl Pending {
         Self(Arc::new(Inner { exchange: Mutex::new(Some(exchange)), started, clock, queue }))
     }
 
-    /// Changes the exchange.
-    pub fn update(&self, change: impl FnOnce(&mut Exchange)) {
-        if let Some(exchange) = self.0.exchange.lock().as_mut() {
-            change(exchange);
-        }
+    /// Changes the exchange, or looks something up in it.
+    pub fn update<T>(&self, change: impl FnOnce(&mut Exchange) -> T) -> Option<T> {
+        // The exchange is there until the last clone goes.
+        self.0.exchange.lock().as_mut().map(|exchange| change(exchange))
     }
 
     /// Hands over what was captured of one body.

@@ -36,8 +36,8 @@ pub struct ObserverMetrics {
     pub validation_errors: IntCounterVec,
     /// Exchanges judged, by operation and outcome.
     pub operations: IntCounterVec,
-    /// Kinds of violation seen for the first time by this process.
-    pub new_kinds: IntCounter,
+    /// Violation groups that this process saw for the first time, by schema and operation.
+    pub new_groups: IntCounterVec,
 }
 
 /// Counters of records on their way to storage. Cheap to clone.
@@ -113,9 +113,10 @@ impl ObserverMetrics {
                 "Exchanges judged, by operation of the contract and outcome.",
                 &["schema_id", "operation", "outcome"],
             )?,
-            new_kinds: metrics.counter(
-                "cvt_violation_kinds_total",
-                "Kinds of violation (code, operation, rule) seen for the first time.",
+            new_groups: metrics.counters(
+                "cvt_violation_groups_total",
+                "Violation groups that this process saw for the first time.",
+                &["schema_id", "operation"],
             )?,
         })
     }
@@ -127,11 +128,7 @@ impl ObserverMetrics {
 
     /// Counts a part of a judged exchange that was left unjudged.
     pub fn unjudged(&self, side: Side, reason: SkipReason) {
-        let side = match side {
-            Side::Request => "request",
-            Side::Response => "response",
-        };
-        self.unjudged_parts.with_label_values(&[side, reason.as_str()]).inc();
+        self.unjudged_parts.with_label_values(&[side.as_str(), reason.as_str()]).inc();
     }
 
     /// Exchanges of which nothing was judged, for `reason`.

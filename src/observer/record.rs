@@ -13,9 +13,6 @@ use crate::model::exchange::Captured;
 use crate::model::record::{HeaderList, ValidationRecord};
 use crate::model::verdict::{SkipReason, Verdict};
 
-/// The longest request id taken over from the downstream, in bytes.
-const LONGEST_REQUEST_ID: usize = 128;
-
 /// What a record says beyond the exchange itself.
 pub struct Circumstances<'a> {
     /// Id of the record.
@@ -68,8 +65,8 @@ pub fn build(exchange: &Exchange, judged: &Judged, about: Circumstances<'_>) -> 
         skipped: skipped(&verdicts),
         consumer_id: about.consumer.id,
         consumer_version: about.consumer.version,
-        mode: exchange.mode,
-        request_id: request_id(&head.headers).unwrap_or_else(|| about.id.to_string()),
+        mode: exchange.modes.stricter(),
+        request_id: head.request_id().map_or_else(|| about.id.to_string(), str::to_owned),
         trace_id: trace_id(&head.headers),
         upstream_us: exchange
             .upstream_duration
@@ -77,6 +74,7 @@ pub fn build(exchange: &Exchange, judged: &Judged, about: Circumstances<'_>) -> 
         duration_us: i64::try_from(exchange.duration.as_micros()).unwrap_or(i64::MAX),
         request_size: i64::try_from(exchange.request_body.seen()).unwrap_or(i64::MAX),
         response_size: i64::try_from(exchange.response_body.seen()).unwrap_or(i64::MAX),
+        rejected: exchange.rejected,
     }
 }
 
@@ -111,11 +109,6 @@ fn body_text(body: &Captured, limit: usize) -> Option<String> {
         }
         Err(_) => None,
     }
-}
-
-fn request_id(headers: &HeaderMap) -> Option<String> {
-    let id = headers.get("x-request-id")?.to_str().ok()?;
-    ((1..=LONGEST_REQUEST_ID).contains(&id.len())).then(|| id.to_owned())
 }
 
 /// The trace id of a `traceparent` field (W3C Trace Context §3.2).

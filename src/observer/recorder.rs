@@ -103,7 +103,7 @@ impl Recorder {
             exchange,
             judged,
             Circumstances {
-                id: parts.ids.next_id(),
+                id: exchange.id.unwrap_or_else(|| parts.ids.next_id()),
                 now,
                 environment: &parts.settings.environment,
                 consumer: parts.identity.identify(&exchange.request.headers),
@@ -123,8 +123,8 @@ impl RecorderParts {
         for violation in judged.verdicts().flat_map(|verdict| &verdict.violations) {
             let group = GroupId::of(schema_id, operation, violation);
             if self.kinds.count(group, operation, violation) {
-                self.metrics.new_kinds.inc();
-                if exchange.mode == Mode::Warn {
+                self.metrics.new_groups.with_label_values(&[schema_id, operation]).inc();
+                if exchange.modes.of(violation.code.side) >= Mode::Warn {
                     self.announce.new_kind(group, schema_id, operation, violation);
                 }
             }

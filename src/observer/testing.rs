@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::budget::Budget;
 use super::consumer::IdentityChain;
-use super::exchange::{Ending, Exchange};
+use super::exchange::{Ending, Exchange, Known};
 use super::group::GroupId;
 use super::kinds::Kinds;
 use super::metrics::{ObserverMetrics, RecordMetrics};
@@ -21,7 +21,7 @@ use crate::config::Typed;
 use crate::model::clock::{Clock, ManualClock, Timestamp};
 use crate::model::exchange::{Captured, RequestHead};
 use crate::model::id::SystemIds;
-use crate::model::mode::Mode;
+use crate::model::mode::{Mode, Modes};
 use crate::model::violation::Violation;
 use crate::redaction::{Redactor, Rules};
 use crate::sampling::Keeper;
@@ -86,7 +86,8 @@ pub(super) fn parts() -> Parts {
 pub(super) fn exchange(budget: &Budget) -> Box<Exchange> {
     Box::new(Exchange {
         contract: None,
-        mode: Mode::Warn,
+        id: None,
+        modes: Modes::both(Mode::Warn),
         client_ip: None,
         request: RequestHead {
             method: Method::GET,
@@ -98,6 +99,8 @@ pub(super) fn exchange(budget: &Budget) -> Box<Exchange> {
         response: None,
         response_body: Captured::default(),
         ending: Ending::UpstreamFailed,
+        rejected: None,
+        known: Known::default(),
         arrived_at: Timestamp::default(),
         duration: Duration::ZERO,
         upstream_duration: None,

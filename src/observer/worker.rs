@@ -8,13 +8,16 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use super::exchange::Exchange;
+use super::exchange::{Ending, Exchange};
 use super::queue::Queue;
 use super::recorder::Recorder;
 use crate::config::observer::Priority;
-use crate::contract::OperationIndex;
+use crate::contract::{Contract, OperationIndex};
 use crate::model::clock::Clock;
+use crate::model::exchange::{Captured, RequestHead, ResponseHead};
+use crate::model::mode::Mode;
 use crate::model::verdict::{SkipReason, Verdict};
+use crate::validation::{Judge, RequestJudgement};
 
 /// Nice value of threads at low priority: about a tenth of the CPU when all cores are busy
 /// with threads at normal priority (`sched(7)`: weight 110 against 1024).
@@ -31,13 +34,53 @@ pub struct Judged {
     pub response: Option<Verdict>,
 }
 
-/// Judges exchanges; one per thread, so it may keep scratch memory.
+/// Judges messages, one after the other, so it may keep scratch memory.
 pub trait Judging: Send {
-    /// Judges `exchange` by the contract pinned to it; `None` when there is none.
-    fn judge(&mut self, exchange: &Exchange) -> Option<Judged>;
+    /// Judges a request.
+    fn request(
+        &mut self,
+        contract: &Contract,
+        head: &RequestHead,
+        body: &Captured,
+    ) -> RequestJudgement;
+
+    /// Judges a response by the operation that its request belongs to.
+    fn response(
+        &mut self,
+        contract: &Contract,
+        operation: Option<OperationIndex>,
+        request: &RequestHead,
+        head: &ResponseHead,
+        body: &Captured,
+    ) -> Verdict;
+
+    /// Judges what is not known yet of `exchange`, by the contract pinned to it; `None` when
+    /// there is none.
+    fn judge(&mut self, exchange: &Exchange) -> Option<Judged> {
+        let contract = &exchange.contract.as_ref()?.contract;
+        let (head, body) = (&exchange.request, &exchange.request_body);
+        let RequestJudgement { operation, verdict } = match &exchange.known.request {
+            Some(known) => known.clone(),
+            None if exchange.modes.request == Mode::Off => RequestJudgement {
+                operation: Judge::operation(contract, head),
+                verdict: Verdict::skipped(SkipReason::Off),
+            },
+            None => self.request(contract, head, body),
+        };
+        let response = match (&exchange.known.response, &exchange.response) {
+            (Some(known), _) => known.clone(),
+            _ if exchange.modes.response == Mode::Off => Verdict::skipped(SkipReason::Off),
+            _ if exchange.ending == Ending::Upgraded => Verdict::skipped(SkipReason::Upgraded),
+            (None, Some(response)) => {
+                self.response(contract, operation, head, response, &exchange.response_body)
+            }
+            (None, None) => Verdict::skipped(SkipReason::NoResponse),
+        };
+        Some(Judged { operation, request: verdict, response: Some(response) })
+    }
 }
 
-/// Makes a judge for each thread, and a new one after a panic.
+/// Makes a judge for whoever needs one, and a new one after a panic.
 pub type MakeJudge = Arc<dyn Fn() -> Box<dyn Judging> + Send + Sync>;
 
 /// The running threads.
@@ -65,6 +108,30 @@ impl Judged {
     /// Whether no rule was found broken.
     pub fn valid(&self) -> bool {
         self.verdicts().all(|verdict| verdict.violations.is_empty())
+    }
+}
+
+// === impl Judge ===
+
+impl Judging for Judge {
+    fn request(
+        &mut self,
+        contract: &Contract,
+        head: &RequestHead,
+        body: &Captured,
+    ) -> RequestJudgement {
+        Self::request(self, contract, head, body)
+    }
+
+    fn response(
+        &mut self,
+        contract: &Contract,
+        operation: Option<OperationIndex>,
+        request: &RequestHead,
+        head: &ResponseHead,
+        body: &Captured,
+    ) -> Verdict {
+        Self::response(self, contract, operation, request, head, body)
     }
 }
 
@@ -159,6 +226,21 @@ mod tests {
     struct Fragile(Arc<AtomicUsize>);
 
     impl Judging for Fragile {
+        fn request(&mut self, _: &Contract, _: &RequestHead, _: &Captured) -> RequestJudgement {
+            unreachable!("whole exchanges are judged here")
+        }
+
+        fn response(
+            &mut self,
+            _: &Contract,
+            _: Option<OperationIndex>,
+            _: &RequestHead,
+            _: &ResponseHead,
+            _: &Captured,
+        ) -> Verdict {
+            unreachable!("whole exchanges are judged here")
+        }
+
         fn judge(&mut self, _exchange: &Exchange) -> Option<Judged> {
             let number = self.0.fetch_add(1, Ordering::SeqCst);
             assert!(number % 2 == 1, "a defect in judging");

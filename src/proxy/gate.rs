@@ -25,10 +25,10 @@ use super::tap::{Capture, Progress, Tap};
 use super::{reject, upgrade};
 use crate::model::clock::Clock;
 use crate::model::exchange::{Captured, RequestHead, ResponseHead};
-use crate::model::mode::Mode;
+use crate::model::mode::{Mode, Modes};
 use crate::model::verdict::SkipReason;
 use crate::observer::budget::Budget;
-use crate::observer::exchange::{Ending, Exchange, Half, Pending};
+use crate::observer::exchange::{Ending, Exchange, Half, Known, Pending};
 use crate::observer::queue::Queue;
 use crate::registry::LoadedContract;
 
@@ -123,7 +123,8 @@ impl Gate {
         };
         let exchange = Exchange {
             contract: self.route.contract.load_full(),
-            mode: self.route.mode,
+            id: None,
+            modes: Modes::both(self.route.mode),
             client_ip: peer,
             request: RequestHead {
                 method: request.method().clone(),
@@ -135,6 +136,8 @@ impl Gate {
             response: None,
             response_body: Captured::unread(),
             ending: Ending::DownstreamGone,
+            rejected: None,
+            known: Known::default(),
             arrived_at: self.clock.now(),
             duration: std::time::Duration::ZERO,
             upstream_duration: None,

@@ -37,7 +37,7 @@ macro_rules! migration {
 
 /// Every migration there is, in order.
 pub(crate) const MIGRATIONS: &[Migration] =
-    &[migration!(1, "001_init"), migration!(2, "002_consumers")];
+    &[migration!(1, "001_init"), migration!(2, "002_consumers"), migration!(3, "003_rejected")];
 
 /// PostgreSQL's advisory lock of all our migrations: "cvt-side" as a number.
 const LOCK: i64 = 0x6376_742d_7369_6465;

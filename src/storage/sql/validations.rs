@@ -7,6 +7,7 @@ use super::{Held, Link, Query, Reader, Row, Value};
 use crate::model::clock::Timestamp;
 use crate::model::page::{Cursor, Page};
 use crate::model::record::ValidationRecord;
+use crate::model::violation::Side;
 use crate::redaction::Redacted;
 use crate::storage::error::StoreError;
 use crate::storage::query::{PageRequest, Rewritten, ValidationFilter};
@@ -16,8 +17,8 @@ const COLUMNS: &str = "id, schema_id, schema_version, schema_hash, request_metho
      request_headers, request_body, response_status, response_headers, response_body, valid, \
      errors, duration_ms, validated_at, environment, client_id, client_ip, operation, violations, \
      skipped, consumer_id, consumer_version, mode, request_id, trace_id, upstream_us, duration_us, \
-     request_size, response_size";
-const COLUMN_COUNT: usize = 30;
+     request_size, response_size, rejected";
+const COLUMN_COUNT: usize = 31;
 
 /// Rows per statement, biggest first: few distinct statements, so that each is prepared once.
 const CHUNKS: [usize; 4] = [64, 16, 4, 1];
@@ -85,6 +86,7 @@ fn values_of(record: &ValidationRecord) -> StoreResult<[Value; COLUMN_COUNT]> {
         record.duration_us.into(),
         record.request_size.into(),
         record.response_size.into(),
+        Value::opt(record.rejected.map(Side::as_str)),
     ])
 }
 
@@ -260,5 +262,10 @@ fn record_of(row: &Row) -> StoreResult<ValidationRecord> {
         duration_us: row.int("duration_us")?,
         request_size: row.int("request_size")?,
         response_size: row.int("response_size")?,
+        rejected: match row.opt_text("rejected")?.as_deref().map(Side::parse) {
+            None => None,
+            Some(Some(side)) => Some(side),
+            Some(None) => return Err(row.corrupt("rejected", "expected request or response")),
+        },
     })
 }

@@ -126,6 +126,7 @@ pub(crate) fn record(n: i64) -> ValidationRecord {
         trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
         upstream_us: Some(9_000),
         duration_us: 12_345,
+        rejected: None,
         request_size: 0,
         response_size: 16,
     }
