@@ -201,6 +201,7 @@ fn registry(
         store: store.clone(),
         cache: config.cache,
         document_limit: config.contract.document_limit,
+        rules: config.rules.clone(),
         metrics: metrics.clone(),
         clock: clock.clone(),
         ids: Arc::new(SystemIds),

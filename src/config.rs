@@ -19,6 +19,7 @@ pub mod parse;
 pub mod record;
 pub mod redaction;
 pub mod retention;
+pub mod rules;
 pub mod storage;
 pub mod traffic;
 pub mod values;
@@ -32,6 +33,8 @@ pub use values::{Problem, Problems, Setting, Source, Values};
 pub struct Config {
     /// The document and the schema it becomes.
     pub contract: contract::ContractSettings,
+    /// How strictly it is read.
+    pub rules: rules::RuleSettings,
     /// The traffic side: listener, upstream, limits.
     pub traffic: traffic::TrafficSettings,
     /// What a verdict may do.
@@ -90,6 +93,7 @@ impl Config {
     pub fn settings() -> impl Iterator<Item = &'static Setting> {
         [
             contract::SETTINGS,
+            rules::SETTINGS,
             traffic::SETTINGS,
             enforcement::SETTINGS,
             observer::SETTINGS,
@@ -111,6 +115,7 @@ impl Config {
         let values = Values::collect(typed, &mut problems);
         let config = Self {
             contract: contract::read(&values, &mut problems),
+            rules: rules::read(&values, &mut problems),
             traffic: traffic::read(&values, &mut problems),
             enforcement: enforcement::read(&values, &mut problems),
             observer: observer::read(&values, &mut problems),

@@ -12,6 +12,7 @@ mod refresh;
 use std::sync::Arc;
 
 use crate::config::cache::CacheSettings;
+use crate::config::rules::RuleSettings;
 use crate::contract::{
     CompileOptions, CompiledOperation, Contract, ContractError, Files, OperationIndex,
 };
@@ -92,6 +93,7 @@ struct Parts {
     cache: ContractCache,
     metrics: RegistryMetrics,
     document_limit: usize,
+    options: CompileOptions<'static>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
 }
@@ -104,6 +106,8 @@ pub struct RegistryParts {
     pub cache: CacheSettings,
     /// The largest document accepted, in bytes.
     pub document_limit: usize,
+    /// How strictly documents are read.
+    pub rules: RuleSettings,
     /// Counters.
     pub metrics: RegistryMetrics,
     /// Time.
@@ -150,12 +154,15 @@ impl Registry {
     /// A registry made of `parts`.
     pub fn new(parts: RegistryParts) -> Self {
         let cache = ContractCache::new(&parts.cache, parts.metrics.clone());
+        let mut options = CompileOptions::of(&parts.rules);
+        options.limits.bytes = parts.document_limit;
         Self {
             parts: Arc::new(Parts {
                 store: parts.store,
                 cache,
                 metrics: parts.metrics,
                 document_limit: parts.document_limit,
+                options,
                 clock: parts.clock,
                 ids: parts.ids,
             }),
@@ -248,10 +255,9 @@ impl Registry {
         text: String,
         files: Arc<dyn Files + Send + Sync>,
     ) -> Result<(String, Contract), RegisterError> {
+        let options = self.parts.options.clone();
         let compiling = tokio::task::spawn_blocking(move || {
-            let options = CompileOptions { files: &*files, ..CompileOptions::default() };
-            let contract = Contract::compile(text.as_bytes(), &options);
-            contract.map(|contract| (text, contract))
+            Contract::compile_to_store(text, &CompileOptions { files: &*files, ..options })
         });
         Ok(compiling.await.map_err(|_| RegisterError::Interrupted)??)
     }

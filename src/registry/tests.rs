@@ -32,6 +32,7 @@ fn house(store: Option<Arc<dyn Store>>) -> House {
         store: store.clone(),
         cache: config.cache,
         document_limit: 10_000,
+        rules: config.rules,
         metrics: RegistryMetrics::new(&metrics).unwrap(),
         clock,
         ids: Arc::new(SystemIds),
@@ -166,4 +167,31 @@ async fn a_route_without_a_document_follows_what_others_register() {
     }
     stop.send(true).unwrap();
     following.await.unwrap();
+}
+
+struct PetFile;
+
+impl Files for PetFile {
+    fn read(&self, _path: &str) -> Result<Vec<u8>, crate::contract::FileError> {
+        Ok(b"Pet: {type: object, required: [name]}\n".to_vec())
+    }
+}
+
+#[tokio::test]
+async fn a_document_of_several_files_is_loaded_back_from_storage_alone() {
+    let first = house(None);
+    let content = "openapi: 3.1.0\ninfo: {title: Shop API, version: '1'}\npaths:\n  /pets:\n    post:\n      \
+                   requestBody: {content: {application/json: {schema: {$ref: 'pet.yaml#/Pet'}}}}\n";
+    let registration = Registration {
+        content: content.into(),
+        files: Arc::new(PetFile),
+        ..document("1", "/unused")
+    };
+    let registered = first.registry.register(registration).await.unwrap();
+    let second = house(Some(first.store.clone()));
+    let loaded = second.registry.lookup(&id(), None).await.unwrap().unwrap();
+    assert_eq!(loaded.contract.hash(), registered.contract.hash());
+    let at = "/x-cvt-files/pet.yaml/Pet/required";
+    assert_eq!(loaded.contract.origin(at), registered.contract.origin(at));
+    assert_eq!(&*loaded.contract.origin(at).pointer, "pet.yaml#/Pet/required");
 }
