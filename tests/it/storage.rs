@@ -7,6 +7,7 @@ mod analytics;
 mod bed;
 mod comparisons;
 mod consumers;
+mod counting;
 mod faults;
 pub(crate) mod fixtures;
 mod groups;

@@ -1,6 +1,7 @@
 //! Records and violation groups in memory.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -16,6 +17,7 @@ use crate::storage::query::{
     AnalyticsOptions, Bucket, ExpireKind, GroupFilter, NamedCount, PageRequest, Purge, Rewritten,
     Tally, ValidationAnalytics, ValidationFilter, bucket_micros,
 };
+use crate::storage::sql::rollups::Span;
 use crate::storage::sql::schemas::page_of;
 use crate::storage::sql::validations::time_and_id;
 use crate::storage::store::{Rewrite, StoreResult, ValidationStore};
@@ -77,7 +79,7 @@ impl ValidationStore for MemoryStore {
         let state = self.state.lock();
         let records: Vec<_> =
             state.records.values().filter(|record| matches(filter, record)).collect();
-        Ok(analytics(&records, options))
+        Ok(analytics(&records, filter, options))
     }
 
     async fn expire_validations(
@@ -267,7 +269,11 @@ fn size_of(record: &ValidationRecord) -> usize {
         + violations
 }
 
-fn analytics(records: &[&ValidationRecord], options: &AnalyticsOptions) -> ValidationAnalytics {
+fn analytics(
+    records: &[&ValidationRecord],
+    filter: &ValidationFilter,
+    options: &AnalyticsOptions,
+) -> ValidationAnalytics {
     let failed = records.iter().filter(|record| !record.valid).count() as u64;
     let mut answer = ValidationAnalytics::default().with_totals(records.len() as u64, failed);
     answer.by_method = tally(records, options.top, |record| &record.request_method);
@@ -279,7 +285,12 @@ fn analytics(records: &[&ValidationRecord], options: &AnalyticsOptions) -> Valid
     if let (Some(width), Some(first), Some(last)) =
         (options.bucket, records.first(), records.last())
     {
-        let width = bucket_micros(width, first.validated_at, last.validated_at);
+        let hour = |record: &ValidationRecord| {
+            Timestamp::from_micros(Span::Hour.floor(record.validated_at.as_micros()))
+        };
+        let from = filter.from.unwrap_or_else(|| hour(first));
+        let until = filter.until.unwrap_or_else(|| hour(last).plus(Duration::from_hours(1)));
+        let width = bucket_micros(width, from, until);
         answer.series = series(records, width);
     }
     answer
