@@ -292,26 +292,12 @@ async fn records_of_earlier_versions_are_counted() {
     }
 }
 
-/// Two processes take up a database at once, after a third was interrupted on its way.
+/// A process was interrupted between the migration and counting; three go on at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn counting_is_shared_and_goes_on_where_it_stopped() {
     for raw in Raw::both() {
-        at_version(&raw, 3).await;
-        records_of_an_earlier_version(&raw, 100).await;
-        drop(raw.open(Access::Write).await.unwrap());
-        // as a writer of the earlier version leaves them that has not stopped yet
-        raw.run("DELETE FROM validation_violations").await;
-        raw.run("DELETE FROM validation_runs").await;
-        raw.run("DELETE FROM validation_rollups").await;
-        raw.run("DELETE FROM validation_series").await;
-        for table in ["validation_runs", "validation_violations"] {
-            if raw.kind() == "postgres" {
-                for day in ["20231114", "20231115", "20231116"] {
-                    raw.run(&format!("DROP TABLE {table}_{day}")).await;
-                }
-            }
-        }
-        records_of_an_earlier_version(&raw, 4_300).await;
+        at_version(&raw, 4).await;
+        records_of_an_earlier_version(&raw, 2_900).await;
         let raw = Arc::new(raw);
         let tasks: Vec<_> = (0..3)
             .map(|_| {
@@ -322,7 +308,7 @@ async fn counting_is_shared_and_goes_on_where_it_stopped() {
         for task in tasks {
             task.await.unwrap().unwrap();
         }
-        let store = raw.open(Access::Write).await.unwrap();
-        assert_eq!(numbers_are_right(&store).await, 4_300, "{}", raw.kind());
+        let store = raw.open(Access::Read).await.unwrap();
+        assert_eq!(numbers_are_right(&store).await, 2_900, "{}", raw.kind());
     }
 }
