@@ -29,7 +29,11 @@ use crate::config::logging::Format;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::id::{SchemaId, SystemIds};
 use crate::observer::recorder::Announce;
-use crate::proxy::{self, Connections, Gate, ProxyMetrics, Route, Upstream};
+use crate::proxy::enforce::metrics::EnforcementMetrics;
+use crate::proxy::{
+    self, Connections, Enforcement, EnforcementParts, Gate, Inline, ProxyMetrics, Route, Upstream,
+    unknown_operations,
+};
 use crate::registry::files::Directory;
 use crate::registry::metrics::RegistryMetrics;
 use crate::registry::{LoadedContract, RegisterError, Registration, Registry, RegistryParts, Slot};
@@ -92,6 +96,9 @@ pub enum StartError {
         /// What is wrong.
         reason: StoreError,
     },
+    /// The settings name operations that the document does not list.
+    #[error("operations: {0}")]
+    Operations(String),
     /// A redaction rule is malformed.
     #[error("redaction: {0}")]
     Redaction(#[from] crate::redaction::InvalidPointer),
@@ -149,6 +156,7 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let traffic = Traffic::prepare(config, &metrics, &observing, &contract, &clock)?;
     let readiness = SidecarReadiness {
         health: traffic.health.clone(),
+        enforcement: traffic.enforcement.clone(),
         store: store.clone(),
         contract,
         phase: phase.clone(),
@@ -288,6 +296,7 @@ struct Traffic {
     gate: Arc<Gate>,
     service: proxy::HealthService,
     health: proxy::Health,
+    enforcement: Arc<Enforcement>,
 }
 
 // === impl Traffic ===
@@ -301,20 +310,39 @@ impl Traffic {
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
         let listen = free_address(config.traffic.listen)?;
+        let registered = metrics;
         let metrics = ProxyMetrics::new(metrics)?;
         let service = proxy::health_service(&config.traffic.upstream);
         let settings = config.traffic.clone();
         let upstream = Upstream::new(&service, settings, metrics.clone(), clock.clone());
         let health = upstream.health();
+        if let Some(loaded) = &*contract.load() {
+            let unknown = unknown_operations(&config.enforcement, &loaded.contract);
+            if !unknown.is_empty() {
+                return Err(StartError::Operations(unknown.join("; ")));
+            }
+        }
+        let judges = observing.make_judge.clone();
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let enforcement = Arc::new(Enforcement::new(EnforcementParts {
+            route: "default".to_owned(),
+            settings: config.enforcement.clone(),
+            body_limit: config.traffic.body_limit,
+            judges: Arc::new(Inline::new(judges, cores, clock.clone())),
+            budget: observing.budget.clone(),
+            metrics: EnforcementMetrics::new(registered)?,
+            clock: clock.clone(),
+            ids: Arc::new(SystemIds),
+        }));
         let route = Route {
             upstream,
-            mode: config.traffic.mode,
+            enforcement: enforcement.clone(),
             body_limit: config.traffic.body_limit,
             contract: contract.clone(),
         };
         let (queue, budget) = (observing.queue.clone(), observing.budget.clone());
         let gate = Arc::new(Gate::new(route, queue, budget, metrics, clock.clone()));
-        Ok(Self { listen, gate, service, health })
+        Ok(Self { listen, gate, service, health, enforcement })
     }
 
     /// Takes traffic until a signal says stop and what was in flight has finished.

@@ -6,7 +6,9 @@
 //! the observer exactly once; responses we invent come from `reject` alone.
 
 mod connection;
+pub mod enforce;
 mod gate;
+mod hold;
 pub mod metrics;
 mod pool;
 mod reject;
@@ -15,6 +17,7 @@ mod tap;
 mod upgrade;
 mod upstream;
 
+pub use enforce::{Enforcement, EnforcementParts, Inline, unknown_operations};
 pub use gate::{Gate, Route};
 pub use metrics::ProxyMetrics;
 pub use server::{Connections, TrafficService, traffic_service};

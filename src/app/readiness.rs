@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::lifecycle::{Phase, PhaseWatch};
 use crate::admin::{Check, Readiness};
-use crate::proxy::Health;
+use crate::proxy::{Enforcement, Health};
 use crate::registry::LoadedContract;
 use crate::storage::Store;
 
@@ -18,6 +18,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Asks traffic, storage and registry.
 pub(super) struct SidecarReadiness {
     pub(super) health: Health,
+    pub(super) enforcement: Arc<Enforcement>,
     pub(super) store: Arc<dyn Store>,
     pub(super) contract: Arc<ArcSwapOption<LoadedContract>>,
     pub(super) phase: PhaseWatch,
@@ -26,7 +27,10 @@ pub(super) struct SidecarReadiness {
 #[async_trait]
 impl Readiness for SidecarReadiness {
     async fn checks(&self) -> Vec<Check> {
-        vec![self.phase(), self.upstream(), self.storage().await, self.contract()]
+        let mut checks =
+            vec![self.phase(), self.upstream(), self.storage().await, self.contract()];
+        checks.extend(self.enforcement());
+        checks
     }
 }
 
@@ -56,6 +60,12 @@ impl SidecarReadiness {
             Err(_) => (false, format!("{backend} does not answer")),
         };
         Check { name: "storage", ok, detail }
+    }
+
+    /// Falling back to `warn` is no reason to take no traffic, but one to be seen.
+    fn enforcement(&self) -> Option<Check> {
+        let detail = self.enforcement.state()?;
+        Some(Check { name: "enforcement", ok: true, detail })
     }
 
     fn contract(&self) -> Check {

@@ -1,5 +1,6 @@
 //! What a verdict may do: modes, and how they are enforced.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -213,6 +214,13 @@ fn status(text: &str) -> Result<StatusCode, String> {
 // === impl EnforcementSettings ===
 
 impl EnforcementSettings {
+    /// Whether anything is ever held.
+    pub fn enforces(&self) -> bool {
+        let strict = |mode: Option<Mode>| mode == Some(Mode::Strict);
+        self.modes.enforces()
+            || self.operations.iter().any(|one| strict(one.request) || strict(one.response))
+    }
+
     /// Whether nothing is ever judged.
     pub fn is_off(&self) -> bool {
         let off = |mode: Option<Mode>| mode.is_none_or(|mode| mode == Mode::Off);
@@ -274,6 +282,13 @@ impl Share {
             Some(share) if share <= Self::WHOLE.0 => Ok(Self(share)),
             _ => Err(expected()),
         }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", f64::from(self.0) / 100.0)?;
+        f.write_str(" %")
     }
 }
 

@@ -117,12 +117,7 @@ pub(super) fn usize_of(
 }
 
 fn mode(text: &str) -> Result<Mode, String> {
-    match text.parse().map_err(|error| format!("{error}"))? {
-        Mode::Strict => Err("strict is not available in this version; use warn to see what it \
-                             would reject"
-            .into()),
-        mode => Ok(mode),
-    }
+    text.parse().map_err(|error| format!("{error}"))
 }
 
 fn upstream_address(text: &str) -> Result<UpstreamAddress, String> {
@@ -156,11 +151,5 @@ mod tests {
         for bad in ["users:80", "http://", "http://a/b", "ftp://a", "http://u:p@a", "https://a"] {
             assert!(upstream_address(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn strict_is_refused_in_plain_words() {
-        assert!(mode("strict").unwrap_err().contains("not available"));
-        assert_eq!(mode("shadow"), Ok(Mode::Shadow));
     }
 }

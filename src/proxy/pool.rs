@@ -7,15 +7,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use parking_lot::Mutex;
 
+use super::hold::Payload;
 use super::tap::{EndObserver, Tap};
 use crate::model::clock::Clock;
 
 /// A connection that can carry one request at a time.
-pub type Sender = SendRequest<Tap<Incoming>>;
+pub type Sender = SendRequest<Tap<Payload>>;
 
 /// Idle connections of one thread.
 pub struct Pool {

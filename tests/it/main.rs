@@ -8,6 +8,7 @@
 
 mod corpus;
 mod demo;
+mod enforcement;
 mod example;
 mod floors;
 mod lifecycle;

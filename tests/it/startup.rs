@@ -50,11 +50,6 @@ fn a_database_that_cannot_be_written_is_one_line() {
     assert_refused(&setup.refuse(), &["cvt.db"]);
 }
 
-#[test]
-fn strict_is_refused_in_plain_words() {
-    let refused = Setup::new(USERS, nobody()).args(&["--mode", "strict"]).refuse();
-    assert_refused(&refused, &["strict", "not"]);
-}
 
 #[test]
 fn trap_t28_every_wrong_setting_is_reported_at_once() {

@@ -7,9 +7,11 @@
 
 mod client;
 mod deadline;
+pub(crate) mod h2;
 pub(crate) mod documents;
 mod message;
 mod metrics;
+mod recorder;
 mod sidecar;
 mod upstream;
 
@@ -17,5 +19,6 @@ pub(crate) use client::Client;
 pub(crate) use deadline::eventually;
 pub(crate) use message::Message;
 pub(crate) use metrics::Metrics;
+pub(crate) use recorder::Recorder;
 pub(crate) use sidecar::{Finished, Setup, Sidecar, command, records_in};
 pub(crate) use upstream::{Gate, Step, Upstream, json_answer};
