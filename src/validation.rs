@@ -19,8 +19,10 @@ mod request;
 mod response;
 mod security;
 mod value;
+mod witness;
 
 pub use judge::{Judge, JudgeOptions, Judgement, RequestJudgement};
+pub use witness::{SeenMessage, Witness};
 
 #[cfg(test)]
 mod tests;

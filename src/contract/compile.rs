@@ -8,9 +8,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::document::{Document, Origin, Source};
-use super::error::ContractError;
+use super::error::{ContractError, Problem};
 use super::lint::Lint;
 use super::lint::LintCode;
+use super::names::PropertyNames;
 use super::operation::{CompiledOperation, OperationIndex};
 use super::options::CompileOptions;
 use super::planner::Planner;
@@ -30,6 +31,7 @@ pub struct Contract {
     schemas: SchemaSet,
     lints: Vec<Lint>,
     source: Arc<Source>,
+    property_names: PropertyNames,
     weight: usize,
     strict_fields: bool,
 }
@@ -44,8 +46,40 @@ impl Contract {
     /// understood an error that names its place.
     pub fn compile(bytes: &[u8], options: &CompileOptions<'_>) -> Result<Self, ContractError> {
         let document = Document::read(bytes, options)?;
-        let schemas = SchemaCompiler::new(&document, options);
-        let mut planner = Planner::new(&document, schemas, options.strict_fields);
+        let hash = hash_of(document.bundle().map_or(bytes, str::as_bytes));
+        Self::plan(&document, hash, options)
+    }
+
+    /// Compiles a document and hands out the text to keep with it: the document itself or, where
+    /// it refers to other files, one text that holds them and compiles alone to the same contract.
+    pub fn compile_to_store(
+        text: String,
+        options: &CompileOptions<'_>,
+    ) -> Result<(String, Self), ContractError> {
+        let document = Document::read(text.as_bytes(), options)?;
+        let Some(bundle) = document.bundle() else {
+            let hash = hash_of(text.as_bytes());
+            return Ok((text, Self::plan(&document, hash, options)?));
+        };
+        let (size, limit) = (bundle.len(), options.limits.bytes);
+        if size > limit {
+            let message = format!("{size} bytes with all its files, {limit} are allowed");
+            return Err(ContractError::OverLimit(Problem::new(message)));
+        }
+        let contract = Self::plan(&document, hash_of(bundle.as_bytes()), options)?;
+        Ok((bundle.to_owned(), contract))
+    }
+
+    fn plan(
+        document: &Document,
+        hash: String,
+        options: &CompileOptions<'_>,
+    ) -> Result<Self, ContractError> {
+        let mut schemas = SchemaCompiler::new(document, options);
+        if options.unused_components {
+            schemas.compile_components()?;
+        }
+        let mut planner = Planner::new(document, schemas, options.strict_fields);
         let mut routes = RouteTable::new(options.trailing_slash);
         let override_base = match &options.base_path {
             Some(path) => Some(BasePath::parse(path).ok_or_else(|| {
@@ -62,19 +96,21 @@ impl Contract {
         let (schemas, noticed) = schemas.finish()?;
         lints.extend(noticed);
         lints.extend(met);
-        let held = routes.weight() + document.source().weight();
+        let property_names = PropertyNames::of(document.root());
+        let held = routes.weight() + document.source().weight() + property_names.weight();
         let weight = held + schemas.len() * 2_048 + operations.len() * 2_048;
         let info = |key: &str| document.root().get("info").and_then(|info| text_of(info.get(key)?));
         Ok(Self {
             version: info("version").unwrap_or_default().into(),
             title: info("title").unwrap_or_default().into(),
-            openapi_version: declared_version(&document).into(),
-            hash: hash_of(bytes).into(),
+            openapi_version: declared_version(document).into(),
+            hash: hash.into(),
             operations,
             routes,
             schemas,
             lints,
             source: Arc::clone(document.source()),
+            property_names,
             weight,
             strict_fields: options.strict_fields,
         })
@@ -98,6 +134,11 @@ impl Contract {
     /// Hex SHA-256 of the document's text, white space around it left out (CVT's `schema_hash`).
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// The names that the document uses for properties.
+    pub fn property_names(&self) -> &PropertyNames {
+        &self.property_names
     }
 
     /// Every operation, in the document's order.

@@ -123,7 +123,7 @@ impl RecorderParts {
         for violation in judged.verdicts().flat_map(|verdict| &verdict.violations) {
             let group = GroupId::of(schema_id, operation, violation);
             if self.kinds.count(group, operation, violation) {
-                self.metrics.new_kinds.inc();
+                self.metrics.new_groups.with_label_values(&[schema_id, operation]).inc();
                 if exchange.modes.of(violation.code.side) >= Mode::Warn {
                     self.announce.new_kind(group, schema_id, operation, violation);
                 }

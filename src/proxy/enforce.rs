@@ -173,6 +173,10 @@ impl Enforcement {
         };
         let plan = self.plan.load_full().filter(|plan| plan.is_for(contract));
         let plan = plan.unwrap_or_else(|| {
+            for problem in unknown_operations(&self.parts.settings, &contract.contract) {
+                let route = self.parts.route.as_str();
+                tracing::warn!(event = "unknown_operation", route, "{problem}; it has no mode");
+            }
             let plan = Arc::new(Plan::new(&self.parts.settings, contract.clone()));
             self.plan.store(Some(plan.clone()));
             plan

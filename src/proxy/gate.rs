@@ -1,7 +1,7 @@
 //! One exchange from head to end.
 //!
-//! The gate opens the exchange, pins the contract, forwards the request with its body tapped,
-//! and hands the response down the same way. Each step is a small function; none of them
+//! The gate finds the route and keeps it to the end, opens the exchange, pins the contract,
+//! forwards the request with its body tapped, and hands the response down the same way. Each step is a small function; none of them
 //! waits for anything but the two peers.
 
 use std::convert::Infallible;
@@ -9,9 +9,9 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -22,8 +22,9 @@ use super::connection::{forwardable, is_upgrade, strip_hop_by_hop};
 use super::enforce::{Enforcement, Passage, Replacement, Stance};
 use super::hold::{Payload, Witness};
 use super::metrics::{ProxyMetrics, Raised, UpstreamFailure};
-use super::pool::{Pool, Return, Sender};
+use super::pool::{Lane, Lanes, Pool, Return, Sender};
 use super::reject::{self, Invented, Refusal};
+use super::route::{Route, RouteTable};
 use super::tap::{Capture, EndObserver, Progress, Tap};
 use super::upgrade;
 use crate::model::clock::Clock;
@@ -33,25 +34,11 @@ use crate::model::verdict::SkipReason;
 use crate::observer::budget::Budget;
 use crate::observer::exchange::{Ending, Exchange, Half, Known, Pending};
 use crate::observer::queue::Queue;
-use crate::registry::LoadedContract;
-
-use super::upstream::Upstream;
-
-/// Where traffic goes and what is kept of it.
-pub struct Route {
-    /// The service behind.
-    pub upstream: Upstream,
-    /// What a verdict may do.
-    pub enforcement: Arc<Enforcement>,
-    /// Bytes kept of each body.
-    pub body_limit: usize,
-    /// The contract in force; replaced when a new one is loaded.
-    pub contract: Arc<ArcSwapOption<LoadedContract>>,
-}
 
 /// The way through the proxy.
 pub struct Gate {
-    route: Route,
+    routes: Arc<ArcSwap<RouteTable>>,
+    lanes: Lanes,
     queue: Arc<Queue>,
     budget: Budget,
     metrics: ProxyMetrics,
@@ -62,6 +49,13 @@ pub struct Gate {
 struct Opened {
     pending: Pending,
     stance: Stance,
+}
+
+/// The way of one exchange: its route, and idle connections to its upstream.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    route: &'a Route,
+    pool: &'a Arc<Pool>,
 }
 
 /// The body of an answer: the upstream's, or ours.
@@ -77,20 +71,20 @@ pub enum AnswerBody {
 // === impl Gate ===
 
 impl Gate {
-    /// A gate in front of `route`.
+    /// A gate in front of `routes`; the table may be replaced at any time.
     pub fn new(
-        route: Route,
+        routes: Arc<ArcSwap<RouteTable>>,
         queue: Arc<Queue>,
         budget: Budget,
         metrics: ProxyMetrics,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { route, queue, budget, metrics, clock }
+        Self { routes, lanes: Lanes::default(), queue, budget, metrics, clock }
     }
 
-    /// The pool of the calling thread.
-    pub fn pool(&self) -> Arc<Pool> {
-        self.route.upstream.pool()
+    /// The lane of the calling thread. Asked once per downstream connection.
+    pub fn lane(&self) -> Lane {
+        self.lanes.mine()
     }
 
     /// What this edge counts.
@@ -101,14 +95,24 @@ impl Gate {
     /// Carries one exchange. Never fails: whatever goes wrong becomes an answer.
     pub async fn serve(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         peer: Option<IpAddr>,
-        pool: &Arc<Pool>,
+        lane: Lane,
     ) -> Result<Response<AnswerBody>, Infallible> {
         let started = self.clock.instant();
         let in_flight = Raised::new(&self.metrics.in_flight);
-        let answer = match self.open(&request, peer, started) {
-            Ok(opened) => self.forward(request, opened, pool, in_flight, started).await,
+        let Some(route) = self.routes.load().find(&request).cloned() else {
+            self.metrics.unrouted.inc();
+            let answer = reject::unrouted();
+            self.metrics.answered(answer.status());
+            return Ok(answer.map(AnswerBody::Invented));
+        };
+        if let Some(target) = route.target(request.uri()) {
+            *request.uri_mut() = target;
+        }
+        let way = Way { route: &route, pool: route.upstream.pool(lane) };
+        let answer = match self.open(&route, &request, peer, started) {
+            Ok(opened) => self.forward(request, opened, way, in_flight, started).await,
             Err(refusal) => Err(*refusal),
         };
         let answer = answer.unwrap_or_else(|invented| invented.map(AnswerBody::Invented));
@@ -119,15 +123,16 @@ impl Gate {
     /// Opens the exchange, unless nothing is to be kept or there is no memory to keep it in.
     fn open(
         &self,
+        route: &Route,
         request: &Request<Incoming>,
         peer: Option<IpAddr>,
         started: Instant,
     ) -> Result<Option<Opened>, Refusal> {
-        let enforcement = &self.route.enforcement;
+        let enforcement = &route.enforcement;
         if enforcement.is_off() {
             return Ok(None);
         }
-        let contract = self.route.contract.load_full();
+        let contract = route.contract.load_full();
         let (method, path) = (request.method(), request.uri().path());
         let mut stance = enforcement.stance(contract.as_ref(), method, path, request.headers());
         if stance.modes.is_off() {
@@ -155,7 +160,7 @@ impl Gate {
             rejected: None,
             known: Known::default(),
             arrived_at: self.clock.now(),
-            duration: std::time::Duration::ZERO,
+            duration: Duration::ZERO,
             upstream_duration: None,
             reservation,
         };
@@ -168,7 +173,7 @@ impl Gate {
         &self,
         mut request: Request<Incoming>,
         mut opened: Option<Opened>,
-        pool: &Arc<Pool>,
+        way: Way<'_>,
         in_flight: Raised,
         started: Instant,
     ) -> Result<Response<AnswerBody>, Response<Invented>> {
@@ -183,9 +188,9 @@ impl Gate {
         let upgrade = is_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
         let Passage { body, captured } =
-            self.admit(&parts, body, opened.as_mut(), upgrade.is_some()).await?;
+            Self::admit(way, &parts, body, opened.as_mut(), upgrade.is_some()).await?;
         let watched = opened.as_ref().filter(|_| !captured);
-        let capture = watched.map(|opened| self.capture(opened, Half::Request));
+        let capture = watched.map(|opened| way.capture(opened, Half::Request));
         // A body that is over before it began cannot make progress, and needs no watching.
         let progress = (!body.is_end_stream()).then(Progress::default);
         let mut body = Tap::new(body, capture);
@@ -195,7 +200,7 @@ impl Gate {
         let request = Request::from_parts(forwardable(parts, upgrade.is_some()), body);
         let sent = self.clock.instant();
         let (mut response, sender) =
-            self.exchange(request, pool, progress).await.map_err(|failure| {
+            self.exchange(request, way, progress).await.map_err(|failure| {
                 self.metrics.upstream_failed(failure);
                 if let Some(opened) = &opened {
                     opened.pending.update(|exchange| exchange.ending = Ending::UpstreamFailed);
@@ -205,19 +210,19 @@ impl Gate {
         self.note_head(&response, opened.as_ref().map(|one| &one.pending), started, sent);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             if let Some(downstream) = upgrade {
-                let switched = self.switch(response, downstream, opened, in_flight);
+                let switched = Self::switch(way, response, downstream, opened, in_flight);
                 return switched.map_err(|refusal| *refusal);
             }
             return Err(reject::upstream_failed(UpstreamFailure::Broken));
         }
         strip_hop_by_hop(response.headers_mut(), false);
-        let back = Return::new(sender, pool.clone(), in_flight);
-        self.release(response, opened, back).await
+        let back = Return::new(sender, way.pool.clone(), in_flight);
+        self.release(way, response, opened, back).await
     }
 
     /// Lets a request in: at once, or when it was held and judged.
     async fn admit(
-        &self,
+        way: Way<'_>,
         parts: &http::request::Parts,
         body: Incoming,
         opened: Option<&mut Opened>,
@@ -228,7 +233,7 @@ impl Gate {
         else {
             return Ok(Passage { body: Payload::Live(body), captured: false });
         };
-        let enforcement = &self.route.enforcement;
+        let enforcement = &way.route.enforcement;
         // On the heap, so that the exchanges that are only observed do not carry its size.
         Box::pin(async move {
             let headers = &parts.headers;
@@ -247,21 +252,22 @@ impl Gate {
     /// Hands a response down: at once, or when it was held and judged.
     async fn release(
         &self,
+        way: Way<'_>,
         response: Response<Incoming>,
         opened: Option<Opened>,
         back: Return,
     ) -> Result<Response<AnswerBody>, Response<Invented>> {
-        let enforcement = &self.route.enforcement;
+        let enforcement = &way.route.enforcement;
         let capture = match opened {
             None => None,
             Some(opened) if opened.waits(enforcement) => {
-                return Box::pin(self.release_judged(response, opened, back)).await;
+                return Box::pin(self.release_judged(way, response, opened, back)).await;
             }
             Some(opened) => {
                 if opened.stance.modes.enforces() {
                     enforcement.passed();
                 }
-                Some(self.capture(&opened, Half::Response))
+                Some(way.capture(&opened, Half::Response))
             }
         };
         Ok(response.map(|body| {
@@ -271,11 +277,12 @@ impl Gate {
 
     async fn release_judged(
         &self,
+        way: Way<'_>,
         response: Response<Incoming>,
         mut opened: Opened,
         back: Return,
     ) -> Result<Response<AnswerBody>, Response<Invented>> {
-        let enforcement = &self.route.enforcement;
+        let enforcement = &way.route.enforcement;
         let (mut parts, body) = response.into_parts();
         let Opened { pending, stance } = &mut opened;
         let passage = if stance.modes.response == Mode::Strict {
@@ -302,21 +309,11 @@ impl Gate {
                     Box::new(back).ended(true);
                     Tap::new(body, None).with_end(Witness::new(opened.pending))
                 } else {
-                    Tap::new(body, Some(self.capture(&opened, Half::Response))).with_end(back)
+                    Tap::new(body, Some(way.capture(&opened, Half::Response))).with_end(back)
                 };
                 Ok(Response::from_parts(parts, AnswerBody::Upstream(tap)))
             }
         }
-    }
-
-    /// Captures one half as it passes; nothing of it where it is not judged.
-    fn capture(&self, opened: &Opened, half: Half) -> Capture {
-        let mode = match half {
-            Half::Request => opened.stance.modes.request,
-            Half::Response => opened.stance.modes.response,
-        };
-        let limit = if mode == Mode::Off { 0 } else { self.route.body_limit };
-        Capture::new(opened.pending.clone(), half, limit)
     }
 
     /// Sends the request on an idle connection or a new one. The upstream may close an idle
@@ -326,14 +323,15 @@ impl Gate {
     async fn exchange(
         &self,
         mut request: Request<Tap<Payload>>,
-        pool: &Arc<Pool>,
+        way: Way<'_>,
         progress: Option<Progress>,
     ) -> Result<(Response<Incoming>, Sender), UpstreamFailure> {
         let mut spare = None;
-        while let Some(mut sender) = pool.take() {
+        let upstream = &way.route.upstream;
+        while let Some(mut sender) = way.pool.take() {
             spare = spare.or_else(|| repeatable(&request));
             let sending = sender.try_send_request(request);
-            match self.in_time(sending, progress.as_ref()).await? {
+            match in_time(upstream.timeout(), sending, progress.as_ref()).await? {
                 Ok(response) => return Ok((response, sender)),
                 Err(mut error) => match error.take_message().or_else(|| spare.take()) {
                     Some(again) => request = again,
@@ -341,29 +339,11 @@ impl Gate {
                 },
             }
         }
-        let mut sender = self.route.upstream.connect().await?;
+        let mut sender = upstream.connect().await?;
         let sending = sender.try_send_request(request);
-        match self.in_time(sending, progress.as_ref()).await? {
+        match in_time(upstream.timeout(), sending, progress.as_ref()).await? {
             Ok(response) => Ok((response, sender)),
             Err(_) => Err(UpstreamFailure::Broken),
-        }
-    }
-
-    /// Waits for a response's head, as long as the request's body still moves.
-    async fn in_time<T>(
-        &self,
-        sending: impl Future<Output = T>,
-        progress: Option<&Progress>,
-    ) -> Result<T, UpstreamFailure> {
-        let count = || progress.map_or(0, Progress::count);
-        let mut sending = std::pin::pin!(sending);
-        let mut before = count();
-        loop {
-            match tokio::time::timeout(self.route.upstream.timeout(), sending.as_mut()).await {
-                Ok(output) => return Ok(output),
-                Err(_) if count() != before => before = count(),
-                Err(_) => return Err(UpstreamFailure::Timeout),
-            }
         }
     }
 
@@ -393,14 +373,14 @@ impl Gate {
     }
 
     fn switch(
-        &self,
+        way: Way<'_>,
         mut response: Response<Incoming>,
         downstream: hyper::upgrade::OnUpgrade,
         opened: Option<Opened>,
         in_flight: Raised,
     ) -> Result<Response<AnswerBody>, Refusal> {
         if let Some(Opened { pending, mut stance }) = opened {
-            self.route.enforcement.upgrade(&pending, &mut stance)?;
+            way.route.enforcement.upgrade(&pending, &mut stance)?;
             pending.update(|exchange| exchange.ending = Ending::Upgraded);
         }
         let upstream = hyper::upgrade::on(&mut response);
@@ -410,12 +390,44 @@ impl Gate {
     }
 }
 
+// === impl Way ===
+
+impl Way<'_> {
+    /// Captures one half as it passes; nothing of it where it is not judged.
+    fn capture(&self, opened: &Opened, half: Half) -> Capture {
+        let mode = match half {
+            Half::Request => opened.stance.modes.request,
+            Half::Response => opened.stance.modes.response,
+        };
+        let limit = if mode == Mode::Off { 0 } else { self.route.body_limit };
+        Capture::new(opened.pending.clone(), half, limit)
+    }
+}
+
 // === impl Opened ===
 
 impl Opened {
     /// Whether the response has to wait for a verdict.
     fn waits(&self, enforcement: &Enforcement) -> bool {
         self.stance.modes.response == Mode::Strict || enforcement.shows()
+    }
+}
+
+/// Waits for a response's head, as long as the request's body still moves.
+async fn in_time<T>(
+    timeout: Duration,
+    sending: impl Future<Output = T>,
+    progress: Option<&Progress>,
+) -> Result<T, UpstreamFailure> {
+    let count = || progress.map_or(0, Progress::count);
+    let mut sending = std::pin::pin!(sending);
+    let mut before = count();
+    loop {
+        match tokio::time::timeout(timeout, sending.as_mut()).await {
+            Ok(output) => return Ok(output),
+            Err(_) if count() != before => before = count(),
+            Err(_) => return Err(UpstreamFailure::Timeout),
+        }
     }
 }
 

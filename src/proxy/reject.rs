@@ -106,6 +106,16 @@ pub fn broken_off() -> Response<Invented> {
     )
 }
 
+/// No route takes the request: 404.
+pub fn unrouted() -> Response<Invented> {
+    problem(
+        StatusCode::NOT_FOUND,
+        "unrouted",
+        "No route",
+        "The sidecar has no route for this host and path.",
+    )
+}
+
 /// The request asks for something a reverse proxy does not do.
 pub fn refused(status: StatusCode, kind: &str, title: &str, detail: &str) -> Response<Invented> {
     problem(status, kind, title, detail)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::reading::Unreadable;
 use super::report::{self, Report, Subject};
+use super::witness::Sight;
 use crate::contract::Contract;
 use crate::contract::instance::Node;
 use crate::contract::schema::SchemaId;
@@ -17,6 +18,7 @@ pub(super) struct Findings<'c> {
     side: Side,
     cap: usize,
     verdict: Verdict,
+    pub(super) sight: Sight<'c>,
 }
 
 /// Which rule of the document was broken, and in which part of the message.
@@ -34,7 +36,7 @@ pub(super) struct Place<'p> {
 
 impl<'c> Findings<'c> {
     pub(super) fn new(contract: &'c Contract, side: Side, cap: usize) -> Self {
-        Self { contract, side, cap, verdict: Verdict::default() }
+        Self { contract, side, cap, verdict: Verdict::default(), sight: Sight::default() }
     }
 
     /// The verdict, when all is judged.

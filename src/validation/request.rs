@@ -13,6 +13,7 @@ use super::media_type::Chosen;
 use super::parameter::{Field, Fields, Pair, Pairs, cookie_pairs, query_pairs};
 use super::security::{self, Credentials, Found, SecurityOutcome};
 use super::value::{judge_parameter, place_of};
+use super::witness::Witness;
 use super::{header, media_type};
 use crate::contract::Contract;
 use crate::contract::encoding::BodyPlan;
@@ -38,12 +39,24 @@ impl Judge {
         head: &RequestHead,
         body: &Captured,
     ) -> RequestJudgement {
+        self.request_before(contract, head, body, &mut ())
+    }
+
+    /// The same before a witness.
+    pub fn request_before(
+        &mut self,
+        contract: &Contract,
+        head: &RequestHead,
+        body: &Captured,
+        witness: &mut dyn Witness,
+    ) -> RequestJudgement {
         let mut findings = Findings::new(contract, Side::Request, self.options.violation_cap);
         let found = contract.find(&head.method, head.path());
         let operation = match &found {
             RouteMatch::Found { operation, captures } => {
                 let compiled = contract.operation(*operation);
                 self.judge_request(&mut findings, compiled, captures, head, body);
+                findings.testify(Side::Request, *operation, &self.arena, witness);
                 Some(*operation)
             }
             _ if is_preflight(head) => {
@@ -67,10 +80,10 @@ impl Judge {
         RequestJudgement { operation, verdict: findings.into_verdict() }
     }
 
-    fn judge_request(
+    fn judge_request<'c>(
         &mut self,
-        findings: &mut Findings<'_>,
-        operation: &CompiledOperation,
+        findings: &mut Findings<'c>,
+        operation: &'c CompiledOperation,
         captures: &Captures,
         head: &RequestHead,
         body: &Captured,
@@ -113,6 +126,9 @@ impl Judge {
             is_key,
         );
         for plan in &operation.headers {
+            if head.headers.contains_key(&*plan.name) {
+                findings.saw_parameter(plan);
+            }
             header::judge_header(arena, findings, plan, &head.headers);
         }
         if findings.contract.strict_fields() {
@@ -218,10 +234,10 @@ fn judge_security(
     }
 }
 
-fn judge_path(
+fn judge_path<'c>(
     arena: &mut Arena,
-    findings: &mut Findings<'_>,
-    operation: &CompiledOperation,
+    findings: &mut Findings<'c>,
+    operation: &'c CompiledOperation,
     captures: &Captures,
     path: &str,
 ) {
@@ -229,19 +245,21 @@ fn judge_path(
         let Some(plan) = plan else { continue };
         let value = path.get(*from..*to).unwrap_or_default();
         let fields: Fields<'_> = smallvec![Field { key: (&*plan.name).into(), value }];
+        findings.saw_parameter(plan);
         judge_parameter(arena, findings, plan, &fields);
     }
 }
 
-fn judge_query_string(
+fn judge_query_string<'c>(
     arena: &mut Arena,
-    findings: &mut Findings<'_>,
-    plan: &crate::contract::parameter::ParameterPlan,
+    findings: &mut Findings<'c>,
+    plan: &'c crate::contract::parameter::ParameterPlan,
     query: Option<&str>,
 ) {
     match query {
         Some(value) if !value.is_empty() => {
             let fields: Fields<'_> = smallvec![Field { key: (&*plan.name).into(), value }];
+            findings.saw_parameter(plan);
             judge_parameter(arena, findings, plan, &fields);
         }
         _ if plan.required => {
@@ -252,10 +270,10 @@ fn judge_query_string(
 }
 
 /// Parameters of a query or of cookies: each pair goes to the parameter it belongs to.
-fn judge_pairs(
+fn judge_pairs<'c>(
     arena: &mut Arena,
-    findings: &mut Findings<'_>,
-    set: &ParameterSet,
+    findings: &mut Findings<'c>,
+    set: &'c ParameterSet,
     pairs: &Pairs<'_>,
     location: Location,
     operation: &CompiledOperation,
@@ -267,7 +285,9 @@ fn judge_pairs(
         let Some(plan) = set.plans().get(*at) else { continue };
         let shape = shapes.get(plan.shape);
         for (owner, pair) in owners.iter_mut().zip(pairs) {
-            let takes = || shape.names_property(&pair.key) || shape.invites_others();
+            let takes = || {
+                shape.names_property(&pair.key) || shape.invites_others() || shape.is_free_form()
+            };
             let free = *owner == Owner::Nobody || *owner == Owner::Parameter(*at);
             if free && takes() && !is_credential(&pair.key) {
                 *owner = Owner::Parameter(*at);
@@ -278,6 +298,7 @@ fn judge_pairs(
         let mine = owners.iter().zip(pairs).filter(|(owner, _)| **owner == Owner::Parameter(at));
         let fields: Fields<'_> = mine.map(|(_, pair)| field_of(pair)).collect();
         if !fields.is_empty() {
+            findings.saw_parameter(plan);
             judge_parameter(arena, findings, plan, &fields);
         } else if plan.required
             && !(set.exploded().contains(&at) && accepts_nothing(arena, findings, plan))

@@ -7,6 +7,7 @@ use super::body::{self, BodyContext};
 use super::findings::{Findings, Place};
 use super::judge::{Judge, incomplete};
 use super::media_type::Chosen;
+use super::witness::Witness;
 use super::{header, media_type};
 use crate::contract::Contract;
 use crate::contract::encoding::MediaPlan;
@@ -28,6 +29,18 @@ impl Judge {
         request: &RequestHead,
         head: &ResponseHead,
         body: &Captured,
+    ) -> Verdict {
+        self.response_before(contract, operation, request, (head, body), &mut ())
+    }
+
+    /// The same before a witness.
+    pub fn response_before(
+        &mut self,
+        contract: &Contract,
+        operation: Option<OperationIndex>,
+        request: &RequestHead,
+        (head, body): (&ResponseHead, &Captured),
+        witness: &mut dyn Witness,
     ) -> Verdict {
         let mut findings = Findings::new(contract, Side::Response, self.options.violation_cap);
         let Some(operation) = operation.map(|index| contract.operation(index)) else {
@@ -51,6 +64,7 @@ impl Judge {
                 findings.add(place, Rule::Undocumented, "the document does not list this status");
             }
         }
+        findings.testify(Side::Response, operation.index, &self.arena, witness);
         self.tidy();
         findings.into_verdict()
     }

@@ -34,10 +34,11 @@ pub(super) fn judge(
         read(reader, media, shape, &owned)
     });
     finish(arena, findings, media.schema, context.place(), outcome);
-    if let (Outcome::Accepted(id) | Outcome::Refused(id), true) =
-        (outcome, findings.contract.strict_fields())
-    {
-        undeclared::note(findings, context.place(), shape, arena.node(id));
+    if let Outcome::Accepted(id) | Outcome::Refused(id) = outcome {
+        findings.saw_body(id);
+        if findings.contract.strict_fields() {
+            undeclared::note(findings, context.place(), shape, arena.node(id));
+        }
     }
 }
 

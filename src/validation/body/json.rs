@@ -48,6 +48,7 @@ fn judge_text(
             return findings.add(context.place(), Rule::Malformed, message);
         }
     };
+    findings.saw_body(id);
     let media = context.media;
     if !judge_value(arena, findings, media.schema, id) {
         explain(arena, findings, media.schema, context.place(), id);

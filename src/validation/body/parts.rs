@@ -56,6 +56,12 @@ pub(super) fn judge(
     {
         undeclared::note(findings, context.place(), shape, arena.node(id));
     }
+    // judging the heads of parts uses the memory that the body lies in
+    if let (Outcome::Accepted(id) | Outcome::Refused(id), true) =
+        (outcome, media.encodings.is_empty())
+    {
+        findings.saw_body(id);
+    }
     for part in &parts {
         if let Some(encoding) = media.encodings.get(&*part.name) {
             judge_part_head(arena, findings, encoding, part);

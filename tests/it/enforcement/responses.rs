@@ -31,9 +31,9 @@ fn trap_t06_a_wrong_response_body_is_recorded_and_counted_in_every_mode() {
 
 #[test]
 fn a_bad_response_is_replaced_and_no_byte_of_it_seen() {
-    let upstream = Upstream::start(|request| match request.start_line().contains("/users/7 ") {
-        true => json_answer("200 OK", ADA),
-        false => json_answer("200 OK", r#"{"name":"Ada","age":"S3cret"}"#),
+    let upstream = Upstream::start(|request| {
+        let good = request.start_line().contains("/users/7 ");
+        json_answer("200 OK", if good { ADA } else { r#"{"name":"Ada","age":"S3cret"}"# })
     });
     let sidecar = enforcing(upstream.address()).start();
     let answer = get(sidecar.traffic, "/users/1", "");
