@@ -5,7 +5,6 @@
 //! waits for anything but the two peers.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,6 +21,7 @@ use super::connection::{forwardable, is_upgrade, strip_hop_by_hop};
 use super::enforce::{Enforcement, Passage, Replacement, Stance};
 use super::hold::{Payload, Witness};
 use super::metrics::{ProxyMetrics, Raised, UpstreamFailure};
+use super::peer::Peer;
 use super::pool::{Lane, Lanes, Pool, Return, Sender};
 use super::reject::{self, Invented, Refusal};
 use super::route::{Route, RouteTable};
@@ -87,6 +87,11 @@ impl Gate {
         self.lanes.mine()
     }
 
+    /// Where times come from.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// What this edge counts.
     pub fn metrics(&self) -> &ProxyMetrics {
         &self.metrics
@@ -96,7 +101,7 @@ impl Gate {
     pub async fn serve(
         &self,
         mut request: Request<Incoming>,
-        peer: Option<IpAddr>,
+        peer: &Peer,
         lane: Lane,
     ) -> Result<Response<AnswerBody>, Infallible> {
         let started = self.clock.instant();
@@ -125,7 +130,7 @@ impl Gate {
         &self,
         route: &Route,
         request: &Request<Incoming>,
-        peer: Option<IpAddr>,
+        peer: &Peer,
         started: Instant,
     ) -> Result<Option<Opened>, Refusal> {
         let enforcement = &route.enforcement;
@@ -146,7 +151,8 @@ impl Gate {
             contract,
             id: stance.id,
             modes: stance.modes,
-            client_ip: peer,
+            client_ip: peer.ip,
+            client_subject: peer.subject.clone(),
             request: RequestHead {
                 method: request.method().clone(),
                 target: request.uri().clone(),

@@ -16,7 +16,7 @@ mod plans;
 mod raw;
 mod retention;
 mod schemas;
-mod server;
+pub(crate) mod server;
 mod usage;
 mod validations;
 
