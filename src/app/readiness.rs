@@ -24,8 +24,7 @@ pub(super) struct SidecarReadiness {
 #[async_trait]
 impl Readiness for SidecarReadiness {
     async fn checks(&self) -> Vec<Check> {
-        let mut checks =
-            vec![self.phase(), self.upstream(), self.storage().await, self.contract()];
+        let mut checks = vec![self.phase(), self.upstream(), self.storage().await, self.contract()];
         checks.extend(self.enforcement());
         checks
     }

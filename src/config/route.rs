@@ -172,10 +172,16 @@ mod tests {
         )
         .unwrap();
         let [a, b] = routes.as_slice() else { panic!("{routes:?}") };
-        assert_eq!((a.name.as_str(), a.path.as_str(), a.enforcement.modes), ("/a", "/a", Modes::both(Mode::Off)));
+        assert_eq!(
+            (a.name.as_str(), a.path.as_str(), a.enforcement.modes),
+            ("/a", "/a", Modes::both(Mode::Off))
+        );
         assert_eq!((a.body_limit, a.strip_path), (2048, false));
         assert_eq!(b.host, Some(HostPattern::Below("example.com".into())));
-        assert_eq!((b.enforcement.modes, b.upstream.timeout.as_secs()), (Modes::both(Mode::Shadow), 3));
+        assert_eq!(
+            (b.enforcement.modes, b.upstream.timeout.as_secs()),
+            (Modes::both(Mode::Shadow), 3)
+        );
         assert_eq!(a.upstream.timeout.as_secs(), 60);
         assert_eq!(b.contract.version.as_deref(), Some("1.2.0"));
     }
@@ -209,7 +215,6 @@ mod tests {
         assert_eq!(error.problems.len(), 7, "{text}");
         assert!(load("routes: yes\n").unwrap_err().to_string().contains("expected a list"));
     }
-
 
     #[test]
     fn hosts_and_paths() {

@@ -393,7 +393,8 @@ impl Enforcement {
         if !stance.modes.enforces() {
             return None;
         }
-        let side = if stance.modes.request == Mode::Strict { Side::Request } else { Side::Response };
+        let side =
+            if stance.modes.request == Mode::Strict { Side::Request } else { Side::Response };
         let cause = self.rule(side, Err(SkipReason::CaptureMemory), None).err()?;
         let id = stance.id(&*self.parts.ids);
         let rejection = Rejection { side: Side::Request, id, request_id: &id.to_string() };

@@ -27,7 +27,8 @@ fn load(text: String) -> Config {
 fn every_setting_stands_in_the_example_with_its_variable() {
     let settings = cvt_sidecar::config::file::flatten(&switched_on()).expect("YAML");
     for known in Config::settings() {
-        let below = |key: &str| key.strip_prefix(known.key).is_some_and(|rest| rest.starts_with('.'));
+        let below =
+            |key: &str| key.strip_prefix(known.key).is_some_and(|rest| rest.starts_with('.'));
         let shown = |key: &str| key == known.key || known.map && below(key);
         assert!(settings.iter().any(|entry| shown(&entry.key)), "{} is missing", known.key);
         let named = known.environment.iter().any(|name| example().contains(&format!("[{name}]")));

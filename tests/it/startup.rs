@@ -50,7 +50,6 @@ fn a_database_that_cannot_be_written_is_one_line() {
     assert_refused(&setup.refuse(), &["cvt.db"]);
 }
 
-
 #[test]
 fn trap_t28_every_wrong_setting_is_reported_at_once() {
     let file = "upstrem: http://a\nbody_limit: lots\n";

@@ -8,8 +8,8 @@
 pub(crate) mod certificates;
 mod client;
 mod deadline;
-pub(crate) mod h2;
 pub(crate) mod documents;
+pub(crate) mod h2;
 mod message;
 mod metrics;
 mod recorder;

@@ -17,7 +17,11 @@ fn operations_have_modes_of_their_own() {
     let sidecar = setup.args(&["--record", "all"]).start();
     assert_eq!(Client::once(sidecar.traffic, post_whole(UNBORN)).status(), 400);
     assert_eq!(get(sidecar.traffic, "/users/1", "").status(), 502, "its response is enforced");
-    assert_eq!(get(sidecar.traffic, "/users/one", "").status(), 502, "and its request is not judged");
+    assert_eq!(
+        get(sidecar.traffic, "/users/one", "").status(),
+        502,
+        "and its request is not judged"
+    );
     assert_eq!(get(sidecar.traffic, "/nowhere", "").status(), 200, "the rest is off");
     let records = sidecar.records(3);
     assert_eq!(records.len(), 3);

@@ -55,7 +55,10 @@ fn trap_t07_a_rejected_request_never_reaches_the_upstream() {
 fn a_rejection_explains_itself_without_the_value() {
     let upstream = Upstream::json("201 Created", ADA);
     let sidecar = strict(upstream.address()).start();
-    let request = post(&format!("X-Request-Id: req-7\r\nContent-Length: {}\r\n", UNBORN.len()), UNBORN.as_bytes());
+    let request = post(
+        &format!("X-Request-Id: req-7\r\nContent-Length: {}\r\n", UNBORN.len()),
+        UNBORN.as_bytes(),
+    );
     let answer = Client::once(sidecar.traffic, request);
     assert_eq!(answer.all("cvt-violations"), ["1;codes=\"request.body.schema\""]);
     assert!(!answer.text().contains("S3cret") && !answer.text().contains("-36"));
@@ -190,7 +193,9 @@ paths:
                 _ => format!("Content-Type: {media_type}\r\n"),
             };
             let length = body.len();
-            let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\n{line}Content-Length: {length}\r\n\r\n{body}");
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: a\r\n{line}Content-Length: {length}\r\n\r\n{body}"
+            );
             assert_eq!(Client::once(sidecar.traffic, head).status(), status, "{mode} {at}");
             assert_eq!(h2::ask(sidecar.traffic, request, false).status, status, "{mode} {at} h2");
         }
@@ -204,7 +209,8 @@ paths:
 fn what_conforms_is_answered_as_ever() {
     let upstream = Upstream::start(|request| match request.start_line().split(' ').next() {
         Some("HEAD") => {
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n";
+            let head =
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n";
             vec![Step::Send(head.into())]
         }
         _ => json_answer("200 OK", ADA),

@@ -46,7 +46,10 @@ fn a_bad_response_is_replaced_and_no_byte_of_it_seen() {
     assert_eq!((answer.status, &answer.json()["status"]), (502, &502.into()));
     assert_eq!(get(sidecar.traffic, "/users/7", "").text(), ADA);
     let record = &sidecar.records(3)[0];
-    assert_eq!((&record["rejected"], &record["response_status"]), (&"response".into(), &200.into()));
+    assert_eq!(
+        (&record["rejected"], &record["response_status"]),
+        (&"response".into(), &200.into())
+    );
     let metrics = sidecar.metrics();
     let sum = |name: &str, labels: &[(&str, &str)]| metrics.sum(name, labels);
     assert!((sum("cvt_rejected_total", &[("side", "response")]) - 2.0).abs() < 0.5);
@@ -120,15 +123,15 @@ fn trap_t04_streams_arrive_item_by_item_in_strict() {
 #[test]
 fn trap_t19_a_held_response_that_breaks_off_is_the_upstreams_failure() {
     let upstream = Upstream::start(|_| {
-        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{";
+        let head =
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{";
         vec![Step::Send(head.into()), Step::Reset]
     });
     let sidecar = enforcing(upstream.address()).start();
     let answer = get(sidecar.traffic, "/users/1", "");
     assert_eq!((answer.status(), &answer.json()["title"]), (502, &"Upstream failed".into()));
-    let metrics = sidecar.wait_for_metrics("the exchange", |m| {
-        m.sum("cvt_exchanges_seen_total", &[]) > 0.5
-    });
+    let metrics =
+        sidecar.wait_for_metrics("the exchange", |m| m.sum("cvt_exchanges_seen_total", &[]) > 0.5);
     assert!(metrics.sum("cvt_proxy_upstream_failures_total", &[("kind", "broken")]) > 0.5);
     assert!(metrics.sum("cvt_rejected_total", &[]) < 0.5);
 }

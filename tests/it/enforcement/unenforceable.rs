@@ -77,7 +77,8 @@ fn trap_t04_an_upgrade_passes_or_is_refused() {
         let setup = setup.env("CVT_ENFORCE_RESPONSES", "true");
         let sidecar = setup.env("CVT_ON_UNENFORCEABLE", action).start();
         let mut client = Client::connect(sidecar.traffic);
-        client.send("GET /chat HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n");
+        client
+            .send("GET /chat HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n");
         assert_eq!(client.read_head().status(), status);
         if action == "forward" {
             assert_eq!(client.read_exact(5), b"hello");

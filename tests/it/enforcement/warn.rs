@@ -10,7 +10,10 @@ fn warn_shows_the_verdict_and_passes_everything() {
     let setup = Setup::new(USERS, upstream.address()).env("CVT_VERDICT_HEADER", "true");
     let sidecar = setup.args(&["--record", "all"]).start();
     let answer = Client::once(sidecar.traffic, post_whole(ADA));
-    assert_eq!((answer.status(), answer.all("cvt-verdict")), (201, vec!["request=conforms".into()]));
+    assert_eq!(
+        (answer.status(), answer.all("cvt-verdict")),
+        (201, vec!["request=conforms".into()])
+    );
     let answer = Client::once(sidecar.traffic, post_whole(UNBORN));
     assert_eq!(answer.status(), 201);
     let violates = "request=violates;codes=\"request.body.schema\"";
