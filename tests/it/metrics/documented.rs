@@ -100,7 +100,7 @@ fn scenes() -> Shown {
 
 /// A sidecar that rejects, cannot enforce, and falls back.
 fn of_enforcement(upstream: std::net::SocketAddr) -> Metrics {
-    let sidecar = Setup::new(DOCUMENT, upstream)
+    let sidecar = Setup::new(scenes::DOCUMENT, upstream)
         .args(&["--mode", "strict"])
         .env("CVT_ENFORCEMENT_BREAKER_SHARE", "50%")
         .env("CVT_ENFORCEMENT_BREAKER_MINIMUM", "2")
