@@ -1,14 +1,17 @@
 //! Builds everything, owns start and stop: the only wiring.
 //!
-//! Start: settings are checked before this begins; storage opens, the document is compiled and
-//! stored, judging threads and the record writer start, the admin port answers, and only then
+//! Start: settings are checked before this begins; documents are compiled, storage opens, the
+//! documents are stored, judging threads and the record writer start, the admin port answers, and only then
 //! traffic is taken. Stop runs the other way: no new connections, exchanges in flight finish,
 //! what waits is judged and stored, storage closes. Each step has a deadline.
 
 mod announce;
+mod enforcing;
 mod lifecycle;
 mod observing;
 mod readiness;
+mod routing;
+mod secrecy;
 mod stores;
 mod summary;
 
@@ -17,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
 use tokio::runtime::Runtime;
@@ -29,19 +32,24 @@ use crate::config::logging::Format;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::id::{SchemaId, SystemIds};
 use crate::observer::recorder::Announce;
-use crate::proxy::{self, Connections, Gate, ProxyMetrics, Route, Upstream};
-use crate::registry::files::Directory;
+use crate::proxy::{
+    self, Connections, Gate, HealthService, ProxyMetrics, RouteTable, TrafficParts,
+};
 use crate::registry::metrics::RegistryMetrics;
-use crate::registry::{LoadedContract, RegisterError, Registration, Registry, RegistryParts, Slot};
+use crate::registry::{RegisterError, Registry, RegistryParts, compile_options};
 use crate::retention::Retention;
 use crate::retention::metrics::RetentionMetrics;
-use crate::storage::{OnConflict, Store, StoreError};
+use crate::storage::{Store, StoreError};
 use crate::telemetry::logging::{self, Form};
 use crate::telemetry::metrics::{Metrics, MetricsError};
 use crate::telemetry::process;
+use crate::tls::Acceptor;
+use enforcing::Enforcing;
 use lifecycle::{Drain, Phase, PhaseWatch};
 use observing::Observing;
 use readiness::SidecarReadiness;
+use routing::{Contracts, Drafts, Routing};
+use secrecy::Identities;
 
 pub use announce::{LogLines, TerminalLines};
 pub use stores::open_store;
@@ -80,8 +88,17 @@ pub enum StartError {
         reason: RegisterError,
     },
     /// No document was named, and no schema is registered under the id.
-    #[error("no schema is registered under {0:?}; register one, or name a document with --spec")]
-    UnknownSchema(Option<SchemaId>),
+    #[error(
+        "no schema is registered under {}{}; register one, or name a document with --spec",
+        id.as_ref().map_or("", SchemaId::as_str),
+        version.as_ref().map(|version| format!("@{version}")).unwrap_or_default()
+    )]
+    UnknownSchema {
+        /// The id.
+        id: Option<SchemaId>,
+        /// The version, when a route pins one.
+        version: Option<String>,
+    },
     /// The registered schema cannot be loaded.
     #[error("the registered schema cannot be loaded: {0}")]
     Lookup(Arc<RegisterError>),
@@ -93,6 +110,20 @@ pub enum StartError {
         /// What is wrong.
         reason: StoreError,
     },
+    /// The settings name operations that the document does not list.
+    #[error("operations (route {route}): {problems}")]
+    Operations {
+        /// The route that names them.
+        route: String,
+        /// A sentence about each.
+        problems: String,
+    },
+    /// A certificate, a key or an authority cannot be used.
+    #[error("TLS: {0}")]
+    Tls(#[from] crate::tls::TlsError),
+    /// The directory that was named for the spool cannot be used.
+    #[error("the spool cannot be used: {0}; name another directory with CVT_SPOOL_DIR")]
+    Spool(#[source] crate::observer::spool::SpoolError),
     /// A redaction rule is malformed.
     #[error("redaction: {0}")]
     Redaction(#[from] crate::redaction::InvalidPointer),
@@ -132,34 +163,35 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let metrics = Metrics::default();
     process::register(&metrics)?;
     let control = control_runtime()?;
+    let identities = Identities::load(&config.tls, &metrics)?;
+    let drafts = control.block_on(Drafts::compile(config))?;
     let store = control.block_on(open_store(&config.storage, false, &clock))?;
     let store = stores::measured(store, &metrics, &clock)?;
     let registry_metrics = RegistryMetrics::new(&metrics)?;
     let registry = registry(config, &store, &registry_metrics, &clock);
-    let loaded = control.block_on(contract_in_force(config, &registry))?;
-    registry_metrics.in_force(&loaded);
-    let contract = Arc::new(ArcSwapOption::from(Some(loaded.clone())));
+    let contracts = control.block_on(drafts.register(config, &registry))?;
+    let slots = Arc::new(ArcSwap::from_pointee(contracts.slots()));
+    registry.show(&slots.load());
     let (stop_background, background_stopped) = watch::channel(false);
-    let slot = Slot { contract: contract.clone(), follows: config.contract.spec.is_none() };
-    let following = control.spawn(registry.follow(slot, background_stopped.clone()));
+    let following = control.spawn(registry.follow(slots, background_stopped.clone()));
     let observing = Observing::start(config, &control, &store, &metrics, &clock, hooks.announce)?;
     let retention_metrics = RetentionMetrics::new(&metrics)?;
     let retention =
         Retention::new(config.retention, store.clone(), clock.clone(), Some(retention_metrics));
-    let retention = control.spawn(retention.run(background_stopped));
+    let retention = control.spawn(retention.run(background_stopped.clone()));
+    identities.follow(&control, &background_stopped);
     let phase = PhaseWatch::default();
-    let traffic = Traffic::prepare(config, &metrics, &observing, &contract, &clock)?;
+    let traffic = Traffic::prepare(config, &metrics, &observing, &contracts, &clock)?;
     let readiness = SidecarReadiness {
-        health: traffic.health.clone(),
+        routes: traffic.routes.clone(),
         store: store.clone(),
-        contract,
         phase: phase.clone(),
     };
     let admin = Admin::new(metrics, Arc::new(readiness))?;
-    let (admin_address, stop_admin) = start_admin(config, &control, admin)?;
+    let (admin_address, stop_admin) = start_admin(config, &control, identities.admin, admin)?;
     let running = Running { traffic: traffic.listen, admin: admin_address };
     control.spawn(announce_ready(running, phase.clone(), hooks.ready));
-    traffic.run(config, phase);
+    traffic.run(config, identities.traffic, phase);
     let summary = observing.finish(&control, FLUSH_TIMEOUT);
     let _ = stop_background.send(true);
     control.block_on(async {
@@ -200,44 +232,17 @@ fn registry(
     Registry::new(RegistryParts {
         store: store.clone(),
         cache: config.cache,
-        document_limit: config.contract.document_limit,
-        rules: config.rules.clone(),
+        options: compile_options(&config.rules, config.document_limit),
         metrics: metrics.clone(),
         clock: clock.clone(),
         ids: Arc::new(SystemIds),
     })
 }
 
-/// The contract to judge by: the document that was named, registered; without one, the latest
-/// version of the schema.
-async fn contract_in_force(
-    config: &Config,
-    registry: &Registry,
-) -> Result<Arc<LoadedContract>, StartError> {
-    let Some(path) = config.contract.spec.clone() else {
-        let missing = || StartError::UnknownSchema(config.contract.schema_id.clone());
-        let id = config.contract.schema_id.as_ref().ok_or_else(missing)?;
-        let found = registry.lookup(id, None).await.map_err(StartError::Lookup)?;
-        return found.ok_or_else(missing);
-    };
-    let content = tokio::fs::read(&path)
-        .await
-        .map_err(|reason| StartError::Unreadable { path: path.clone(), reason })?;
-    let registration = Registration {
-        schema_id: config.contract.schema_id.clone(),
-        content,
-        files: Arc::new(Directory::of(&path)),
-        ownership: crate::model::schema::Ownership::default(),
-        environment: config.record.environment.clone(),
-        // Whoever starts a sidecar with a document means that document.
-        on_conflict: OnConflict::Replace,
-    };
-    registry.register(registration).await.map_err(|reason| StartError::Document { path, reason })
-}
-
 fn start_admin(
     config: &Config,
     control: &Runtime,
+    identity: Option<Acceptor>,
     admin: Admin,
 ) -> Result<(SocketAddr, watch::Sender<bool>), StartError> {
     let address = config.admin.listen;
@@ -250,7 +255,7 @@ fn start_admin(
         let stop = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        if let Err(error) = admin::serve(listener, admin, stop).await {
+        if let Err(error) = admin::serve(listener, identity, admin, stop).await {
             tracing::error!(event = "admin_failed", %error, "the admin port is closed");
         }
     });
@@ -288,9 +293,10 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 /// The traffic side, ready to run.
 struct Traffic {
     listen: SocketAddr,
+    threads: usize,
     gate: Arc<Gate>,
-    service: proxy::HealthService,
-    health: proxy::Health,
+    routes: Arc<ArcSwap<RouteTable>>,
+    services: Vec<HealthService>,
 }
 
 // === impl Traffic ===
@@ -300,46 +306,43 @@ impl Traffic {
         config: &Config,
         metrics: &Metrics,
         observing: &Observing,
-        contract: &Arc<ArcSwapOption<LoadedContract>>,
+        contracts: &Contracts,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
         let listen = free_address(config.traffic.listen)?;
-        let metrics = ProxyMetrics::new(metrics)?;
-        let service = proxy::health_service(&config.traffic.upstream);
-        let settings = config.traffic.clone();
-        let upstream = Upstream::new(&service, settings, metrics.clone(), clock.clone());
-        let health = upstream.health();
-        let route = Route {
-            upstream,
-            mode: config.traffic.mode,
-            body_limit: config.traffic.body_limit,
-            contract: contract.clone(),
-        };
-        let (queue, budget) = (observing.queue.clone(), observing.budget.clone());
-        let gate = Arc::new(Gate::new(route, queue, budget, metrics, clock.clone()));
-        Ok(Self { listen, gate, service, health })
-    }
-
-    /// Takes traffic until a signal says stop and what was in flight has finished.
-    fn run(self, config: &Config, phase: PhaseWatch) {
         let threads = match config.traffic.threads {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => threads,
         };
+        let enforcing = Enforcing::new(metrics, observing, clock)?;
+        let metrics = ProxyMetrics::new(metrics)?;
+        let Routing { table, services } =
+            Routing::build(config, contracts, threads, &metrics, &enforcing, clock);
+        let routes = Arc::new(ArcSwap::from_pointee(table));
+        let (queue, budget) = (observing.queue.clone(), observing.budget.clone());
+        let gate = Gate::new(routes.clone(), queue, budget, metrics, clock.clone());
+        Ok(Self { listen, threads, gate: Arc::new(gate), routes, services })
+    }
+
+    /// Takes traffic until a signal says stop and what was in flight has finished.
+    fn run(self, config: &Config, identity: Option<Acceptor>, phase: PhaseWatch) {
         let (stop, stopped) = watch::channel(false);
         let connections = Connections::default();
-        let head_timeout = config.traffic.head_timeout;
-        let service = proxy::traffic_service(
-            self.gate,
-            self.listen,
-            threads,
-            head_timeout,
-            connections.clone(),
-            stopped,
-        );
-        let mut server = Server::new_with_opt_and_conf(None, server_conf(threads));
+        let service = proxy::traffic_service(TrafficParts {
+            gate: self.gate,
+            listen: self.listen,
+            threads: self.threads,
+            head_timeout: config.traffic.head_timeout,
+            limits: config.limits.connection,
+            identity,
+            connections: connections.clone(),
+            stop: stopped,
+        });
+        let mut server = Server::new_with_opt_and_conf(None, server_conf(self.threads));
         server.bootstrap();
-        server.add_service(self.service);
+        for health in self.services {
+            server.add_service(health);
+        }
         server.add_service(service);
         let drain = Drain { stop, connections, timeout: config.traffic.drain_timeout, phase };
         server.run(RunArgs { shutdown_signal: Box::new(drain) });

@@ -12,6 +12,8 @@ use tokio::time::Instant;
 use super::StartError;
 use super::summary::Summary;
 use crate::config::Config;
+use crate::config::storage::StorageSettings;
+use crate::model::chance::SystemChance;
 use crate::model::clock::Clock;
 use crate::model::id::SystemIds;
 use crate::observer::budget::Budget;
@@ -20,8 +22,10 @@ use crate::observer::kinds::Kinds;
 use crate::observer::metrics::{ObserverMetrics, RecordMetrics};
 use crate::observer::queue::Queue;
 use crate::observer::recorder::{Announce, Recorder, RecorderParts};
+use crate::observer::spool::metrics::SpoolMetrics;
+use crate::observer::spool::{Spool, SpoolState};
 use crate::observer::worker::{MakeJudge, Workers};
-use crate::observer::writer;
+use crate::observer::writer::{self, WriterParts};
 use crate::redaction::{Redactor, Rules};
 use crate::sampling::Keeper;
 use crate::storage::Store;
@@ -32,12 +36,14 @@ use crate::validation::{Judge, JudgeOptions};
 pub(super) struct Observing {
     pub(super) queue: Arc<Queue>,
     pub(super) budget: Budget,
+    pub(super) make_judge: MakeJudge,
     workers: Workers,
     writer: JoinHandle<()>,
     deadline: watch::Sender<Option<Instant>>,
     kinds: Arc<Kinds>,
     metrics: ObserverMetrics,
     record_metrics: RecordMetrics,
+    spooled: Arc<SpoolState>,
 }
 
 // === impl Observing ===
@@ -58,7 +64,18 @@ impl Observing {
         let queue = Arc::new(Queue::new(length, observer_metrics.clone()));
         queue.show(metrics, budget.clone())?;
         let (deadline, deadline_set) = watch::channel(None);
-        let (sender, writer) = writer::channel(store.clone(), record_metrics.clone(), deadline_set);
+        let spool_metrics = SpoolMetrics::new(metrics)?;
+        let spool = open_spool(config, &spool_metrics, clock)?;
+        let spooled = spool.as_ref().map_or_else(Arc::default, |spool| spool.state().clone());
+        SpoolMetrics::show(metrics, &spooled, clock.clone())?;
+        let (sender, writer) = writer::channel(WriterParts {
+            store: store.clone(),
+            spool,
+            metrics: record_metrics.clone(),
+            spool_metrics,
+            chance: Arc::new(SystemChance),
+            deadline: deadline_set,
+        });
         let writer = control.spawn(writer.run());
         let kinds = Arc::new(Kinds::default());
         let recorder = Recorder::new(RecorderParts {
@@ -82,18 +99,20 @@ impl Observing {
         Ok(Self {
             queue,
             budget,
+            make_judge,
             workers,
             writer,
             deadline,
             kinds,
             metrics: observer_metrics,
             record_metrics,
+            spooled,
         })
     }
 
     /// Judges what waits, stores what was judged, within `timeout`.
     pub(super) fn finish(self, control: &Runtime, timeout: Duration) -> Summary {
-        let Self { workers, writer, deadline, kinds, metrics, record_metrics, .. } = self;
+        let Self { workers, writer, deadline, kinds, metrics, record_metrics, spooled, .. } = self;
         // The last recorder goes with the threads, and the last sender with it.
         workers.finish();
         control.block_on(async {
@@ -103,13 +122,47 @@ impl Observing {
                 tracing::error!(event = "flush_cut_short", "records may be lost");
             }
         });
-        Summary::new(&metrics, &record_metrics, &kinds)
+        Summary::new(&metrics, &record_metrics, &spooled, &kinds)
+    }
+}
+
+/// The spool, where records are kept that a fault could lose. A directory that nobody named need
+/// not be usable: without it records wait in memory.
+fn open_spool(
+    config: &Config,
+    metrics: &SpoolMetrics,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Arc<Spool>>, StartError> {
+    let settings = &config.spool;
+    let kept = worker_count(config) > 0 && config.storage != StorageSettings::Memory;
+    if !settings.enabled || !kept {
+        return Ok(None);
+    }
+    match Spool::open(settings, clock.clone()) {
+        Ok((spool, recovered)) => {
+            metrics.torn.inc_by(recovered.torn);
+            if recovered.records > 0 || recovered.torn > 0 {
+                let (records, torn_bytes) = (recovered.records, recovered.torn);
+                tracing::info!(
+                    event = "spool_recovered",
+                    records,
+                    torn_bytes,
+                    "left by a run before"
+                );
+            }
+            Ok(Some(Arc::new(spool)))
+        }
+        Err(error) if settings.named => Err(StartError::Spool(error)),
+        Err(error) => {
+            tracing::warn!(event = "spool_unusable", %error, "records wait in memory; see spool.dir");
+            Ok(None)
+        }
     }
 }
 
 fn worker_count(config: &Config) -> usize {
     match config.observer.workers {
-        _ if config.enforcement.is_off() => 0,
+        _ if config.routes.iter().all(|route| route.enforcement.is_off()) => 0,
         0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
         workers => workers,
     }

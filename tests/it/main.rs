@@ -6,17 +6,23 @@
     reason = "a test that cannot go on says why and fails"
 )]
 
+mod alerts;
 mod corpus;
 mod demo;
+mod enforcement;
 mod example;
 mod floors;
 mod lifecycle;
+mod limits;
 mod maintenance;
 mod metrics;
 mod recording;
 mod redaction;
+mod routes;
 mod schema_corpus;
+mod spool;
 mod startup;
 mod storage;
 mod support;
+mod tls;
 mod transparency;

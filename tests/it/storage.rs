@@ -19,7 +19,7 @@ mod raw;
 mod retention;
 mod rewriting;
 mod schemas;
-mod server;
+pub(crate) mod server;
 mod usage;
 mod validations;
 

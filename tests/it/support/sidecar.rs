@@ -100,6 +100,11 @@ impl Setup {
         self
     }
 
+    /// A sidecar with these settings in its config file; ports are free ones.
+    pub(crate) fn configured(settings: &str) -> Self {
+        Self::bare().file("cvt.yaml", settings)
+    }
+
     /// Runs in `dir`, with what an earlier sidecar left there; what was written so far moves in.
     pub(crate) fn inside(mut self, dir: TempDir) -> Self {
         for file in fs::read_dir(self.dir.path()).expect("the directory").flatten() {
@@ -234,6 +239,13 @@ impl Sidecar {
         let output = std::mem::take(&mut self.output);
         let dir = std::mem::replace(&mut self.dir, TempDir::new().expect("a temporary directory"));
         (output.finish(status), dir)
+    }
+
+    /// Kills it at once; what it left behind stays.
+    pub(crate) fn kill(mut self) -> TempDir {
+        self.child.kill().expect("a live process");
+        self.child.wait().expect("its end");
+        std::mem::replace(&mut self.dir, TempDir::new().expect("a temporary directory"))
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
