@@ -6,6 +6,7 @@
 //! what waits is judged and stored, storage closes. Each step has a deadline.
 
 mod announce;
+mod enforcing;
 mod lifecycle;
 mod observing;
 mod readiness;
@@ -43,6 +44,7 @@ use crate::telemetry::logging::{self, Form};
 use crate::telemetry::metrics::{Metrics, MetricsError};
 use crate::telemetry::process;
 use crate::tls::Acceptor;
+use enforcing::Enforcing;
 use lifecycle::{Drain, Phase, PhaseWatch};
 use observing::Observing;
 use readiness::SidecarReadiness;
@@ -115,6 +117,14 @@ pub enum StartError {
         route: String,
         /// What is wrong.
         reason: TlsSetupError,
+    },
+    /// The settings name operations that the document does not list.
+    #[error("operations (route {route}): {problems}")]
+    Operations {
+        /// The route that names them.
+        route: String,
+        /// A sentence about each.
+        problems: String,
     },
     /// A certificate, a key or an authority cannot be used.
     #[error("TLS: {0}")]
@@ -313,9 +323,11 @@ impl Traffic {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => threads,
         };
+        let enforcing = Enforcing::new(metrics, observing, clock)?;
         let metrics = ProxyMetrics::new(metrics)?;
         let calling = Calling { threads, metrics: &metrics, clock, runtime };
-        let table = routing::build(config, contracts, &calling, &RouteTable::default())?;
+        let before = RouteTable::default();
+        let table = routing::build(config, contracts, &calling, &enforcing, &before)?;
         let routes = Arc::new(ArcSwap::from_pointee(table));
         let (queue, budget) = (observing.queue.clone(), observing.budget.clone());
         let gate = Gate::new(routes.clone(), queue, budget, metrics, clock.clone());

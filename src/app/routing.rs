@@ -11,6 +11,7 @@ use arc_swap::ArcSwapOption;
 use tokio::runtime::Handle;
 
 use super::StartError;
+use super::enforcing::{self, Enforcing};
 use crate::config::Config;
 use crate::config::contract::ContractSettings;
 use crate::config::route::RouteSettings;
@@ -85,7 +86,9 @@ impl Drafts {
             };
             contracts.insert(settings.clone(), slot);
         }
-        Ok(Contracts(contracts))
+        let contracts = Contracts(contracts);
+        contracts.check_operations(config)?;
+        Ok(contracts)
     }
 }
 
@@ -123,6 +126,16 @@ async fn lookup(
 // === impl Contracts ===
 
 impl Contracts {
+    /// Refuses routes whose settings name operations that their contract does not list.
+    fn check_operations(&self, config: &Config) -> Result<(), StartError> {
+        for route in &config.routes {
+            let slot = self.0.get(&route.contract);
+            let loaded = slot.and_then(|slot| slot.contract.load_full());
+            loaded.map_or(Ok(()), |loaded| enforcing::check(route, &loaded.contract))?;
+        }
+        Ok(())
+    }
+
     /// Every slot.
     pub(super) fn slots(&self) -> Vec<Slot> {
         self.0.values().cloned().collect()
@@ -135,6 +148,7 @@ pub(super) fn build(
     config: &Config,
     contracts: &Contracts,
     calling: &Calling<'_>,
+    enforcing: &Enforcing,
     before: &RouteTable,
 ) -> Result<RouteTable, StartError> {
     let mut upstreams: HashMap<UpstreamSettings, Arc<Upstream>> = before
@@ -152,7 +166,7 @@ pub(super) fn build(
             name: settings.name.clone(),
             stripped: if settings.strip_path { settings.path.clone() } else { String::new() },
             upstream,
-            mode: settings.mode,
+            enforcement: enforcing.on(settings),
             body_limit: settings.body_limit,
             contract: slot.map(|slot| slot.contract.clone()).unwrap_or_default(),
         };

@@ -17,13 +17,14 @@ use hyper::client::conn::{TrySendError, http1, http2};
 use parking_lot::{Mutex, RwLock};
 
 use super::connection::{as_http1, as_http2};
+use super::hold::Payload;
 use super::metrics::Raised;
 use super::tap::{EndObserver, Tap};
 use super::upstream::{Occupied, Target};
 use crate::model::clock::Clock;
 
 /// The body of a request on its way up.
-pub type Outgoing = Tap<Incoming>;
+pub type Outgoing = Tap<Payload>;
 
 /// Exchanges that one HTTP/2 connection carries at once before another one is opened; servers
 /// commonly allow this many.

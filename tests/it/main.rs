@@ -9,6 +9,7 @@
 mod alerts;
 mod corpus;
 mod demo;
+mod enforcement;
 mod example;
 mod floors;
 mod lifecycle;
