@@ -6,6 +6,8 @@
     reason = "a test that cannot go on says why and fails"
 )]
 
+mod allocations;
+mod cases;
 mod corpus;
 mod demo;
 mod example;
