@@ -6,6 +6,7 @@
 //! what waits is judged and stored, storage closes. Each step has a deadline.
 
 mod announce;
+mod keys;
 mod lifecycle;
 mod observing;
 mod readiness;
@@ -45,6 +46,7 @@ use readiness::SidecarReadiness;
 use routing::{Contracts, Drafts, Routing};
 
 pub use announce::{LogLines, TerminalLines};
+pub use keys::{KeyError, keyring};
 pub use stores::open_store;
 pub use summary::Summary;
 
@@ -103,6 +105,9 @@ pub enum StartError {
         /// What is wrong.
         reason: StoreError,
     },
+    /// The keys cannot be read.
+    #[error("encryption: {0}")]
+    Keys(#[from] KeyError),
     /// The directory that was named for the spool cannot be used.
     #[error("the spool cannot be used: {0}; name another directory with CVT_SPOOL_DIR")]
     Spool(#[source] crate::observer::spool::SpoolError),
@@ -146,7 +151,7 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     process::register(&metrics)?;
     let control = control_runtime()?;
     let drafts = control.block_on(Drafts::compile(config))?;
-    let store = control.block_on(open_store(&config.storage, false, &clock))?;
+    let store = control.block_on(open_store(&config.storage, &config.encryption, false, &clock))?;
     let store = stores::measured(store, &metrics, &clock)?;
     let registry_metrics = RegistryMetrics::new(&metrics)?;
     let registry = registry(config, &store, &registry_metrics, &clock);

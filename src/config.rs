@@ -12,6 +12,7 @@
 pub mod admin;
 pub mod cache;
 pub mod contract;
+pub mod encryption;
 pub mod enforcement;
 pub mod file;
 pub mod logging;
@@ -22,6 +23,7 @@ pub mod redaction;
 pub mod retention;
 pub mod route;
 pub mod rules;
+pub mod sampling;
 pub mod spool;
 pub mod storage;
 pub mod traffic;
@@ -47,10 +49,14 @@ pub struct Config {
     pub observer: observer::ObserverSettings,
     /// What is kept.
     pub record: record::RecordSettings,
+    /// What share of it is judged and kept.
+    pub sampling: sampling::SamplingSettings,
     /// What is hidden.
     pub redaction: redaction::RedactionSettings,
     /// Where it is kept.
     pub storage: storage::StorageSettings,
+    /// The keys it is encrypted with.
+    pub encryption: encryption::EncryptionSettings,
     /// Where records wait while storage is away.
     pub spool: spool::SpoolSettings,
     /// How much of the contracts is cached.
@@ -70,6 +76,8 @@ pub struct Config {
 pub struct StoreConfig {
     /// Where it is kept.
     pub storage: storage::StorageSettings,
+    /// The keys it is encrypted with.
+    pub encryption: encryption::EncryptionSettings,
     /// How long.
     pub retention: retention::RetentionSettings,
 }
@@ -106,8 +114,10 @@ impl Config {
             enforcement::SETTINGS,
             observer::SETTINGS,
             record::SETTINGS,
+            sampling::SETTINGS,
             redaction::SETTINGS,
             storage::SETTINGS,
+            encryption::SETTINGS,
             spool::SETTINGS,
             cache::SETTINGS,
             retention::SETTINGS,
@@ -129,8 +139,10 @@ impl Config {
             traffic: traffic::read(&values, &mut problems),
             observer: observer::read(&values, &mut problems),
             record: record::read(&values, &mut problems),
+            sampling: sampling::read(&values, &mut problems),
             redaction: redaction::read(&values, &mut problems),
             storage: storage::read(&values, &mut problems),
+            encryption: encryption::read(&values, &mut problems),
             spool: spool::read(&values, &mut problems),
             cache: cache::read(&values, &mut problems),
             retention: retention::read(&values, &mut problems),
@@ -147,6 +159,7 @@ impl Config {
         let values = Values::collect(typed, &mut problems);
         let config = StoreConfig {
             storage: storage::read(&values, &mut problems),
+            encryption: encryption::read(&values, &mut problems),
             retention: retention::read(&values, &mut problems),
         };
         problems.or_fail().map(|()| config)

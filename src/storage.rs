@@ -10,6 +10,7 @@ mod memory;
 pub mod metrics;
 mod postgres;
 mod query;
+mod sealed;
 mod sql;
 mod sqlite;
 mod store;
@@ -23,6 +24,7 @@ pub use query::{
     SchemaChange, SchemaFilter, SchemaList, StoredSchema, Tally, UsageFilter, ValidationAnalytics,
     ValidationFilter,
 };
+pub use sealed::{Resealing, SealedStore};
 pub use sqlite::SqliteOptions;
 pub use store::{ComparisonStore, ConsumerStore, SchemaStore, Store, StoreResult, ValidationStore};
 

@@ -260,7 +260,7 @@ impl Share {
     }
 
     /// `10%`, `0.5%`; a bare number is percent too.
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let expected = || "expected a percentage such as 10% or 0.5%".to_owned();
         let number = text.strip_suffix('%').unwrap_or(text).trim();
         let (whole, part) = number.split_once('.').unwrap_or((number, "0"));

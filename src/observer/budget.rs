@@ -62,6 +62,11 @@ impl Reservation {
         self.bytes += std::mem::take(&mut other.bytes);
     }
 
+    /// Whether half of the whole budget is taken.
+    pub fn budget_is_half_used(&self) -> bool {
+        self.budget.used() > self.budget.shared.limit / 2
+    }
+
     /// Bytes taken by this reservation.
     pub fn bytes(&self) -> usize {
         self.bytes

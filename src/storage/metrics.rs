@@ -114,6 +114,7 @@ measured! { SchemaStore:
 
 measured! { ValidationStore:
     record_validations(records: &[Redacted<ValidationRecord>]) -> u64;
+    replace_payloads(records: &[Redacted<ValidationRecord>]) -> u64;
     get_validation(id: Uuid) -> Option<ValidationRecord>;
     list_validations(filter: &ValidationFilter, page: &PageRequest) -> Page<ValidationRecord>;
     get_validation_analytics(filter: &ValidationFilter, options: &AnalyticsOptions)

@@ -129,6 +129,10 @@ pub trait ValidationStore: Send + Sync {
         page: &PageRequest,
     ) -> StoreResult<Page<ValidationRecord>>;
 
+    /// Replaces headers and bodies of records that are there, told by their id, and says how many
+    /// that were. A body that is gone by now stays away. For sealing them anew.
+    async fn replace_payloads(&self, records: &[Redacted<ValidationRecord>]) -> StoreResult<u64>;
+
     /// Numbers about the records, computed by the database.
     async fn get_validation_analytics(
         &self,

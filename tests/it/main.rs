@@ -8,6 +8,7 @@
 
 mod corpus;
 mod demo;
+mod encryption;
 mod example;
 mod floors;
 mod lifecycle;
@@ -16,6 +17,7 @@ mod metrics;
 mod recording;
 mod redaction;
 mod routes;
+mod sampling;
 mod schema_corpus;
 mod spool;
 mod startup;

@@ -12,6 +12,7 @@ pub(crate) mod fixtures;
 mod groups;
 mod migrations;
 mod paging;
+mod payloads;
 mod plans;
 mod raw;
 mod retention;

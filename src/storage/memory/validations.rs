@@ -43,6 +43,28 @@ impl ValidationStore for MemoryStore {
         Ok(inserted)
     }
 
+    async fn replace_payloads(&self, records: &[Redacted<ValidationRecord>]) -> StoreResult<u64> {
+        let mut state = self.state.lock();
+        let mut replaced = 0;
+        for record in records.iter().map(Redacted::get) {
+            let Some(at) = state.times.get(&record.id).copied() else { continue };
+            let Some(kept) = state.records.get_mut(&(at, record.id)) else { continue };
+            let before = size_of(kept);
+            kept.request_headers.clone_from(&record.request_headers);
+            kept.response_headers.clone_from(&record.response_headers);
+            if kept.request_body.is_some() {
+                kept.request_body.clone_from(&record.request_body);
+            }
+            if kept.response_body.is_some() {
+                kept.response_body.clone_from(&record.response_body);
+            }
+            let after = size_of(kept);
+            state.bytes = state.bytes.saturating_sub(before) + after;
+            replaced += 1;
+        }
+        Ok(replaced)
+    }
+
     async fn get_validation(&self, id: Uuid) -> StoreResult<Option<ValidationRecord>> {
         let state = self.state.lock();
         let at = state.times.get(&id);

@@ -193,6 +193,13 @@ impl ValidationStore for SqlStore {
         Ok(inserted)
     }
 
+    async fn replace_payloads(&self, records: &[Redacted<ValidationRecord>]) -> StoreResult<u64> {
+        let mut held = self.db.begin().await?;
+        let replaced = validations::replace_payloads(&mut held.link(), records).await?;
+        held.commit().await?;
+        Ok(replaced)
+    }
+
     async fn get_validation(&self, id: Uuid) -> StoreResult<Option<ValidationRecord>> {
         validations::get(&mut self.db.read().await?.link(), id).await
     }

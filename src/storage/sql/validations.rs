@@ -120,6 +120,31 @@ async fn insert_codes(
     Ok(())
 }
 
+/// Replaces headers, and bodies that are still there; says of how many records. The caller
+/// commits.
+pub(crate) async fn replace_payloads(
+    link: &mut Link<'_>,
+    records: &[Redacted<ValidationRecord>],
+) -> StoreResult<u64> {
+    let mut replaced = 0;
+    for record in records.iter().map(Redacted::get) {
+        let mut query = Query::build("UPDATE validation_runs SET request_headers = ");
+        query.bind(Value::json(&record.request_headers)?);
+        query.push(", response_headers = ").bind(Value::json(&record.response_headers)?);
+        for (column, body) in
+            [("request_body", &record.request_body), ("response_body", &record.response_body)]
+        {
+            query.push(&format!(", {column} = CASE WHEN {column} IS NULL THEN NULL ELSE "));
+            query.bind(Value::opt(body.as_deref())).push(" END");
+        }
+        query.push(" WHERE id = ").bind(record.id);
+        // The day is where PostgreSQL finds the row.
+        query.push(" AND validated_at = ").bind(record.validated_at);
+        replaced += link.run(query).await?;
+    }
+    Ok(replaced)
+}
+
 /// One record.
 pub(crate) async fn get(link: &mut Link<'_>, id: Uuid) -> StoreResult<Option<ValidationRecord>> {
     let mut query = Query::build(format!("SELECT {COLUMNS} FROM validation_runs"));
