@@ -1,6 +1,8 @@
 //! Storage that is away, slow or full: traffic goes on, and what was recorded is stored later,
 //! each record once.
 
+mod outage;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
