@@ -6,12 +6,15 @@
     reason = "a test that cannot go on says why and fails"
 )]
 
+mod alerts;
 mod corpus;
 mod demo;
 mod encryption;
+mod enforcement;
 mod example;
 mod floors;
 mod lifecycle;
+mod limits;
 mod maintenance;
 mod metrics;
 mod recording;
@@ -23,4 +26,5 @@ mod spool;
 mod startup;
 mod storage;
 mod support;
+mod tls;
 mod transparency;
