@@ -90,7 +90,7 @@ impl Recorder {
         let operation = Judge::operation(&contract.contract, &exchange.request);
         let consumer = self.parts.identity.identify(&exchange.request.headers);
         let now = self.parts.clock.now();
-        let reason = self.screen.leaves_out(exchange, operation, &consumer, pressed, now);
+        let reason = self.screen.leaves_out(exchange, operation, &consumer.id, pressed, now);
         if let Some(reason) = reason {
             self.parts.metrics.skip(reason);
             self.operations.left_out(contract, operation, reason);
@@ -113,7 +113,10 @@ impl Recorder {
         };
         let now = parts.clock.now();
         let consumer = parts.identity.identify(&exchange.request.headers);
-        let why = self.screen.keeps(exchange, judged, &consumer, &groups, is_new, now);
+        if is_new {
+            self.screen.note_new_violation(exchange, judged.operation, now);
+        }
+        let why = self.screen.keeps(exchange, judged, &consumer.id, &groups, now);
         let Some(why) = why else {
             return parts.record_metrics.left_out();
         };

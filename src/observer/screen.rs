@@ -10,7 +10,6 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use parking_lot::Mutex;
 
-use super::consumer::Identity;
 use super::exchange::Exchange;
 use super::worker::Judged;
 use crate::config::record::RecordSettings;
@@ -87,7 +86,7 @@ impl Screen {
         &mut self,
         exchange: &Exchange,
         operation: Option<OperationIndex>,
-        consumer: &Identity,
+        consumer: &str,
         pressed: bool,
         now: Timestamp,
     ) -> Option<SkipReason> {
@@ -103,15 +102,13 @@ impl Screen {
         (!judges).then_some(SkipReason::Sampled)
     }
 
-    /// Why a judged exchange is kept, if it is. `groups` are the violations found in it, and
-    /// `is_new` says that one of them was never seen before.
+    /// Why a judged exchange is kept, if it is. `groups` are the violations found in it.
     pub fn keeps(
         &mut self,
         exchange: &Exchange,
         judged: &Judged,
-        consumer: &Identity,
+        consumer: &str,
         groups: &[u64],
-        is_new: bool,
         now: Timestamp,
     ) -> Option<Kept> {
         let shared = self.shared.clone();
@@ -122,18 +119,27 @@ impl Screen {
         if shared.asks_for_shapes && groups.is_empty() {
             sample.shape = shape_of(exchange);
         }
-        let mut sampler = shared.sampler.lock();
-        if is_new {
-            sampler.note_new_violation(sample.operation, now);
+        shared.sampler.lock().keeps(&sample, groups, now)
+    }
+
+    /// Notes that an operation broke its contract in a way it had not before.
+    pub fn note_new_violation(
+        &mut self,
+        exchange: &Exchange,
+        operation: Option<OperationIndex>,
+        now: Timestamp,
+    ) {
+        if let Some(contract) = &exchange.contract {
+            let Planned { key, .. } = self.planned(contract, operation, now);
+            self.shared.sampler.lock().note_new_violation(key, now);
         }
-        sampler.keeps(&sample, groups, now)
     }
 
     fn sample(
         &mut self,
         exchange: &Exchange,
         operation: Option<OperationIndex>,
-        consumer: &Identity,
+        consumer: &str,
         now: Timestamp,
     ) -> Option<Sample> {
         let contract = exchange.contract.as_ref()?;
@@ -146,7 +152,7 @@ impl Screen {
             operation: key,
             kind: mix(mix(key, u64::from(status)), mix(sent, received)),
             shape: 0,
-            consumer: hash(consumer.id.as_bytes()),
+            consumer: hash(consumer.as_bytes()),
             rates,
         })
     }

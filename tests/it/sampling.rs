@@ -134,6 +134,26 @@ fn operations_are_sampled_by_shares_of_their_own() {
 }
 
 #[test]
+fn trap_t22_hostile_traffic_does_not_widen_what_is_counted_by_operation() {
+    let upstream = Upstream::json("201 Created", ADA);
+    let setup = Setup::new(USERS, upstream.address()).env("CVT_SAMPLING_JUDGE", "0%");
+    let sidecar = setup.env("CVT_SAMPLING_ESCALATE", "0s").start();
+    let mut client = Client::connect(sidecar.traffic);
+    for n in 0..300 {
+        client.ask(format!(
+            "GET /hostile-{n} HTTP/1.1\r\nHost: a\r\nX-Consumer-Id: hostile-{n}\r\n\r\n"
+        ));
+    }
+    let metrics = accounted(&sidecar, 300);
+    for name in ["cvt_operation_left_out_total", "cvt_validated_share"] {
+        let operations: BTreeSet<&str> = metrics.values_of(name, "operation").collect();
+        assert_eq!(operations, BTreeSet::from(["undocumented"]), "{name}");
+    }
+    let hostile = metrics.label_values().filter(|value| value.contains("hostile")).count();
+    assert_eq!(hostile, 0);
+}
+
+#[test]
 fn judging_that_is_too_slow_leaves_out_what_is_worth_least_and_counts_all_of_it() {
     let upstream = Upstream::json("201 Created", "{}");
     let setup = Setup::new(SLOW, upstream.address()).env("CVT_OBSERVER_WORKERS", "1");
