@@ -12,7 +12,7 @@ use crate::config::encryption::SecretKey;
 use crate::model::chance::{Chance, SystemChance};
 use crate::model::clock::{Clock, SystemClock};
 use crate::sealing::KeyId;
-use crate::storage::{self, Access, PageRequest, Resealing};
+use crate::storage::{self, Access, PageRequest, SealedStore, Store as _};
 
 /// Records sealed anew at once.
 const BATCH: u32 = 200;
@@ -88,15 +88,15 @@ async fn rotate(
     let place = &config.storage;
     let failed = |error: storage::StoreError| format!("storage {place}: {error}");
     let store = storage::open(place, Access::Write, clock).await.map_err(failed)?;
-    let records = Resealing::new(store.clone(), keys);
+    let store = SealedStore::new(store, keys);
     let (mut seen, mut sealed) = (0, 0);
     let mut page = PageRequest::first(BATCH);
     let outcome = loop {
-        match records.page(&page).await {
-            Ok((anew, found)) => {
-                seen += found.items.len();
-                sealed += anew;
-                let Some(next) = found.next else { break Ok(()) };
+        match store.reseal(&page).await {
+            Ok(done) => {
+                seen += done.seen;
+                sealed += done.changed;
+                let Some(next) = done.next else { break Ok(()) };
                 page = PageRequest::after(BATCH, next);
             }
             Err(error) => break Err(failed(error)),

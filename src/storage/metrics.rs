@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use super::query::{
     AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, Purge, RecordsOf, ReplacedContent, SchemaFilter, SchemaList, StoredSchema,
-    UsageFilter, ValidationAnalytics, ValidationFilter,
+    PageRequest, Purge, RecordsOf, ReplacedContent, Rewritten, SchemaFilter, SchemaList,
+    StoredSchema, UsageFilter, ValidationAnalytics, ValidationFilter,
 };
 use super::store::{
-    ComparisonStore, ConsumerStore, SchemaStore, Store, StoreResult, ValidationStore,
+    ComparisonStore, ConsumerStore, Rewrite, SchemaStore, Store, StoreResult, ValidationStore,
 };
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::comparison::ComparisonRecord;
@@ -114,13 +114,13 @@ measured! { SchemaStore:
 
 measured! { ValidationStore:
     record_validations(records: &[Redacted<ValidationRecord>]) -> u64;
-    replace_payloads(records: &[Redacted<ValidationRecord>]) -> u64;
     get_validation(id: Uuid) -> Option<ValidationRecord>;
     list_validations(filter: &ValidationFilter, page: &PageRequest) -> Page<ValidationRecord>;
     get_validation_analytics(filter: &ValidationFilter, options: &AnalyticsOptions)
         -> ValidationAnalytics;
     expire_validations(kind: ExpireKind, older_than: Timestamp, batch: u32) -> u64;
     count_expirable(kind: ExpireKind, older_than: Timestamp) -> u64;
+    rewrite_validations(page: &PageRequest, rewrite: &Rewrite<'_>) -> Rewritten;
     merge_groups(batch: Uuid, groups: &[ViolationGroup]) -> Vec<MergedGroup>;
     purge(purge: Purge<'_>, batch: u32) -> u64;
     list_groups(filter: &GroupFilter, page: &PageRequest) -> Page<ViolationGroup>;

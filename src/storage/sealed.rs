@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::query::{
     AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, Purge, RecordsOf, ReplacedContent, SchemaFilter, SchemaList, StoredSchema,
-    UsageFilter, ValidationAnalytics, ValidationFilter,
+    PageRequest, Purge, RecordsOf, ReplacedContent, Rewrite, Rewritten, SchemaFilter, SchemaList,
+    StoredSchema, UsageFilter, ValidationAnalytics, ValidationFilter,
 };
 use super::store::{
     ComparisonStore, ConsumerStore, SchemaStore, Store, StoreResult, ValidationStore,
@@ -42,12 +42,6 @@ pub struct SealedStore {
     keys: Keyring,
 }
 
-/// Records of a store, whatever they are sealed with, for sealing them anew.
-pub struct Resealing {
-    inner: Arc<dyn Store>,
-    keys: Keyring,
-}
-
 // === impl SealedStore ===
 
 impl SealedStore {
@@ -55,33 +49,20 @@ impl SealedStore {
     pub fn new(inner: Arc<dyn Store>, keys: Keyring) -> Self {
         Self { inner, keys }
     }
-}
 
-// === impl Resealing ===
-
-impl Resealing {
-    /// Records of `inner`, which must be the bare store.
-    pub fn new(inner: Arc<dyn Store>, keys: Keyring) -> Self {
-        Self { inner, keys }
-    }
-
-    /// Seals a page of records anew where they are not sealed with the key in use; says how
-    /// many those were, and the page's records in all. May be repeated and cut off.
-    pub async fn page(&self, page: &PageRequest) -> StoreResult<(u64, Page<ValidationRecord>)> {
-        let found = self.inner.list_validations(&ValidationFilter::default(), page).await?;
-        let wanted = self.keys.sealing_key();
-        let stale = found.items.iter().filter(|record| !is_sealed_with(record, wanted));
-        let anew = stale
-            .map(|record| {
-                let opened = open(&self.keys, record.clone())?;
-                seal(&self.keys, &Redacted::read_back(opened))
-            })
-            .collect::<StoreResult<Vec<_>>>()?;
-        let replaced = match anew.is_empty() {
-            true => 0,
-            false => self.inner.replace_payloads(&anew).await?,
+    /// Seals a page of records anew where they are not sealed with the key in use, also those
+    /// in clear. May be cut off and repeated.
+    pub async fn reseal(&self, page: &PageRequest) -> StoreResult<Rewritten> {
+        let key = self.keys.sealing_key();
+        let reseal = |record: &mut ValidationRecord| {
+            if is_sealed_with(record, key) {
+                return Ok(false);
+            }
+            let opened = open(&self.keys, record.clone())?;
+            *record = seal(&self.keys, opened)?;
+            Ok(true)
         };
-        Ok((replaced, found))
+        self.inner.rewrite_validations(page, &reseal).await
     }
 }
 
@@ -100,11 +81,7 @@ fn is_sealed_with(record: &ValidationRecord, key: Option<KeyId>) -> bool {
         && of_body(&record.response_body)
 }
 
-fn seal(
-    keys: &Keyring,
-    record: &Redacted<ValidationRecord>,
-) -> StoreResult<Redacted<ValidationRecord>> {
-    let mut record = record.get().clone();
+fn seal(keys: &Keyring, mut record: ValidationRecord) -> StoreResult<ValidationRecord> {
     let failed = |error| StoreError::Unavailable(format!("{error}"));
     let id = record.id;
     let sealed = |place: Place, text: &str| {
@@ -129,7 +106,7 @@ fn seal(
             *text = sealed(place, text)?;
         }
     }
-    Ok(Redacted::read_back(record))
+    Ok(record)
 }
 
 fn open(keys: &Keyring, mut record: ValidationRecord) -> StoreResult<ValidationRecord> {
@@ -208,7 +185,9 @@ passed_on! { SchemaStore:
 #[async_trait]
 impl ValidationStore for SealedStore {
     async fn record_validations(&self, records: &[Redacted<ValidationRecord>]) -> StoreResult<u64> {
-        let seal = |record| seal(&self.keys, record);
+        let seal = |record: &Redacted<ValidationRecord>| {
+            seal(&self.keys, record.get().clone()).map(Redacted::read_back)
+        };
         let sealed = records.iter().map(seal).collect::<StoreResult<Vec<_>>>()?;
         self.inner.record_validations(&sealed).await
     }
@@ -226,12 +205,6 @@ impl ValidationStore for SealedStore {
         let Page { items, next } = self.inner.list_validations(filter, page).await?;
         let opened = items.into_iter().map(|record| open(&self.keys, record));
         Ok(Page { items: opened.collect::<StoreResult<_>>()?, next })
-    }
-
-    async fn replace_payloads(&self, records: &[Redacted<ValidationRecord>]) -> StoreResult<u64> {
-        let seal = |record| seal(&self.keys, record);
-        let sealed = records.iter().map(seal).collect::<StoreResult<Vec<_>>>()?;
-        self.inner.replace_payloads(&sealed).await
     }
 
     async fn get_validation_analytics(
@@ -253,6 +226,22 @@ impl ValidationStore for SealedStore {
 
     async fn count_expirable(&self, kind: ExpireKind, older_than: Timestamp) -> StoreResult<u64> {
         self.inner.count_expirable(kind, older_than).await
+    }
+
+    async fn rewrite_validations(
+        &self,
+        page: &PageRequest,
+        rewrite: &Rewrite<'_>,
+    ) -> StoreResult<Rewritten> {
+        let clear = |record: &mut ValidationRecord| {
+            let mut opened = open(&self.keys, record.clone())?;
+            let changed = rewrite(&mut opened)?;
+            if changed {
+                *record = seal(&self.keys, opened)?;
+            }
+            Ok(changed)
+        };
+        self.inner.rewrite_validations(page, &clear).await
     }
 
     async fn merge_groups(

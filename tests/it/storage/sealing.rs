@@ -1,4 +1,4 @@
-//! Headers and bodies replaced, and sealed in front of the store.
+//! Headers and bodies sealed in front of a store.
 
 use std::sync::Arc;
 
@@ -7,16 +7,14 @@ use cvt_sidecar::model::chance::SystemChance;
 use cvt_sidecar::model::record::{HeaderList, ValidationRecord};
 use cvt_sidecar::sealing::Keyring;
 use cvt_sidecar::storage::{
-    AnalyticsOptions, ExpireKind, PageRequest, Resealing, SealedStore, Store, StoreError,
-    ValidationFilter, ValidationStore as _,
+    AnalyticsOptions, ExpireKind, PageRequest, SealedStore, Store, StoreError, ValidationFilter,
+    ValidationStore as _,
 };
 
 use super::bed::Bed;
 use super::fixtures::{at, record, redact_all};
 
 super::cases! {
-    payloads_are_replaced_and_nothing_else
-    a_body_that_expired_stays_away
     what_is_sealed_comes_back_and_lies_nowhere_in_clear
     sealing_leaves_numbers_and_expiry_alone
     records_are_sealed_anew_page_by_page
@@ -48,30 +46,6 @@ fn with_body(number: i64) -> ValidationRecord {
 async fn all(store: &dyn Store) -> Vec<ValidationRecord> {
     let page = PageRequest::first(1_000);
     store.list_validations(&ValidationFilter::default(), &page).await.unwrap().items
-}
-
-async fn payloads_are_replaced_and_nothing_else(bed: Bed) {
-    let before = with_body(1);
-    bed.store.record_validations(&redact_all(std::slice::from_ref(&before))).await.unwrap();
-    let after = ValidationRecord {
-        request_body: Some("another".into()),
-        request_headers: [text_headers(), vec![("a".into(), "b".into())]].concat(),
-        ..before.clone()
-    };
-    let changed = ValidationRecord { valid: !before.valid, ..after.clone() };
-    let unknown = with_body(2);
-    let replaced = bed.store.replace_payloads(&redact_all(&[changed, unknown])).await.unwrap();
-    assert_eq!(replaced, 1);
-    assert_eq!(all(&*bed.store).await, [after]);
-}
-
-async fn a_body_that_expired_stays_away(bed: Bed) {
-    let record = with_body(1);
-    bed.store.record_validations(&redact_all(std::slice::from_ref(&record))).await.unwrap();
-    bed.store.expire_validations(ExpireKind::Bodies, at(100), 10).await.unwrap();
-    bed.store.replace_payloads(&redact_all(&[record])).await.unwrap();
-    let found = all(&*bed.store).await;
-    assert_eq!((&found[0].request_body, &found[0].response_body), (&None, &None));
 }
 
 async fn what_is_sealed_comes_back_and_lies_nowhere_in_clear(bed: Bed) {
@@ -106,13 +80,13 @@ async fn records_are_sealed_anew_page_by_page(bed: Bed) {
     let records: Vec<_> = (1..=5).map(with_body).collect();
     bed.store.record_validations(&redact_all(&records[..1])).await.unwrap();
     sealed(&bed, &[1]).record_validations(&redact_all(&records[1..])).await.unwrap();
-    let resealing = Resealing::new(bed.store.clone(), keys(&[2, 1]));
-    let (sealed_anew, first) = resealing.page(&PageRequest::first(3)).await.unwrap();
-    assert_eq!((sealed_anew, first.items.len()), (3, 3));
-    let (again, _) = resealing.page(&PageRequest::first(3)).await.unwrap();
-    assert_eq!(again, 0, "what is done is not done again");
+    let both = sealed(&bed, &[2, 1]);
+    let first = both.reseal(&PageRequest::first(3)).await.unwrap();
+    assert_eq!((first.seen, first.changed), (3, 3));
+    let again = both.reseal(&PageRequest::first(3)).await.unwrap();
+    assert_eq!(again.changed, 0, "what is done is not done again");
     let rest = PageRequest::after(3, first.next.unwrap());
-    assert_eq!(resealing.page(&rest).await.unwrap().0, 2);
+    assert_eq!(both.reseal(&rest).await.unwrap().changed, 2);
     let mut expected = records.clone();
     expected.reverse();
     assert_eq!(all(&sealed(&bed, &[2])).await, expected, "the new key is enough");
