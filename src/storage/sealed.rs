@@ -15,11 +15,11 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::query::{
     AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, Purge, RecordsOf, ReplacedContent, Rewrite, Rewritten, SchemaFilter, SchemaList,
+    PageRequest, Purge, RecordsOf, ReplacedContent, Rewritten, SchemaFilter, SchemaList,
     StoredSchema, UsageFilter, ValidationAnalytics, ValidationFilter,
 };
 use super::store::{
-    ComparisonStore, ConsumerStore, SchemaStore, Store, StoreResult, ValidationStore,
+    ComparisonStore, ConsumerStore, Rewrite, SchemaStore, Store, StoreResult, ValidationStore,
 };
 use crate::model::clock::Timestamp;
 use crate::model::comparison::ComparisonRecord;
