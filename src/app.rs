@@ -170,7 +170,7 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let control = control_runtime()?;
     let identities = Identities::load(&config.tls, &metrics)?;
     let drafts = control.block_on(Drafts::compile(config))?;
-    let store = control.block_on(open_store(&config.storage, &config.encryption, false, &clock))?;
+    let (store, late) = control.block_on(stores::open_for_traffic(config, &clock))?;
     let store = stores::measured(store, &metrics, &clock)?;
     let registry_metrics = RegistryMetrics::new(&metrics)?;
     let registry = registry(config, &store, &registry_metrics, &clock);
@@ -178,6 +178,10 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let slots = Arc::new(ArcSwap::from_pointee(contracts.slots()));
     registry.show(&slots.load());
     let (stop_background, background_stopped) = watch::channel(false);
+    if let Some(late) = late {
+        let stopped = background_stopped.clone();
+        control.spawn(async move { late.open(stopped).await });
+    }
     let following = control.spawn(registry.follow(slots, background_stopped.clone()));
     let observing = Observing::start(config, &control, &store, &metrics, &clock, hooks.announce)?;
     let retention_metrics = RetentionMetrics::new(&metrics)?;

@@ -6,8 +6,10 @@
 //! case on every backend: a new operation or promise starts there.
 
 mod error;
+mod late;
 mod memory;
 pub mod metrics;
+mod operations;
 mod postgres;
 mod query;
 mod sealed;
@@ -17,6 +19,7 @@ mod store;
 mod usage;
 
 pub use error::StoreError;
+pub use late::LateStore;
 pub use memory::MemoryStore;
 pub use query::{
     AnalyticsOptions, Bucket, ConsumerFilter, ExpireKind, GroupFilter, MAX_BUCKETS,

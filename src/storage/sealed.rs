@@ -7,28 +7,23 @@
 //! before there was a key are read as they are.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::operations::operations_of;
 use super::query::{
-    AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, Purge, RecordsOf, ReplacedContent, Rewritten, SchemaFilter, SchemaList,
-    StoredSchema, UsageFilter, ValidationAnalytics, ValidationFilter,
+    AnalyticsOptions, ExpireKind, GroupFilter, MigrationReport, PageRequest, Purge, Rewritten,
+    ValidationAnalytics, ValidationFilter,
 };
 use super::store::{
     ComparisonStore, ConsumerStore, Rewrite, SchemaStore, Store, StoreResult, ValidationStore,
 };
 use crate::model::clock::Timestamp;
-use crate::model::comparison::ComparisonRecord;
-use crate::model::consumer::ConsumerRecord;
 use crate::model::group::{MergedGroup, ViolationGroup};
 use crate::model::page::Page;
 use crate::model::record::{HeaderList, ValidationRecord};
-use crate::model::schema::SchemaRecord;
-use crate::model::usage::OperationUsage;
 use crate::redaction::Redacted;
 use crate::sealing::{KeyId, Keyring, OpenError};
 
@@ -167,20 +162,9 @@ macro_rules! passed_on {
     };
 }
 
-passed_on! { SchemaStore:
-    set_schema(record: &SchemaRecord, on_conflict: OnConflict) -> StoredSchema;
-    get_schema(schema_id: &str) -> Option<SchemaRecord>;
-    get_schema_version(schema_id: &str, version: &str) -> Option<SchemaRecord>;
-    delete_schema(schema_id: &str, records: RecordsOf) -> bool;
-    delete_schema_version(schema_id: &str, version: &str) -> bool;
-    list_schema_ids() -> Vec<String>;
-    list_versions(schema_id: &str) -> Vec<String>;
-    list_schemas(filter: &SchemaFilter, page: &PageRequest) -> SchemaList;
-    get_previous_version(schema_id: &str, current: &str) -> Option<String>;
-    schema_history(schema_id: &str, version: &str) -> Vec<ReplacedContent>;
-    schema_revision() -> i64;
-    wait_schema_change(seen: i64, patience: Duration) -> i64;
-}
+operations_of!(SchemaStore, passed_on);
+operations_of!(ComparisonStore, passed_on);
+operations_of!(ConsumerStore, passed_on);
 
 #[async_trait]
 impl ValidationStore for SealedStore {
@@ -263,25 +247,6 @@ impl ValidationStore for SealedStore {
     ) -> StoreResult<Page<ViolationGroup>> {
         self.inner.list_groups(filter, page).await
     }
-}
-
-passed_on! { ComparisonStore:
-    record_comparison(record: &ComparisonRecord) -> ();
-    get_comparison(schema_id: &str, old_version: &str, new_version: &str)
-        -> Option<ComparisonRecord>;
-    list_comparisons(schema_id: &str, page: &PageRequest) -> Page<ComparisonRecord>;
-}
-
-passed_on! { ConsumerStore:
-    register_consumer(record: &ConsumerRecord) -> ConsumerRecord;
-    get_consumer(consumer_id: &str, schema_id: &str, environment: &str) -> Option<ConsumerRecord>;
-    list_consumers(filter: &ConsumerFilter, page: &PageRequest) -> Page<ConsumerRecord>;
-    deregister_consumer(consumer_id: &str, schema_id: &str, environment: &str) -> bool;
-    update_consumer_validation(
-        consumer_id: &str, schema_id: &str, environment: &str, validated_at: Timestamp
-    ) -> bool;
-    merge_usage(batch: Uuid, usage: &[OperationUsage]) -> ();
-    list_usage(filter: &UsageFilter, page: &PageRequest) -> Page<OperationUsage>;
 }
 
 #[async_trait]

@@ -178,6 +178,34 @@ fn a_sidecar_stopped_while_storage_is_away_leaves_its_records_to_the_next() {
 }
 
 #[test]
+fn trap_t20_a_sidecar_starts_while_storage_is_away_and_records_wait() {
+    let server = Server::start(&["fsync = off"]);
+    let upstream = Upstream::json("200 OK", ADA);
+    server.run("stop");
+    let sidecar = on_postgres(&server, &upstream).start_unready();
+    send(&sidecar, 0, 20);
+    wait_until_spooled(&sidecar, 20);
+    let answer = Client::get(sidecar.admin, "/readyz");
+    assert_eq!(answer.status(), 503, "{}", answer.text());
+    server.run("start");
+    wait_until_stored(&sidecar, 20);
+    assert_stored_once(&server, 20);
+    let schemas = server.psql("postgres", "SELECT schema_id, is_latest FROM schemas");
+    assert_eq!(schemas.trim(), "users|t", "the document is registered too");
+}
+
+#[test]
+fn without_a_document_a_start_without_storage_says_why_not() {
+    let server = Server::start(&["fsync = off"]);
+    server.run("stop");
+    let dsn = format!("postgres://cvt@127.0.0.1:{}/postgres", server.settings("postgres").port);
+    let upstream = ["--upstream", "http://127.0.0.1:1", "--schema-id", "users"];
+    let refused = Setup::bare().args(&upstream).args(&["--storage", &dsn]).refuse();
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("storage postgres://"), "{refused:?}");
+}
+
+#[test]
 fn trap_t20_a_locked_database_is_slow_and_costs_nothing() {
     let upstream = Upstream::json("200 OK", ADA);
     let sidecar = Setup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
