@@ -443,11 +443,7 @@ impl Stance {
 
 /// Gives the exchange what is known of a half. Its body is judged already: where the observer has
 /// no memory for it, it goes without.
-fn settle(
-    pending: &Pending,
-    mut captured: Captured,
-    change: impl FnOnce(&mut Exchange, Captured),
-) {
+fn settle(pending: &Pending, mut captured: Captured, change: impl FnOnce(&mut Exchange, Captured)) {
     pending.update(|exchange| {
         if !exchange.reservation.grow(captured.kept()) {
             captured.let_go();

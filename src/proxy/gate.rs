@@ -144,7 +144,8 @@ impl Gate {
             return Ok(None);
         }
         let weight = head_weight(request.headers());
-        let reservation = self.budget.reserve(weight).or_else(|| enforcement.reserve(&stance, weight));
+        let reservation =
+            self.budget.reserve(weight).or_else(|| enforcement.reserve(&stance, weight));
         let Some(reservation) = reservation else {
             self.queue.refuse(SkipReason::CaptureMemory);
             return enforcement.without_memory(&mut stance).map_or(Ok(None), Err);
