@@ -323,7 +323,7 @@ impl Traffic {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => threads,
         };
-        let enforcing = Enforcing::new(metrics, observing, clock)?;
+        let enforcing = Enforcing::new(config, metrics, observing, clock)?;
         let metrics = ProxyMetrics::new(metrics)?;
         let Routing { table, services } =
             Routing::build(config, contracts, threads, &metrics, &enforcing, clock);

@@ -43,6 +43,8 @@ pub struct Config {
     pub routes: Vec<route::RouteSettings>,
     /// The largest document accepted, in bytes.
     pub document_limit: usize,
+    /// Bytes that bodies may take that are held for enforcement.
+    pub enforcement_memory: usize,
     /// How strictly documents are read.
     pub rules: rules::RuleSettings,
     /// How traffic is taken.
@@ -143,6 +145,7 @@ impl Config {
         let config = Self {
             routes: route::read(&values, &mut problems),
             document_limit: contract::document_limit(&values, &mut problems),
+            enforcement_memory: enforcement::memory(&values, &mut problems),
             rules: rules::read(&values, &mut problems),
             traffic: traffic::read(&values, &mut problems),
             limits: limits::read(&values, &mut problems),
