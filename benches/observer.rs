@@ -30,7 +30,7 @@ use cvt_sidecar::observer::recorder::{Announce, Recorder, RecorderParts};
 use cvt_sidecar::observer::screen::Screen;
 use cvt_sidecar::observer::spool::metrics::SpoolMetrics;
 use cvt_sidecar::observer::worker::{MakeJudge, Workers};
-use cvt_sidecar::observer::writer::{self, WriterParts};
+use cvt_sidecar::observer::writer::{self, Outbox, WriterParts};
 use cvt_sidecar::redaction::{Redactor, Rules};
 use cvt_sidecar::registry::LoadedContract;
 use cvt_sidecar::storage::{self, Access};
@@ -110,6 +110,15 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
+/// What an observer leaves behind.
+struct Observed {
+    took: Duration,
+    used: Duration,
+    held: usize,
+    metrics: ObserverMetrics,
+    records: RecordMetrics,
+}
+
 /// Observes `count` exchanges and says what that took, without `making` them.
 fn run(
     pattern: &Pattern,
@@ -124,38 +133,47 @@ fn run(
         ("record", "--record", policy.to_owned()),
     ];
     let config = Config::load(Typed { flags, ..Typed::default() })?;
+    let done = observe(pattern, &config, count, dir)?;
+    let files = std::fs::read_dir(dir)?.flatten();
+    let stored: u64 = files.filter_map(|file| Some(file.metadata().ok()?.len())).sum();
+    let (judged, written) = (done.metrics.judged.get(), done.records.written());
+    assert_eq!((judged, done.records.all_lost()), (u64::from(count), 0), "all are judged");
+    Ok(format!(
+        "{policy:<11} {:>11.0} {:>10.1} us {:>12} B {:>14} B   ({written} records, {:.0} a second)",
+        f64::from(count) / done.took.as_secs_f64(),
+        done.used.saturating_sub(making).as_secs_f64() * 1e6 / f64::from(count),
+        done.held,
+        stored / written.max(1),
+        written as f64 / done.took.as_secs_f64(),
+    ))
+}
+
+fn observe(
+    pattern: &Pattern,
+    config: &Config,
+    count: u32,
+    dir: &Path,
+) -> Result<Observed, Failure> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let settings = StorageSettings::Sqlite { path: dir.join("cvt.db") };
     let store = runtime.block_on(storage::open(&settings, Access::Write, clock.clone()))?;
-    let metrics = Metrics::default();
-    let record_metrics = RecordMetrics::new(&metrics)?;
+    let all = Metrics::default();
+    let records = RecordMetrics::new(&all)?;
     let (_deadline, set) = tokio::sync::watch::channel(None);
     let (sender, writer) = writer::channel(WriterParts {
         store: store.clone(),
         spool: None,
-        metrics: record_metrics.clone(),
-        spool_metrics: SpoolMetrics::new(&metrics)?,
+        metrics: records.clone(),
+        spool_metrics: SpoolMetrics::new(&all)?,
         chance: Arc::new(SystemChance),
         deadline: set,
     });
     let writer = runtime.spawn(writer.run());
-    let observer_metrics = ObserverMetrics::new(&metrics)?;
-    let recorder = Recorder::new(RecorderParts {
-        metrics: observer_metrics.clone(),
-        record_metrics: record_metrics.clone(),
-        kinds: Arc::new(Kinds::default()),
-        screen: Screen::new(&config.record, &config.sampling),
-        settings: config.record.clone(),
-        identity: IdentityChain::new(&config.observer),
-        redactor: Arc::new(Redactor::new(&Rules::default())?),
-        sender,
-        announce: Arc::new(Silent),
-        clock: clock.clone(),
-        ids: Arc::new(SystemIds),
-    });
-    let queue = Arc::new(Queue::new(QUEUE, observer_metrics.clone()));
+    let metrics = ObserverMetrics::new(&all)?;
+    let queue = Arc::new(Queue::new(QUEUE, metrics.clone()));
+    let recorder = recorder(config, &metrics, &records, sender)?;
     let judge: MakeJudge = Arc::new(|| Box::new(Judge::new(JudgeOptions::default())));
     let workers = Workers::start(1, Priority::Normal, &queue, &judge, &recorder, &clock)?;
     drop(recorder);
@@ -169,22 +187,30 @@ fn run(
     }
     workers.finish(Duration::from_mins(10));
     runtime.block_on(writer)?;
-    let (took, used) = (start.elapsed(), cpu().saturating_sub(before).saturating_sub(making));
+    let (took, used) = (start.elapsed(), cpu().saturating_sub(before));
     runtime.block_on(store.close());
-    let stored: u64 = std::fs::read_dir(dir)?
-        .flatten()
-        .filter_map(|file| Some(file.metadata().ok()?.len()))
-        .sum();
-    let (judged, written) = (observer_metrics.judged.get(), record_metrics.written());
-    assert_eq!((judged, record_metrics.all_lost()), (u64::from(count), 0), "all are judged");
-    Ok(format!(
-        "{policy:<11} {:>11.0} {:>10.1} us {:>12} B {:>14} B   ({written} records, {:.0} a second)",
-        f64::from(count) / took.as_secs_f64(),
-        used.as_secs_f64() * 1e6 / f64::from(count),
-        held,
-        stored / written.max(1),
-        written as f64 / took.as_secs_f64(),
-    ))
+    Ok(Observed { took, used, held, metrics, records })
+}
+
+fn recorder(
+    config: &Config,
+    metrics: &ObserverMetrics,
+    records: &RecordMetrics,
+    sender: Outbox,
+) -> Result<Recorder, Failure> {
+    Ok(Recorder::new(RecorderParts {
+        metrics: metrics.clone(),
+        record_metrics: records.clone(),
+        kinds: Arc::new(Kinds::default()),
+        screen: Screen::new(&config.record, &config.sampling),
+        settings: config.record.clone(),
+        identity: IdentityChain::new(&config.observer),
+        redactor: Arc::new(Redactor::new(&Rules::default())?),
+        sender,
+        announce: Arc::new(Silent),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(SystemIds),
+    }))
 }
 
 // === impl Pattern ===
