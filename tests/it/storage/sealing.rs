@@ -52,7 +52,7 @@ async fn what_is_sealed_comes_back_and_lies_nowhere_in_clear(bed: Bed) {
     let store = sealed(&bed, &[1]);
     let record = with_body(1);
     store.record_validations(&redact_all(std::slice::from_ref(&record))).await.unwrap();
-    assert_eq!(all(&store).await, [record.clone()]);
+    assert_eq!(all(&store).await, std::slice::from_ref(&record));
     assert_eq!(store.get_validation(record.id).await.unwrap(), Some(record.clone()));
     let raw = format!("{:?}", all(&*bed.store).await);
     assert!(!raw.contains("body 1") && !raw.contains("text/plain"), "{raw}");
