@@ -470,3 +470,6 @@ fn hash(bytes: &[u8]) -> u64 {
     let mixed = (fnv ^ fnv >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
     mixed ^ mixed >> 33
 }
+
+#[cfg(test)]
+mod tests;
