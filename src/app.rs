@@ -189,16 +189,18 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
         Retention::new(config.retention, store.clone(), clock.clone(), Some(retention_metrics));
     let retention = control.spawn(retention.run(background_stopped.clone()));
     identities.follow(&control, &background_stopped);
-    let phase = PhaseWatch::default();
-    let traffic = Traffic::prepare(config, &metrics, &observing, &contracts, &clock)?;
-    let readiness = SidecarReadiness {
-        routes: traffic.routes.clone(),
-        store: store.clone(),
-        phase: phase.clone(),
-    };
-    let admin = Admin::new(metrics, Arc::new(readiness))?;
-    let (admin_address, stop_admin) = start_admin(config, &control, identities.admin, admin)?;
-    let running = Running { traffic: traffic.listen, admin: admin_address };
+    let ground = (&metrics, &store, &clock);
+    let edges =
+        match Edges::prepare(config, &control, ground, &observing, &contracts, identities.admin) {
+            Ok(edges) => edges,
+            Err(error) => {
+                // What this start took over from an earlier run is stored or stays in the spool.
+                observing.finish(&control, FLUSH_TIMEOUT);
+                control.block_on(store.close());
+                return Err(error);
+            }
+        };
+    let Edges { traffic, phase, running, stop_admin } = edges;
     control.spawn(announce_ready(running, phase.clone(), hooks.ready));
     traffic.run(config, identities.traffic, phase);
     let summary = observing.finish(&control, FLUSH_TIMEOUT);
@@ -212,6 +214,39 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let _ = stop_admin.send(true);
     control.shutdown_timeout(Duration::from_secs(1));
     Ok(summary)
+}
+
+/// Both edges, ready to be used.
+struct Edges {
+    traffic: Traffic,
+    phase: PhaseWatch,
+    running: Running,
+    stop_admin: watch::Sender<bool>,
+}
+
+// === impl Edges ===
+
+impl Edges {
+    fn prepare(
+        config: &Config,
+        control: &Runtime,
+        (metrics, store, clock): (&Metrics, &Arc<dyn Store>, &Arc<dyn Clock>),
+        observing: &Observing,
+        contracts: &Contracts,
+        identity: Option<Acceptor>,
+    ) -> Result<Self, StartError> {
+        let phase = PhaseWatch::default();
+        let traffic = Traffic::prepare(config, metrics, observing, contracts, clock)?;
+        let readiness = SidecarReadiness {
+            routes: traffic.routes.clone(),
+            store: store.clone(),
+            phase: phase.clone(),
+        };
+        let admin = Admin::new(metrics.clone(), Arc::new(readiness))?;
+        let (admin_address, stop_admin) = start_admin(config, control, identity, admin)?;
+        let running = Running { traffic: traffic.listen, admin: admin_address };
+        Ok(Self { traffic, phase, running, stop_admin })
+    }
 }
 
 fn log_form(format: Format) -> Form {

@@ -26,6 +26,10 @@ use crate::validation::{Judge, RequestJudgement};
 /// with threads at normal priority (`sched(7)`: weight 110 against 1024).
 const LOW_PRIORITY_NICE: i32 = 10;
 
+/// So many exchanges that wait say that it is judging, and not long bodies under way, that takes
+/// the memory.
+const BACKLOG: usize = 16;
+
 /// What the judge found out about one exchange.
 #[derive(Debug, Clone, Default)]
 pub struct Judged {
@@ -206,7 +210,8 @@ impl Worker {
 
     fn judge_one(&mut self, exchange: &Exchange) {
         let started = self.clock.instant();
-        let pressed = self.queue.is_half_full() || exchange.reservation.budget_is_half_used();
+        let pressed = self.queue.is_half_full()
+            || (exchange.reservation.budget_is_half_used() && self.queue.len() > BACKLOG);
         let (judge, recorder) = (&mut self.judge, &mut self.recorder);
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
             if !recorder.wants(exchange, pressed) {

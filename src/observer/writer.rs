@@ -328,7 +328,7 @@ impl Spooling {
         let results = spooling.await.unwrap_or_default();
         self.filled.notify_one();
         let parcels = Arc::try_unwrap(parcels).unwrap_or_else(|shared| (*shared).clone());
-        let cut_off = || Err(SpoolError::Form("cut off".to_owned()));
+        let cut_off = || Err(SpoolError::Cancelled);
         let results = results.into_iter().chain(std::iter::repeat_with(cut_off));
         let mut left = Vec::new();
         for (parcel, result) in parcels.into_iter().rev().zip(results) {

@@ -86,20 +86,22 @@ impl Delivery {
         self.metrics.lost(loss, usize::try_from(records).unwrap_or(usize::MAX));
     }
 
-    /// Waits before the next try; false when the deadline has passed.
+    /// Waits before the next try; false when the deadline has passed, or when nobody is left to
+    /// set one: whoever started this is gone.
     pub(super) async fn pause(&self, pauses: &mut Pauses) -> bool {
         let pause = pauses.next().mul_f64(jitter(&*self.chance));
         let mut deadline = self.deadline.clone();
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            _ = deadline.changed() => {}
+            Ok(()) = deadline.changed() => {}
         }
         !self.is_over()
     }
 
-    /// Whether the deadline has passed.
+    /// Whether the deadline has passed, or can no more be set.
     pub(super) fn is_over(&self) -> bool {
-        self.deadline.borrow().is_some_and(|deadline| Instant::now() >= deadline)
+        let passed = self.deadline.borrow().is_some_and(|deadline| Instant::now() >= deadline);
+        passed || self.deadline.has_changed().is_err()
     }
 
     /// Ends when the deadline passes.
