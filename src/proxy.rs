@@ -6,7 +6,10 @@
 //! the observer exactly once; responses we invent come from `reject` alone.
 
 mod connection;
+mod entrance;
 mod gate;
+mod interim;
+mod limits;
 pub mod metrics;
 mod overseer;
 mod peer;
@@ -19,7 +22,9 @@ mod upgrade;
 mod upstream;
 mod wire;
 
+pub use entrance::Entrance;
 pub use gate::Gate;
+pub use limits::Limits;
 pub use metrics::ProxyMetrics;
 pub use peer::Peer;
 pub use route::{Route, RouteTable};

@@ -4,10 +4,11 @@
 //! its request id.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 
+use super::limits::Refusal;
 use super::metrics::UpstreamFailure;
 
 /// The body of an invented response.
@@ -54,6 +55,57 @@ pub fn unrouted() -> Response<Invented> {
 /// The request asks for something a reverse proxy does not do.
 pub fn refused(status: StatusCode, kind: &str, title: &str, detail: &str) -> Response<Invented> {
     problem(status, kind, title, detail)
+}
+
+/// The request is over a limit; says when to come back where that helps.
+pub fn over_limit(refusal: Refusal) -> Response<Invented> {
+    let (status, title, detail) = match refusal {
+        Refusal::Target => (
+            StatusCode::URI_TOO_LONG,
+            "Target too long",
+            "The target of the request is longer than the sidecar lets pass.",
+        ),
+        Refusal::Body => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "Body too large",
+            "The body of the request is larger than the sidecar lets pass.",
+        ),
+        Refusal::Rate(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too many requests",
+            "The service takes no more requests at this rate.",
+        ),
+        Refusal::ClientRate(_) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many requests",
+            "This address sends more requests than it may.",
+        ),
+        Refusal::Busy | Refusal::Waited => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too busy",
+            "The service is busy with other requests.",
+        ),
+    };
+    let mut response = problem(status, &format!("limit.{}", refusal.as_str()), title, detail);
+    let after = match refusal {
+        Refusal::Target | Refusal::Body => return response,
+        Refusal::Rate(after) | Refusal::ClientRate(after) => after.as_secs_f64().ceil().max(1.0),
+        Refusal::Busy | Refusal::Waited => 1.0,
+    };
+    if let Ok(after) = HeaderValue::from_str(&format!("{after:.0}")) {
+        response.headers_mut().insert(RETRY_AFTER, after);
+    }
+    response
+}
+
+/// The upstream's answer is over a limit.
+pub fn too_long_an_answer() -> Response<Invented> {
+    problem(
+        StatusCode::BAD_GATEWAY,
+        "limit.response_body_too_large",
+        "Answer too large",
+        "The service's answer is larger than the sidecar lets pass.",
+    )
 }
 
 fn problem(status: StatusCode, kind: &str, title: &str, detail: &str) -> Response<Invented> {

@@ -7,10 +7,12 @@
 )]
 
 mod alerts;
+mod clients;
 mod corpus;
 mod demo;
 mod example;
 mod floors;
+mod handover;
 mod lifecycle;
 mod limits;
 mod maintenance;
@@ -19,6 +21,7 @@ mod recording;
 mod redaction;
 mod routes;
 mod schema_corpus;
+mod smuggling;
 mod spool;
 mod startup;
 mod storage;

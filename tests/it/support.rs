@@ -9,6 +9,8 @@ pub(crate) mod certificates;
 mod client;
 mod deadline;
 pub(crate) mod documents;
+mod http2;
+pub(crate) mod load;
 mod message;
 mod metrics;
 mod sidecar;
@@ -16,6 +18,7 @@ mod upstream;
 
 pub(crate) use client::Client;
 pub(crate) use deadline::{Deadline, eventually};
+pub(crate) use http2::Http2;
 pub(crate) use message::Message;
 pub(crate) use metrics::Metrics;
 pub(crate) use sidecar::{Finished, Setup, Sidecar, command, records_in};
