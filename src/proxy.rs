@@ -6,8 +6,10 @@
 //! the observer exactly once; responses we invent come from `reject` alone.
 
 mod connection;
+pub mod enforce;
 mod entrance;
 mod gate;
+mod hold;
 mod interim;
 mod limits;
 pub mod metrics;
@@ -22,6 +24,7 @@ mod upgrade;
 mod upstream;
 mod wire;
 
+pub use enforce::{Enforcement, EnforcementParts, Inline, unknown_operations};
 pub use entrance::Entrance;
 pub use gate::Gate;
 pub use limits::Limits;

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use super::connection::{Objection, objection};
 use super::gate::{AnswerBody, Gate};
 use super::interim::Interim;
-use super::limits::{Limits, Refusal, Turn};
+use super::limits::{Limits, Excess, Turn};
 use super::peer::Peer;
 use super::pool::Lane;
 use super::reject::{self, Invented};
@@ -88,9 +88,9 @@ impl Entrance {
             metrics.refused(objection.as_str());
             return Err(objected(objection));
         }
-        self.limits.admit(request, peer.ip).await.map_err(|refusal| {
-            metrics.refused(refusal.as_str());
-            reject::over_limit(refusal)
+        self.limits.admit(request, peer.ip).await.map_err(|excess| {
+            metrics.refused(excess.as_str());
+            reject::over_limit(excess)
         })
     }
 

@@ -42,7 +42,7 @@ pub struct Turn {
 
 /// Why an exchange is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Excess {
     /// The request's target is too long.
     Target,
     /// The request announces a body that is too long.
@@ -124,15 +124,15 @@ impl Limits {
         &self,
         request: &Request<B>,
         from: Option<IpAddr>,
-    ) -> Result<Turn, Refusal> {
+    ) -> Result<Turn, Excess> {
         let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
         if target > self.settings.target {
-            return Err(Refusal::Target);
+            return Err(Excess::Target);
         }
         if let Some(limit) = self.settings.request_body
             && request.body().size_hint().lower() > limit.get()
         {
-            return Err(Refusal::Body);
+            return Err(Excess::Body);
         }
         if self.rate.is_some() || self.clients.is_some() {
             self.count(from)?;
@@ -144,21 +144,21 @@ impl Limits {
     }
 
     /// One address's rate comes first: whoever is over it takes nothing from the others.
-    fn count(&self, from: Option<IpAddr>) -> Result<(), Refusal> {
+    fn count(&self, from: Option<IpAddr>) -> Result<(), Excess> {
         let now = self.clock.instant();
         if let (Some(clients), Some(from)) = (&self.clients, from) {
-            clients.count(from, now).map_err(Refusal::ClientRate)?;
+            clients.count(from, now).map_err(Excess::ClientRate)?;
         }
         match &self.rate {
-            Some(rate) => rate.count(now).map_err(Refusal::Rate),
+            Some(rate) => rate.count(now).map_err(Excess::Rate),
             None => Ok(()),
         }
     }
 }
 
-// === impl Refusal ===
+// === impl Excess ===
 
-impl Refusal {
+impl Excess {
     /// Its name in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -237,17 +237,17 @@ fn network(address: IpAddr) -> u128 {
 // === impl Turns ===
 
 impl Turns {
-    async fn take(&self) -> Result<Turn, Refusal> {
+    async fn take(&self) -> Result<Turn, Excess> {
         if let Ok(permit) = self.places.clone().try_acquire_owned() {
             return Ok(Turn { _permit: Some(permit) });
         }
         let Some(_waiting) = Waiting::new(&self.waiting, self.most) else {
-            return Err(Refusal::Busy);
+            return Err(Excess::Busy);
         };
         let _shown = Raised::new(&self.metrics.queued);
         match tokio::time::timeout(self.timeout, self.places.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(Turn { _permit: Some(permit) }),
-            _ => Err(Refusal::Waited),
+            _ => Err(Excess::Waited),
         }
     }
 }
@@ -302,8 +302,8 @@ mod tests {
         assert_eq!(admitted(&limits, "10.0.0.1", 20).await, 10);
         clock.advance(Duration::from_millis(100));
         assert_eq!(admitted(&limits, "10.0.0.2", 20).await, 1);
-        let refusal = limits.admit(&request(), None).await.unwrap_err();
-        assert_eq!(refusal, Refusal::Rate(Duration::from_millis(100)));
+        let excess = limits.admit(&request(), None).await.unwrap_err();
+        assert_eq!(excess, Excess::Rate(Duration::from_millis(100)));
         clock.advance(Duration::from_mins(1));
         assert_eq!(admitted(&limits, "10.0.0.1", 20).await, 10);
     }
@@ -341,11 +341,11 @@ mod tests {
             async move { limits.admit(&request(), None).await.map(drop) }
         });
         tokio::task::yield_now().await;
-        assert_eq!(limits.admit(&request(), None).await.unwrap_err(), Refusal::Busy);
+        assert_eq!(limits.admit(&request(), None).await.unwrap_err(), Excess::Busy);
         drop(first);
         assert_eq!(second.await.unwrap(), Ok(()));
         let _held = limits.admit(&request(), None).await.unwrap();
-        assert_eq!(limits.admit(&request(), None).await.unwrap_err(), Refusal::Waited);
+        assert_eq!(limits.admit(&request(), None).await.unwrap_err(), Excess::Waited);
     }
 
     #[tokio::test]
@@ -357,8 +357,8 @@ mod tests {
         let body = |text: &'static str| http_body_util::Full::new(bytes::Bytes::from(text));
         let post = |path: &str, text| Request::post(path).body(body(text)).unwrap();
         assert_eq!(limits.admit(&post("/a", "123"), None).await.map(drop), Ok(()));
-        assert_eq!(limits.admit(&post("/a", "1234"), None).await.unwrap_err(), Refusal::Body);
+        assert_eq!(limits.admit(&post("/a", "1234"), None).await.unwrap_err(), Excess::Body);
         let long = post("/a?b=345678", "");
-        assert_eq!(limits.admit(&long, None).await.unwrap_err(), Refusal::Target);
+        assert_eq!(limits.admit(&long, None).await.unwrap_err(), Excess::Target);
     }
 }

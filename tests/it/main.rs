@@ -10,6 +10,7 @@ mod alerts;
 mod clients;
 mod corpus;
 mod demo;
+mod enforcement;
 mod example;
 mod floors;
 mod handover;
