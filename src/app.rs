@@ -354,6 +354,7 @@ impl Traffic {
         let (queue, budget) = (observing.queue.clone(), observing.budget.clone());
         let limits = Limits::new(config.limits.exchange, &metrics, clock.clone());
         let gate = Gate::new(routes.clone(), queue, budget, metrics, clock.clone());
+        let gate = gate.within(config.limits);
         let entrance = Entrance::new(Arc::new(gate), limits);
         Ok(Self { threads, entrance, routes, services, started: oneshot::channel().0 })
     }

@@ -5,6 +5,7 @@
 //! `warn` nobody waits for a validation, a lock or a database; every exchange is offered to
 //! the observer exactly once; responses we invent come from `reject` alone.
 
+mod answer;
 mod connection;
 pub mod enforce;
 mod entrance;
@@ -16,6 +17,7 @@ pub mod metrics;
 mod overseer;
 mod peer;
 mod pool;
+mod progress;
 mod reject;
 mod route;
 mod server;

@@ -16,13 +16,19 @@ pub enum Objection {
     Host,
     /// Another transfer coding than `chunked`, or `chunked` twice.
     TransferCoding,
+    /// Several lengths, which HTTP/2 lets through.
+    Length,
 }
 
-/// Whether the request asks to become another protocol (RFC 9110 §7.8).
+/// Whether the request asks to become another protocol (RFC 9110 §7.8). HTTP/2 is none: in a
+/// tunnel that speaks it, requests would pass that nobody judges.
 pub fn is_upgrade<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    let http2 = |value: &HeaderValue| value.to_str().is_ok_and(|it| it.contains("h2"));
     request.version() == Version::HTTP_11
-        && request.headers().contains_key(UPGRADE)
-        && connection_options(request.headers()).any(|option| option == "upgrade")
+        && headers.contains_key(UPGRADE)
+        && connection_options(headers).any(|option| option == "upgrade")
+        && !headers.get_all(UPGRADE).iter().any(http2)
 }
 
 /// Removes the fields that concern one connection only (RFC 9110 §7.6.1): those that
@@ -83,6 +89,11 @@ pub fn objection<B>(request: &Request<B>) -> Option<Objection> {
     if missing || user || hosts.next().is_some() {
         return Some(Objection::Host);
     }
+    if request.version() == Version::HTTP_2
+        && headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some()
+    {
+        return Some(Objection::Length);
+    }
     if headers.contains_key(TRANSFER_ENCODING) {
         let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
         let chunked = |it: &HeaderValue| it.as_bytes().eq_ignore_ascii_case(b"chunked");
@@ -110,6 +121,7 @@ impl Objection {
         match self {
             Self::Host => "host",
             Self::TransferCoding => "transfer_coding",
+            Self::Length => "length",
         }
     }
 }

@@ -5,14 +5,16 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{Request, Response, StatusCode};
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
+use super::answer::AnswerBody;
 use super::connection::{Objection, objection};
-use super::gate::{AnswerBody, Gate};
+use super::gate::Gate;
 use super::interim::Interim;
-use super::limits::{Limits, Excess, Turn};
+use super::limits::{Limits, Turn};
 use super::peer::Peer;
 use super::pool::Lane;
 use super::reject::{self, Invented};
@@ -86,7 +88,12 @@ impl Entrance {
         let metrics = self.gate.metrics();
         if let Some(objection) = objection(request) {
             metrics.refused(objection.as_str());
-            return Err(objected(objection));
+            let mut answer = objected(objection);
+            if request.version() < Version::HTTP_2 {
+                // What else this peer has sent is not to be trusted either.
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            return Err(answer);
         }
         self.limits.admit(request, peer.ip).await.map_err(|excess| {
             metrics.refused(excess.as_str());
@@ -108,6 +115,12 @@ fn objected(objection: Objection) -> Response<Invented> {
             "request.host",
             "Not one host",
             "A request names the host it is for exactly once, and without a user.",
+        ),
+        Objection::Length => reject::refused(
+            StatusCode::BAD_REQUEST,
+            "request.length",
+            "Several lengths",
+            "A request says at most once how long its body is.",
         ),
         Objection::TransferCoding => reject::refused(
             StatusCode::NOT_IMPLEMENTED,

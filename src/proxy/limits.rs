@@ -109,11 +109,6 @@ impl Limits {
         }
     }
 
-    /// The longest body of a request that passes.
-    pub fn request_body(&self) -> Option<u64> {
-        self.settings.request_body.map(NonZeroU64::get)
-    }
-
     /// The longest body of a response that passes.
     pub fn response_body(&self) -> Option<u64> {
         self.settings.response_body.map(NonZeroU64::get)
@@ -328,24 +323,29 @@ mod tests {
         assert_eq!(admitted(&limits, "10.0.0.1", 9).await, 1);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn exchanges_wait_for_their_turn_but_not_for_ever() {
-        let (limits, _clock) = limits(|it| {
-            it.concurrency = NonZeroU64::new(1);
-            it.queue = 1;
-        });
-        let limits = Arc::new(limits);
-        let first = limits.admit(&request(), None).await.unwrap();
+        let one_at_a_time = |timeout| {
+            let change = |it: &mut ExchangeLimits| {
+                it.concurrency = NonZeroU64::new(1);
+                it.queue = 1;
+                it.queue_timeout = timeout;
+            };
+            Arc::new(limits(change).0)
+        };
+        let patient = one_at_a_time(Duration::from_hours(1));
+        let first = patient.admit(&request(), None).await.unwrap();
         let second = tokio::spawn({
-            let limits = limits.clone();
-            async move { limits.admit(&request(), None).await.map(drop) }
+            let patient = patient.clone();
+            async move { patient.admit(&request(), None).await.map(drop) }
         });
         tokio::task::yield_now().await;
-        assert_eq!(limits.admit(&request(), None).await.unwrap_err(), Excess::Busy);
+        assert_eq!(patient.admit(&request(), None).await.unwrap_err(), Excess::Busy);
         drop(first);
         assert_eq!(second.await.unwrap(), Ok(()));
-        let _held = limits.admit(&request(), None).await.unwrap();
-        assert_eq!(limits.admit(&request(), None).await.unwrap_err(), Excess::Waited);
+        let brief = one_at_a_time(Duration::from_millis(1));
+        let _held = brief.admit(&request(), None).await.unwrap();
+        assert_eq!(brief.admit(&request(), None).await.unwrap_err(), Excess::Waited);
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::limits::Excess;
 use super::metrics::UpstreamFailure;
+use super::progress::Fault;
 use crate::model::verdict::{SkipReason, Verdict};
 use crate::model::violation::{Location, Side, Violation};
 
@@ -105,6 +106,20 @@ pub fn broken_off() -> Response<Invented> {
         "Request incomplete",
         "The body of the request broke off before its end.",
     )
+}
+
+/// The downstream did not send a body as it should have.
+pub fn unfinished(fault: Fault) -> Response<Invented> {
+    match fault {
+        Fault::Broken => broken_off(),
+        Fault::TooLong => over_limit(Excess::Body),
+        Fault::Slow => problem(
+            StatusCode::REQUEST_TIMEOUT,
+            "limit.slow_body",
+            "Request too slow",
+            "The body of the request came more slowly than the sidecar waits for.",
+        ),
+    }
 }
 
 /// No route takes the request: 404.

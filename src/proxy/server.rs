@@ -21,8 +21,8 @@ use pingora_core::services::Service;
 use pingora_core::services::listening::Service as Listening;
 use tokio::sync::{oneshot, watch};
 
+use super::answer::AnswerBody;
 use super::entrance::{Answered, Entrance};
-use super::gate::AnswerBody;
 use super::interim::Interim;
 use super::metrics::Raised;
 use super::overseer::{Finding, Overseer};

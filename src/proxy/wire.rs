@@ -306,13 +306,11 @@ where
         if let (Some(limit), Some(Ok(frame))) = (&mut self.limit, &frame)
             && let Some(data) = frame.data_ref()
         {
-            match limit.left.checked_sub(data.len() as u64) {
-                Some(left) => limit.left = left,
-                None => {
-                    limit.metrics.refused("response_body_too_large");
-                    return Poll::Ready(Some(Err(TooLong.into())));
-                }
-            }
+            let Some(left) = limit.left.checked_sub(data.len() as u64) else {
+                limit.metrics.refused("response_body_too_large");
+                return Poll::Ready(Some(Err(TooLong.into())));
+            };
+            limit.left = left;
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }

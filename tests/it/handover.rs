@@ -1,14 +1,32 @@
 //! The end of the process and its succession, under load, with the real binary.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 
 use crate::support::documents::USERS;
 use crate::support::load::Load;
-use crate::support::{Client, Finished, Setup, Sidecar, Upstream, eventually, records_in};
+use crate::support::{Client, Finished, Setup, Sidecar, Upstream, command, eventually};
 
 const ADA: &str = r#"{"name":"Ada","age":36}"#;
 const GET: &str = "GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// How many records a sidecar left in `dir`.
+fn stored_in(dir: &Path) -> usize {
+    let mut count = 0;
+    let mut cursor: Option<String> = None;
+    loop {
+        let mut list = command(dir);
+        list.args(["validations", "list", "--json", "--limit", "1000"]);
+        list.args(cursor.iter().flat_map(|cursor| ["--cursor", cursor]));
+        let page = list.output().expect("the binary runs");
+        assert!(page.status.success(), "{page:?}");
+        count += String::from_utf8_lossy(&page.stdout).lines().count();
+        let said = String::from_utf8_lossy(&page.stderr).into_owned();
+        let Some((_, next)) = said.split_once("more with --cursor ") else { return count };
+        cursor = Some(next.trim().to_owned());
+    }
+}
 
 #[test]
 fn a_new_process_takes_over_under_load_and_no_request_fails() {
@@ -59,7 +77,7 @@ fn trap_t21_a_request_to_stop_under_load_finishes_what_it_began_and_stores_it() 
     assert_eq!(finished.code, Some(0), "{finished:?}");
     let met = load.finish();
     assert_eq!(met.failed.load(Ordering::SeqCst), 0, "an exchange was cut: {met:?}");
-    let (answered, stored) = (met.answered.load(Ordering::SeqCst), records_in(dir.path()).len());
+    let (answered, stored) = (met.answered.load(Ordering::SeqCst), stored_in(dir.path()));
     assert!(stored >= answered, "{answered} were answered, {stored} are stored");
 }
 
@@ -74,7 +92,7 @@ fn trap_t21_what_was_stored_is_there_after_a_kill() {
     let dir = sidecar.kill();
     load.finish();
     let acknowledged = metrics.sum("cvt_records_stored_total", &[]);
-    let found = records_in(dir.path()).len();
+    let found = stored_in(dir.path());
     assert!(found as f64 >= acknowledged, "{acknowledged} were acknowledged, {found} are there");
     let again = Setup::new(USERS, upstream.address()).inside(dir).start();
     assert_eq!(Client::get(again.traffic, "/users/1").status(), 200);
@@ -96,9 +114,9 @@ fn a_request_to_stop_while_it_starts_is_heard() {
 /// Runs `command` if the machine lets it.
 fn allowed(command: &[&str]) -> bool {
     let (program, arguments) = command.split_first().expect("a program");
-    let tried = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut tried = tried;
-    tried.status().is_ok_and(|status| status.success())
+    let mut command = Command::new(program);
+    let tried = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    tried.is_ok_and(|status| status.success())
 }
 
 /// The processes whose parent is `pid`, as (pid, state).

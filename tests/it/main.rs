@@ -23,6 +23,7 @@ mod redaction;
 mod routes;
 mod schema_corpus;
 mod smuggling;
+mod soak;
 mod spool;
 mod startup;
 mod storage;

@@ -227,6 +227,21 @@ fn trap_t24_heads_are_read_in_one_way_only() {
 }
 
 #[test]
+fn trap_t24_no_tunnel_of_http2_is_dug_past_the_judge() {
+    let upstream = naming_upstream();
+    let sidecar = Setup::new(ANYTHING, upstream.address()).start();
+    let request = "GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\
+                   Connection: Upgrade, HTTP2-Settings\r\n\r\n";
+    assert_eq!(Client::once(sidecar.traffic, request).status(), 200);
+    let lines = upstream.wait_for(1)[0].lines();
+    let hop = |line: &&String| {
+        let line = line.to_lowercase();
+        ["upgrade", "http2-settings", "connection"].iter().any(|name| line.starts_with(name))
+    };
+    assert_eq!(lines.iter().find(hop), None, "{lines:?}");
+}
+
+#[test]
 fn trap_t24_requests_in_one_piece_are_told_apart() {
     let upstream = naming_upstream();
     let sidecar = Setup::new(ANYTHING, upstream.address()).start();

@@ -312,13 +312,6 @@ impl Sidecar {
         self.ended().0
     }
 
-    /// Kills it; what it left behind is in the directory.
-    #[track_caller]
-    pub(crate) fn kill(self) -> TempDir {
-        signal(&self.child, rustix::process::Signal::KILL);
-        self.ended().1
-    }
-
     /// Has a new process take its place, and waits until the old one has ended.
     #[track_caller]
     pub(crate) fn succeed(self) -> (Self, Finished) {
