@@ -59,7 +59,7 @@ fn curl_speaks_http1_and_http2_in_plain_text() {
     let sidecar = started(&upstream);
     let url = format!("http://{}/echo", sidecar.traffic);
     for (version, flag) in
-        [("1.0", "--http1.0"), ("1.1", "--http1.1"), ("2", "--http2-prior-knowledge")]
+        [("1", "--http1.0"), ("1.1", "--http1.1"), ("2", "--http2-prior-knowledge")]
     {
         let said = curl(&[flag, "--data-binary", "the body"], &url);
         assert_eq!(said, format!("the body\n{version}"), "{flag}");
@@ -127,7 +127,7 @@ async def echo(socket, *_):
         await socket.send(message)
 
 async def main():
-    async with websockets.serve(echo, '127.0.0.1', 0) as server:
+    async with websockets.serve(echo, '127.0.0.1', 0, max_size=None) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
         url = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
         async with websockets.connect(url.strip(), max_size=None) as socket:
