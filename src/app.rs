@@ -8,6 +8,7 @@
 mod announce;
 mod enforcing;
 mod handover;
+mod keys;
 mod lifecycle;
 mod listeners;
 mod observing;
@@ -57,6 +58,7 @@ use routing::{Contracts, Drafts, Routing};
 use secrecy::Identities;
 
 pub use announce::{LogLines, TerminalLines};
+pub use keys::{KeyError, keyring};
 pub use stores::open_store;
 pub use summary::Summary;
 
@@ -115,6 +117,9 @@ pub enum StartError {
         /// What is wrong.
         reason: StoreError,
     },
+    /// The keys cannot be read.
+    #[error("encryption: {0}")]
+    Keys(#[from] KeyError),
     /// The settings name operations that the document does not list.
     #[error("operations (route {route}): {problems}")]
     Operations {
@@ -184,8 +189,8 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     control.spawn(bury_orphans());
     let identities = Identities::load(&config.tls, &metrics)?;
     let drafts = control.block_on(Drafts::compile(config))?;
-    let opening = open_store(&config.storage, false, &clock);
-    let store = control.block_on(signals.unless_stopped(opening))?;
+    let opening = stores::open_for_traffic(config, &clock);
+    let (store, late) = control.block_on(signals.unless_stopped(opening))?;
     let store = stores::measured(store, &metrics, &clock)?;
     let registry_metrics = RegistryMetrics::new(&metrics)?;
     let registry = registry(config, &store, &registry_metrics, &clock);
@@ -194,6 +199,10 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let slots = Arc::new(ArcSwap::from_pointee(contracts.slots()));
     registry.show(&slots.load());
     let (stop_background, background_stopped) = watch::channel(false);
+    if let Some(late) = late {
+        let stopped = background_stopped.clone();
+        control.spawn(async move { late.open(stopped).await });
+    }
     let following = control.spawn(registry.follow(slots, background_stopped.clone()));
     let observing = Observing::start(config, &control, &store, &metrics, &clock, hooks.announce)?;
     let retention = retention(config, &store, &metrics, &clock)?;
@@ -346,7 +355,7 @@ impl Traffic {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => threads,
         };
-        let enforcing = Enforcing::new(metrics, observing, clock)?;
+        let enforcing = Enforcing::new(config, metrics, observing, clock)?;
         let metrics = ProxyMetrics::new(metrics)?;
         let Routing { table, services } =
             Routing::build(config, contracts, threads, &metrics, &enforcing, clock);

@@ -5,6 +5,7 @@
 
 mod check;
 pub mod demo;
+mod keys;
 mod maintain;
 mod run;
 mod settings;
@@ -46,6 +47,8 @@ enum Command {
     Migrate(maintain::MigrateArgs),
     /// Expire old records
     Retention(maintain::RetentionArgs),
+    /// Make keys, and encrypt what was recorded with another one
+    Keys(keys::KeysArgs),
     /// Show the sidecar in front of a small bookshop
     Demo(demo::DemoArgs),
 }
@@ -74,6 +77,7 @@ pub fn main(
         Command::Validations(arguments) => validations::run(arguments, &environment, &mut out),
         Command::Migrate(arguments) => maintain::migrate(&arguments, &environment, &mut out),
         Command::Retention(arguments) => maintain::retention(&arguments, &environment, &mut out),
+        Command::Keys(arguments) => keys::run(&arguments, &environment, &mut out),
         Command::Demo(arguments) => demo::run(&arguments),
     })
 }

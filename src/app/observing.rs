@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -22,12 +21,12 @@ use crate::observer::kinds::Kinds;
 use crate::observer::metrics::{ObserverMetrics, RecordMetrics};
 use crate::observer::queue::Queue;
 use crate::observer::recorder::{Announce, Recorder, RecorderParts};
+use crate::observer::screen::Screen;
 use crate::observer::spool::metrics::SpoolMetrics;
 use crate::observer::spool::{Spool, SpoolState};
 use crate::observer::worker::{MakeJudge, Workers};
 use crate::observer::writer::{self, WriterParts};
 use crate::redaction::{Redactor, Rules};
-use crate::sampling::Keeper;
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
 use crate::validation::{Judge, JudgeOptions};
@@ -82,7 +81,7 @@ impl Observing {
             metrics: observer_metrics.clone(),
             record_metrics: record_metrics.clone(),
             kinds: kinds.clone(),
-            keeper: Mutex::new(Keeper::new(&config.record)),
+            screen: Screen::new(&config.record, &config.sampling),
             settings: config.record.clone(),
             identity: IdentityChain::new(&config.observer),
             redactor: Arc::new(Redactor::new(&rules(config))?),
@@ -114,7 +113,7 @@ impl Observing {
     pub(super) fn finish(self, control: &Runtime, timeout: Duration) -> Summary {
         let Self { workers, writer, deadline, kinds, metrics, record_metrics, spooled, .. } = self;
         // The last recorder goes with the threads, and the last sender with it.
-        workers.finish();
+        workers.finish(timeout);
         control.block_on(async {
             let _ = deadline.send(Some(Instant::now() + timeout));
             // A batch that is under way may end after the deadline, but not much.
@@ -138,7 +137,7 @@ fn open_spool(
     if !settings.enabled || !kept {
         return Ok(None);
     }
-    match Spool::open(settings, clock.clone()) {
+    match Spool::open(settings, super::keyring(&config.encryption)?, clock.clone()) {
         Ok((spool, recovered)) => {
             metrics.torn.inc_by(recovered.torn);
             if recovered.records > 0 || recovered.torn > 0 {

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::Mutex;
-
 use super::consumer::IdentityChain;
 use super::exchange::Exchange;
 use super::group::GroupId;
 use super::kinds::Kinds;
 use super::metrics::{ObserverMetrics, OperationMetrics, RecordMetrics};
 use super::record::{self, Circumstances};
+use super::screen::Screen;
 use super::worker::Judged;
 use super::writer::Outbox;
-use crate::config::record::RecordSettings;
+use crate::config::record::{Bodies, RecordSettings};
 use crate::model::clock::Clock;
 use crate::model::exchange::Captured;
 use crate::model::id::IdSource;
@@ -21,7 +20,7 @@ use crate::model::mode::Mode;
 use crate::model::verdict::{Outcome, SkipReason};
 use crate::model::violation::{Side, Violation, ViolationCode};
 use crate::redaction::{Hints, Redactor};
-use crate::sampling::Keeper;
+use crate::validation::Judge;
 
 /// What stands for an operation that the document does not list.
 const UNDOCUMENTED: &str = "undocumented";
@@ -31,6 +30,7 @@ const UNDOCUMENTED: &str = "undocumented";
 pub struct Recorder {
     parts: Arc<RecorderParts>,
     operations: OperationMetrics,
+    screen: Screen,
 }
 
 /// What a [`Recorder`] is made of.
@@ -41,8 +41,8 @@ pub struct RecorderParts {
     pub record_metrics: RecordMetrics,
     /// Kinds of violation seen.
     pub kinds: Arc<Kinds>,
-    /// Decides what is kept.
-    pub keeper: Mutex<Keeper>,
+    /// Decides what is judged and what is kept.
+    pub screen: Screen,
     /// What is kept of it.
     pub settings: RecordSettings,
     /// How consumers are told.
@@ -71,12 +71,31 @@ impl Recorder {
     /// A recorder made of `parts`.
     pub fn new(parts: RecorderParts) -> Self {
         let operations = OperationMetrics::new(parts.metrics.clone());
-        Self { parts: Arc::new(parts), operations }
+        let screen = parts.screen.clone();
+        Self { parts: Arc::new(parts), operations, screen }
     }
 
     /// Counts an exchange of which nothing was judged.
     pub fn skip(&self, reason: SkipReason) {
         self.parts.metrics.skip(reason);
+    }
+
+    /// Whether to judge an exchange; one that is left out is counted. `pressed` says that there
+    /// is no time for all of them.
+    pub fn wants(&mut self, exchange: &Exchange, pressed: bool) -> bool {
+        let Some(contract) = &exchange.contract else { return true };
+        if self.screen.lets_pass(exchange, pressed) {
+            return true;
+        }
+        let operation = Judge::operation(&contract.contract, &exchange.request);
+        let consumer = self.parts.identity.identify(&exchange.request.headers);
+        let now = self.parts.clock.now();
+        let reason = self.screen.leaves_out(exchange, operation, &consumer.id, pressed, now);
+        if let Some(reason) = reason {
+            self.parts.metrics.skip(reason);
+            self.operations.left_out(contract, operation, reason);
+        }
+        reason.is_none()
     }
 
     /// Counts a judged exchange, announces what is new in it and keeps a record if the policy
@@ -87,18 +106,23 @@ impl Recorder {
         self.operations.count(exchange, judged, took);
         count_parts(&parts.metrics, judged);
         let operation = operation_name(exchange, judged);
-        let groups = if judged.valid() {
-            Vec::new()
+        let (groups, is_new) = if judged.valid() {
+            (Vec::new(), false)
         } else {
             parts.note_violations(exchange, judged, &operation)
         };
         let now = parts.clock.now();
-        let kind = kind_of(exchange, judged);
-        let Some(why) = parts.keeper.lock().decide(kind, &groups, now) else {
+        let consumer = parts.identity.identify(&exchange.request.headers);
+        if is_new {
+            self.screen.note_new_violation(exchange, judged.operation, now);
+        }
+        let why = self.screen.keeps(exchange, judged, &consumer.id, &groups, now);
+        let Some(why) = why else {
             return parts.record_metrics.left_out();
         };
         parts.record_metrics.kept(why);
-        let hints = hints(exchange, judged, parts.settings.body_limit);
+        let body_limit = parts.settings.kept_of_bodies();
+        let hints = hints(exchange, judged, &parts.settings);
         let record = record::build(
             exchange,
             judged,
@@ -106,8 +130,8 @@ impl Recorder {
                 id: exchange.id.unwrap_or_else(|| parts.ids.next_id()),
                 now,
                 environment: &parts.settings.environment,
-                consumer: parts.identity.identify(&exchange.request.headers),
-                body_limit: parts.settings.body_limit,
+                consumer,
+                body_limit,
             },
         );
         parts.sender.send(parts.redactor.record(record, hints));
@@ -115,14 +139,20 @@ impl Recorder {
 }
 
 impl RecorderParts {
-    /// Counts each violation and returns the groups they belong to.
-    fn note_violations(&self, exchange: &Exchange, judged: &Judged, operation: &str) -> Vec<u64> {
+    /// Counts each violation and returns the groups they belong to, and whether one is new.
+    fn note_violations(
+        &self,
+        exchange: &Exchange,
+        judged: &Judged,
+        operation: &str,
+    ) -> (Vec<u64>, bool) {
         let schema_id =
             exchange.contract.as_ref().map_or("", |contract| contract.schema_id.as_str());
-        let mut groups = Vec::new();
+        let (mut groups, mut is_new) = (Vec::new(), false);
         for violation in judged.verdicts().flat_map(|verdict| &verdict.violations) {
             let group = GroupId::of(schema_id, operation, violation);
             if self.kinds.count(group, operation, violation) {
+                is_new = true;
                 self.metrics.new_groups.with_label_values(&[schema_id, operation]).inc();
                 if exchange.modes.of(violation.code.side) >= Mode::Warn {
                     self.announce.new_kind(group, schema_id, operation, violation);
@@ -132,12 +162,13 @@ impl RecorderParts {
         }
         groups.sort_unstable();
         groups.dedup();
-        groups
+        (groups, is_new)
     }
 }
 
 /// What the redactor must know beyond the record.
-fn hints<'e>(exchange: &'e Exchange, judged: &Judged, body_limit: usize) -> Hints<'e> {
+fn hints<'e>(exchange: &'e Exchange, judged: &Judged, settings: &RecordSettings) -> Hints<'e> {
+    let body_limit = settings.kept_of_bodies();
     let cut = |body: &Captured| body.truncated() || body.kept() > body_limit;
     Hints {
         masks: exchange
@@ -147,6 +178,7 @@ fn hints<'e>(exchange: &'e Exchange, judged: &Judged, body_limit: usize) -> Hint
             .and_then(|(loaded, operation)| loaded.masks(operation)),
         request_cut: cut(&exchange.request_body),
         response_cut: cut(&exchange.response_body),
+        shape_only: settings.bodies == Bodies::Shape,
     }
 }
 
@@ -194,16 +226,4 @@ fn operation_name(exchange: &Exchange, judged: &Judged) -> String {
             || UNDOCUMENTED.to_owned(),
             |operation| format!("{} {}", operation.method, operation.template),
         )
-}
-
-/// What makes two conforming exchanges alike: operation, status, and what was not judged.
-fn kind_of(exchange: &Exchange, judged: &Judged) -> u64 {
-    let operation = judged.operation.map_or(u64::MAX, |index| index.as_usize() as u64);
-    let status = exchange.response.as_ref().map_or(0, |head| u64::from(head.status.as_u16()));
-    let reasons = judged
-        .verdicts()
-        .flat_map(|verdict| &verdict.skipped)
-        .fold(0_u64, |bits, reason| bits | 1 << (*reason as u64 % 32));
-    let mixed = operation.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ status.rotate_left(32) ^ reasons;
-    mixed.wrapping_mul(0xff51_afd7_ed55_8ccd)
 }

@@ -88,10 +88,10 @@ fn trap_t21_what_was_stored_is_there_after_a_kill() {
     let load = Load::start(sidecar.traffic, 2, GET);
     load.wait_for(100);
     let metrics = sidecar
-        .wait_for_metrics("stored records", |m| m.sum("cvt_records_stored_total", &[]) >= 50.0);
+        .wait_for_metrics("stored records", |m| m.sum("cvt_records_written_total", &[]) >= 50.0);
     let dir = sidecar.kill();
     load.finish();
-    let acknowledged = metrics.sum("cvt_records_stored_total", &[]);
+    let acknowledged = metrics.sum("cvt_records_written_total", &[]);
     let found = stored_in(dir.path());
     assert!(found as f64 >= acknowledged, "{acknowledged} were acknowledged, {found} are there");
     let again = Setup::new(USERS, upstream.address()).inside(dir).start();
