@@ -45,7 +45,7 @@ fn skip_head(stream: &mut impl BufRead) {
 
 /// A block that no compression makes small; each has its own number at the start.
 fn block(number: usize) -> Vec<u8> {
-    let byte = |i: usize| (i.wrapping_mul(2_654_435_761) >> 13) as u8;
+    let byte = |i: usize| i.wrapping_mul(2_654_435_761).to_le_bytes()[2];
     let mut block: Vec<u8> = (0..BLOCK).map(byte).collect();
     block[..8].copy_from_slice(&(number as u64).to_be_bytes());
     block

@@ -82,13 +82,11 @@ impl Shared {
     }
 
     fn connect(&self, address: SocketAddr) -> Option<Client> {
-        match TcpStream::connect(address) {
-            Ok(stream) => Some(Client::on(stream)),
-            Err(_) => {
-                self.unconnected.fetch_add(1, Ordering::SeqCst);
-                thread::yield_now();
-                None
-            }
+        let connected = TcpStream::connect(address);
+        if connected.is_err() {
+            self.unconnected.fetch_add(1, Ordering::SeqCst);
+            thread::yield_now();
         }
+        connected.ok().map(Client::on)
     }
 }
