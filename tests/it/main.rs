@@ -7,12 +7,14 @@
 )]
 
 mod alerts;
+mod clients;
 mod corpus;
 mod demo;
 mod encryption;
 mod enforcement;
 mod example;
 mod floors;
+mod handover;
 mod lifecycle;
 mod limits;
 mod maintenance;
@@ -22,6 +24,8 @@ mod redaction;
 mod routes;
 mod sampling;
 mod schema_corpus;
+mod smuggling;
+mod soak;
 mod spool;
 mod startup;
 mod storage;
