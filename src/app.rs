@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::config::logging::Format;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::id::{SchemaId, SystemIds};
-use crate::observer::recorder::Announce;
+use crate::observer::notice::Announce;
 use crate::proxy::{self, Connections, Gate, ProxyMetrics, Route, Upstream};
 use crate::registry::files::Directory;
 use crate::registry::metrics::RegistryMetrics;

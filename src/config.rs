@@ -10,9 +10,11 @@
 
 pub mod admin;
 pub mod cache;
+pub mod consumer;
 pub mod contract;
 pub mod enforcement;
 pub mod file;
+pub mod group;
 pub mod logging;
 pub mod observer;
 pub mod parse;
@@ -38,6 +40,10 @@ pub struct Config {
     pub enforcement: enforcement::EnforcementSettings,
     /// Judging off the traffic path.
     pub observer: observer::ObserverSettings,
+    /// How consumers are told apart.
+    pub consumer: consumer::ConsumerSettings,
+    /// Violation groups.
+    pub groups: group::GroupSettings,
     /// What is kept.
     pub record: record::RecordSettings,
     /// What is hidden.
@@ -93,6 +99,8 @@ impl Config {
             traffic::SETTINGS,
             enforcement::SETTINGS,
             observer::SETTINGS,
+            consumer::SETTINGS,
+            group::SETTINGS,
             record::SETTINGS,
             redaction::SETTINGS,
             storage::SETTINGS,
@@ -114,6 +122,8 @@ impl Config {
             traffic: traffic::read(&values, &mut problems),
             enforcement: enforcement::read(&values, &mut problems),
             observer: observer::read(&values, &mut problems),
+            consumer: consumer::read(&values, &mut problems),
+            groups: group::read(&values, &mut problems),
             record: record::read(&values, &mut problems),
             redaction: redaction::read(&values, &mut problems),
             storage: storage::read(&values, &mut problems),

@@ -253,7 +253,7 @@ impl OperationMetrics {
             }),
         };
         counters.results[usize::from(!judged.valid())].inc();
-        counters.outcomes[outcome(judged) as usize].inc();
+        counters.outcomes[judged.outcome() as usize].inc();
         counters.duration.observe(took.as_secs_f64());
     }
 }
@@ -269,16 +269,6 @@ impl Counters {
             outcomes: [Outcome::Conforms, Outcome::Violates, Outcome::Skipped].map(outcome),
             duration: metrics.validation_duration.with_label_values(&[schema_id, method]),
         }
-    }
-}
-
-fn outcome(judged: &Judged) -> Outcome {
-    if !judged.valid() {
-        Outcome::Violates
-    } else if judged.verdicts().all(|verdict| verdict.skipped.is_empty()) {
-        Outcome::Conforms
-    } else {
-        Outcome::Skipped
     }
 }
 

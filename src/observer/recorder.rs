@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use uuid::Uuid;
 
-use super::consumer::IdentityChain;
+use super::consumer::{Caller, Consumer, Identity, Roster};
 use super::exchange::Exchange;
 use super::group::GroupId;
-use super::kinds::Kinds;
+use super::kinds::{Kinds, Sighting};
 use super::metrics::{ObserverMetrics, OperationMetrics, RecordMetrics};
 use super::record::{self, Circumstances};
+use super::usage::{Collector, UsageBook, UsageHandle};
 use super::worker::Judged;
 use super::writer::Outbox;
 use crate::config::record::RecordSettings;
-use crate::model::clock::Clock;
+use crate::model::clock::{Clock, Timestamp};
 use crate::model::exchange::Captured;
 use crate::model::id::IdSource;
 use crate::model::mode::Mode;
@@ -24,13 +26,14 @@ use crate::redaction::{Hints, Redactor};
 use crate::sampling::Keeper;
 
 /// What stands for an operation that the document does not list.
-const UNDOCUMENTED: &str = "undocumented";
+pub const UNDOCUMENTED: &str = "undocumented";
 
 /// Everything that follows a verdict. One clone per worker; they share kinds and keeper.
 #[derive(Clone)]
 pub struct Recorder {
     parts: Arc<RecorderParts>,
     operations: OperationMetrics,
+    usage: UsageHandle,
 }
 
 /// What a [`Recorder`] is made of.
@@ -45,24 +48,18 @@ pub struct RecorderParts {
     pub keeper: Mutex<Keeper>,
     /// What is kept of it.
     pub settings: RecordSettings,
-    /// How consumers are told.
-    pub identity: IdentityChain,
+    /// Who calls.
+    pub roster: Roster,
+    /// What they use.
+    pub usage: UsageBook,
     /// The only way to storage.
     pub redactor: Arc<Redactor>,
     /// Takes records.
     pub sender: Outbox,
-    /// Told about each new kind of violation.
-    pub announce: Arc<dyn Announce>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Ids of records.
     pub ids: Arc<dyn IdSource>,
-}
-
-/// Shows new kinds of violation to the operator.
-pub trait Announce: Send + Sync {
-    /// The first violation of its kind.
-    fn new_kind(&self, group: GroupId, schema_id: &str, operation: &str, violation: &Violation);
 }
 
 // === impl Recorder ===
@@ -71,7 +68,13 @@ impl Recorder {
     /// A recorder made of `parts`.
     pub fn new(parts: RecorderParts) -> Self {
         let operations = OperationMetrics::new(parts.metrics.clone());
-        Self { parts: Arc::new(parts), operations }
+        let usage = parts.usage.open();
+        Self { parts: Arc::new(parts), operations, usage }
+    }
+
+    /// Where this recorder counts usage.
+    pub fn usage(&self) -> Arc<Mutex<Collector>> {
+        self.usage.collector()
     }
 
     /// Counts an exchange of which nothing was judged.
@@ -79,34 +82,43 @@ impl Recorder {
         self.parts.metrics.skip(reason);
     }
 
-    /// Counts a judged exchange, announces what is new in it and keeps a record if the policy
-    /// says so. `started` is when judging began.
-    pub fn note(&mut self, exchange: &Exchange, judged: &Judged, started: Instant) {
+    /// Counts a judged exchange, its violations and its use of the contract, and keeps a record
+    /// if the policy says so. `started` is when judging began; `usage` saw it.
+    pub fn note(
+        &mut self,
+        exchange: &Exchange,
+        judged: &Judged,
+        started: Instant,
+        usage: &mut Collector,
+    ) {
         let parts = self.parts.clone();
         let took = parts.clock.instant().saturating_duration_since(started);
         self.operations.count(exchange, judged, took);
         count_parts(&parts.metrics, judged);
-        let operation = operation_name(exchange, judged);
-        let groups = if judged.valid() {
-            Vec::new()
-        } else {
-            parts.note_violations(exchange, judged, &operation)
-        };
         let now = parts.clock.now();
-        let kind = kind_of(exchange, judged);
-        let Some(why) = parts.keeper.lock().decide(kind, &groups, now) else {
-            return parts.record_metrics.left_out();
-        };
+        let consumer =
+            parts.roster.identify(Caller { headers: &exchange.request.headers, certificate: None });
+        consumer.counters.count(judged.outcome());
+        let counted = parts.roster.counted(&consumer);
+        usage.note(exchange, judged, &counted, now);
+        let groups = if judged.valid() { Vec::new() } else { groups_of(exchange, judged) };
+        let mut kinds: Vec<u64> = groups.iter().map(|group| group.as_u64()).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let kept = parts.keeper.lock().decide(kind_of(exchange, judged), &kinds, now);
+        let id = kept.map(|_| exchange.id.unwrap_or_else(|| parts.ids.next_id()));
+        parts.note_violations(exchange, judged, &groups, (&counted, id, now));
+        let (Some(why), Some(id)) = (kept, id) else { return parts.record_metrics.left_out() };
         parts.record_metrics.kept(why);
         let hints = hints(exchange, judged, parts.settings.body_limit);
         let record = record::build(
             exchange,
             judged,
             Circumstances {
-                id: exchange.id.unwrap_or_else(|| parts.ids.next_id()),
+                id,
                 now,
                 environment: &parts.settings.environment,
-                consumer: parts.identity.identify(&exchange.request.headers),
+                consumer: Identity { id: consumer.id.clone(), version: consumer.version.clone() },
                 body_limit: parts.settings.body_limit,
             },
         );
@@ -115,25 +127,48 @@ impl Recorder {
 }
 
 impl RecorderParts {
-    /// Counts each violation and returns the groups they belong to.
-    fn note_violations(&self, exchange: &Exchange, judged: &Judged, operation: &str) -> Vec<u64> {
-        let schema_id =
-            exchange.contract.as_ref().map_or("", |contract| contract.schema_id.as_str());
-        let mut groups = Vec::new();
-        for violation in judged.verdicts().flat_map(|verdict| &verdict.violations) {
-            let group = GroupId::of(schema_id, operation, violation);
-            if self.kinds.count(group, operation, violation) {
+    /// Counts each violation under its group; `example` is the record that will show it.
+    fn note_violations(
+        &self,
+        exchange: &Exchange,
+        judged: &Judged,
+        groups: &[GroupId],
+        (consumer, example, at): (&Consumer, Option<Uuid>, Timestamp),
+    ) {
+        let contract = exchange.contract.as_deref();
+        let known = contract.zip(judged.operation);
+        let operation = known.map(|(loaded, index)| loaded.contract.operation(index));
+        let operation_name = operation_name(exchange, judged);
+        for (violation, group) in violations_of(judged).zip(groups) {
+            let first = self.kinds.saw(&Sighting {
+                group: *group,
+                violation,
+                schema_id: contract.map_or("", |loaded| loaded.schema_id.as_str()),
+                version: contract.map_or("", |loaded| loaded.contract.version()),
+                operation: operation
+                    .map_or(("", ""), |operation| (operation.method.as_str(), &operation.template)),
+                operation_name: &operation_name,
+                consumer: &consumer.id,
+                at,
+                example,
+                tell: exchange.modes.of(violation.code.side) >= Mode::Warn,
+            });
+            if first {
                 self.metrics.new_kinds.inc();
-                if exchange.modes.of(violation.code.side) >= Mode::Warn {
-                    self.announce.new_kind(group, schema_id, operation, violation);
-                }
             }
-            groups.push(group.as_u64());
         }
-        groups.sort_unstable();
-        groups.dedup();
-        groups
     }
+}
+
+fn violations_of(judged: &Judged) -> impl Iterator<Item = &Violation> {
+    judged.verdicts().flat_map(|verdict| &verdict.violations)
+}
+
+/// The group of each violation.
+fn groups_of(exchange: &Exchange, judged: &Judged) -> Vec<GroupId> {
+    let schema_id = exchange.contract.as_ref().map_or("", |contract| contract.schema_id.as_str());
+    let operation = operation_name(exchange, judged);
+    violations_of(judged).map(|violation| GroupId::of(schema_id, &operation, violation)).collect()
 }
 
 /// What the redactor must know beyond the record.

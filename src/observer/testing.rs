@@ -8,13 +8,14 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::budget::Budget;
-use super::consumer::IdentityChain;
+use super::consumer::{ConsumerMetrics, IdentityChain, Roster};
 use super::exchange::{Ending, Exchange, Known};
-use super::group::GroupId;
 use super::kinds::Kinds;
 use super::metrics::{ObserverMetrics, RecordMetrics};
 use super::queue::Queue;
-use super::recorder::{Announce, Recorder, RecorderParts};
+use super::recorder::{Recorder, RecorderParts};
+use super::usage::UsageBook;
+use super::usage::metrics::UsageMetrics;
 use super::writer::{self, Writer};
 use crate::config::Config;
 use crate::config::Typed;
@@ -22,7 +23,6 @@ use crate::model::clock::{Clock, ManualClock, Timestamp};
 use crate::model::exchange::{Captured, RequestHead};
 use crate::model::id::SystemIds;
 use crate::model::mode::{Mode, Modes};
-use crate::model::violation::Violation;
 use crate::redaction::{Redactor, Rules};
 use crate::sampling::Keeper;
 use crate::storage::{MemoryStore, Store};
@@ -39,12 +39,6 @@ pub(super) struct Parts {
     pub(super) metrics: ObserverMetrics,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) _writer: Writer,
-}
-
-struct Silent;
-
-impl Announce for Silent {
-    fn new_kind(&self, _: GroupId, _: &str, _: &str, _: &Violation) {}
 }
 
 /// Builds it.
@@ -65,16 +59,22 @@ pub(super) fn parts() -> Parts {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone()));
     let (_, deadline) = watch::channel(None);
     let (sender, writer) = writer::channel(store, record_metrics.clone(), deadline);
+    let redactor = Arc::new(Redactor::new(&Rules::default()).unwrap());
     let recorder = Recorder::new(RecorderParts {
         metrics: metrics.clone(),
         record_metrics,
         kinds: Arc::new(Kinds::default()),
         keeper: Mutex::new(Keeper::new(&config.record)),
         settings: config.record.clone(),
-        identity: IdentityChain::new(&config.observer),
-        redactor: Arc::new(Redactor::new(&Rules::default()).unwrap()),
+        roster: Roster::new(
+            IdentityChain::new(&config.consumer),
+            redactor.clone(),
+            ConsumerMetrics::new(&all, 10).unwrap(),
+            100,
+        ),
+        usage: UsageBook::new(UsageMetrics::new(&all).unwrap()),
+        redactor,
         sender,
-        announce: Arc::new(Silent),
         clock: clock.clone(),
         ids: Arc::new(SystemIds),
     });

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::budget::{Budget, Reservation};
 use super::metrics::RecordMetrics;
+use super::notice::Teller;
 use super::parcel::{Parcel, weight};
 use crate::model::record::ValidationRecord;
 use crate::redaction::Redacted;
@@ -59,6 +60,8 @@ pub struct Writer {
     metrics: RecordMetrics,
     /// Storing may not go on beyond this instant once it is set.
     deadline: watch::Receiver<Option<Instant>>,
+    /// Told about groups that were stored.
+    teller: Option<Arc<Teller>>,
 }
 
 struct Waiting {
@@ -90,7 +93,7 @@ pub fn channel(
     let (sender, receiver) = mpsc::channel(BACKLOG);
     let budget = Budget::new(BACKLOG_BYTES);
     let outbox = Outbox { sender, budget, metrics: metrics.clone() };
-    (outbox, Writer { receiver, store, metrics, deadline })
+    (outbox, Writer { receiver, store, metrics, deadline, teller: None })
 }
 
 // === impl Loss ===
@@ -165,6 +168,12 @@ impl Batch {
 // === impl Writer ===
 
 impl Writer {
+    /// The same, and `teller` hears of groups that were stored.
+    #[must_use]
+    pub fn telling(self, teller: Arc<Teller>) -> Self {
+        Self { teller: Some(teller), ..self }
+    }
+
     /// Stores batch after batch until there is nothing left to store.
     pub async fn run(mut self) {
         while let Some(batch) = self.gather().await {
@@ -215,9 +224,15 @@ impl Writer {
         let mut pause = FIRST_PAUSE;
         loop {
             let started = Instant::now();
-            let Err(error) = parcel.store(&*self.store).await else {
-                self.metrics.stored(parcel, started.elapsed());
-                return None;
+            let error = match parcel.store(&*self.store).await {
+                Ok(merged) => {
+                    self.metrics.stored(parcel, started.elapsed());
+                    if let Some(teller) = &self.teller {
+                        teller.merged(&merged);
+                    }
+                    return None;
+                }
+                Err(error) => error,
             };
             self.metrics.failed();
             if is_about_the_parcel(&error) {

@@ -146,6 +146,11 @@ impl Redactor {
         }
     }
 
+    /// Whether a text that shall be shown looks like a secret, wherever it stands.
+    pub fn looks_secret(&self, text: &str) -> bool {
+        self.patterns(text, false).is_some()
+    }
+
     /// Whether a name says that its value is a secret.
     pub(super) fn is_secret_name(&self, name: &str) -> bool {
         self.names.matches(name)
