@@ -6,6 +6,7 @@
 //! what waits is judged and stored, storage closes. Each step has a deadline.
 
 mod announce;
+mod learning;
 mod lifecycle;
 mod observing;
 mod readiness;

@@ -10,16 +10,14 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::StartError;
+use super::learning::{self, Learning, Sources};
 use super::summary::Summary;
 use crate::config::Config;
 use crate::model::clock::Clock;
 use crate::model::id::SystemIds;
 use crate::observer::budget::Budget;
-use crate::observer::consumer::{ConsumerMetrics, IdentityChain, Roster};
-use crate::observer::flush::{Flusher, FlusherParts};
 use crate::observer::kinds::Kinds;
 use crate::observer::metrics::{ObserverMetrics, RecordMetrics};
-use crate::observer::notice::metrics::NoticeMetrics;
 use crate::observer::notice::{Announce, Teller};
 use crate::observer::queue::Queue;
 use crate::observer::recorder::{Recorder, RecorderParts};
@@ -39,8 +37,7 @@ pub(super) struct Observing {
     pub(super) budget: Budget,
     workers: Workers,
     writer: JoinHandle<()>,
-    flusher: JoinHandle<()>,
-    stop_flushing: watch::Sender<bool>,
+    learning: Learning,
     teller: Arc<Teller>,
     deadline: watch::Sender<Option<Instant>>,
     kinds: Arc<Kinds>,
@@ -68,37 +65,26 @@ impl Observing {
         let (deadline, deadline_set) = watch::channel(None);
         let (sender, writer) = writer::channel(store.clone(), record_metrics.clone(), deadline_set);
         let kinds = Arc::new(Kinds::default());
-        let teller = Arc::new(Teller {
-            kinds: kinds.clone(),
-            announce,
-            metrics: NoticeMetrics::new(metrics, &kinds)?,
-            settings: config.groups,
-            clock: clock.clone(),
-        });
+        let teller = learning::teller(config, metrics, clock, &kinds, announce)?;
         let writer = control.spawn(writer.telling(teller.clone()).run());
         let redactor = Arc::new(Redactor::new(&rules(config))?);
         let usage = UsageBook::new(UsageMetrics::new(metrics)?);
-        let flusher = Flusher::new(FlusherParts {
-            kinds: kinds.clone(),
-            usage: usage.clone(),
-            teller: teller.clone(),
-            outbox: sender.clone(),
-            metrics: observer_metrics.clone(),
-            record_metrics: record_metrics.clone(),
-            interval: config.groups.interval,
-            environment: config.record.environment.clone(),
-            clock: clock.clone(),
-            ids: Arc::new(SystemIds),
-        });
-        let (stop_flushing, flushing_stopped) = watch::channel(false);
-        let flusher = control.spawn(flusher.run(flushing_stopped));
+        let sources = Sources {
+            kinds: &kinds,
+            usage: &usage,
+            teller: &teller,
+            outbox: &sender,
+            metrics: &observer_metrics,
+            record_metrics: &record_metrics,
+        };
+        let learning = Learning::start(config, control, clock, &sources);
         let recorder = Recorder::new(RecorderParts {
             metrics: observer_metrics.clone(),
             record_metrics: record_metrics.clone(),
             kinds: kinds.clone(),
             keeper: Mutex::new(Keeper::new(&config.record)),
             settings: config.record.clone(),
-            roster: roster(config, metrics, &redactor)?,
+            roster: learning::roster(config, metrics, &redactor)?,
             usage,
             redactor,
             sender,
@@ -106,8 +92,7 @@ impl Observing {
             ids: Arc::new(SystemIds),
         });
         let make_judge: MakeJudge = Arc::new(|| Box::new(Judge::new(JudgeOptions::default())));
-        let count = worker_count(config);
-        let priority = config.observer.priority;
+        let (count, priority) = (worker_count(config), config.observer.priority);
         let workers = Workers::start(count, priority, &queue, &make_judge, &recorder, clock)
             .map_err(StartError::Threads)?;
         Ok(Self {
@@ -115,8 +100,7 @@ impl Observing {
             budget,
             workers,
             writer,
-            flusher,
-            stop_flushing,
+            learning,
             teller,
             deadline,
             kinds,
@@ -127,33 +111,21 @@ impl Observing {
 
     /// Judges what waits, stores what was judged, within `timeout`.
     pub(super) fn finish(self, control: &Runtime, timeout: Duration) -> Summary {
-        let Self { workers, writer, flusher, teller, deadline, .. } = self;
+        let Self { workers, writer, learning, teller, deadline, .. } = self;
         let (kinds, metrics, record_metrics) = (self.kinds, self.metrics, self.record_metrics);
         // The last recorder goes with the threads; with it and the flusher the last outbox.
         workers.finish();
-        let _ = self.stop_flushing.send(true);
+        learning.finish(control);
         control.block_on(async {
             let _ = deadline.send(Some(Instant::now() + timeout));
             // A batch that is under way may end after the deadline, but not much.
             if tokio::time::timeout(timeout * 2, writer).await.is_err() {
                 tracing::error!(event = "flush_cut_short", "records may be lost");
             }
-            let _ = flusher.await;
         });
         teller.finish();
         Summary::new(&metrics, &record_metrics, &kinds)
     }
-}
-
-fn roster(
-    config: &Config,
-    metrics: &Metrics,
-    redactor: &Arc<Redactor>,
-) -> Result<Roster, StartError> {
-    let settings = &config.consumer;
-    let counters = ConsumerMetrics::new(metrics, settings.metric_labels)?;
-    let chain = IdentityChain::new(settings);
-    Ok(Roster::new(chain, redactor.clone(), counters, settings.limit))
 }
 
 fn worker_count(config: &Config) -> usize {

@@ -17,29 +17,7 @@ pub(super) fn write(report: &Report, details: bool, out: &mut dyn Write) -> io::
 fn write_schema(schema: &SchemaReport, details: bool, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\n## {} {}\n", cell(&schema.title), cell(&schema.version))?;
     writeln!(out, "{}", super::text::headline(schema).replace('\n', ".\n"))?;
-    if !schema.used.is_empty() {
-        writeln!(out, "\n### Documented and used\n")?;
-        writeln!(
-            out,
-            "| operation | exchanges | broken | by | parameters | statuses | request fields | response fields |"
-        )?;
-        writeln!(out, "|---|--:|--:|---|--:|--:|--:|--:|")?;
-    }
-    for operation in &schema.used {
-        let by: Vec<_> = operation.consumers.iter().map(|named| named.name.clone()).collect();
-        let note = if operation.deprecated { " (deprecated)" } else { "" };
-        let covered = operation.coverages().map(|(_, coverage)| share(coverage));
-        writeln!(
-            out,
-            "| `{} {}`{note} | {} | {} | {} | {} |",
-            operation.method,
-            cell(&operation.path),
-            count(operation.exchanges),
-            count(operation.violating),
-            cell(&names(&by, 5)),
-            covered.join(" | ")
-        )?;
-    }
+    write_used(schema, out)?;
     if !schema.never_used.is_empty() {
         writeln!(out, "\n### Documented and never used\n")?;
     }
@@ -76,6 +54,33 @@ fn write_schema(schema: &SchemaReport, details: bool, out: &mut dyn Write) -> io
     write_named("Not judged", &schema.unjudged, out)?;
     if details {
         write_details(schema, out)?;
+    }
+    Ok(())
+}
+
+fn write_used(schema: &SchemaReport, out: &mut dyn Write) -> io::Result<()> {
+    if !schema.used.is_empty() {
+        writeln!(out, "\n### Documented and used\n")?;
+        writeln!(
+            out,
+            "| operation | exchanges | broken | by | parameters | statuses | request fields | response fields |"
+        )?;
+        writeln!(out, "|---|--:|--:|---|--:|--:|--:|--:|")?;
+    }
+    for operation in &schema.used {
+        let by: Vec<_> = operation.consumers.iter().map(|named| named.name.clone()).collect();
+        let note = if operation.deprecated { " (deprecated)" } else { "" };
+        let covered = operation.coverages().map(|(_, coverage)| share(coverage));
+        writeln!(
+            out,
+            "| `{} {}`{note} | {} | {} | {} | {} |",
+            operation.method,
+            cell(&operation.path),
+            count(operation.exchanges),
+            count(operation.violating),
+            cell(&names(&by, 5)),
+            covered.join(" | ")
+        )?;
     }
     Ok(())
 }
