@@ -4,6 +4,8 @@
 //! answer carries a payload value. A new endpoint is a file under `http/` and a line in
 //! [`router`].
 
+mod metrics;
+
 use std::future::Future;
 use std::sync::Arc;
 
@@ -15,7 +17,8 @@ use axum::routing::get;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, MetricsError};
+use metrics::ReadyMetrics;
 
 /// One thing that must be well for the sidecar to be ready.
 #[derive(Debug, Clone, Serialize)]
@@ -38,10 +41,19 @@ pub trait Readiness: Send + Sync + 'static {
 /// What the admin edge serves.
 #[derive(Clone)]
 pub struct Admin {
-    /// Instruments to show.
-    pub metrics: Metrics,
-    /// Whom to ask for readiness.
-    pub readiness: Arc<dyn Readiness>,
+    metrics: Metrics,
+    readiness: Arc<dyn Readiness>,
+    ready: ReadyMetrics,
+}
+
+// === impl Admin ===
+
+impl Admin {
+    /// Shows `metrics`, and asks `readiness`.
+    pub fn new(metrics: Metrics, readiness: Arc<dyn Readiness>) -> Result<Self, MetricsError> {
+        let ready = ReadyMetrics::new(&metrics)?;
+        Ok(Self { metrics, readiness, ready })
+    }
 }
 
 /// Serves until `stop` completes.
@@ -63,6 +75,7 @@ pub fn router(admin: Admin) -> Router {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
+    admin.ready.show(&admin.readiness.checks().await);
     match admin.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
             .into_response(),

@@ -1,7 +1,7 @@
 //! Builds everything, owns start and stop: the only wiring.
 //!
-//! Start: settings are checked before this begins; storage opens, the document is compiled and
-//! stored, judging threads and the record writer start, the admin port answers, and only then
+//! Start: settings are checked before this begins; documents are compiled, storage opens, the
+//! documents are stored, judging threads and the record writer start, the admin port answers, and only then
 //! traffic is taken. Stop runs the other way: no new connections, exchanges in flight finish,
 //! what waits is judged and stored, storage closes. Each step has a deadline.
 
@@ -10,6 +10,7 @@ mod learning;
 mod lifecycle;
 mod observing;
 mod readiness;
+mod routing;
 mod stores;
 mod summary;
 
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
 use tokio::runtime::Runtime;
@@ -30,18 +31,19 @@ use crate::config::logging::Format;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::id::{SchemaId, SystemIds};
 use crate::observer::notice::Announce;
-use crate::proxy::{self, Connections, Gate, ProxyMetrics, Route, Upstream};
-use crate::registry::files::Directory;
+use crate::proxy::{self, Connections, Gate, HealthService, ProxyMetrics, RouteTable};
 use crate::registry::metrics::RegistryMetrics;
-use crate::registry::{LoadedContract, RegisterError, Registration, Registry, RegistryParts, Slot};
+use crate::registry::{RegisterError, Registry, RegistryParts, compile_options};
 use crate::retention::Retention;
 use crate::retention::metrics::RetentionMetrics;
-use crate::storage::{OnConflict, Store, StoreError};
+use crate::storage::{Store, StoreError};
 use crate::telemetry::logging::{self, Form};
 use crate::telemetry::metrics::{Metrics, MetricsError};
+use crate::telemetry::process;
 use lifecycle::{Drain, Phase, PhaseWatch};
 use observing::Observing;
 use readiness::SidecarReadiness;
+use routing::{Contracts, Drafts, Routing};
 
 pub use announce::{LogLines, TerminalLines};
 pub use stores::open_store;
@@ -80,8 +82,17 @@ pub enum StartError {
         reason: RegisterError,
     },
     /// No document was named, and no schema is registered under the id.
-    #[error("no schema is registered under {0:?}; register one, or name a document with --spec")]
-    UnknownSchema(Option<SchemaId>),
+    #[error(
+        "no schema is registered under {}{}; register one, or name a document with --spec",
+        id.as_ref().map_or("", SchemaId::as_str),
+        version.as_ref().map(|version| format!("@{version}")).unwrap_or_default()
+    )]
+    UnknownSchema {
+        /// The id.
+        id: Option<SchemaId>,
+        /// The version, when a route pins one.
+        version: Option<String>,
+    },
     /// The registered schema cannot be loaded.
     #[error("the registered schema cannot be loaded: {0}")]
     Lookup(Arc<RegisterError>),
@@ -130,31 +141,31 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Metrics::default();
+    process::register(&metrics)?;
     let control = control_runtime()?;
+    let drafts = control.block_on(Drafts::compile(config))?;
     let store = control.block_on(open_store(&config.storage, false, &clock))?;
     let store = stores::measured(store, &metrics, &clock)?;
     let registry_metrics = RegistryMetrics::new(&metrics)?;
     let registry = registry(config, &store, &registry_metrics, &clock);
-    let loaded = control.block_on(contract_in_force(config, &registry))?;
-    registry_metrics.in_force(&loaded);
-    let contract = Arc::new(ArcSwapOption::from(Some(loaded.clone())));
+    let contracts = control.block_on(drafts.register(config, &registry))?;
+    let slots = Arc::new(ArcSwap::from_pointee(contracts.slots()));
+    registry.show(&slots.load());
     let (stop_background, background_stopped) = watch::channel(false);
-    let slot = Slot { contract: contract.clone(), follows: config.contract.spec.is_none() };
-    let following = control.spawn(registry.follow(slot, background_stopped.clone()));
+    let following = control.spawn(registry.follow(slots, background_stopped.clone()));
     let observing = Observing::start(config, &control, &store, &metrics, &clock, hooks.announce)?;
     let retention_metrics = RetentionMetrics::new(&metrics)?;
     let retention =
         Retention::new(config.retention, store.clone(), clock.clone(), Some(retention_metrics));
     let retention = control.spawn(retention.run(background_stopped));
     let phase = PhaseWatch::default();
-    let traffic = Traffic::prepare(config, &metrics, &observing, &contract, &clock)?;
+    let traffic = Traffic::prepare(config, &metrics, &observing, &contracts, &clock)?;
     let readiness = SidecarReadiness {
-        health: traffic.health.clone(),
+        routes: traffic.routes.clone(),
         store: store.clone(),
-        contract,
         phase: phase.clone(),
     };
-    let admin = Admin { metrics, readiness: Arc::new(readiness) };
+    let admin = Admin::new(metrics, Arc::new(readiness))?;
     let (admin_address, stop_admin) = start_admin(config, &control, admin)?;
     let running = Running { traffic: traffic.listen, admin: admin_address };
     control.spawn(announce_ready(running, phase.clone(), hooks.ready));
@@ -199,38 +210,11 @@ fn registry(
     Registry::new(RegistryParts {
         store: store.clone(),
         cache: config.cache,
-        document_limit: config.contract.document_limit,
+        options: compile_options(&config.rules, config.document_limit),
         metrics: metrics.clone(),
         clock: clock.clone(),
         ids: Arc::new(SystemIds),
     })
-}
-
-/// The contract to judge by: the document that was named, registered; without one, the latest
-/// version of the schema.
-async fn contract_in_force(
-    config: &Config,
-    registry: &Registry,
-) -> Result<Arc<LoadedContract>, StartError> {
-    let Some(path) = config.contract.spec.clone() else {
-        let missing = || StartError::UnknownSchema(config.contract.schema_id.clone());
-        let id = config.contract.schema_id.as_ref().ok_or_else(missing)?;
-        let found = registry.lookup(id, None).await.map_err(StartError::Lookup)?;
-        return found.ok_or_else(missing);
-    };
-    let content = tokio::fs::read(&path)
-        .await
-        .map_err(|reason| StartError::Unreadable { path: path.clone(), reason })?;
-    let registration = Registration {
-        schema_id: config.contract.schema_id.clone(),
-        content,
-        files: Arc::new(Directory::of(&path)),
-        ownership: crate::model::schema::Ownership::default(),
-        environment: config.record.environment.clone(),
-        // Whoever starts a sidecar with a document means that document.
-        on_conflict: OnConflict::Replace,
-    };
-    registry.register(registration).await.map_err(|reason| StartError::Document { path, reason })
 }
 
 fn start_admin(
@@ -286,9 +270,10 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 /// The traffic side, ready to run.
 struct Traffic {
     listen: SocketAddr,
+    threads: usize,
     gate: Arc<Gate>,
-    service: proxy::HealthService,
-    health: proxy::Health,
+    routes: Arc<ArcSwap<RouteTable>>,
+    services: Vec<HealthService>,
 }
 
 // === impl Traffic ===
@@ -298,46 +283,40 @@ impl Traffic {
         config: &Config,
         metrics: &Metrics,
         observing: &Observing,
-        contract: &Arc<ArcSwapOption<LoadedContract>>,
+        contracts: &Contracts,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
         let listen = free_address(config.traffic.listen)?;
-        let metrics = ProxyMetrics::new(metrics)?;
-        let service = proxy::health_service(&config.traffic.upstream);
-        let settings = config.traffic.clone();
-        let upstream = Upstream::new(&service, settings, metrics.clone(), clock.clone());
-        let health = upstream.health();
-        let route = Route {
-            upstream,
-            mode: config.traffic.mode,
-            body_limit: config.traffic.body_limit,
-            contract: contract.clone(),
-        };
-        let (queue, budget) = (observing.queue.clone(), observing.budget.clone());
-        let gate = Arc::new(Gate::new(route, queue, budget, metrics, clock.clone()));
-        Ok(Self { listen, gate, service, health })
-    }
-
-    /// Takes traffic until a signal says stop and what was in flight has finished.
-    fn run(self, config: &Config, phase: PhaseWatch) {
         let threads = match config.traffic.threads {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => threads,
         };
+        let metrics = ProxyMetrics::new(metrics)?;
+        let Routing { table, services } =
+            Routing::build(config, contracts, threads, &metrics, clock);
+        let routes = Arc::new(ArcSwap::from_pointee(table));
+        let (queue, budget) = (observing.queue.clone(), observing.budget.clone());
+        let gate = Gate::new(routes.clone(), queue, budget, metrics, clock.clone());
+        Ok(Self { listen, threads, gate: Arc::new(gate), routes, services })
+    }
+
+    /// Takes traffic until a signal says stop and what was in flight has finished.
+    fn run(self, config: &Config, phase: PhaseWatch) {
         let (stop, stopped) = watch::channel(false);
         let connections = Connections::default();
-        let head_timeout = config.traffic.head_timeout;
         let service = proxy::traffic_service(
             self.gate,
             self.listen,
-            threads,
-            head_timeout,
+            self.threads,
+            config.traffic.head_timeout,
             connections.clone(),
             stopped,
         );
-        let mut server = Server::new_with_opt_and_conf(None, server_conf(threads));
+        let mut server = Server::new_with_opt_and_conf(None, server_conf(self.threads));
         server.bootstrap();
-        server.add_service(self.service);
+        for health in self.services {
+            server.add_service(health);
+        }
         server.add_service(service);
         let drain = Drain { stop, connections, timeout: config.traffic.drain_timeout, phase };
         server.run(RunArgs { shutdown_signal: Box::new(drain) });

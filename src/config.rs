@@ -6,7 +6,8 @@
 //! place it came from and what was expected; no value silently falls back to a default, and an
 //! unknown key is an error that names the nearest known one.
 //!
-//! A new setting is one line in its section's `SETTINGS` table and one read in its `read`.
+//! A new setting is one line in its section's `SETTINGS` table and one read in its `read`; one that
+//! may differ between routes is marked `per_route` there.
 
 pub mod admin;
 pub mod cache;
@@ -21,8 +22,11 @@ pub mod parse;
 pub mod record;
 pub mod redaction;
 pub mod retention;
+pub mod route;
+pub mod rules;
 pub mod storage;
 pub mod traffic;
+pub mod upstream;
 pub mod values;
 
 use std::fmt;
@@ -32,12 +36,14 @@ pub use values::{Problem, Problems, Setting, Source, Values};
 /// Everything that can be set, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The document and the schema it becomes.
-    pub contract: contract::ContractSettings,
-    /// The traffic side: listener, upstream, limits.
+    /// Where traffic goes and what judges it; at least one.
+    pub routes: Vec<route::RouteSettings>,
+    /// The largest document accepted, in bytes.
+    pub document_limit: usize,
+    /// How strictly documents are read.
+    pub rules: rules::RuleSettings,
+    /// How traffic is taken.
     pub traffic: traffic::TrafficSettings,
-    /// What a verdict may do.
-    pub enforcement: enforcement::EnforcementSettings,
     /// Judging off the traffic path.
     pub observer: observer::ObserverSettings,
     /// How consumers are told apart.
@@ -95,7 +101,10 @@ impl Config {
     /// Every setting there is, section by section.
     pub fn settings() -> impl Iterator<Item = &'static Setting> {
         [
+            route::SETTINGS,
             contract::SETTINGS,
+            upstream::SETTINGS,
+            rules::SETTINGS,
             traffic::SETTINGS,
             enforcement::SETTINGS,
             observer::SETTINGS,
@@ -118,9 +127,10 @@ impl Config {
         let mut problems = Problems::default();
         let values = Values::collect(typed, &mut problems);
         let config = Self {
-            contract: contract::read(&values, &mut problems),
+            routes: route::read(&values, &mut problems),
+            document_limit: contract::document_limit(&values, &mut problems),
+            rules: rules::read(&values, &mut problems),
             traffic: traffic::read(&values, &mut problems),
-            enforcement: enforcement::read(&values, &mut problems),
             observer: observer::read(&values, &mut problems),
             consumer: consumer::read(&values, &mut problems),
             groups: group::read(&values, &mut problems),
@@ -185,9 +195,9 @@ mod tests {
             &[("mode", "warn")],
         ))
         .unwrap();
-        assert_eq!(config.contract.spec.as_deref(), Some(std::path::Path::new("b.yaml")));
-        assert_eq!(config.traffic.mode.as_str(), "warn");
-        assert_eq!(config.traffic.body_limit, 2048);
+        assert_eq!(config.routes[0].contract.spec.as_deref(), Some(std::path::Path::new("b.yaml")));
+        assert_eq!(config.routes[0].mode.as_str(), "warn");
+        assert_eq!(config.routes[0].body_limit, 2048);
         assert_eq!(config.traffic.listen.to_string(), "0.0.0.0:9080");
         assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9551");
     }

@@ -10,12 +10,14 @@ mod gate;
 pub mod metrics;
 mod pool;
 mod reject;
+mod route;
 mod server;
 mod tap;
 mod upgrade;
 mod upstream;
 
-pub use gate::{Gate, Route};
+pub use gate::Gate;
 pub use metrics::ProxyMetrics;
+pub use route::{Route, RouteTable};
 pub use server::{Connections, TrafficService, traffic_service};
-pub use upstream::{Health, HealthService, Upstream, health_service};
+pub use upstream::{HealthService, Upstream, health_service};

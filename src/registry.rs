@@ -12,6 +12,7 @@ mod refresh;
 use std::sync::Arc;
 
 use crate::config::cache::CacheSettings;
+use crate::config::rules::RuleSettings;
 use crate::contract::{
     CompileOptions, CompiledOperation, Contract, ContractError, Files, OperationIndex,
 };
@@ -21,7 +22,7 @@ use crate::model::schema::{Ownership, SchemaRecord};
 use crate::redaction::{ContractMasks, PointerSet};
 use crate::storage::{OnConflict, SchemaChange, Store, StoreError};
 
-pub use refresh::Slot;
+pub use refresh::{Slot, Slots};
 
 use cache::ContractCache;
 use metrics::RegistryMetrics;
@@ -39,12 +40,25 @@ pub struct LoadedContract {
 
 /// A document to register.
 pub struct Registration {
-    /// The id to register it under; made from its title when not given.
-    pub schema_id: Option<SchemaId>,
     /// The document.
     pub content: Vec<u8>,
     /// Documents beside it that it may refer to.
     pub files: Arc<dyn Files + Send + Sync>,
+    /// What is to be known of it.
+    pub details: Details,
+}
+
+/// A document that was compiled and is not registered yet.
+#[derive(Debug)]
+pub struct Compiled {
+    text: String,
+    contract: Contract,
+}
+
+/// What is known of a document besides its text.
+pub struct Details {
+    /// The id to register it under; made from its title when not given.
+    pub schema_id: Option<SchemaId>,
     /// Who answers for it.
     pub ownership: Ownership,
     /// Environment it is registered for.
@@ -91,7 +105,7 @@ struct Parts {
     store: Arc<dyn Store>,
     cache: ContractCache,
     metrics: RegistryMetrics,
-    document_limit: usize,
+    options: CompileOptions<'static>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
 }
@@ -102,14 +116,46 @@ pub struct RegistryParts {
     pub store: Arc<dyn Store>,
     /// Limits of the cache.
     pub cache: CacheSettings,
-    /// The largest document accepted, in bytes.
-    pub document_limit: usize,
+    /// How documents are compiled.
+    pub options: CompileOptions<'static>,
     /// Counters.
     pub metrics: RegistryMetrics,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Ids of schema rows.
     pub ids: Arc<dyn IdSource>,
+}
+
+// === impl Compiled ===
+
+impl Compiled {
+    /// Compiles a document by `options`, off the async threads; references to other files go
+    /// to `files`.
+    pub async fn new(
+        content: Vec<u8>,
+        files: Arc<dyn Files + Send + Sync>,
+        options: CompileOptions<'static>,
+    ) -> Result<Self, RegisterError> {
+        let (size, limit) = (content.len(), options.limits.bytes);
+        if size > limit {
+            return Err(RegisterError::TooLarge { size, limit });
+        }
+        let text = String::from_utf8(content)
+            .map_err(|error| RegisterError::NotText(error.utf8_error().valid_up_to()))?;
+        let compiling = tokio::task::spawn_blocking(move || {
+            let options = CompileOptions { files: &*files, ..options };
+            let compiled = Contract::compile_to_store(text, &options);
+            compiled.map(|(text, contract)| Self { text, contract })
+        });
+        Ok(compiling.await.map_err(|_| RegisterError::Interrupted)??)
+    }
+}
+
+/// How documents are compiled by the settings.
+pub fn compile_options(rules: &RuleSettings, document_limit: usize) -> CompileOptions<'static> {
+    let mut options = CompileOptions::of(rules);
+    options.limits.bytes = document_limit;
+    options
 }
 
 // === impl LoadedContract ===
@@ -155,7 +201,7 @@ impl Registry {
                 store: parts.store,
                 cache,
                 metrics: parts.metrics,
-                document_limit: parts.document_limit,
+                options: parts.options,
                 clock: parts.clock,
                 ids: parts.ids,
             }),
@@ -168,7 +214,22 @@ impl Registry {
         &self,
         registration: Registration,
     ) -> Result<Arc<LoadedContract>, RegisterError> {
-        let outcome = self.try_register(registration).await;
+        let Registration { content, files, details } = registration;
+        let outcome = match Compiled::new(content, files, self.parts.options.clone()).await {
+            Ok(compiled) => self.enter(compiled, details).await,
+            Err(error) => Err(error),
+        };
+        self.parts.metrics.registered(outcome.as_ref().err());
+        outcome
+    }
+
+    /// The same for a document that is compiled already.
+    pub async fn register_compiled(
+        &self,
+        compiled: Compiled,
+        details: Details,
+    ) -> Result<Arc<LoadedContract>, RegisterError> {
+        let outcome = self.enter(compiled, details).await;
         self.parts.metrics.registered(outcome.as_ref().err());
         outcome
     }
@@ -183,18 +244,13 @@ impl Registry {
         self.parts.cache.get(schema_id, version, self.load(schema_id, version)).await
     }
 
-    async fn try_register(
+    async fn enter(
         &self,
-        registration: Registration,
+        compiled: Compiled,
+        details: Details,
     ) -> Result<Arc<LoadedContract>, RegisterError> {
-        let size = registration.content.len();
-        if size > self.parts.document_limit {
-            return Err(RegisterError::TooLarge { size, limit: self.parts.document_limit });
-        }
-        let text = String::from_utf8(registration.content)
-            .map_err(|error| RegisterError::NotText(error.utf8_error().valid_up_to()))?;
-        let (text, contract) = self.compile(text, registration.files).await?;
-        let schema_id = match registration.schema_id {
+        let Compiled { text, contract } = compiled;
+        let schema_id = match details.schema_id {
             Some(id) => id,
             None => SchemaId::new(&slug(contract.title()))?,
         };
@@ -210,10 +266,10 @@ impl Registry {
             is_latest: true,
             registered_at: now,
             updated_at: now,
-            ownership: registration.ownership,
-            environment: registration.environment,
+            ownership: details.ownership,
+            environment: details.environment,
         };
-        let stored = self.parts.store.set_schema(&record, registration.on_conflict).await?;
+        let stored = self.parts.store.set_schema(&record, details.on_conflict).await?;
         if matches!(stored.change, SchemaChange::Replaced) {
             tracing::warn!(
                 event = "schema_replaced",
@@ -238,22 +294,10 @@ impl Registry {
             None => store.get_schema(schema_id.as_str()).await?,
         };
         let Some(record) = record else { return Ok(None) };
-        let (_, contract) =
-            self.compile(record.content, Arc::new(crate::contract::NoFiles)).await?;
-        Ok(Some(Arc::new(LoadedContract::new(schema_id.clone(), contract))))
-    }
-
-    async fn compile(
-        &self,
-        text: String,
-        files: Arc<dyn Files + Send + Sync>,
-    ) -> Result<(String, Contract), RegisterError> {
-        let compiling = tokio::task::spawn_blocking(move || {
-            let options = CompileOptions { files: &*files, ..CompileOptions::default() };
-            let contract = Contract::compile(text.as_bytes(), &options);
-            contract.map(|contract| (text, contract))
-        });
-        Ok(compiling.await.map_err(|_| RegisterError::Interrupted)??)
+        let options = self.parts.options.clone();
+        let files = Arc::new(crate::contract::NoFiles);
+        let compiled = Compiled::new(record.content.into_bytes(), files, options).await?;
+        Ok(Some(Arc::new(LoadedContract::new(schema_id.clone(), compiled.contract))))
     }
 }
 

@@ -130,7 +130,7 @@ impl Observing {
 
 fn worker_count(config: &Config) -> usize {
     match config.observer.workers {
-        _ if config.enforcement.is_off() => 0,
+        _ if config.routes.iter().all(|route| route.enforcement.is_off()) => 0,
         0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
         workers => workers,
     }

@@ -61,10 +61,7 @@ pub fn run(arguments: RunArgs, environment: &[(String, String)]) -> u8 {
     };
     let on_terminal = std::io::stdout().is_terminal();
     let announce: Arc<dyn Announce> = if on_terminal {
-        let name = config.contract.spec.as_deref().and_then(std::path::Path::file_name);
-        let document =
-            name.map_or_else(|| "line".into(), |name| name.to_string_lossy().into_owned());
-        Arc::new(TerminalLines { colours: true, document })
+        Arc::new(TerminalLines { colours: true, document: document_name(&config) })
     } else {
         Arc::new(LogLines)
     };
@@ -90,6 +87,13 @@ pub fn run(arguments: RunArgs, environment: &[(String, String)]) -> u8 {
             FAILED
         }
     }
+}
+
+/// What lines about violations call the document: its file's name, if there is but one.
+fn document_name(config: &Config) -> String {
+    let [route] = config.routes.as_slice() else { return "line".into() };
+    let name = route.contract.spec.as_deref().and_then(std::path::Path::file_name);
+    name.map_or_else(|| "line".into(), |name| name.to_string_lossy().into_owned())
 }
 
 fn load(arguments: RunArgs, environment: &[(String, String)]) -> Result<Config, String> {

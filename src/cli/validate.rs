@@ -48,6 +48,8 @@ struct Answer {
     id: Value,
     request_valid: Option<bool>,
     response_valid: Option<bool>,
+    /// Whether a document can be loaded, for a line that holds nothing else.
+    document_valid: Option<bool>,
     verdicts: Vec<Verdict>,
     error: Option<String>,
 }
@@ -103,6 +105,9 @@ fn read_exchanges(args: &ValidateArgs) -> Result<String, String> {
 }
 
 fn answer(judge: &mut Judge, contracts: &mut Contracts<'_>, case: Case) -> Answer {
+    if let Some(document) = &case.document {
+        return contracts.read_alone(case.id, document);
+    }
     let judged = case.exchange.and_then(|exchange| {
         let contract = contracts.of(case.spec.as_ref())?;
         Ok(judge_one(judge, &contract, &exchange))
@@ -113,6 +118,7 @@ fn answer(judge: &mut Judge, contracts: &mut Contracts<'_>, case: Case) -> Answe
             id: case.id,
             request_valid: None,
             response_valid: None,
+            document_valid: None,
             verdicts: Vec::new(),
             error: Some(error),
         },
@@ -157,15 +163,34 @@ impl Contracts<'_> {
             let missing = || "the exchange carries no spec and there is no --spec".to_owned();
             return self.common.clone().ok_or_else(missing);
         };
-        let text = match spec {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
+        let text = text_of(spec);
         let compiled = self.known.entry(hash_of(text.as_bytes())).or_insert_with(|| {
             let compiled = Contract::compile(text.as_bytes(), &self.options);
             compiled.map(Arc::new).map_err(|error| error.to_string())
         });
         compiled.clone()
+    }
+
+    /// Whether a document can be loaded, what nothing uses included.
+    fn read_alone(&self, id: Value, document: &Value) -> Answer {
+        let options = CompileOptions { unused_components: true, ..self.options.clone() };
+        let error = Contract::compile(text_of(document).as_bytes(), &options).err();
+        Answer {
+            id,
+            request_valid: None,
+            response_valid: None,
+            document_valid: Some(error.is_none()),
+            verdicts: Vec::new(),
+            error: error.map(|error| error.to_string()),
+        }
+    }
+}
+
+/// A document as text; one written as JSON is its own text.
+fn text_of(document: &Value) -> String {
+    match document {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -189,11 +214,13 @@ impl Answer {
         let reasons: Vec<&str> =
             unjudged.flat_map(|verdict| &verdict.skipped).map(|reason| reason.as_str()).collect();
         let error = (!reasons.is_empty()).then(|| format!("not judged: {}", reasons.join(", ")));
-        Self { id, request_valid, response_valid, verdicts, error }
+        Self { id, request_valid, response_valid, document_valid: None, verdicts, error }
     }
 
     fn code(&self) -> u8 {
-        if self.error.is_some() {
+        if self.document_valid == Some(false) {
+            NO
+        } else if self.error.is_some() {
             FAILED
         } else if self.verdicts.iter().any(|verdict| !verdict.violations.is_empty()) {
             NO
@@ -208,13 +235,16 @@ impl Answer {
 
     fn write_json(&self, out: &mut dyn Write) -> std::io::Result<()> {
         let violations: Vec<_> = self.violations().collect();
-        let line = json!({
+        let mut line = json!({
             "id": self.id,
             "request_valid": self.request_valid,
             "response_valid": self.response_valid,
             "violations": violations,
             "error": self.error,
         });
+        if let Some(valid) = self.document_valid {
+            line["document_valid"] = json!(valid);
+        }
         writeln!(out, "{line}")
     }
 
@@ -224,8 +254,14 @@ impl Answer {
             Some(false) => "violates",
             None => "not judged",
         };
-        let (request, response) = (word(self.request_valid), word(self.response_valid));
-        writeln!(out, "{}: request {request}, response {response}", self.id)?;
+        match self.document_valid {
+            Some(true) => writeln!(out, "{}: the document can be loaded", self.id)?,
+            Some(false) => writeln!(out, "{}: the document is refused", self.id)?,
+            None => {
+                let (request, response) = (word(self.request_valid), word(self.response_valid));
+                writeln!(out, "{}: request {request}, response {response}", self.id)?;
+            }
+        }
         for violation in self.violations() {
             let place = violation.position.map_or_else(String::new, |position| {
                 format!(" (line {}, column {})", position.line, position.column)

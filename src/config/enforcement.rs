@@ -10,20 +10,20 @@ use crate::model::violation::Side;
 
 /// Names of this section's settings.
 pub const SETTINGS: &[Setting] = &[
-    Setting::new("request_mode", &["CVT_REQUEST_MODE"]),
-    Setting::new("response_mode", &["CVT_RESPONSE_MODE"]),
-    Setting::map("operations", &["CVT_OPERATIONS"]),
-    Setting::new("enforce_responses", &["CVT_ENFORCE_RESPONSES"]),
-    Setting::new("on_unenforceable", &["CVT_ON_UNENFORCEABLE"]),
-    Setting::new("verdict_header", &["CVT_VERDICT_HEADER"]),
-    Setting::new("enforcement.status", &["CVT_ENFORCEMENT_STATUS"]),
-    Setting::new("enforcement.share", &["CVT_ENFORCEMENT_SHARE"]),
-    Setting::new("enforcement.judging_budget", &["CVT_ENFORCEMENT_JUDGING_BUDGET"]),
-    Setting::new("enforcement.hold_timeout", &["CVT_ENFORCEMENT_HOLD_TIMEOUT"]),
-    Setting::new("enforcement.breaker.share", &["CVT_ENFORCEMENT_BREAKER_SHARE"]),
-    Setting::new("enforcement.breaker.window", &["CVT_ENFORCEMENT_BREAKER_WINDOW"]),
-    Setting::new("enforcement.breaker.minimum", &["CVT_ENFORCEMENT_BREAKER_MINIMUM"]),
-    Setting::new("enforcement.breaker.cooldown", &["CVT_ENFORCEMENT_BREAKER_COOLDOWN"]),
+    Setting::new("request_mode", &["CVT_REQUEST_MODE"]).per_route(),
+    Setting::new("response_mode", &["CVT_RESPONSE_MODE"]).per_route(),
+    Setting::map("operations", &["CVT_OPERATIONS"]).per_route(),
+    Setting::new("enforce_responses", &["CVT_ENFORCE_RESPONSES"]).per_route(),
+    Setting::new("on_unenforceable", &["CVT_ON_UNENFORCEABLE"]).per_route(),
+    Setting::new("verdict_header", &["CVT_VERDICT_HEADER"]).per_route(),
+    Setting::new("enforcement.status", &["CVT_ENFORCEMENT_STATUS"]).per_route(),
+    Setting::new("enforcement.share", &["CVT_ENFORCEMENT_SHARE"]).per_route(),
+    Setting::new("enforcement.judging_budget", &["CVT_ENFORCEMENT_JUDGING_BUDGET"]).per_route(),
+    Setting::new("enforcement.hold_timeout", &["CVT_ENFORCEMENT_HOLD_TIMEOUT"]).per_route(),
+    Setting::new("enforcement.breaker.share", &["CVT_ENFORCEMENT_BREAKER_SHARE"]).per_route(),
+    Setting::new("enforcement.breaker.window", &["CVT_ENFORCEMENT_BREAKER_WINDOW"]).per_route(),
+    Setting::new("enforcement.breaker.minimum", &["CVT_ENFORCEMENT_BREAKER_MINIMUM"]).per_route(),
+    Setting::new("enforcement.breaker.cooldown", &["CVT_ENFORCEMENT_BREAKER_COOLDOWN"]).per_route(),
 ];
 
 /// What becomes of an exchange that should be enforced and cannot be.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::document::{Document, Origin, Source};
-use super::error::ContractError;
+use super::error::{ContractError, Problem};
 use super::lint::Lint;
 use super::lint::LintCode;
 use super::names::PropertyNames;
@@ -46,8 +46,40 @@ impl Contract {
     /// understood an error that names its place.
     pub fn compile(bytes: &[u8], options: &CompileOptions<'_>) -> Result<Self, ContractError> {
         let document = Document::read(bytes, options)?;
-        let schemas = SchemaCompiler::new(&document, options);
-        let mut planner = Planner::new(&document, schemas, options.strict_fields);
+        let hash = hash_of(document.bundle().map_or(bytes, str::as_bytes));
+        Self::plan(&document, hash, options)
+    }
+
+    /// Compiles a document and hands out the text to keep with it: the document itself or, where
+    /// it refers to other files, one text that holds them and compiles alone to the same contract.
+    pub fn compile_to_store(
+        text: String,
+        options: &CompileOptions<'_>,
+    ) -> Result<(String, Self), ContractError> {
+        let document = Document::read(text.as_bytes(), options)?;
+        let Some(bundle) = document.bundle() else {
+            let hash = hash_of(text.as_bytes());
+            return Ok((text, Self::plan(&document, hash, options)?));
+        };
+        let (size, limit) = (bundle.len(), options.limits.bytes);
+        if size > limit {
+            let message = format!("{size} bytes with all its files, {limit} are allowed");
+            return Err(ContractError::OverLimit(Problem::new(message)));
+        }
+        let contract = Self::plan(&document, hash_of(bundle.as_bytes()), options)?;
+        Ok((bundle.to_owned(), contract))
+    }
+
+    fn plan(
+        document: &Document,
+        hash: String,
+        options: &CompileOptions<'_>,
+    ) -> Result<Self, ContractError> {
+        let mut schemas = SchemaCompiler::new(document, options);
+        if options.unused_components {
+            schemas.compile_components()?;
+        }
+        let mut planner = Planner::new(document, schemas, options.strict_fields);
         let mut routes = RouteTable::new(options.trailing_slash);
         let override_base = match &options.base_path {
             Some(path) => Some(BasePath::parse(path).ok_or_else(|| {
@@ -71,8 +103,8 @@ impl Contract {
         Ok(Self {
             version: info("version").unwrap_or_default().into(),
             title: info("title").unwrap_or_default().into(),
-            openapi_version: declared_version(&document).into(),
-            hash: hash_of(bytes).into(),
+            openapi_version: declared_version(document).into(),
+            hash: hash.into(),
             operations,
             routes,
             schemas,

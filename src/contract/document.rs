@@ -5,6 +5,7 @@
 //! every place of the tree can be led back to line and column of the text as registered
 //! ([`Document::origin`]), and no text whatever takes more memory or time than its limits allow.
 
+mod bundle;
 mod files;
 mod json;
 pub mod pointer;
@@ -35,6 +36,8 @@ pub struct Document {
     root: Value,
     source: Arc<Source>,
     lints: Vec<Lint>,
+    /// The one text of a document of several files.
+    bundle: Option<String>,
 }
 
 /// What a reference leads to in the end.
@@ -59,9 +62,26 @@ impl Document {
     /// Reads a document and everything it refers to.
     pub fn read(bytes: &[u8], options: &CompileOptions<'_>) -> Result<Self, ContractError> {
         let (root, file) = read_text(String::new(), bytes, options)?;
+        let Some(bundle) = bundle::open(&root) else { return Self::assemble(root, file, options) };
+        drop((root, file));
+        let options =
+            CompileOptions { files: &bundle, remote_references: bundle.remote, ..options.clone() };
+        let (root, file) = read_text(String::new(), bundle.main.as_bytes(), &options)?;
+        Self::assemble(root, file, &options)
+    }
+
+    fn assemble(
+        root: Value,
+        file: source::File,
+        options: &CompileOptions<'_>,
+    ) -> Result<Self, ContractError> {
         let version = Version::of(&root)?;
         let mut lints = Vec::new();
         let (root, mut source) = files::gather(root, file, version, options, &mut lints)?;
+        let bundle = match source.files.len() {
+            0 | 1 => None,
+            _ => Some(bundle::close(&root, &source, options.remote_references)),
+        };
         structure::check(version, &root, &source, &mut lints)?;
         let root = if version == Version::V2 {
             let upgraded = upgrade::to_v3(root);
@@ -71,7 +91,7 @@ impl Document {
             root
         };
         version.lint(&root, &source, &mut lints);
-        Ok(Self { version, root, source: Arc::new(source), lints })
+        Ok(Self { version, root, source: Arc::new(source), lints, bundle })
     }
 
     /// The version the document was written in.
@@ -87,6 +107,12 @@ impl Document {
     /// The texts, to be kept as long as the contract is.
     pub fn source(&self) -> &Arc<Source> {
         &self.source
+    }
+
+    /// The document and the files it refers to as one text that can be read alone; none where it
+    /// is one file.
+    pub fn bundle(&self) -> Option<&str> {
+        self.bundle.as_deref()
     }
 
     /// What was noticed while reading.

@@ -108,6 +108,19 @@ impl NumberFormat {
     }
 }
 
+/// RFC 1123 §2.1, as the drafts mean it that OpenAPI's own dialect builds on. JSON Schema 2020-12
+/// takes the rules of RFC 5890 in, which set labels apart that have hyphens in third and fourth
+/// place.
+pub(super) fn is_hostname(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
 /// RFC 4648 §4, padded.
 fn is_base64(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -188,6 +201,10 @@ mod tests {
             !is_base64("QQ=") && !is_base64("Q Q=") && !is_base64("Q_==") && !is_base64("====")
         );
         assert!(is_base64url("Q_-") && !is_base64url("Q") && !is_base64url("a+b="));
+        assert!(is_hostname("a--b.example") && is_hostname("1.x") && is_hostname("xn--x"));
+        assert!(
+            !is_hostname("") && !is_hostname("a.") && !is_hostname("-a") && !is_hostname("a_b")
+        );
         assert!(is_char("é") && !is_char("") && !is_char("ab"));
         assert!(
             is_local_date_time("2020-01-31T10:00:00.5")

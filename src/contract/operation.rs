@@ -137,6 +137,12 @@ impl Planner<'_> {
                 self.path_item(&item, override_base.is_some(), routes, &mut operations)?;
             }
         }
+        for crossing in routes.crossings() {
+            let at = pointer::join("/paths", &crossing.other);
+            let message =
+                format!("{} matches some of the same requests, and judges those", crossing.chosen);
+            self.lint(LintCode::AmbiguousPath, &at, &message);
+        }
         Ok(operations)
     }
 

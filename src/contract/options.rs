@@ -6,6 +6,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::route::TrailingSlash;
+use crate::config::rules::RuleSettings;
 
 /// The files a document may refer to. The only way from a contract to the world outside.
 pub trait Files: Send + Sync {
@@ -65,6 +66,12 @@ pub struct CompileOptions<'f> {
     pub refuse_read_only: bool,
     /// Whether a `writeOnly` property in a response is a violation, by the same reasoning.
     pub refuse_write_only: bool,
+    /// Whether a query parameter that is sent without a value is a violation where the document
+    /// follows a text by which `allowEmptyValue` has to allow it (up to 3.0.3 and 3.1.0).
+    pub refuse_empty_values: bool,
+    /// Whether component schemas that nothing uses are compiled too, so that what is wrong with
+    /// them is an error. Nothing is judged by them.
+    pub unused_components: bool,
     /// Takes the place of the base paths in `servers`; empty for none at all.
     pub base_path: Option<String>,
     /// What a trailing slash means to routing.
@@ -105,9 +112,31 @@ impl Default for CompileOptions<'_> {
             formats_off: BTreeSet::new(),
             refuse_read_only: true,
             refuse_write_only: true,
+            refuse_empty_values: true,
+            unused_components: false,
             base_path: None,
             trailing_slash: TrailingSlash::default(),
             strict_fields: false,
+        }
+    }
+}
+
+impl CompileOptions<'static> {
+    /// The options that an operator's settings ask for, without access to files.
+    pub fn of(rules: &RuleSettings) -> Self {
+        Self {
+            formats_off: rules.formats_off.iter().cloned().collect(),
+            refuse_read_only: rules.refuse_read_only,
+            refuse_write_only: rules.refuse_write_only,
+            refuse_empty_values: rules.refuse_empty_values,
+            base_path: rules.base_path.clone(),
+            trailing_slash: if rules.tolerate_trailing_slash {
+                TrailingSlash::Tolerated
+            } else {
+                TrailingSlash::Exact
+            },
+            strict_fields: rules.strict_fields,
+            ..Self::default()
         }
     }
 }
@@ -127,6 +156,8 @@ impl fmt::Debug for CompileOptions<'_> {
             .field("formats_off", &self.formats_off)
             .field("refuse_read_only", &self.refuse_read_only)
             .field("refuse_write_only", &self.refuse_write_only)
+            .field("refuse_empty_values", &self.refuse_empty_values)
+            .field("unused_components", &self.unused_components)
             .field("base_path", &self.base_path)
             .field("trailing_slash", &self.trailing_slash)
             .field("strict_fields", &self.strict_fields)

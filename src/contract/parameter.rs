@@ -14,7 +14,7 @@ use super::lower::Direction;
 use super::media_type::{BodyKind, MediaRange};
 use super::planner::Planner;
 use super::schema::SchemaId;
-use super::serialization::{ParameterLocation, Serialization, Style};
+use super::serialization::{ParameterLocation, Serialization, Style, is_older_text};
 use super::shape::{ShapeId, Types};
 
 /// How the value of a parameter or header is written.
@@ -26,6 +26,17 @@ pub enum ValueForm {
     Content(BodyKind),
 }
 
+/// What a parameter means that is sent without a value (`?name=` or `?name`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmptyValue {
+    /// As good as left out: `allowEmptyValue: true`.
+    Unused,
+    /// A violation.
+    Refused,
+    /// The empty string, for the schema to judge.
+    Judged,
+}
+
 /// A parameter or a header.
 #[derive(Debug, Clone)]
 pub struct ParameterPlan {
@@ -35,8 +46,8 @@ pub struct ParameterPlan {
     pub location: ParameterLocation,
     /// Whether it may not be left out.
     pub required: bool,
-    /// Whether it may be sent without a value (`allowEmptyValue`).
-    pub allow_empty: bool,
+    /// What it means when it is sent without a value.
+    pub empty: EmptyValue,
     /// How its value is written.
     pub form: ValueForm,
     /// What judges its value; `None` accepts every value.
@@ -150,7 +161,9 @@ impl Planner<'_> {
                 .broken(&resolved.pointer, "a parameter has a name and an in"));
         };
         let ignored = ["accept", "content-type", "authorization"];
+        // Swagger 2.0 has no such rule: there they are parameters like any other.
         if location == ParameterLocation::Header
+            && !self.is_upgraded()
             && ignored.iter().any(|other| name.eq_ignore_ascii_case(other))
         {
             return Ok(None);
@@ -179,7 +192,7 @@ impl Planner<'_> {
             name: name.into(),
             location,
             required: flag("required") || location == ParameterLocation::Path,
-            allow_empty: flag("allowEmptyValue"),
+            empty: self.empty_value(value, location, &form, shape),
             form,
             schema,
             shape,
@@ -205,6 +218,35 @@ impl Planner<'_> {
         let form = Serialization::of(value, location, &self.openapi);
         let schema = value.get("schema").map(|_| pointer::join(at, "schema"));
         (ValueForm::Styled(form), schema)
+    }
+
+    /// What it means to leave a query parameter's value empty.
+    ///
+    /// The texts up to 3.0.3 and 3.1.0 say that `allowEmptyValue` "sets the ability to pass
+    /// empty-valued parameters" and is false by default; later ones leave it to the schema. A
+    /// schema that has the empty string among its values, or `null`, has the last word.
+    fn empty_value(
+        &self,
+        value: &Value,
+        location: ParameterLocation,
+        form: &ValueForm,
+        shape: ShapeId,
+    ) -> EmptyValue {
+        let said = value.get("allowEmptyValue").and_then(Value::as_bool);
+        if said == Some(true) {
+            return EmptyValue::Unused;
+        }
+        let known = self.schemas.shapes().get(shape);
+        let types = known.types();
+        let is_plain = !types.intersects(Types::ARRAY | Types::OBJECT | Types::NULL)
+            && !known.names_empty_text();
+        let styled = matches!(form, ValueForm::Styled(_)) && location == ParameterLocation::Query;
+        let by_default = self.schemas.refuses_empty_values() && is_older_text(&self.openapi);
+        if styled && is_plain && (said == Some(false) || by_default) {
+            EmptyValue::Refused
+        } else {
+            EmptyValue::Judged
+        }
     }
 
     /// Names what the style table leaves undefined.

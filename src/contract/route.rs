@@ -13,9 +13,11 @@
 //!   path literally; [`TrailingSlash::Tolerated`] also takes the path with or without it.
 
 mod base_path;
+mod crossing;
 mod table;
 mod template;
 
 pub use base_path::{BasePath, base_paths};
+pub use crossing::Crossing;
 pub use table::{Captures, RouteConflict, RouteMatch, RouteTable, TrailingSlash};
 pub use template::{PathTemplate, TemplateError};

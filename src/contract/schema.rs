@@ -90,6 +90,11 @@ impl<'d> SchemaCompiler<'d> {
         self.shapes.shapes()
     }
 
+    /// Whether a query parameter without a value is refused unless the document allows it.
+    pub(super) fn refuses_empty_values(&self) -> bool {
+        self.options.refuse_empty_values
+    }
+
     /// Compiles all schemas asked for.
     pub fn finish(self) -> Result<(SchemaSet, Vec<Lint>), ContractError> {
         let mut lowered = lower::lower(self.document, self.options, &self.entries)?;

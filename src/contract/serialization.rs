@@ -85,7 +85,7 @@ impl Serialization {
             style,
             explode: explode.unwrap_or(style == Style::Form),
             reserved_refused: object.get("allowReserved") == Some(&Value::Bool(false)),
-            dotted_label: has_dotted_label(openapi_version),
+            dotted_label: is_older_text(openapi_version),
             nested: SmallVec::new(),
         };
         if let Some(format) = text(COLLECTION_FORMAT) {
@@ -129,7 +129,8 @@ impl Serialization {
     }
 }
 
-fn has_dotted_label(version: &str) -> bool {
+/// Whether a document follows the texts before 3.0.4 and 3.1.1, which revised the style table.
+pub(super) fn is_older_text(version: &str) -> bool {
     matches!(version, "3.0.0" | "3.0.1" | "3.0.2" | "3.0.3" | "3.1.0")
 }
 

@@ -60,6 +60,8 @@ struct Known {
     items: Option<ShapeId>,
     required: Vec<Box<str>>,
     xml: Option<XmlShape>,
+    /// The empty string is among the values that the document lists.
+    names_empty_text: bool,
 }
 
 /// What the document says of properties it does not name.
@@ -199,6 +201,11 @@ impl<'s> Shape<'s> {
             && self.known.additional == Additional::Unsaid
     }
 
+    /// Whether the document names the empty string as a value: by `enum`, `const` or `default`.
+    pub fn names_empty_text(&self) -> bool {
+        self.known.names_empty_text
+    }
+
     /// Whether it stands for bytes as they are.
     pub fn is_binary(&self) -> bool {
         self.known.format.as_deref() == Some("binary")
@@ -248,6 +255,7 @@ impl Known {
             items: None,
             required: Vec::new(),
             xml: None,
+            names_empty_text: false,
         }
     }
 }

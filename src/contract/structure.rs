@@ -147,13 +147,17 @@ fn sentence(error: &ValidationError<'_>) -> String {
 ///
 /// Documents of 2.0 and 3.0 are full of slips that no tool ever refused (an OAuth flow without
 /// scopes, an `example` beside `examples`): of those only what cannot be read is refused. From 3.1
-/// on only parts that people read may be wrong.
+/// on only parts that people read may be wrong, but for the title and the version, by which the
+/// document is known.
 fn is_harmless(error: &ValidationError<'_>, at: &str, version: Version) -> bool {
     let in_words = ["/info", "/tags", "/externalDocs"]
         .iter()
         .any(|part| at == *part || at.strip_prefix(part).is_some_and(|rest| rest.starts_with('/')));
     let tokens: Vec<_> = pointer::tokens(at).collect();
     let last = tokens.last().map_or("", |token| token.as_ref());
+    if version >= Version::V3_1 && is_about_its_name(error, at) {
+        return false;
+    }
     if in_words || ONLY_READ.contains(&last) {
         return true;
     }
@@ -173,6 +177,17 @@ fn is_harmless(error: &ValidationError<'_>, at: &str, version: Version) -> bool 
             !(last == "in" && tokens.contains(&"parameters".into())) || is_known_place(error)
         }
         _ => true,
+    }
+}
+
+/// Whether title or version is missing or of a wrong type. A version without quotes is a number to
+/// YAML, and as good.
+fn is_about_its_name(error: &ValidationError<'_>, at: &str) -> bool {
+    match (at, error.kind()) {
+        ("/info", Kind::Required { .. } | Kind::Type { .. })
+        | ("/info/title", Kind::Type { .. }) => true,
+        ("/info/version", Kind::Type { .. }) => !error.instance().is_number(),
+        _ => false,
     }
 }
 

@@ -36,8 +36,8 @@ pub struct ObserverMetrics {
     pub validation_errors: IntCounterVec,
     /// Exchanges judged, by operation and outcome.
     pub operations: IntCounterVec,
-    /// Kinds of violation seen for the first time by this process.
-    pub new_kinds: IntCounter,
+    /// Violation groups that this process saw for the first time, by schema and operation.
+    pub new_groups: IntCounterVec,
 }
 
 /// Counters of records on their way to storage. Cheap to clone.
@@ -113,9 +113,10 @@ impl ObserverMetrics {
                 "Exchanges judged, by operation of the contract and outcome.",
                 &["schema_id", "operation", "outcome"],
             )?,
-            new_kinds: metrics.counter(
-                "cvt_violation_kinds_total",
-                "Kinds of violation (code, operation, rule) seen for the first time.",
+            new_groups: metrics.counters(
+                "cvt_violation_groups_total",
+                "Violation groups that this process saw for the first time.",
+                &["schema_id", "operation"],
             )?,
         })
     }

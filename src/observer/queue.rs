@@ -148,3 +148,22 @@ impl std::fmt::Debug for Queue {
         f.debug_struct("Queue").field("len", &self.items.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    #[test]
+    fn what_waits_is_shown() {
+        let parts = testing::parts();
+        let metrics = Metrics::default();
+        parts.queue.show(&metrics, parts.budget.clone()).unwrap();
+        for _ in 0..3 {
+            parts.queue.offer(testing::exchange(&parts.budget));
+        }
+        assert!(metrics.encode().unwrap().contains("cvt_queue_exchanges 3"));
+        parts.queue.abandon();
+        assert!(metrics.encode().unwrap().contains("cvt_queue_exchanges 0"));
+    }
+}

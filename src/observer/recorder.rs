@@ -154,7 +154,9 @@ impl RecorderParts {
                 tell: exchange.modes.of(violation.code.side) >= Mode::Warn,
             });
             if first {
-                self.metrics.new_kinds.inc();
+                let labels =
+                    [contract.map_or("", |loaded| loaded.schema_id.as_str()), &operation_name];
+                self.metrics.new_groups.with_label_values(&labels).inc();
             }
         }
     }

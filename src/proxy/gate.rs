@@ -1,7 +1,7 @@
 //! One exchange from head to end.
 //!
-//! The gate opens the exchange, pins the contract, forwards the request with its body tapped,
-//! and hands the response down the same way. Each step is a small function; none of them
+//! The gate finds the route and keeps it to the end, opens the exchange, pins the contract,
+//! forwards the request with its body tapped, and hands the response down the same way. Each step is a small function; none of them
 //! waits for anything but the two peers.
 
 use std::convert::Infallible;
@@ -9,9 +9,9 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -20,7 +20,8 @@ use hyper::body::Incoming;
 
 use super::connection::{forwardable, is_upgrade, strip_hop_by_hop};
 use super::metrics::{ProxyMetrics, Raised, UpstreamFailure};
-use super::pool::{Pool, Return, Sender};
+use super::pool::{Lane, Lanes, Pool, Return, Sender};
+use super::route::{Route, RouteTable};
 use super::tap::{Capture, Progress, Tap};
 use super::{reject, upgrade};
 use crate::model::clock::Clock;
@@ -30,29 +31,22 @@ use crate::model::verdict::SkipReason;
 use crate::observer::budget::Budget;
 use crate::observer::exchange::{Ending, Exchange, Half, Known, Pending};
 use crate::observer::queue::Queue;
-use crate::registry::LoadedContract;
-
-use super::upstream::Upstream;
-
-/// Where traffic goes and what is kept of it.
-pub struct Route {
-    /// The service behind.
-    pub upstream: Upstream,
-    /// What a verdict may do.
-    pub mode: Mode,
-    /// Bytes kept of each body.
-    pub body_limit: usize,
-    /// The contract in force; replaced when a new one is loaded.
-    pub contract: Arc<ArcSwapOption<LoadedContract>>,
-}
 
 /// The way through the proxy.
 pub struct Gate {
-    route: Route,
+    routes: Arc<ArcSwap<RouteTable>>,
+    lanes: Lanes,
     queue: Arc<Queue>,
     budget: Budget,
     metrics: ProxyMetrics,
     clock: Arc<dyn Clock>,
+}
+
+/// The way of one exchange: its route, and idle connections to its upstream.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    route: &'a Route,
+    pool: &'a Arc<Pool>,
 }
 
 /// The body of an answer: the upstream's, or ours.
@@ -68,20 +62,20 @@ pub enum AnswerBody {
 // === impl Gate ===
 
 impl Gate {
-    /// A gate in front of `route`.
+    /// A gate in front of `routes`; the table may be replaced at any time.
     pub fn new(
-        route: Route,
+        routes: Arc<ArcSwap<RouteTable>>,
         queue: Arc<Queue>,
         budget: Budget,
         metrics: ProxyMetrics,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { route, queue, budget, metrics, clock }
+        Self { routes, lanes: Lanes::default(), queue, budget, metrics, clock }
     }
 
-    /// The pool of the calling thread.
-    pub fn pool(&self) -> Arc<Pool> {
-        self.route.upstream.pool()
+    /// The lane of the calling thread. Asked once per downstream connection.
+    pub fn lane(&self) -> Lane {
+        self.lanes.mine()
     }
 
     /// What this edge counts.
@@ -92,14 +86,24 @@ impl Gate {
     /// Carries one exchange. Never fails: whatever goes wrong becomes an answer.
     pub async fn serve(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         peer: Option<IpAddr>,
-        pool: &Arc<Pool>,
+        lane: Lane,
     ) -> Result<Response<AnswerBody>, Infallible> {
         let started = self.clock.instant();
         let in_flight = Raised::new(&self.metrics.in_flight);
-        let pending = self.open(&request, peer, started);
-        let answer = match self.forward(request, pending, pool, in_flight, started).await {
+        let Some(route) = self.routes.load().find(&request).cloned() else {
+            self.metrics.unrouted.inc();
+            let answer = reject::unrouted();
+            self.metrics.answered(answer.status());
+            return Ok(answer.map(AnswerBody::Invented));
+        };
+        if let Some(target) = route.target(request.uri()) {
+            *request.uri_mut() = target;
+        }
+        let pending = self.open(&route, &request, peer, started);
+        let way = Way { route: &route, pool: route.upstream.pool(lane) };
+        let answer = match self.forward(request, pending, way, in_flight, started).await {
             Ok(answer) => answer,
             Err(invented) => invented.map(AnswerBody::Invented),
         };
@@ -110,11 +114,12 @@ impl Gate {
     /// Opens the exchange, unless nothing is to be kept or there is no memory to keep it in.
     fn open(
         &self,
+        route: &Route,
         request: &Request<Incoming>,
         peer: Option<IpAddr>,
         started: Instant,
     ) -> Option<Pending> {
-        if self.route.mode == Mode::Off {
+        if route.mode == Mode::Off {
             return None;
         }
         let Some(reservation) = self.budget.reserve(head_weight(request.headers())) else {
@@ -122,9 +127,9 @@ impl Gate {
             return None;
         };
         let exchange = Exchange {
-            contract: self.route.contract.load_full(),
+            contract: route.contract.load_full(),
             id: None,
-            modes: Modes::both(self.route.mode),
+            modes: Modes::both(route.mode),
             client_ip: peer,
             request: RequestHead {
                 method: request.method().clone(),
@@ -139,7 +144,7 @@ impl Gate {
             rejected: None,
             known: Known::default(),
             arrived_at: self.clock.now(),
-            duration: std::time::Duration::ZERO,
+            duration: Duration::ZERO,
             upstream_duration: None,
             reservation,
         };
@@ -151,7 +156,7 @@ impl Gate {
         &self,
         mut request: Request<Incoming>,
         pending: Option<Pending>,
-        pool: &Arc<Pool>,
+        way: Way<'_>,
         in_flight: Raised,
         started: Instant,
     ) -> Result<Response<AnswerBody>, Response<Full<Bytes>>> {
@@ -167,7 +172,7 @@ impl Gate {
         let (parts, body) = request.into_parts();
         let capture = pending
             .clone()
-            .map(|pending| Capture::new(pending, Half::Request, self.route.body_limit));
+            .map(|pending| Capture::new(pending, Half::Request, way.route.body_limit));
         // A body that is over before it began cannot make progress, and needs no watching.
         let progress = (!body.is_end_stream()).then(Progress::default);
         let mut body = Tap::new(body, capture);
@@ -177,7 +182,7 @@ impl Gate {
         let request = Request::from_parts(forwardable(parts, upgrade.is_some()), body);
         let sent = self.clock.instant();
         let (mut response, sender) =
-            self.exchange(request, pool, progress).await.map_err(|failure| {
+            self.exchange(request, way, progress).await.map_err(|failure| {
                 self.metrics.upstream_failed(failure);
                 if let Some(pending) = &pending {
                     pending.update(|exchange| exchange.ending = Ending::UpstreamFailed);
@@ -192,9 +197,9 @@ impl Gate {
             return Err(reject::upstream_failed(UpstreamFailure::Broken));
         }
         strip_hop_by_hop(response.headers_mut(), false);
-        let limit = self.route.body_limit;
+        let limit = way.route.body_limit;
         let capture = pending.map(|pending| Capture::new(pending, Half::Response, limit));
-        let back = Return::new(sender, pool.clone(), in_flight);
+        let back = Return::new(sender, way.pool.clone(), in_flight);
         Ok(response.map(|body| AnswerBody::Upstream(Tap::new(body, capture).with_end(back))))
     }
 
@@ -205,14 +210,15 @@ impl Gate {
     async fn exchange(
         &self,
         mut request: Request<Tap<Incoming>>,
-        pool: &Arc<Pool>,
+        way: Way<'_>,
         progress: Option<Progress>,
     ) -> Result<(Response<Incoming>, Sender), UpstreamFailure> {
         let mut spare = None;
-        while let Some(mut sender) = pool.take() {
+        let upstream = &way.route.upstream;
+        while let Some(mut sender) = way.pool.take() {
             spare = spare.or_else(|| repeatable(&request));
             let sending = sender.try_send_request(request);
-            match self.in_time(sending, progress.as_ref()).await? {
+            match in_time(upstream.timeout(), sending, progress.as_ref()).await? {
                 Ok(response) => return Ok((response, sender)),
                 Err(mut error) => match error.take_message().or_else(|| spare.take()) {
                     Some(again) => request = again,
@@ -220,29 +226,11 @@ impl Gate {
                 },
             }
         }
-        let mut sender = self.route.upstream.connect().await?;
+        let mut sender = upstream.connect().await?;
         let sending = sender.try_send_request(request);
-        match self.in_time(sending, progress.as_ref()).await? {
+        match in_time(upstream.timeout(), sending, progress.as_ref()).await? {
             Ok(response) => Ok((response, sender)),
             Err(_) => Err(UpstreamFailure::Broken),
-        }
-    }
-
-    /// Waits for a response's head, as long as the request's body still moves.
-    async fn in_time<T>(
-        &self,
-        sending: impl Future<Output = T>,
-        progress: Option<&Progress>,
-    ) -> Result<T, UpstreamFailure> {
-        let count = || progress.map_or(0, Progress::count);
-        let mut sending = std::pin::pin!(sending);
-        let mut before = count();
-        loop {
-            match tokio::time::timeout(self.route.upstream.timeout(), sending.as_mut()).await {
-                Ok(output) => return Ok(output),
-                Err(_) if count() != before => before = count(),
-                Err(_) => return Err(UpstreamFailure::Timeout),
-            }
         }
     }
 
@@ -284,6 +272,24 @@ impl Gate {
         tokio::spawn(upgrade::tunnel(downstream, upstream, in_flight));
         strip_hop_by_hop(response.headers_mut(), true);
         response.map(|_| AnswerBody::Invented(Full::default()))
+    }
+}
+
+/// Waits for a response's head, as long as the request's body still moves.
+async fn in_time<T>(
+    timeout: Duration,
+    sending: impl Future<Output = T>,
+    progress: Option<&Progress>,
+) -> Result<T, UpstreamFailure> {
+    let count = || progress.map_or(0, Progress::count);
+    let mut sending = std::pin::pin!(sending);
+    let mut before = count();
+    loop {
+        match tokio::time::timeout(timeout, sending.as_mut()).await {
+            Ok(output) => return Ok(output),
+            Err(_) if count() != before => before = count(),
+            Err(_) => return Err(UpstreamFailure::Timeout),
+        }
     }
 }
 

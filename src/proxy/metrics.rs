@@ -32,6 +32,8 @@ pub struct ProxyMetrics {
     pub connections: IntGauge,
     /// Connections opened to the upstream.
     pub upstream_connections: IntCounter,
+    /// Requests that no route takes.
+    pub unrouted: IntCounter,
 }
 
 /// Raises a gauge by one while it lives.
@@ -101,6 +103,10 @@ impl ProxyMetrics {
             upstream_connections: metrics.counter(
                 "cvt_proxy_upstream_connections_total",
                 "Connections opened to the upstream.",
+            )?,
+            unrouted: metrics.counter(
+                "cvt_proxy_unrouted_total",
+                "Requests answered with 404 because no route takes their host and path.",
             )?,
         })
     }

@@ -41,6 +41,16 @@ pub fn upstream_failed(kind: UpstreamFailure) -> Response<Invented> {
     problem(status, &kind, title, detail)
 }
 
+/// No route takes the request: 404.
+pub fn unrouted() -> Response<Invented> {
+    problem(
+        StatusCode::NOT_FOUND,
+        "unrouted",
+        "No route",
+        "The sidecar has no route for this host and path.",
+    )
+}
+
 /// The request asks for something a reverse proxy does not do.
 pub fn refused(status: StatusCode, kind: &str, title: &str, detail: &str) -> Response<Invented> {
     problem(status, kind, title, detail)

@@ -109,11 +109,11 @@ impl ServerApp for TrafficApp {
             .get_socket_digest()
             .and_then(|digest| digest.peer_addr().and_then(|peer| peer.as_inet().copied()))
             .map(|peer| peer.ip());
-        let pool = self.gate.pool();
+        let lane = self.gate.lane();
         let service = service_fn(|request| {
-            // h2 needs a future of its own per stream, hence the clones.
-            let (gate, pool) = (self.gate.clone(), pool.clone());
-            async move { gate.serve(request, peer, &pool).await }
+            // h2 needs a future of its own per stream, hence the clone.
+            let gate = self.gate.clone();
+            async move { gate.serve(request, peer, lane).await }
         });
         let connection = self.http.serve_connection_with_upgrades(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
 use super::*;
@@ -31,7 +31,7 @@ fn house(store: Option<Arc<dyn Store>>) -> House {
     let registry = Registry::new(RegistryParts {
         store: store.clone(),
         cache: config.cache,
-        document_limit: 10_000,
+        options: compile_options(&config.rules, 10_000),
         metrics: RegistryMetrics::new(&metrics).unwrap(),
         clock,
         ids: Arc::new(SystemIds),
@@ -45,12 +45,14 @@ fn document(version: &str, path: &str) -> Registration {
          get: {{responses: {{'200': {{description: fine}}}}}}\n"
     );
     Registration {
-        schema_id: None,
         content: content.into_bytes(),
         files: Arc::new(NoFiles),
-        ownership: Ownership::default(),
-        environment: "test".into(),
-        on_conflict: OnConflict::Refuse,
+        details: Details {
+            schema_id: None,
+            ownership: Ownership::default(),
+            environment: "test".into(),
+            on_conflict: OnConflict::Refuse,
+        },
     }
 }
 
@@ -118,7 +120,7 @@ async fn the_same_again_is_fine_and_other_content_is_a_conflict() {
     let kept = house.registry.lookup(&id(), None).await.unwrap().unwrap();
     assert_eq!(&*kept.contract.operations()[0].template, "/a", "memory follows disk");
     let mut replacement = document("1", "/b");
-    replacement.on_conflict = OnConflict::Replace;
+    replacement.details.on_conflict = OnConflict::Replace;
     house.registry.register(replacement).await.unwrap();
     let text = house.metrics.encode().unwrap();
     let failed = "cvt_schema_registration_errors_total{error_type=\"conflict\"} 1";
@@ -156,7 +158,8 @@ async fn a_route_without_a_document_follows_what_others_register() {
     let contract = Arc::new(ArcSwapOption::from(Some(first)));
     let (stop, stopped) = watch::channel(false);
     let slot = Slot { contract: contract.clone(), follows: true };
-    let following = tokio::spawn(ours.registry.follow(slot, stopped));
+    let slots = Arc::new(ArcSwap::from_pointee(vec![slot]));
+    let following = tokio::spawn(ours.registry.follow(slots, stopped));
     let theirs = house(Some(ours.store));
     theirs.registry.register(document("2", "/b")).await.unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(2);
@@ -166,4 +169,31 @@ async fn a_route_without_a_document_follows_what_others_register() {
     }
     stop.send(true).unwrap();
     following.await.unwrap();
+}
+
+struct PetFile;
+
+impl Files for PetFile {
+    fn read(&self, _path: &str) -> Result<Vec<u8>, crate::contract::FileError> {
+        Ok(b"Pet: {type: object, required: [name]}\n".to_vec())
+    }
+}
+
+#[tokio::test]
+async fn a_document_of_several_files_is_loaded_back_from_storage_alone() {
+    let first = house(None);
+    let content = "openapi: 3.1.0\ninfo: {title: Shop API, version: '1'}\npaths:\n  /pets:\n    post:\n      \
+                   requestBody: {content: {application/json: {schema: {$ref: 'pet.yaml#/Pet'}}}}\n";
+    let registration = Registration {
+        content: content.into(),
+        files: Arc::new(PetFile),
+        ..document("1", "/unused")
+    };
+    let registered = first.registry.register(registration).await.unwrap();
+    let second = house(Some(first.store.clone()));
+    let loaded = second.registry.lookup(&id(), None).await.unwrap().unwrap();
+    assert_eq!(loaded.contract.hash(), registered.contract.hash());
+    let at = "/x-cvt-files/pet.yaml/Pet/required";
+    assert_eq!(loaded.contract.origin(at), registered.contract.origin(at));
+    assert_eq!(&*loaded.contract.origin(at).pointer, "pet.yaml#/Pet/required");
 }

@@ -285,7 +285,9 @@ fn judge_pairs<'c>(
         let Some(plan) = set.plans().get(*at) else { continue };
         let shape = shapes.get(plan.shape);
         for (owner, pair) in owners.iter_mut().zip(pairs) {
-            let takes = || shape.names_property(&pair.key) || shape.invites_others();
+            let takes = || {
+                shape.names_property(&pair.key) || shape.invites_others() || shape.is_free_form()
+            };
             let free = *owner == Owner::Nobody || *owner == Owner::Parameter(*at);
             if free && takes() && !is_credential(&pair.key) {
                 *owner = Owner::Parameter(*at);

@@ -6,7 +6,7 @@ use super::reading::{Attempt, Attempts, Decoding, Kind, Reader, Unreadable};
 use super::report::Subject;
 use crate::contract::instance::{Arena, NodeId};
 use crate::contract::media_type::BodyKind;
-use crate::contract::parameter::{ParameterPlan, ValueForm};
+use crate::contract::parameter::{EmptyValue, ParameterPlan, ValueForm};
 use crate::contract::schema::{Judged, SchemaId};
 use crate::contract::serialization::{ParameterLocation, Style};
 use crate::contract::shape::Shape;
@@ -105,7 +105,11 @@ pub(super) fn judge_parameter(
     fields: &Fields<'_>,
 ) {
     let place = place_of(plan);
-    if plan.allow_empty && fields.iter().all(|field| field.value.is_empty()) {
+    if plan.empty != EmptyValue::Judged && fields.iter().all(|field| field.value.is_empty()) {
+        if plan.empty == EmptyValue::Refused {
+            let message = "it is sent without a value, which the document does not allow";
+            findings.add(place, Rule::Malformed, message);
+        }
         return;
     }
     let shape = findings.contract.shapes().get(plan.shape);

@@ -31,6 +31,10 @@ fn every_setting_stands_in_the_example_with_its_variable() {
         let named = known.environment.iter().any(|name| example().contains(&format!("[{name}]")));
         assert!(named, "{} is without its variable", known.key);
     }
+    for own in cvt_sidecar::config::route::OWN {
+        let key = format!("routes[0].{}", own.key);
+        assert!(settings.iter().any(|entry| entry.key == key), "{key} is missing");
+    }
 }
 
 #[test]
@@ -41,5 +45,5 @@ fn the_example_shows_the_defaults() {
     assert_eq!(shown, held);
     assert_eq!(format!("{:?}", on.record), format!("{:?}", off.record));
     assert_eq!(on.storage, off.storage);
-    assert_eq!(on.contract.document_limit, off.contract.document_limit);
+    assert_eq!(on.document_limit, off.document_limit);
 }

@@ -15,6 +15,7 @@ mod maintenance;
 mod metrics;
 mod recording;
 mod redaction;
+mod routes;
 mod schema_corpus;
 mod startup;
 mod storage;

@@ -1,5 +1,8 @@
 //! What is counted adds up, and stays bounded.
 
+mod documented;
+mod page;
+
 use std::collections::HashSet;
 
 use crate::support::documents::USERS;

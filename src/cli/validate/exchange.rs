@@ -15,6 +15,8 @@ pub(super) struct Case {
     pub(super) id: Value,
     /// Its own document, where it carries one.
     pub(super) spec: Option<Value>,
+    /// A document that is to be read and nothing else, in a line without a request.
+    pub(super) document: Option<Value>,
     /// What is to be judged, or why it cannot be.
     pub(super) exchange: Result<RecordedExchange, String>,
 }
@@ -54,6 +56,7 @@ fn from_line(at: usize, line: &str) -> Case {
         Err(error) => Case {
             id: Value::from(at),
             spec: None,
+            document: None,
             exchange: Err(format!("line {} is not JSON: {error}", at + 1)),
         },
     }
@@ -69,6 +72,7 @@ fn case(at: usize, value: &Value, is_har: bool) -> Case {
     Case {
         id: value.get("id").cloned().unwrap_or_else(|| Value::from(at)),
         spec: value.get("spec").filter(|spec| !spec.is_null()).cloned(),
+        document: value.get("document").filter(|_| value.get("request").is_none()).cloned(),
         exchange: exchange(value, is_har),
     }
 }

@@ -32,18 +32,18 @@ pub struct RouteTable {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Node {
-    literals: HashMap<Box<str>, u32, FixedState>,
+pub(super) struct Node {
+    pub(super) literals: HashMap<Box<str>, u32, FixedState>,
     /// Heaviest first.
-    patterns: Vec<(Pattern, u32)>,
-    endpoints: Vec<Endpoint>,
+    pub(super) patterns: Vec<(Pattern, u32)>,
+    pub(super) endpoints: Vec<Endpoint>,
 }
 
 #[derive(Debug, Clone)]
-struct Endpoint {
-    method: Method,
-    operation: u32,
-    template: Arc<str>,
+pub(super) struct Endpoint {
+    pub(super) method: Method,
+    pub(super) operation: u32,
+    pub(super) template: Arc<str>,
     /// Captures that belong to the base path.
     skip: usize,
 }
@@ -188,6 +188,10 @@ impl RouteTable {
             Some(template) => RouteMatch::MethodUnknown { template: Arc::clone(template) },
             None => RouteMatch::PathUnknown,
         }
+    }
+
+    pub(super) fn nodes(&self) -> &[Node] {
+        &self.nodes
     }
 
     /// Bytes held, roughly.

@@ -158,6 +158,11 @@ impl Pattern {
         (literal, std::cmp::Reverse(self.literals.len()))
     }
 
+    /// The literal text before the first part and after the last one.
+    pub(super) fn ends(&self) -> (&str, &str) {
+        (self.literals.first().map_or("", |t| t), self.literals.last().map_or("", |t| t))
+    }
+
     /// Matches a whole raw segment that begins at `offset` of the path, and notes what its
     /// parts captured. Left parts take as much as they can. Linear in the segment times the
     /// number of parts.

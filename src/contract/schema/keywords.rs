@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::contract::format::{self, NumberFormat};
 use crate::contract::instance::{Instance, Node, Number};
 use crate::contract::lower::{
-    EXACT_CONST, EXACT_ENUM, LESS_THAN, MORE_THAN, NUMBER_FORMAT, READ_ONLY, UNENFORCEABLE,
-    WRITE_ONLY,
+    Dialect, EXACT_CONST, EXACT_ENUM, LESS_THAN, MORE_THAN, NUMBER_FORMAT, READ_ONLY,
+    UNENFORCEABLE, WRITE_ONLY,
 };
 use crate::contract::number::{Decimal, Divisor};
 
@@ -18,7 +18,7 @@ type Options<'o> = ValidationOptions<'o, std::sync::Arc<dyn jsonschema::Retrieve
 type Made<'a> = Result<Box<dyn for<'i> Keyword<'i, Instance>>, ValidationError<'a>>;
 
 /// Registers every keyword and format of ours.
-pub(super) fn register(mut options: Options<'_>) -> Options<'_> {
+pub(super) fn register(mut options: Options<'_>, dialect: Dialect) -> Options<'_> {
     for (name, bound) in [
         ("minimum", Bound::AtLeast),
         ("maximum", Bound::AtMost),
@@ -31,6 +31,9 @@ pub(super) fn register(mut options: Options<'_>) -> Options<'_> {
     }
     for (name, check) in format::OWN {
         options = options.with_format(name, check);
+    }
+    if dialect == Dialect::OpenApi {
+        options = options.with_format("hostname", format::is_hostname);
     }
     options
         .with_keyword("multipleOf", |_, value, _| MultipleOf::make(value))

@@ -12,7 +12,7 @@ use crate::contract::document::{Document, Source, pointer};
 use crate::contract::error::{ContractError, Problem};
 use crate::contract::instance::{Arena, Instance, Node};
 use crate::contract::lower::{
-    Discriminator, EXACT_CONST, EXACT_ENUM, LESS_THAN, Lowered, MORE_THAN, NUMBER_FORMAT,
+    Dialect, Discriminator, EXACT_CONST, EXACT_ENUM, LESS_THAN, Lowered, MORE_THAN, NUMBER_FORMAT,
     READ_ONLY, Root, UNENFORCEABLE, WRITE_ONLY,
 };
 use crate::contract::options::CompileOptions;
@@ -210,11 +210,14 @@ impl CompiledRoot {
             .collect();
         schema["properties"] = Value::Object(leads);
         let patterns = PatternOptions::fancy_regex().backtrack_limit(options.limits.regex_steps);
-        let judge = keywords::register(jsonschema::options_for::<Instance>())
-            .with_draft(Draft::Draft202012)
-            .should_validate_formats(true)
-            .with_pattern_options(patterns)
-            .offline();
+        let judge = keywords::register(
+            jsonschema::options_for::<Instance>(),
+            Dialect::of(document.version()),
+        )
+        .with_draft(Draft::Draft202012)
+        .should_validate_formats(true)
+        .with_pattern_options(patterns)
+        .offline();
         let validator = judge.build(&schema).map_err(|error| broken(document, &units, &error))?;
         Ok(Self { validator, units })
     }

@@ -254,6 +254,9 @@ fn read_part(at: &str, part: &Value, known: &mut Known, children: &mut Children)
             wrapped: flag("wrapped"),
         });
     }
+    let listed = members.get("enum").and_then(Value::as_array).into_iter().flatten();
+    let mut values = listed.chain(members.get("const")).chain(members.get("default"));
+    known.names_empty_text |= values.any(|value| value == "");
     let required = members.get("required").and_then(Value::as_array);
     known.required.extend(required.into_iter().flatten().filter_map(|n| n.as_str().map(Box::from)));
     for (keyword, into) in

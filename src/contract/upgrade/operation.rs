@@ -109,6 +109,7 @@ impl Upgrade {
                 let name = parameter.name.clone();
                 let property = pointer::join(&format!("{at}/schema/properties"), &name);
                 self.note(&property, &parameter.from);
+                self.note(&format!("{property}/anyOf/0"), &parameter.from);
                 self.note(&pointer::join(&format!("{at}/encoding"), &name), &parameter.from);
                 if parameter.required {
                     required.push(Value::String(name.clone()));

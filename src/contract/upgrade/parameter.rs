@@ -125,6 +125,30 @@ fn upgrade_head(old: &Map<String, Value>, location: &str) -> Value {
         schema.insert("type".to_owned(), json!("string"));
         schema.insert("format".to_owned(), json!("binary"));
     }
+    if location == "formData" {
+        schema = with_empty_value(schema, old.get("allowEmptyValue"));
+    }
     new.insert("schema".to_owned(), Value::Object(schema));
     Value::Object(new)
+}
+
+/// The schema of a form field, `allowEmptyValue` taken into it, which OpenAPI 3 has for query
+/// parameters only. A field without the keyword is judged by its schema alone: browsers send
+/// every field of a form, filled or not.
+fn with_empty_value(mut schema: Map<String, Value>, allow: Option<&Value>) -> Map<String, Value> {
+    match allow {
+        Some(Value::Bool(true)) => {
+            let empty = json!({ "type": "string", "maxLength": 0 });
+            let mut either = Map::new();
+            either.insert("anyOf".to_owned(), json!([schema, empty]));
+            either
+        }
+        Some(Value::Bool(false)) => {
+            if schema.get("type").and_then(Value::as_str) == Some("string") {
+                schema.entry("minLength").or_insert_with(|| json!(1));
+            }
+            schema
+        }
+        _ => schema,
+    }
 }

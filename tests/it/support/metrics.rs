@@ -9,6 +9,7 @@ use super::Client;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metrics {
     series: Vec<Series>,
+    kinds: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone)]
@@ -35,7 +36,9 @@ impl Metrics {
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         let read =
             |line: &str| Series::parse(line).unwrap_or_else(|| panic!("not a series: {line}"));
-        Self { series: lines.map(read).collect() }
+        let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let kinds = kinds.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect();
+        Self { series: lines.map(read).collect(), kinds }
     }
 
     /// The sum of every series called `name` that carries all of `labels`.
@@ -52,6 +55,24 @@ impl Metrics {
     /// Whether any series is called `name`.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.series.iter().any(|series| series.name == name)
+    }
+
+    /// The name and type of each metric.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.kinds.iter().map(|(name, kind)| (name.as_str(), kind.as_str()))
+    }
+
+    /// The name, the labels' names (sorted) and the value of each series.
+    pub(crate) fn series(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = &str>, f64)> {
+        self.series.iter().map(|series| {
+            (series.name.as_str(), series.labels.keys().map(String::as_str), series.value)
+        })
+    }
+
+    /// The values of one label of the series called `name`.
+    pub(crate) fn values_of(&self, name: &str, label: &str) -> impl Iterator<Item = &str> {
+        let named = self.series.iter().filter(move |series| series.name == name);
+        named.filter_map(move |series| series.labels.get(label)).map(String::as_str)
     }
 
     /// Every value that stands in a label.

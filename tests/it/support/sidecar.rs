@@ -100,6 +100,11 @@ impl Setup {
         self
     }
 
+    /// A sidecar with these settings in its config file; ports are free ones.
+    pub(crate) fn configured(settings: &str) -> Self {
+        Self::bare().file("cvt.yaml", settings)
+    }
+
     /// Runs in `dir`, with what an earlier sidecar left there; what was written so far moves in.
     pub(crate) fn inside(mut self, dir: TempDir) -> Self {
         for file in fs::read_dir(self.dir.path()).expect("the directory").flatten() {

@@ -1,0 +1,187 @@
+//! Templates of which neither is the more concrete one, though a request may match both.
+//!
+//! `/{a}/x` and `/b/{c}` both match `/b/x`. The specification leaves it to the tool which one is
+//! meant; the table decides for the first segment that differs, and says so in a lint.
+
+use std::sync::Arc;
+
+use super::table::{Node, RouteTable};
+use super::template::Pattern;
+
+/// Two templates that the same request may match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crossing {
+    /// The template that such requests are judged by.
+    pub chosen: Arc<str>,
+    /// The other one.
+    pub other: Arc<str>,
+}
+
+/// Crossings named at most.
+const MAX_CROSSINGS: usize = 20;
+
+/// Pairs of nodes looked at. Documents of ten thousand operations stay far below; a table made
+/// to be hard to look through is left before it costs a second.
+const BUDGET: usize = 500_000;
+
+struct Walk<'t> {
+    nodes: &'t [Node],
+    found: Vec<Crossing>,
+    budget: usize,
+}
+
+// === impl RouteTable ===
+
+impl RouteTable {
+    /// Templates that cross, up to a number that nobody reads beyond.
+    pub fn crossings(&self) -> Vec<Crossing> {
+        let mut walk = Walk { nodes: self.nodes(), found: Vec::new(), budget: BUDGET };
+        for node in self.nodes() {
+            for (at, (pattern, weaker)) in node.patterns.iter().enumerate() {
+                for (text, stronger) in &node.literals {
+                    if matches_text(pattern, text) {
+                        walk.below(*stronger, *weaker, false);
+                    }
+                }
+                for (heavier, stronger) in node.patterns.iter().take(at) {
+                    if may_share_text(heavier, pattern) {
+                        walk.below(*stronger, *weaker, false);
+                    }
+                }
+            }
+        }
+        walk.found
+    }
+}
+
+// === impl Walk ===
+
+impl Walk<'_> {
+    /// Walks down two ways that may take the same segments. `chosen` was the more concrete one
+    /// where they parted; `crossed` says that `other` has been so since.
+    fn below(&mut self, chosen: u32, other: u32, crossed: bool) {
+        let (Some(a), Some(b)) = (self.node(chosen), self.node(other)) else { return };
+        if self.budget == 0 || self.found.len() >= MAX_CROSSINGS {
+            return;
+        }
+        self.budget -= 1;
+        if crossed {
+            self.endpoints(a, b);
+        }
+        for (text, next) in &a.literals {
+            if let Some(other) = b.literals.get(text) {
+                self.below(*next, *other, crossed);
+            }
+            for (_, other) in b.patterns.iter().filter(|(one, _)| matches_text(one, text)) {
+                self.below(*next, *other, crossed);
+            }
+        }
+        for (pattern, next) in &a.patterns {
+            for (text, other) in &b.literals {
+                if matches_text(pattern, text) {
+                    self.below(*next, *other, true);
+                }
+            }
+            for (one, other) in &b.patterns {
+                if may_share_text(pattern, one) {
+                    let crossed = crossed || one.weight() > pattern.weight();
+                    self.below(*next, *other, crossed);
+                }
+            }
+        }
+    }
+
+    fn endpoints(&mut self, a: &Node, b: &Node) {
+        for one in &a.endpoints {
+            let rivals = b.endpoints.iter().filter(|other| other.operation != one.operation);
+            let Some(other) = rivals.into_iter().find(|other| other.method == one.method) else {
+                continue;
+            };
+            let crossing =
+                Crossing { chosen: Arc::clone(&one.template), other: Arc::clone(&other.template) };
+            if !self.found.contains(&crossing) {
+                self.found.push(crossing);
+            }
+        }
+    }
+}
+
+impl<'t> Walk<'t> {
+    fn node(&self, index: u32) -> Option<&'t Node> {
+        self.nodes.get(index as usize)
+    }
+}
+
+/// Whether a templated segment matches a literal one.
+fn matches_text(pattern: &Pattern, text: &str) -> bool {
+    pattern.capture(text, 0, &mut super::Captures::new())
+}
+
+/// Whether two templated segments may match the same text: what they begin and end with has to
+/// agree. What stands between is not compared, so that a pair too many is named rather than one
+/// too few.
+fn may_share_text(a: &Pattern, b: &Pattern) -> bool {
+    let agree = |x: &str, y: &str| x.starts_with(y) || y.starts_with(x);
+    let agree_at_end = |x: &str, y: &str| x.ends_with(y) || y.ends_with(x);
+    let ((a_first, a_last), (b_first, b_last)) = (a.ends(), b.ends());
+    agree(a_first, b_first) && agree_at_end(a_last, b_last)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::super::{PathTemplate, TrailingSlash};
+    use super::*;
+
+    fn crossings(paths: &[&str]) -> Vec<(String, String)> {
+        let mut table = RouteTable::new(TrailingSlash::Exact);
+        for (at, path) in paths.iter().enumerate() {
+            let template = PathTemplate::parse(path).unwrap();
+            let at = u32::try_from(at).unwrap();
+            let base = PathTemplate::empty();
+            let _ = table.insert(&base, &template, &Arc::from(*path), &Method::GET, at);
+        }
+        let found = table.crossings().into_iter();
+        let mut found: Vec<_> =
+            found.map(|one| (one.chosen.to_string(), one.other.to_string())).collect();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn neither_is_the_more_concrete_one() {
+        let pair = |a: &str, b: &str| vec![(a.to_owned(), b.to_owned())];
+        assert_eq!(crossings(&["/{a}/x", "/b/{c}"]), pair("/b/{c}", "/{a}/x"));
+        assert_eq!(crossings(&["/p/{a}/x/y", "/p/b/{c}/y"]), pair("/p/b/{c}/y", "/p/{a}/x/y"));
+        assert_eq!(crossings(&["/v{a}/x", "/v1/{c}"]), pair("/v1/{c}", "/v{a}/x"));
+    }
+
+    #[test]
+    fn one_more_concrete_than_the_other_is_no_crossing() {
+        let all: [&[&str]; 6] = [
+            &["/{a}/{b}", "/b/{c}"],
+            &["/{a}/x", "/b/{c}/d"],
+            &["/{a}/x", "/b/y"],
+            &["/w{a}/x", "/v1/{c}"],
+            &["/{a}/x", "/{b}/{c}"],
+            &["/a/b", "/a/{b}"],
+        ];
+        for paths in all {
+            assert_eq!(crossings(paths), [], "{paths:?}");
+        }
+    }
+
+    #[test]
+    fn a_table_made_to_be_hard_ends() {
+        let paths: Vec<String> = (0..14)
+            .map(|bits: u32| {
+                (0..14)
+                    .map(move |at| if bits == at { "/x".to_owned() } else { format!("/{{p{at}}}") })
+            })
+            .map(Iterator::collect)
+            .collect();
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        assert!(crossings(&paths).len() <= MAX_CROSSINGS);
+    }
+}
