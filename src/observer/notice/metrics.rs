@@ -41,3 +41,43 @@ impl NoticeMetrics {
         self.told[news.index()].inc();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::clock::Timestamp;
+    use crate::model::violation::{Violation, ViolationCode};
+    use crate::observer::group::GroupId;
+    use crate::observer::kinds::Sighting;
+
+    #[test]
+    fn violations_beyond_the_last_group_are_shown() {
+        let (metrics, kinds) = (Metrics::default(), Arc::new(Kinds::default()));
+        NoticeMetrics::new(&metrics, &kinds).unwrap();
+        for n in 0..10_003 {
+            let violation = Violation {
+                code: ViolationCode::REQUEST_BODY_SCHEMA,
+                name: None,
+                instance_pointer: format!("/p{n}"),
+                schema_pointer: "/a".into(),
+                keyword: "type".into(),
+                position: None,
+                message: String::new(),
+            };
+            kinds.saw(&Sighting {
+                group: GroupId::of("s", "GET /", &violation),
+                violation: &violation,
+                schema_id: "s",
+                version: "1",
+                operation: ("GET", "/"),
+                operation_name: "GET /",
+                consumer: "c",
+                at: Timestamp::default(),
+                example: None,
+                tell: false,
+            });
+        }
+        let text = metrics.encode();
+        assert!(text.contains("cvt_violations_ungrouped 3\n"), "{text}");
+    }
+}
