@@ -77,7 +77,7 @@ mod tests {
                 tell: false,
             });
         }
-        let text = metrics.encode();
+        let text = metrics.encode().unwrap();
         assert!(text.contains("cvt_violations_ungrouped 3\n"), "{text}");
     }
 }
