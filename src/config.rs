@@ -16,6 +16,7 @@ pub mod contract;
 pub mod enforcement;
 pub mod file;
 pub mod group;
+pub mod limits;
 pub mod logging;
 pub mod observer;
 pub mod parse;
@@ -24,7 +25,9 @@ pub mod redaction;
 pub mod retention;
 pub mod route;
 pub mod rules;
+pub mod spool;
 pub mod storage;
+pub mod tls;
 pub mod traffic;
 pub mod upstream;
 pub mod values;
@@ -44,6 +47,8 @@ pub struct Config {
     pub rules: rules::RuleSettings,
     /// How traffic is taken.
     pub traffic: traffic::TrafficSettings,
+    /// What callers may take.
+    pub limits: limits::LimitSettings,
     /// Judging off the traffic path.
     pub observer: observer::ObserverSettings,
     /// How consumers are told apart.
@@ -56,12 +61,16 @@ pub struct Config {
     pub redaction: redaction::RedactionSettings,
     /// Where it is kept.
     pub storage: storage::StorageSettings,
+    /// Where records wait while storage is away.
+    pub spool: spool::SpoolSettings,
     /// How much of the contracts is cached.
     pub cache: cache::CacheSettings,
     /// How long what was recorded is kept.
     pub retention: retention::RetentionSettings,
     /// The admin port.
     pub admin: admin::AdminSettings,
+    /// Which listeners are encrypted.
+    pub tls: tls::TlsSettings,
     /// Log level and form.
     pub logging: logging::LoggingSettings,
     /// Settings that were understood but have no effect in this version.
@@ -106,6 +115,7 @@ impl Config {
             upstream::SETTINGS,
             rules::SETTINGS,
             traffic::SETTINGS,
+            limits::SETTINGS,
             enforcement::SETTINGS,
             observer::SETTINGS,
             consumer::SETTINGS,
@@ -113,9 +123,11 @@ impl Config {
             record::SETTINGS,
             redaction::SETTINGS,
             storage::SETTINGS,
+            spool::SETTINGS,
             cache::SETTINGS,
             retention::SETTINGS,
             admin::SETTINGS,
+            tls::SETTINGS,
             logging::SETTINGS,
         ]
         .into_iter()
@@ -131,15 +143,18 @@ impl Config {
             document_limit: contract::document_limit(&values, &mut problems),
             rules: rules::read(&values, &mut problems),
             traffic: traffic::read(&values, &mut problems),
+            limits: limits::read(&values, &mut problems),
             observer: observer::read(&values, &mut problems),
             consumer: consumer::read(&values, &mut problems),
             groups: group::read(&values, &mut problems),
             record: record::read(&values, &mut problems),
             redaction: redaction::read(&values, &mut problems),
             storage: storage::read(&values, &mut problems),
+            spool: spool::read(&values, &mut problems),
             cache: cache::read(&values, &mut problems),
             retention: retention::read(&values, &mut problems),
             admin: admin::read(&values, &mut problems),
+            tls: tls::read(&values, &mut problems),
             logging: logging::read(&values, &mut problems),
             notices: values.notices(),
         };

@@ -8,6 +8,8 @@
 mod connection;
 mod gate;
 pub mod metrics;
+mod overseer;
+mod peer;
 mod pool;
 mod reject;
 mod route;
@@ -15,9 +17,11 @@ mod server;
 mod tap;
 mod upgrade;
 mod upstream;
+mod wire;
 
 pub use gate::Gate;
 pub use metrics::ProxyMetrics;
+pub use peer::Peer;
 pub use route::{Route, RouteTable};
-pub use server::{Connections, TrafficService, traffic_service};
+pub use server::{Connections, TrafficParts, TrafficService, traffic_service};
 pub use upstream::{HealthService, Upstream, health_service};

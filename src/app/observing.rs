@@ -13,6 +13,8 @@ use super::StartError;
 use super::learning::{self, Learning, Sources};
 use super::summary::Summary;
 use crate::config::Config;
+use crate::config::storage::StorageSettings;
+use crate::model::chance::SystemChance;
 use crate::model::clock::Clock;
 use crate::model::id::SystemIds;
 use crate::observer::budget::Budget;
@@ -21,10 +23,12 @@ use crate::observer::metrics::{ObserverMetrics, RecordMetrics};
 use crate::observer::notice::{Announce, Teller};
 use crate::observer::queue::Queue;
 use crate::observer::recorder::{Recorder, RecorderParts};
+use crate::observer::spool::metrics::SpoolMetrics;
+use crate::observer::spool::{Spool, SpoolState};
 use crate::observer::usage::UsageBook;
 use crate::observer::usage::metrics::UsageMetrics;
 use crate::observer::worker::{MakeJudge, Workers};
-use crate::observer::writer;
+use crate::observer::writer::{self, WriterParts};
 use crate::redaction::{Redactor, Rules};
 use crate::sampling::Keeper;
 use crate::storage::Store;
@@ -43,6 +47,7 @@ pub(super) struct Observing {
     kinds: Arc<Kinds>,
     metrics: ObserverMetrics,
     record_metrics: RecordMetrics,
+    spooled: Arc<SpoolState>,
 }
 
 // === impl Observing ===
@@ -63,7 +68,18 @@ impl Observing {
         let queue = Arc::new(Queue::new(length, observer_metrics.clone()));
         queue.show(metrics, budget.clone())?;
         let (deadline, deadline_set) = watch::channel(None);
-        let (sender, writer) = writer::channel(store.clone(), record_metrics.clone(), deadline_set);
+        let spool_metrics = SpoolMetrics::new(metrics)?;
+        let spool = open_spool(config, &spool_metrics, clock)?;
+        let spooled = spool.as_ref().map_or_else(Arc::default, |spool| spool.state().clone());
+        SpoolMetrics::show(metrics, &spooled, clock.clone())?;
+        let (sender, writer) = writer::channel(WriterParts {
+            store: store.clone(),
+            spool,
+            metrics: record_metrics.clone(),
+            spool_metrics,
+            chance: Arc::new(SystemChance),
+            deadline: deadline_set,
+        });
         let kinds = Arc::new(Kinds::default());
         let teller = learning::teller(config, metrics, clock, &kinds, announce)?;
         let writer = control.spawn(writer.telling(teller.clone()).run());
@@ -106,13 +122,14 @@ impl Observing {
             kinds,
             metrics: observer_metrics,
             record_metrics,
+            spooled,
         })
     }
 
     /// Judges what waits, stores what was judged, within `timeout`.
     pub(super) fn finish(self, control: &Runtime, timeout: Duration) -> Summary {
-        let Self { workers, writer, learning, teller, deadline, .. } = self;
-        let (kinds, metrics, record_metrics) = (self.kinds, self.metrics, self.record_metrics);
+        let Self { workers, writer, learning, teller, deadline, kinds, .. } = self;
+        let (metrics, record_metrics, spooled) = (self.metrics, self.record_metrics, self.spooled);
         // The last recorder goes with the threads; with it and the flusher the last outbox.
         workers.finish();
         learning.finish(control);
@@ -124,7 +141,41 @@ impl Observing {
             }
         });
         teller.finish();
-        Summary::new(&metrics, &record_metrics, &kinds)
+        Summary::new(&metrics, &record_metrics, &spooled, &kinds)
+    }
+}
+
+/// The spool, where records are kept that a fault could lose. A directory that nobody named need
+/// not be usable: without it records wait in memory.
+fn open_spool(
+    config: &Config,
+    metrics: &SpoolMetrics,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Arc<Spool>>, StartError> {
+    let settings = &config.spool;
+    let kept = worker_count(config) > 0 && config.storage != StorageSettings::Memory;
+    if !settings.enabled || !kept {
+        return Ok(None);
+    }
+    match Spool::open(settings, clock.clone()) {
+        Ok((spool, recovered)) => {
+            metrics.torn.inc_by(recovered.torn);
+            if recovered.records > 0 || recovered.torn > 0 {
+                let (records, torn_bytes) = (recovered.records, recovered.torn);
+                tracing::info!(
+                    event = "spool_recovered",
+                    records,
+                    torn_bytes,
+                    "left by a run before"
+                );
+            }
+            Ok(Some(Arc::new(spool)))
+        }
+        Err(error) if settings.named => Err(StartError::Spool(error)),
+        Err(error) => {
+            tracing::warn!(event = "spool_unusable", %error, "records wait in memory; see spool.dir");
+            Ok(None)
+        }
     }
 }
 

@@ -96,8 +96,10 @@ impl Recorder {
         self.operations.count(exchange, judged, took);
         count_parts(&parts.metrics, judged);
         let now = parts.clock.now();
-        let consumer =
-            parts.roster.identify(Caller { headers: &exchange.request.headers, certificate: None });
+        let consumer = parts.roster.identify(Caller {
+            headers: &exchange.request.headers,
+            certificate: exchange.client_subject.as_deref(),
+        });
         consumer.counters.count(judged.outcome());
         let counted = parts.roster.counted(&consumer);
         usage.note(exchange, judged, &counted, now);

@@ -5,7 +5,6 @@
 //! waits for anything but the two peers.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,6 +19,7 @@ use hyper::body::Incoming;
 
 use super::connection::{forwardable, is_upgrade, strip_hop_by_hop};
 use super::metrics::{ProxyMetrics, Raised, UpstreamFailure};
+use super::peer::Peer;
 use super::pool::{Lane, Lanes, Pool, Return, Sender};
 use super::route::{Route, RouteTable};
 use super::tap::{Capture, Progress, Tap};
@@ -78,6 +78,11 @@ impl Gate {
         self.lanes.mine()
     }
 
+    /// Where times come from.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// What this edge counts.
     pub fn metrics(&self) -> &ProxyMetrics {
         &self.metrics
@@ -87,7 +92,7 @@ impl Gate {
     pub async fn serve(
         &self,
         mut request: Request<Incoming>,
-        peer: Option<IpAddr>,
+        peer: &Peer,
         lane: Lane,
     ) -> Result<Response<AnswerBody>, Infallible> {
         let started = self.clock.instant();
@@ -116,7 +121,7 @@ impl Gate {
         &self,
         route: &Route,
         request: &Request<Incoming>,
-        peer: Option<IpAddr>,
+        peer: &Peer,
         started: Instant,
     ) -> Option<Pending> {
         if route.mode == Mode::Off {
@@ -130,7 +135,8 @@ impl Gate {
             contract: route.contract.load_full(),
             id: None,
             modes: Modes::both(route.mode),
-            client_ip: peer,
+            client_ip: peer.ip,
+            client_subject: peer.subject.clone(),
             request: RequestHead {
                 method: request.method().clone(),
                 target: request.uri().clone(),

@@ -1,4 +1,11 @@
 //! Masks: values that say nothing but are of the same kind.
+//!
+//! A masked message is judged like the original as far as a schema asks for types and formats:
+//! what is an e-mail address, a UUID, a date, an address of the Internet or Base64 stays one; a
+//! number keeps its sign and stays whole or broken. It cannot hold where a schema asks for the
+//! very value: `enum`, `const`, `pattern`, bounds of numbers other than 0, exact lengths.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::model::clock::Timestamp;
 
@@ -24,6 +31,15 @@ pub fn mask(text: &str) -> String {
     if Timestamp::parse(text).is_some() {
         return "2000-01-01T00:00:00Z".to_owned();
     }
+    if is_time(text) {
+        return "00:00:00Z".to_owned();
+    }
+    if text.parse::<Ipv4Addr>().is_ok() {
+        return "192.0.2.1".to_owned();
+    }
+    if text.contains(':') && text.parse::<Ipv6Addr>().is_ok() {
+        return "2001:db8::1".to_owned();
+    }
     if let Some(digits) = mask_digits(text) {
         return digits;
     }
@@ -31,6 +47,9 @@ pub fn mask(text: &str) -> String {
         if text.starts_with(scheme) {
             return format!("{scheme}x.example/");
         }
+    }
+    if text.ends_with('=') && is_base64(text) {
+        return "eHh4eA==".to_owned();
     }
     mask_letters(text.chars().count())
 }
@@ -56,13 +75,55 @@ pub(super) fn zeros(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
 }
 
-/// The mask of a JSON number: 0, with a fraction or an exponent where it had one.
+/// The mask of a JSON number: of the same sign, zero only for zero, whole only for whole ones,
+/// with a fraction or an exponent where it had one.
 pub(super) fn mask_number(text: &str) -> &'static str {
-    match (text.contains('.'), text.contains(['e', 'E'])) {
-        (true, _) => "0.0",
-        (false, true) => "0e0",
-        (false, false) => "0",
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (text, None),
+    };
+    let negative = text.starts_with('-');
+    let zero = !mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
+    let form = match (mantissa.contains('.'), exponent) {
+        (_, Some(_)) => 2,
+        (true, None) => 1,
+        (false, None) => 0,
+    };
+    let forms = match (zero, is_whole(mantissa, exponent), negative) {
+        (true, _, _) => ["0", "0.0", "0e0"],
+        (false, true, false) => ["1", "1.0", "1e0"],
+        (false, true, true) => ["-1", "-1.0", "-1e0"],
+        (false, false, false) => ["0.5", "0.5", "5e-1"],
+        (false, false, true) => ["-0.5", "-0.5", "-5e-1"],
+    };
+    forms[form]
+}
+
+/// Whether no digit but 0 stands after the point once the exponent has moved it.
+fn is_whole(mantissa: &str, exponent: Option<&str>) -> bool {
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let fraction = fraction.trim_end_matches('0').len();
+    let zeros = whole.len() - whole.trim_end_matches('0').len();
+    let exponent = exponent.map_or("0", |digits| digits.strip_prefix('+').unwrap_or(digits));
+    match exponent.parse::<i64>() {
+        Ok(exponent) if exponent >= 0 => fraction as u64 <= exponent.unsigned_abs(),
+        Ok(exponent) => fraction == 0 && exponent.unsigned_abs() <= zeros as u64,
+        // beyond any exponent there is
+        Err(_) => !exponent.starts_with('-'),
     }
+}
+
+/// `12:30:00Z`, as `format: time` has it (RFC 3339 §5.6).
+fn is_time(text: &str) -> bool {
+    text.len() <= 32 && Timestamp::parse(&format!("2000-01-01T{text}")).is_some()
+}
+
+fn is_base64(text: &str) -> bool {
+    let digits = text.trim_end_matches('=');
+    text.len() >= 4
+        && text.len().is_multiple_of(4)
+        && text.len() - digits.len() <= 2
+        && digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
 
 fn is_email(text: &str) -> bool {
@@ -107,6 +168,10 @@ mod tests {
             ("1984-04-01T12:00:00+01:00", "2000-01-01T00:00:00Z"),
             ("123e4567-e89b-12d3-a456-426614174000", "00000000-0000-4000-8000-000000000000"),
             ("https://corp.com/reset?k=1", "https://x.example/"),
+            ("192.168.17.4", "192.0.2.1"),
+            ("fe80::1:2", "2001:db8::1"),
+            ("23:59:58+01:00", "00:00:00Z"),
+            ("aHVudGVyMg==", "eHh4eA=="),
         ] {
             assert_eq!(mask(text), masked, "{text}");
             assert_eq!(mask(masked), masked, "a mask is its own mask");
@@ -115,8 +180,23 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_kind() {
-        assert_eq!(mask_number("12345678901234567890"), "0");
-        assert_eq!(mask_number("-1.5"), "0.0");
-        assert_eq!(mask_number("1e400"), "0e0");
+        for (number, masked) in [
+            ("12345678901234567890", "1"),
+            ("-7", "-1"),
+            ("0", "0"),
+            ("-0.00", "0.0"),
+            ("-1.5", "-0.5"),
+            ("12.00", "1.0"),
+            ("1e400", "1e0"),
+            ("-1.25e1", "-5e-1"),
+            ("-1.25E+2", "-1e0"),
+            ("100e-2", "1e0"),
+            ("100e-3", "5e-1"),
+            ("1e-99999999999999999999", "5e-1"),
+            ("1e99999999999999999999", "1e0"),
+        ] {
+            assert_eq!(mask_number(number), masked, "{number}");
+            assert_eq!(mask_number(masked), masked, "a mask is its own mask");
+        }
     }
 }

@@ -32,12 +32,17 @@ pub struct RegistryMetrics {
 impl RegistryMetrics {
     /// Registers them.
     pub fn new(metrics: &Metrics) -> Result<Self, MetricsError> {
+        let registrations = metrics.counters(
+            "cvt_schemas_registered_total",
+            "Registrations of schemas, by status.",
+            &["status"],
+        )?;
+        for status in ["success", "failure"] {
+            // Shown from the start: a sidecar that follows storage registers nothing.
+            registrations.with_label_values(&[status]);
+        }
         Ok(Self {
-            registrations: metrics.counters(
-                "cvt_schemas_registered_total",
-                "Registrations of schemas, by status.",
-                &["status"],
-            )?,
+            registrations,
             errors: metrics.counters(
                 "cvt_schema_registration_errors_total",
                 "Registrations that failed, by type of error.",

@@ -6,18 +6,26 @@
     reason = "a test that cannot go on says why and fails"
 )]
 
+mod alerts;
+mod canary;
+mod consumers;
 mod corpus;
 mod demo;
 mod example;
 mod floors;
+mod groups;
 mod lifecycle;
+mod limits;
 mod maintenance;
 mod metrics;
 mod recording;
 mod redaction;
+mod reports;
 mod routes;
 mod schema_corpus;
+mod spool;
 mod startup;
 mod storage;
 mod support;
+mod tls;
 mod transparency;

@@ -241,6 +241,13 @@ impl Sidecar {
         (output.finish(status), dir)
     }
 
+    /// Kills it at once; what it left behind stays.
+    pub(crate) fn kill(mut self) -> TempDir {
+        self.child.kill().expect("a live process");
+        self.child.wait().expect("its end");
+        std::mem::replace(&mut self.dir, TempDir::new().expect("a temporary directory"))
+    }
+
     fn signal(&self, signal: rustix::process::Signal) {
         let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw);
         rustix::process::kill_process(pid.expect("a process id"), signal).expect("a live process");
