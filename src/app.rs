@@ -13,6 +13,7 @@ mod readiness;
 mod routing;
 mod secrecy;
 mod stores;
+mod storing;
 mod summary;
 
 use std::net::{SocketAddr, TcpListener};

@@ -11,10 +11,9 @@ use tokio::time::Instant;
 
 use super::StartError;
 use super::learning::{self, Learning, Sources};
+use super::storing::Storing;
 use super::summary::Summary;
 use crate::config::Config;
-use crate::config::storage::StorageSettings;
-use crate::model::chance::SystemChance;
 use crate::model::clock::Clock;
 use crate::model::id::SystemIds;
 use crate::observer::budget::Budget;
@@ -23,12 +22,10 @@ use crate::observer::metrics::{ObserverMetrics, RecordMetrics};
 use crate::observer::notice::{Announce, Teller};
 use crate::observer::queue::Queue;
 use crate::observer::recorder::{Recorder, RecorderParts};
-use crate::observer::spool::metrics::SpoolMetrics;
-use crate::observer::spool::{Spool, SpoolState};
+use crate::observer::spool::SpoolState;
 use crate::observer::usage::UsageBook;
 use crate::observer::usage::metrics::UsageMetrics;
 use crate::observer::worker::{MakeJudge, Workers};
-use crate::observer::writer::{self, WriterParts};
 use crate::redaction::{Redactor, Rules};
 use crate::sampling::Keeper;
 use crate::storage::Store;
@@ -67,19 +64,8 @@ impl Observing {
         let length = config.observer.queue_exchanges;
         let queue = Arc::new(Queue::new(length, observer_metrics.clone()));
         queue.show(metrics, budget.clone())?;
-        let (deadline, deadline_set) = watch::channel(None);
-        let spool_metrics = SpoolMetrics::new(metrics)?;
-        let spool = open_spool(config, &spool_metrics, clock)?;
-        let spooled = spool.as_ref().map_or_else(Arc::default, |spool| spool.state().clone());
-        SpoolMetrics::show(metrics, &spooled, clock.clone())?;
-        let (sender, writer) = writer::channel(WriterParts {
-            store: store.clone(),
-            spool,
-            metrics: record_metrics.clone(),
-            spool_metrics,
-            chance: Arc::new(SystemChance),
-            deadline: deadline_set,
-        });
+        let Storing { outbox, writer, spooled, deadline } =
+            Storing::prepare(config, store, metrics, &record_metrics, clock)?;
         let kinds = Arc::new(Kinds::default());
         let teller = learning::teller(config, metrics, clock, &kinds, announce)?;
         let writer = control.spawn(writer.telling(teller.clone()).run());
@@ -89,7 +75,7 @@ impl Observing {
             kinds: &kinds,
             usage: &usage,
             teller: &teller,
-            outbox: &sender,
+            outbox: &outbox,
             metrics: &observer_metrics,
             record_metrics: &record_metrics,
         };
@@ -103,7 +89,7 @@ impl Observing {
             roster: learning::roster(config, metrics, &redactor)?,
             usage,
             redactor,
-            sender,
+            sender: outbox,
             clock: clock.clone(),
             ids: Arc::new(SystemIds),
         });
@@ -145,41 +131,7 @@ impl Observing {
     }
 }
 
-/// The spool, where records are kept that a fault could lose. A directory that nobody named need
-/// not be usable: without it records wait in memory.
-fn open_spool(
-    config: &Config,
-    metrics: &SpoolMetrics,
-    clock: &Arc<dyn Clock>,
-) -> Result<Option<Arc<Spool>>, StartError> {
-    let settings = &config.spool;
-    let kept = worker_count(config) > 0 && config.storage != StorageSettings::Memory;
-    if !settings.enabled || !kept {
-        return Ok(None);
-    }
-    match Spool::open(settings, clock.clone()) {
-        Ok((spool, recovered)) => {
-            metrics.torn.inc_by(recovered.torn);
-            if recovered.records > 0 || recovered.torn > 0 {
-                let (records, torn_bytes) = (recovered.records, recovered.torn);
-                tracing::info!(
-                    event = "spool_recovered",
-                    records,
-                    torn_bytes,
-                    "left by a run before"
-                );
-            }
-            Ok(Some(Arc::new(spool)))
-        }
-        Err(error) if settings.named => Err(StartError::Spool(error)),
-        Err(error) => {
-            tracing::warn!(event = "spool_unusable", %error, "records wait in memory; see spool.dir");
-            Ok(None)
-        }
-    }
-}
-
-fn worker_count(config: &Config) -> usize {
+pub(super) fn worker_count(config: &Config) -> usize {
     match config.observer.workers {
         _ if config.routes.iter().all(|route| route.enforcement.is_off()) => 0,
         0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),

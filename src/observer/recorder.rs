@@ -179,11 +179,7 @@ fn groups_of(exchange: &Exchange, judged: &Judged) -> Vec<GroupId> {
 fn hints<'e>(exchange: &'e Exchange, judged: &Judged, body_limit: usize) -> Hints<'e> {
     let cut = |body: &Captured| body.truncated() || body.kept() > body_limit;
     Hints {
-        masks: exchange
-            .contract
-            .as_ref()
-            .zip(judged.operation)
-            .and_then(|(loaded, operation)| loaded.masks(operation)),
+        masks: exchange.contract.as_ref().map(|loaded| loaded.masks(judged.operation)),
         request_cut: cut(&exchange.request_body),
         response_cut: cut(&exchange.response_body),
     }
