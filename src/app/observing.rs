@@ -61,8 +61,8 @@ impl Observing {
         let record_metrics = RecordMetrics::new(metrics)?;
         let budget = Budget::new(config.observer.memory);
         let observer_metrics = ObserverMetrics::new(metrics)?;
-        let length = config.observer.queue_exchanges;
-        let queue = Arc::new(Queue::new(length, observer_metrics.clone()));
+        let queue = Queue::new(config.observer.queue_exchanges, observer_metrics.clone());
+        let queue = Arc::new(queue);
         queue.show(metrics, budget.clone())?;
         let Storing { outbox, writer, spooled, deadline } =
             Storing::prepare(config, store, metrics, &record_metrics, clock)?;
@@ -93,14 +93,13 @@ impl Observing {
             clock: clock.clone(),
             ids: Arc::new(SystemIds),
         });
-        let make_judge: MakeJudge = Arc::new(|| Box::new(Judge::new(JudgeOptions::default())));
+        let judge: MakeJudge = Arc::new(|| Box::new(Judge::new(JudgeOptions::default())));
         let (count, priority) = (worker_count(config), config.observer.priority);
-        let workers = Workers::start(count, priority, &queue, &make_judge, &recorder, clock)
-            .map_err(StartError::Threads)?;
+        let workers = Workers::start(count, priority, &queue, &judge, &recorder, clock);
         Ok(Self {
             queue,
             budget,
-            workers,
+            workers: workers.map_err(StartError::Threads)?,
             writer,
             learning,
             teller,
