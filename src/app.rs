@@ -6,6 +6,7 @@
 //! what waits is judged and stored, storage closes. Each step has a deadline.
 
 mod announce;
+mod enforcing;
 mod learning;
 mod lifecycle;
 mod observing;
@@ -45,6 +46,7 @@ use crate::telemetry::logging::{self, Form};
 use crate::telemetry::metrics::{Metrics, MetricsError};
 use crate::telemetry::process;
 use crate::tls::Acceptor;
+use enforcing::Enforcing;
 use lifecycle::{Drain, Phase, PhaseWatch};
 use observing::Observing;
 use readiness::SidecarReadiness;
@@ -109,6 +111,14 @@ pub enum StartError {
         place: String,
         /// What is wrong.
         reason: StoreError,
+    },
+    /// The settings name operations that the document does not list.
+    #[error("operations (route {route}): {problems}")]
+    Operations {
+        /// The route that names them.
+        route: String,
+        /// A sentence about each.
+        problems: String,
     },
     /// A certificate, a key or an authority cannot be used.
     #[error("TLS: {0}")]
@@ -306,9 +316,10 @@ impl Traffic {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => threads,
         };
+        let enforcing = Enforcing::new(metrics, observing, clock)?;
         let metrics = ProxyMetrics::new(metrics)?;
         let Routing { table, services } =
-            Routing::build(config, contracts, threads, &metrics, clock);
+            Routing::build(config, contracts, threads, &metrics, &enforcing, clock);
         let routes = Arc::new(ArcSwap::from_pointee(table));
         let (queue, budget) = (observing.queue.clone(), observing.budget.clone());
         let gate = Gate::new(routes.clone(), queue, budget, metrics, clock.clone());

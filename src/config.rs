@@ -211,7 +211,7 @@ mod tests {
         ))
         .unwrap();
         assert_eq!(config.routes[0].contract.spec.as_deref(), Some(std::path::Path::new("b.yaml")));
-        assert_eq!(config.routes[0].mode.as_str(), "warn");
+        assert_eq!(config.routes[0].enforcement.modes.request.as_str(), "warn");
         assert_eq!(config.routes[0].body_limit, 2048);
         assert_eq!(config.traffic.listen.to_string(), "0.0.0.0:9080");
         assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9551");

@@ -6,7 +6,9 @@
 //! the observer exactly once; responses we invent come from `reject` alone.
 
 mod connection;
+pub mod enforce;
 mod gate;
+mod hold;
 pub mod metrics;
 mod overseer;
 mod peer;
@@ -19,6 +21,7 @@ mod upgrade;
 mod upstream;
 mod wire;
 
+pub use enforce::{Enforcement, EnforcementParts, Inline, unknown_operations};
 pub use gate::Gate;
 pub use metrics::ProxyMetrics;
 pub use peer::Peer;

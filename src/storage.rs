@@ -20,11 +20,13 @@ pub use memory::MemoryStore;
 pub use query::{
     AnalyticsOptions, Bucket, ConsumerFilter, ExpireKind, GroupFilter, MAX_BUCKETS,
     MigrationReport, NamedCount, OnConflict, PageRequest, Purge, RecordsOf, ReplacedContent,
-    SchemaChange, SchemaFilter, SchemaList, StoredSchema, Tally, UsageFilter, ValidationAnalytics,
-    ValidationFilter,
+    Rewritten, SchemaChange, SchemaFilter, SchemaList, StoredSchema, Tally, UsageFilter,
+    ValidationAnalytics, ValidationFilter,
 };
 pub use sqlite::SqliteOptions;
-pub use store::{ComparisonStore, ConsumerStore, SchemaStore, Store, StoreResult, ValidationStore};
+pub use store::{
+    ComparisonStore, ConsumerStore, Rewrite, SchemaStore, Store, StoreResult, ValidationStore,
+};
 
 use std::sync::Arc;
 

@@ -26,6 +26,7 @@ use crate::telemetry::metrics::Metrics;
 pub(super) struct Learning {
     flusher: JoinHandle<()>,
     stop: watch::Sender<bool>,
+    teller: Arc<Teller>,
 }
 
 /// Where what was learned comes from and goes.
@@ -60,14 +61,17 @@ impl Learning {
             ids: Arc::new(SystemIds),
         });
         let (stop, stopped) = watch::channel(false);
-        Self { flusher: control.spawn(flusher.run(stopped)), stop }
+        let flusher = control.spawn(flusher.run(stopped));
+        Self { flusher, stop, teller: sources.teller.clone() }
     }
 
-    /// Sends on what is left; its outbox goes with it.
-    pub(super) fn finish(self, control: &Runtime) {
+    /// Sends on what is left; its outbox goes with it. Who tells operators stays, for what
+    /// storage says of it.
+    pub(super) fn finish(self, control: &Runtime) -> Arc<Teller> {
         let _ = self.stop.send(true);
         // It catches no panic of its own, and one would have been logged.
         let _ = control.block_on(self.flusher);
+        self.teller
     }
 }
 

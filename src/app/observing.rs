@@ -19,7 +19,7 @@ use crate::model::id::SystemIds;
 use crate::observer::budget::Budget;
 use crate::observer::kinds::Kinds;
 use crate::observer::metrics::{ObserverMetrics, RecordMetrics};
-use crate::observer::notice::{Announce, Teller};
+use crate::observer::notice::Announce;
 use crate::observer::queue::Queue;
 use crate::observer::recorder::{Recorder, RecorderParts};
 use crate::observer::spool::SpoolState;
@@ -36,10 +36,10 @@ use crate::validation::{Judge, JudgeOptions};
 pub(super) struct Observing {
     pub(super) queue: Arc<Queue>,
     pub(super) budget: Budget,
+    pub(super) make_judge: MakeJudge,
     workers: Workers,
     writer: JoinHandle<()>,
     learning: Learning,
-    teller: Arc<Teller>,
     deadline: watch::Sender<Option<Instant>>,
     kinds: Arc<Kinds>,
     metrics: ObserverMetrics,
@@ -61,8 +61,8 @@ impl Observing {
         let record_metrics = RecordMetrics::new(metrics)?;
         let budget = Budget::new(config.observer.memory);
         let observer_metrics = ObserverMetrics::new(metrics)?;
-        let queue = Queue::new(config.observer.queue_exchanges, observer_metrics.clone());
-        let queue = Arc::new(queue);
+        let length = config.observer.queue_exchanges;
+        let queue = Arc::new(Queue::new(length, observer_metrics.clone()));
         queue.show(metrics, budget.clone())?;
         let Storing { outbox, writer, spooled, deadline } =
             Storing::prepare(config, store, metrics, &record_metrics, clock)?;
@@ -93,16 +93,16 @@ impl Observing {
             clock: clock.clone(),
             ids: Arc::new(SystemIds),
         });
-        let judge: MakeJudge = Arc::new(|| Box::new(Judge::new(JudgeOptions::default())));
+        let make_judge: MakeJudge = Arc::new(|| Box::new(Judge::new(JudgeOptions::default())));
         let (count, priority) = (worker_count(config), config.observer.priority);
-        let workers = Workers::start(count, priority, &queue, &judge, &recorder, clock);
+        let workers = Workers::start(count, priority, &queue, &make_judge, &recorder, clock);
         Ok(Self {
             queue,
             budget,
+            make_judge,
             workers: workers.map_err(StartError::Threads)?,
             writer,
             learning,
-            teller,
             deadline,
             kinds,
             metrics: observer_metrics,
@@ -113,11 +113,11 @@ impl Observing {
 
     /// Judges what waits, stores what was judged, within `timeout`.
     pub(super) fn finish(self, control: &Runtime, timeout: Duration) -> Summary {
-        let Self { workers, writer, learning, teller, deadline, kinds, .. } = self;
+        let Self { workers, writer, learning, deadline, kinds, .. } = self;
         let (metrics, record_metrics, spooled) = (self.metrics, self.record_metrics, self.spooled);
         // The last recorder goes with the threads; with it and the flusher the last outbox.
         workers.finish();
-        learning.finish(control);
+        let teller = learning.finish(control);
         control.block_on(async {
             let _ = deadline.send(Some(Instant::now() + timeout));
             // A batch that is under way may end after the deadline, but not much.

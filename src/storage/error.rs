@@ -78,9 +78,18 @@ pub enum StoreError {
     Unexpected(String),
 }
 
+/// What another process expired just now, while a record of it was being stored.
+pub(crate) const CLEARED_AWAY: &str = "what the record belongs to was just cleared away";
+
 // === impl StoreError ===
 
 impl StoreError {
+    /// Whether another process cleared away what the operation was about to use: at once, it
+    /// may succeed.
+    pub(crate) fn is_cleared_away(&self) -> bool {
+        matches!(self, Self::Unavailable(text) if text == CLEARED_AWAY)
+    }
+
     /// Whether the same call may succeed later without anyone changing a setting.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Full(_))

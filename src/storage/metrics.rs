@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use super::query::{
     AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, Purge, RecordsOf, ReplacedContent, SchemaFilter, SchemaList, StoredSchema,
-    UsageFilter, ValidationAnalytics, ValidationFilter,
+    PageRequest, Purge, RecordsOf, ReplacedContent, Rewritten, SchemaFilter, SchemaList,
+    StoredSchema, UsageFilter, ValidationAnalytics, ValidationFilter,
 };
 use super::store::{
-    ComparisonStore, ConsumerStore, SchemaStore, Store, StoreResult, ValidationStore,
+    ComparisonStore, ConsumerStore, Rewrite, SchemaStore, Store, StoreResult, ValidationStore,
 };
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::comparison::ComparisonRecord;
@@ -120,6 +120,7 @@ measured! { ValidationStore:
         -> ValidationAnalytics;
     expire_validations(kind: ExpireKind, older_than: Timestamp, batch: u32) -> u64;
     count_expirable(kind: ExpireKind, older_than: Timestamp) -> u64;
+    rewrite_validations(page: &PageRequest, rewrite: &Rewrite<'_>) -> Rewritten;
     merge_groups(batch: Uuid, groups: &[ViolationGroup]) -> Vec<MergedGroup>;
     purge(purge: Purge<'_>, batch: u32) -> u64;
     list_groups(filter: &GroupFilter, page: &PageRequest) -> Page<ViolationGroup>;

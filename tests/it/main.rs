@@ -11,6 +11,7 @@ mod canary;
 mod consumers;
 mod corpus;
 mod demo;
+mod enforcement;
 mod example;
 mod floors;
 mod groups;

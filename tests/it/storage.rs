@@ -7,14 +7,17 @@ mod analytics;
 pub(crate) mod bed;
 mod comparisons;
 mod consumers;
+mod counting;
 mod faults;
 pub(crate) mod fixtures;
 mod groups;
 mod migrations;
 mod paging;
 mod plans;
+
 mod raw;
 mod retention;
+mod rewriting;
 mod schemas;
 pub(crate) mod server;
 mod usage;

@@ -9,8 +9,10 @@ pub(crate) mod certificates;
 mod client;
 mod deadline;
 pub(crate) mod documents;
+pub(crate) mod h2;
 mod message;
 mod metrics;
+mod recorder;
 mod sidecar;
 mod upstream;
 
@@ -18,5 +20,6 @@ pub(crate) use client::Client;
 pub(crate) use deadline::{Deadline, eventually};
 pub(crate) use message::Message;
 pub(crate) use metrics::Metrics;
+pub(crate) use recorder::Recorder;
 pub(crate) use sidecar::{Finished, Setup, Sidecar, command, records_in};
 pub(crate) use upstream::{Gate, Step, Upstream, json_answer};
