@@ -7,6 +7,7 @@
 
 mod announce;
 mod enforcing;
+mod keys;
 mod learning;
 mod lifecycle;
 mod observing;
@@ -54,6 +55,7 @@ use routing::{Contracts, Drafts, Routing};
 use secrecy::Identities;
 
 pub use announce::{LogLines, TerminalLines};
+pub use keys::{KeyError, keyring};
 pub use stores::open_store;
 pub use summary::Summary;
 
@@ -112,6 +114,9 @@ pub enum StartError {
         /// What is wrong.
         reason: StoreError,
     },
+    /// The keys cannot be read.
+    #[error("encryption: {0}")]
+    Keys(#[from] KeyError),
     /// The settings name operations that the document does not list.
     #[error("operations (route {route}): {problems}")]
     Operations {
@@ -167,7 +172,7 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let control = control_runtime()?;
     let identities = Identities::load(&config.tls, &metrics)?;
     let drafts = control.block_on(Drafts::compile(config))?;
-    let store = control.block_on(open_store(&config.storage, false, &clock))?;
+    let (store, late) = control.block_on(stores::open_for_traffic(config, &clock))?;
     let store = stores::measured(store, &metrics, &clock)?;
     let registry_metrics = RegistryMetrics::new(&metrics)?;
     let registry = registry(config, &store, &registry_metrics, &clock);
@@ -175,6 +180,10 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let slots = Arc::new(ArcSwap::from_pointee(contracts.slots()));
     registry.show(&slots.load());
     let (stop_background, background_stopped) = watch::channel(false);
+    if let Some(late) = late {
+        let stopped = background_stopped.clone();
+        control.spawn(async move { late.open(stopped).await });
+    }
     let following = control.spawn(registry.follow(slots, background_stopped.clone()));
     let observing = Observing::start(config, &control, &store, &metrics, &clock, hooks.announce)?;
     let retention_metrics = RetentionMetrics::new(&metrics)?;
@@ -316,7 +325,7 @@ impl Traffic {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => threads,
         };
-        let enforcing = Enforcing::new(metrics, observing, clock)?;
+        let enforcing = Enforcing::new(config, metrics, observing, clock)?;
         let metrics = ProxyMetrics::new(metrics)?;
         let Routing { table, services } =
             Routing::build(config, contracts, threads, &metrics, &enforcing, clock);

@@ -7,6 +7,7 @@ mod check;
 mod consumers;
 pub mod demo;
 mod export;
+mod keys;
 mod maintain;
 mod output;
 mod place;
@@ -63,6 +64,8 @@ enum Command {
     Migrate(maintain::MigrateArgs),
     /// Expire old records
     Retention(maintain::RetentionArgs),
+    /// Make keys, and encrypt what was recorded with another one
+    Keys(keys::KeysArgs),
     /// Show the sidecar in front of a small bookshop
     Demo(demo::DemoArgs),
 }
@@ -96,6 +99,7 @@ pub fn main(
         Command::Purge(arguments) => purge::run(&arguments, &environment, &mut out),
         Command::Migrate(arguments) => maintain::migrate(&arguments, &environment, &mut out),
         Command::Retention(arguments) => maintain::retention(&arguments, &environment, &mut out),
+        Command::Keys(arguments) => keys::run(&arguments, &environment, &mut out),
         Command::Demo(arguments) => demo::run(&arguments),
     })
 }

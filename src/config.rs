@@ -13,6 +13,7 @@ pub mod admin;
 pub mod cache;
 pub mod consumer;
 pub mod contract;
+pub mod encryption;
 pub mod enforcement;
 pub mod file;
 pub mod group;
@@ -25,6 +26,7 @@ pub mod redaction;
 pub mod retention;
 pub mod route;
 pub mod rules;
+pub mod sampling;
 pub mod spool;
 pub mod storage;
 pub mod tls;
@@ -43,6 +45,8 @@ pub struct Config {
     pub routes: Vec<route::RouteSettings>,
     /// The largest document accepted, in bytes.
     pub document_limit: usize,
+    /// Bytes that bodies may take that are held for enforcement.
+    pub enforcement_memory: usize,
     /// How strictly documents are read.
     pub rules: rules::RuleSettings,
     /// How traffic is taken.
@@ -57,10 +61,14 @@ pub struct Config {
     pub groups: group::GroupSettings,
     /// What is kept.
     pub record: record::RecordSettings,
+    /// What share of it is judged and kept.
+    pub sampling: sampling::SamplingSettings,
     /// What is hidden.
     pub redaction: redaction::RedactionSettings,
     /// Where it is kept.
     pub storage: storage::StorageSettings,
+    /// The keys it is encrypted with.
+    pub encryption: encryption::EncryptionSettings,
     /// Where records wait while storage is away.
     pub spool: spool::SpoolSettings,
     /// How much of the contracts is cached.
@@ -82,6 +90,8 @@ pub struct Config {
 pub struct StoreConfig {
     /// Where it is kept.
     pub storage: storage::StorageSettings,
+    /// The keys it is encrypted with.
+    pub encryption: encryption::EncryptionSettings,
     /// How long.
     pub retention: retention::RetentionSettings,
 }
@@ -121,8 +131,10 @@ impl Config {
             consumer::SETTINGS,
             group::SETTINGS,
             record::SETTINGS,
+            sampling::SETTINGS,
             redaction::SETTINGS,
             storage::SETTINGS,
+            encryption::SETTINGS,
             spool::SETTINGS,
             cache::SETTINGS,
             retention::SETTINGS,
@@ -141,6 +153,7 @@ impl Config {
         let config = Self {
             routes: route::read(&values, &mut problems),
             document_limit: contract::document_limit(&values, &mut problems),
+            enforcement_memory: enforcement::memory(&values, &mut problems),
             rules: rules::read(&values, &mut problems),
             traffic: traffic::read(&values, &mut problems),
             limits: limits::read(&values, &mut problems),
@@ -148,8 +161,10 @@ impl Config {
             consumer: consumer::read(&values, &mut problems),
             groups: group::read(&values, &mut problems),
             record: record::read(&values, &mut problems),
+            sampling: sampling::read(&values, &mut problems),
             redaction: redaction::read(&values, &mut problems),
             storage: storage::read(&values, &mut problems),
+            encryption: encryption::read(&values, &mut problems),
             spool: spool::read(&values, &mut problems),
             cache: cache::read(&values, &mut problems),
             retention: retention::read(&values, &mut problems),
@@ -167,6 +182,7 @@ impl Config {
         let values = Values::collect(typed, &mut problems);
         let config = StoreConfig {
             storage: storage::read(&values, &mut problems),
+            encryption: encryption::read(&values, &mut problems),
             retention: retention::read(&values, &mut problems),
         };
         problems.or_fail().map(|()| config)

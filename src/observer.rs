@@ -15,6 +15,7 @@ pub mod parcel;
 pub mod queue;
 mod record;
 pub mod recorder;
+pub mod screen;
 pub mod spool;
 #[cfg(test)]
 mod testing;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -22,12 +21,12 @@ use crate::observer::metrics::{ObserverMetrics, RecordMetrics};
 use crate::observer::notice::Announce;
 use crate::observer::queue::Queue;
 use crate::observer::recorder::{Recorder, RecorderParts};
+use crate::observer::screen::Screen;
 use crate::observer::spool::SpoolState;
 use crate::observer::usage::UsageBook;
 use crate::observer::usage::metrics::UsageMetrics;
 use crate::observer::worker::{MakeJudge, Workers};
 use crate::redaction::{Redactor, Rules};
-use crate::sampling::Keeper;
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
 use crate::validation::{Judge, JudgeOptions};
@@ -84,7 +83,7 @@ impl Observing {
             metrics: observer_metrics.clone(),
             record_metrics: record_metrics.clone(),
             kinds: kinds.clone(),
-            keeper: Mutex::new(Keeper::new(&config.record)),
+            screen: Screen::new(&config.record, &config.sampling),
             settings: config.record.clone(),
             roster: learning::roster(config, metrics, &redactor)?,
             usage,
@@ -116,7 +115,7 @@ impl Observing {
         let Self { workers, writer, learning, deadline, kinds, .. } = self;
         let (metrics, record_metrics, spooled) = (self.metrics, self.record_metrics, self.spooled);
         // The last recorder goes with the threads; with it and the flusher the last outbox.
-        workers.finish();
+        workers.finish(timeout);
         let teller = learning.finish(control);
         control.block_on(async {
             let _ = deadline.send(Some(Instant::now() + timeout));

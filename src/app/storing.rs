@@ -66,7 +66,7 @@ fn open_spool(
     if !settings.enabled || !kept {
         return Ok(None);
     }
-    match Spool::open(settings, clock.clone()) {
+    match Spool::open(settings, super::keyring(&config.encryption)?, clock.clone()) {
         Ok((spool, recovered)) => {
             metrics.torn.inc_by(recovered.torn);
             if recovered.records > 0 || recovered.torn > 0 {

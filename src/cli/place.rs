@@ -33,9 +33,10 @@ impl Place {
     ) -> Result<Arc<dyn Store>, String> {
         let flags = self.storage.iter().map(|dsn| ("storage.dsn", "--storage", dsn.clone()));
         let typed = settings::typed(None, environment, flags.collect())?;
-        let settings = Config::load_store(typed).map_err(|error| error.to_string())?.storage;
+        let config = Config::load_store(typed).map_err(|error| error.to_string())?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        app::open_store(&settings, read_only, &clock).await.map_err(|error| error.to_string())
+        let opened = app::open_store(&config.storage, &config.encryption, read_only, &clock).await;
+        opened.map_err(|error| error.to_string())
     }
 }
 

@@ -1,4 +1,7 @@
 //! `cvt-sidecar purge`: removes what was recorded of a consumer, or before a time.
+//!
+//! Only storage is purged: what a running sidecar still holds in memory or in its spool arrives
+//! later, and takes another purge.
 
 use std::io::{self, BufRead as _, IsTerminal, Write};
 
@@ -24,7 +27,7 @@ pub struct PurgeArgs {
     #[command(flatten)]
     place: Place,
     /// Remove the records, the registrations and the usage of this consumer, and its name from
-    /// violation groups
+    /// violation groups. What still waits in the spool of a sidecar arrives later
     #[arg(long, value_name = "ID", group = "what")]
     consumer: Option<String>,
     /// Remove the records judged before this time, and the violation groups not seen since, RFC 3339

@@ -118,7 +118,7 @@ fn write_group(group: &ViolationGroup, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Operation, code, place and sentence on one line.
-fn headline(group: &ViolationGroup) -> String {
+pub(super) fn headline(group: &ViolationGroup) -> String {
     let operation = match group.operation.as_str() {
         "" => "undocumented".to_owned(),
         template => format!("{} {template}", group.method),

@@ -121,7 +121,8 @@ impl Flusher {
     fn send_usage(&mut self) -> bool {
         if self.waiting.is_empty() {
             let mut packing = Packing::new(&self.parts.environment);
-            self.parts.usage.drain(&mut packing);
+            // waits for judging threads: not on a thread that others need
+            tokio::task::block_in_place(|| self.parts.usage.drain(&mut packing));
             self.add_unjudged(&mut packing);
             let batches = packing.into_batches().into_iter();
             let ids = &self.parts.ids;

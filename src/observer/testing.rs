@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Uri, Version};
-use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::budget::Budget;
@@ -14,6 +13,7 @@ use super::kinds::Kinds;
 use super::metrics::{ObserverMetrics, RecordMetrics};
 use super::queue::Queue;
 use super::recorder::{Recorder, RecorderParts};
+use super::screen::Screen;
 use super::spool::metrics::SpoolMetrics;
 use super::usage::UsageBook;
 use super::usage::metrics::UsageMetrics;
@@ -29,7 +29,6 @@ use crate::model::record::ValidationRecord;
 use crate::model::verdict::SkipReason;
 use crate::model::violation::{Violation, ViolationCode};
 use crate::redaction::{Hints, Redacted, Redactor, Rules};
-use crate::sampling::Keeper;
 use crate::storage::{MemoryStore, Store};
 use crate::telemetry::metrics::Metrics;
 
@@ -76,7 +75,7 @@ pub(super) fn parts() -> Parts {
         metrics: metrics.clone(),
         record_metrics,
         kinds: Arc::new(Kinds::default()),
-        keeper: Mutex::new(Keeper::new(&config.record)),
+        screen: Screen::new(&config.record, &config.sampling),
         settings: config.record.clone(),
         roster: Roster::new(
             IdentityChain::new(&config.consumer),

@@ -2,11 +2,14 @@
 //!
 //! What must hold: a panic costs the exchange it happened in and nothing else; an exchange
 //! taken from the queue is counted as judged or as skipped, exactly once; threads at low
-//! priority always get a share of the CPU.
+//! priority always get a share of the CPU. When they fall behind, what is worth least is left
+//! out here rather than at random in front of the queue: finding an exchange's operation costs
+//! a fraction of judging it.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::exchange::{Ending, Exchange};
 use super::queue::Queue;
@@ -191,14 +194,21 @@ impl Workers {
         Ok(Self { threads, queue: queue.clone() })
     }
 
-    /// Takes no more exchanges, judges those in line, and waits for the threads to end.
-    pub fn finish(self) {
+    /// Takes no more exchanges, judges those in line as far as `time` allows, and waits for the
+    /// threads to end.
+    pub fn finish(self, time: Duration) {
+        const STEP: Duration = Duration::from_millis(5);
         self.queue.close();
+        let mut steps = time.as_millis() / STEP.as_millis();
+        while steps > 0 && self.threads.iter().any(|thread| !thread.is_finished()) {
+            std::thread::sleep(STEP);
+            steps -= 1;
+        }
+        self.queue.abandon();
         for thread in self.threads {
             // A worker catches its panics; one that got away is in the log already.
             let _ = thread.join();
         }
-        self.queue.abandon();
     }
 }
 
@@ -221,8 +231,12 @@ impl Worker {
 
     fn judge_one(&mut self, exchange: &Exchange) {
         let started = self.clock.instant();
+        let pressed = self.queue.is_half_full() || exchange.reservation.budget_is_half_used();
         let (judge, recorder) = (&mut self.judge, &mut self.recorder);
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            if !recorder.wants(exchange, pressed) {
+                return None;
+            }
             let usage = recorder.usage();
             let mut usage = usage.lock();
             usage.begin(exchange.contract.as_ref());
@@ -308,7 +322,7 @@ mod tests {
         for _ in 0..10 {
             parts.queue.offer(testing::exchange(&parts.budget));
         }
-        workers.finish();
+        workers.finish(Duration::from_secs(20));
         assert_eq!(parts.metrics.skipped(SkipReason::Panicked), 5);
         assert_eq!(parts.metrics.judged.get(), 5);
         assert_eq!(parts.metrics.seen.get(), 10);
@@ -333,7 +347,7 @@ mod tests {
             &parts.clock,
         )
         .unwrap();
-        workers.finish();
+        workers.finish(Duration::from_secs(20));
         parts.queue.offer(testing::exchange(&parts.budget));
         assert_eq!(parts.metrics.skipped(SkipReason::Stopping), 1);
         let skipped: u64 = SkipReason::ALL.map(|reason| parts.metrics.skipped(reason)).iter().sum();

@@ -36,7 +36,7 @@ use crate::model::id::IdSource;
 use crate::model::mode::{Mode, Modes};
 use crate::model::verdict::{SkipReason, Verdict};
 use crate::model::violation::Side;
-use crate::observer::budget::Budget;
+use crate::observer::budget::{Budget, Reservation};
 use crate::observer::exchange::{Ending, Exchange, Half, Pending};
 use crate::registry::LoadedContract;
 use crate::validation::RequestJudgement;
@@ -69,7 +69,7 @@ pub struct EnforcementParts {
     pub body_limit: usize,
     /// Who judges while traffic waits.
     pub judges: Arc<Inline>,
-    /// Memory of what is held.
+    /// Memory of what is held, apart from that of what waits to be judged.
     pub budget: Budget,
     /// Counters.
     pub metrics: EnforcementMetrics,
@@ -221,7 +221,7 @@ impl Enforcement {
         let started = self.parts.clock.instant();
         // A stream without a length may wait for its response before it goes on.
         let endless = is_stream(headers) && body.size_hint().exact().is_none();
-        let (mut body, captured, cut) = match self.hold(body, endless).await {
+        let (body, captured, cut) = match self.hold(body, endless).await {
             Holding::Whole(body, captured) => (body, captured, None),
             Holding::Cut(body, captured, reason) => (body, captured, Some(reason)),
             Holding::Broken(captured) => {
@@ -239,7 +239,7 @@ impl Enforcement {
         match ruling {
             Ok(()) => {
                 if complete {
-                    settle(pending, &mut body, |exchange| {
+                    settle(pending, captured, |exchange, captured| {
                         exchange.request_body = captured;
                         exchange.known.request = judged.ok();
                     });
@@ -253,7 +253,7 @@ impl Enforcement {
                     verdict: Verdict::skipped(reason),
                 });
                 let answer = self.reject(Side::Request, pending, stance, cause, &judged.verdict);
-                settle(pending, &mut body, |exchange| {
+                settle(pending, captured, |exchange, captured| {
                     exchange.request_body = captured;
                     exchange.ending = Ending::Rejected;
                     exchange.known.request = Some(judged);
@@ -275,7 +275,7 @@ impl Enforcement {
         B: Body<Data = Bytes> + Unpin,
     {
         let started = self.parts.clock.instant();
-        let (mut body, captured, cut) = match self.hold(body, is_stream(headers)).await {
+        let (body, captured, cut) = match self.hold(body, is_stream(headers)).await {
             Holding::Whole(body, captured) => (body, captured, None),
             Holding::Cut(body, captured, reason) => (body, captured, Some(reason)),
             Holding::Broken(captured) => {
@@ -293,7 +293,7 @@ impl Enforcement {
         match ruling {
             Ok(()) => {
                 if whole {
-                    settle(pending, &mut body, |exchange| {
+                    settle(pending, captured, |exchange, captured| {
                         exchange.response_body = captured;
                         exchange.known.response = judged.ok();
                     });
@@ -304,7 +304,7 @@ impl Enforcement {
             Err(cause) => {
                 let verdict = judged.unwrap_or_else(Verdict::skipped);
                 let answer = self.reject(Side::Response, pending, stance, cause, &verdict);
-                settle(pending, &mut body, |exchange| {
+                settle(pending, captured, |exchange, captured| {
                     exchange.response_body = captured;
                     exchange.known.response = Some(verdict);
                 });
@@ -388,6 +388,11 @@ impl Enforcement {
         }
     }
 
+    /// Memory for an exchange that is enforced even when the observer has none left.
+    pub fn reserve(&self, stance: &Stance, bytes: usize) -> Option<Reservation> {
+        if stance.modes.enforces() { self.parts.budget.reserve(bytes) } else { None }
+    }
+
     /// Answers an exchange for which there is no memory, where the settings ask for that.
     pub fn without_memory(&self, stance: &mut Stance) -> Option<Refusal> {
         if !stance.modes.enforces() {
@@ -436,14 +441,14 @@ impl Stance {
     }
 }
 
-/// Gives the exchange what is known of a half, and the memory that its body draws on.
-fn settle<B>(pending: &Pending, body: &mut Payload<B>, change: impl FnOnce(&mut Exchange)) {
-    let memory = body.take_memory();
+/// Gives the exchange what is known of a half. Its body is judged already: where the observer has
+/// no memory for it, it goes without.
+fn settle(pending: &Pending, mut captured: Captured, change: impl FnOnce(&mut Exchange, Captured)) {
     pending.update(|exchange| {
-        if let Some(memory) = memory {
-            exchange.reservation.absorb(memory);
+        if !exchange.reservation.grow(captured.kept()) {
+            captured.let_go();
         }
-        change(exchange);
+        change(exchange, captured);
     });
 }
 

@@ -143,7 +143,10 @@ impl Gate {
         if stance.modes.is_off() {
             return Ok(None);
         }
-        let Some(reservation) = self.budget.reserve(head_weight(request.headers())) else {
+        let weight = head_weight(request.headers());
+        let reservation =
+            self.budget.reserve(weight).or_else(|| enforcement.reserve(&stance, weight));
+        let Some(reservation) = reservation else {
             self.queue.refuse(SkipReason::CaptureMemory);
             return enforcement.without_memory(&mut stance).map_or(Ok(None), Err);
         };

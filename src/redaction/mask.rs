@@ -1,9 +1,10 @@
 //! Masks: values that say nothing but are of the same kind.
 //!
 //! A masked message is judged like the original as far as a schema asks for types and formats:
-//! what is an e-mail address, a UUID, a date, an address of the Internet or Base64 stays one; a
-//! number keeps its sign and stays whole or broken. It cannot hold where a schema asks for the
-//! very value: `enum`, `const`, `pattern`, bounds of numbers other than 0, exact lengths.
+//! what is an e-mail address, a UUID, a date, a time, a duration, an address of the Internet, a
+//! URI, a path or Base64 stays one; a number keeps its sign and stays whole or broken. It cannot
+//! hold where a schema asks for the very value: `enum`, `const`, `pattern`, bounds of numbers
+//! other than 0, exact lengths.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -11,6 +12,9 @@ use crate::model::clock::Timestamp;
 
 /// The longest mask of a text.
 const LONGEST: usize = 64;
+/// Schemes that a masked URI keeps.
+const SCHEMES: [&str; 12] =
+    ["http", "https", "ftp", "ftps", "ws", "wss", "mailto", "tel", "urn", "ldap", "data", "file"];
 
 /// The mask of a text: the same format where it has one that validation would ask for, else as
 /// many `x` as the biggest power of two that is not longer than the text, at most 64. A mask is
@@ -43,15 +47,41 @@ pub fn mask(text: &str) -> String {
     if let Some(digits) = mask_digits(text) {
         return digits;
     }
-    for scheme in ["https://", "http://"] {
-        if text.starts_with(scheme) {
-            return format!("{scheme}x.example/");
-        }
+    if let Some(uri) = mask_uri(text) {
+        return uri;
+    }
+    if is_duration(text) {
+        return "P1D".to_owned();
     }
     if text.ends_with('=') && is_base64(text) {
         return "eHh4eA==".to_owned();
     }
     mask_letters(text.chars().count())
+}
+
+/// A URI keeps its scheme, a path its first slash (RFC 3986 §3.1, §3.3).
+fn mask_uri(text: &str) -> Option<String> {
+    if text.starts_with('/') {
+        return Some("/x".to_owned());
+    }
+    let (scheme, rest) = text.split_once(':')?;
+    let is_scheme = scheme.len() <= 16
+        && scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        && scheme.bytes().all(|byte| byte.is_ascii_lowercase() || b"+.-".contains(&byte));
+    let spaced = rest.is_empty() || rest.contains(char::is_whitespace);
+    let inner = if rest.starts_with("//") { "//x.example/" } else { "x" };
+    // a scheme that nobody knows may be a part of a secret
+    (is_scheme && !spaced && SCHEMES.contains(&scheme)).then(|| format!("{scheme}:{inner}"))
+}
+
+/// `P3DT4H`, as `format: duration` has it (RFC 3339 appendix A).
+fn is_duration(text: &str) -> bool {
+    let rest = text.strip_prefix('P').unwrap_or_default();
+    let known = |byte: u8| byte.is_ascii_digit() || b"YMWDTHS".contains(&byte);
+    (2..=32).contains(&rest.len())
+        && rest.bytes().all(known)
+        && rest.starts_with(|c: char| c.is_ascii_digit() || c == 'T')
+        && rest.ends_with(|c: char| c.is_ascii_uppercase() && c != 'T')
 }
 
 /// As many `x` as the length class of `length` has.
@@ -168,6 +198,10 @@ mod tests {
             ("1984-04-01T12:00:00+01:00", "2000-01-01T00:00:00Z"),
             ("123e4567-e89b-12d3-a456-426614174000", "00000000-0000-4000-8000-000000000000"),
             ("https://corp.com/reset?k=1", "https://x.example/"),
+            ("mailto:bob", "mailto:x"),
+            ("hunter2:abc", "xxxxxxxx"),
+            ("/home/bob", "/x"),
+            ("P3DT4H", "P1D"),
             ("192.168.17.4", "192.0.2.1"),
             ("fe80::1:2", "2001:db8::1"),
             ("23:59:58+01:00", "00:00:00Z"),

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::body::BodyForm;
 use super::names::Names;
 use super::pointers::{InvalidPointer, PointerSet};
 use super::{Redacted, Rules};
@@ -65,6 +66,8 @@ pub struct Hints<'h> {
     pub request_cut: bool,
     /// The response body goes on beyond what was kept.
     pub response_cut: bool,
+    /// Of bodies nothing shall be kept but keys and types.
+    pub shape_only: bool,
 }
 
 // === impl Redactor ===
@@ -95,10 +98,12 @@ impl Redactor {
         let request_type = content_type(&record.request_headers);
         let response_type = content_type(&record.response_headers);
         record.request_body = record.request_body.and_then(|body| {
-            self.body(&body, request_type.as_deref(), &masks.request_body, hints.request_cut)
+            let places = &masks.request_body;
+            self.one_body(&body, request_type.as_deref(), places, hints.request_cut, hints)
         });
         record.response_body = record.response_body.and_then(|body| {
-            self.body(&body, response_type.as_deref(), &masks.response_body, hints.response_cut)
+            let places = &masks.response_body;
+            self.one_body(&body, response_type.as_deref(), places, hints.response_cut, hints)
         });
         self.header_list(&mut record.request_headers, &masks.request_headers);
         self.header_list(&mut record.response_headers, &masks.response_headers);
@@ -113,6 +118,25 @@ impl Redactor {
             shorten(name);
         }
         Redacted::new(record)
+    }
+
+    fn one_body(
+        &self,
+        body: &str,
+        content_type: Option<&str>,
+        places: &PointerSet,
+        cut: bool,
+        hints: Hints<'_>,
+    ) -> Option<String> {
+        if !hints.shape_only {
+            return self.body(body, content_type, places, cut);
+        }
+        // Of other forms no more than everything can be hidden.
+        let form = BodyForm::of(content_type, body.as_bytes());
+        let whole = PointerSet::whole();
+        matches!(form, BodyForm::Json | BodyForm::Form)
+            .then(|| self.body(body, content_type, &whole, cut))
+            .flatten()
     }
 
     fn header_list(&self, headers: &mut HeaderList, secret: &[String]) {

@@ -19,6 +19,7 @@ mod raw;
 mod retention;
 mod rewriting;
 mod schemas;
+mod sealing;
 pub(crate) mod server;
 mod usage;
 mod validations;

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::{Coverage, Named, OperationReport, Report, SchemaReport};
 use crate::cli::output::{clean, count, names};
+use crate::cli::violations::headline as headline_of;
 
 /// Writes it; with `details` what was never seen is named.
 pub(super) fn write(report: &Report, details: bool, out: &mut dyn Write) -> io::Result<()> {
@@ -49,11 +50,8 @@ fn write_schema(schema: &SchemaReport, details: bool, out: &mut dyn Write) -> io
         writeln!(out, "\nmost frequent violations")?;
     }
     for group in &schema.groups {
-        let operation = format!("{} {}", group.method, group.operation);
-        let operation = if group.operation.is_empty() { "undocumented" } else { &operation };
-        let line =
-            format!("{operation}  {} {}: {}", group.code, group.instance_pointer, group.message);
-        writeln!(out, "  {:>9} × {}  ({})", count(group.count), clean(&line), group.fingerprint)?;
+        let (count, line) = (count(group.count), headline_of(group));
+        writeln!(out, "  {count:>9} × {line}  ({})", group.fingerprint)?;
     }
     write_named("not judged", &schema.unjudged, out)
 }

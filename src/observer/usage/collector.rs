@@ -25,8 +25,6 @@ use crate::validation::{SeenMessage, Witness};
 
 /// Facts that one worker holds between two batches; further ones are not kept apart.
 const MOST_FACTS: usize = 200_000;
-/// Contracts whose fields are remembered.
-const MOST_CONTRACTS: usize = 8;
 
 /// Every worker's collector. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -68,6 +66,8 @@ pub(super) struct Tally {
 struct Known {
     contract: Arc<LoadedContract>,
     operations: HashMap<OperationIndex, Names>,
+    /// Whether it judged anything since the last batch; one that did not may go.
+    used: bool,
 }
 
 /// What the numbers in counts stand for.
@@ -182,11 +182,13 @@ impl Collector {
         self.seen.clear();
         let Some(contract) = contract else { return self.current = None };
         let found = self.contracts.iter().position(|known| Arc::ptr_eq(&known.contract, contract));
-        self.current = Some(found.unwrap_or_else(|| {
-            let operations = HashMap::new();
-            self.contracts.push(Known { contract: contract.clone(), operations });
+        let at = found.unwrap_or_else(|| {
+            let (contract, operations) = (contract.clone(), HashMap::new());
+            self.contracts.push(Known { contract, operations, used: true });
             self.contracts.len() - 1
-        }));
+        });
+        self.contracts[at].used = true;
+        self.current = Some(at);
     }
 
     /// Counts a judged exchange of `consumer`.
@@ -236,10 +238,9 @@ impl Collector {
             row.pack(&known.contract, operation, names, packing);
         }
         self.facts = 0;
-        if self.contracts.len() > MOST_CONTRACTS {
-            self.contracts.clear();
-            self.current = None;
-        }
+        // nothing names a contract by its place any more
+        self.contracts.retain_mut(|known| std::mem::take(&mut known.used));
+        self.current = None;
     }
 }
 

@@ -9,6 +9,8 @@ use std::collections::{BTreeSet, HashMap};
 const MOST_SEGMENTS: usize = 8;
 /// The longest word shown.
 const LONGEST_WORD: usize = 32;
+/// The longest part of one.
+const LONGEST_PART: usize = 20;
 /// Words shown after the same beginning; further ones are one parameter.
 const MOST_WORDS: usize = 30;
 /// Beginnings remembered; beyond them every word is a parameter.
@@ -69,7 +71,15 @@ fn is_word(segment: &str) -> bool {
     let word = segment.len() <= LONGEST_WORD
         && segment.starts_with(|c: char| c.is_ascii_alphabetic())
         && segment.bytes().all(|byte| byte.is_ascii_alphabetic() || b"-_.".contains(&byte));
-    version || (word && changes_of_case(segment) <= 3)
+    version || (word && changes_of_case(segment) <= 3 && !looks_random(segment))
+}
+
+/// Whether some part is longer than words are, or a long part is all capitals, as keys are.
+fn looks_random(segment: &str) -> bool {
+    segment.split(['-', '_', '.']).any(|part| {
+        let capitals = part.len() > 12 && !part.bytes().any(|byte| byte.is_ascii_lowercase());
+        part.len() > LONGEST_PART || capitals
+    })
 }
 
 /// How often a capital follows a small letter: often in random text, seldom in names.
@@ -95,6 +105,9 @@ mod tests {
             ("/mail/bob@corp.com", "/mail/{id}"),
             ("/reset/aGVsbG8gd29ybGQ", "/reset/{id}"),
             ("/reset/aGVsbGhXbGQoPqRsTu", "/reset/{id}"),
+            ("/reset/AKIAABCDEFGHIJKLMNOP", "/reset/{id}"),
+            ("/reset/abcdefghijklmnopqrstuvw", "/reset/{id}"),
+            ("/order-confirmations/by_customer", "/order-confirmations/by_customer"),
             ("/a%20b/getUserInfo", "/{id}/getUserInfo"),
             ("/robots.txt", "/robots.txt"),
             ("/a/b/c/d/e/f/g/h/i/j", "/a/b/c/d/e/f/g/h/…"),

@@ -164,6 +164,7 @@ fn is_about_the_parcel(error: &StoreError) -> bool {
         | StoreError::NotMigrated { .. } => false,
         StoreError::Conflict { .. }
         | StoreError::Corrupt { .. }
+        | StoreError::Sealed { .. }
         | StoreError::InvalidCursor
         | StoreError::Unexpected(_) => true,
     }

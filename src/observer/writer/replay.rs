@@ -133,7 +133,13 @@ impl Replay {
         match self.ask(move |spool| spool.keep_aside(&place)).await {
             Ok(path) => {
                 let (kind, path) = (kind.as_str(), path.display());
-                tracing::error!(event = "spool_unreadable", kind, reason, kept = %path);
+                tracing::error!(
+                    event = "spool_unreadable",
+                    kind,
+                    reason,
+                    kept = %path,
+                    "give what is missing, name the file .spool again and start again"
+                );
             }
             Err(error) => self.note(&error),
         }
