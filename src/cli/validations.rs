@@ -178,7 +178,12 @@ fn write_json(record: &ValidationRecord, out: &mut dyn Write) -> std::io::Result
 
 fn write_line(record: &ValidationRecord, out: &mut dyn Write) -> std::io::Result<()> {
     let mark = if record.valid { "✓" } else { "✗" };
-    let status = record.response_status.map_or_else(|| "-".to_owned(), |s| s.to_string());
+    let status = match (record.response_status, record.rejected) {
+        (Some(status), None) => status.to_string(),
+        (Some(status), Some(_)) => format!("{status} rejected"),
+        (None, Some(_)) => "rejected".to_owned(),
+        (None, None) => "-".to_owned(),
+    };
     writeln!(
         out,
         "{} {mark} {:<6} {} {status} {} {}",

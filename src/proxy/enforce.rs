@@ -248,10 +248,11 @@ impl Enforcement {
             }
             Err(cause) => {
                 let operation = stance.operation.as_ref().map(|(_, index)| *index);
-                let judged = judged.unwrap_or_else(|reason| RequestJudgement {
+                let mut judged = judged.unwrap_or_else(|reason| RequestJudgement {
                     operation,
                     verdict: Verdict::skipped(reason),
                 });
+                say_why_cut(&mut judged.verdict, cut);
                 let answer = self.reject(Side::Request, pending, stance, cause, &judged.verdict);
                 settle(pending, captured, |exchange, captured| {
                     exchange.request_body = captured;
@@ -302,7 +303,8 @@ impl Enforcement {
                 Ok(Passage { body, captured: whole })
             }
             Err(cause) => {
-                let verdict = judged.unwrap_or_else(Verdict::skipped);
+                let mut verdict = judged.unwrap_or_else(Verdict::skipped);
+                say_why_cut(&mut verdict, cut);
                 let answer = self.reject(Side::Response, pending, stance, cause, &verdict);
                 settle(pending, captured, |exchange, captured| {
                     exchange.response_body = captured;
@@ -452,6 +454,14 @@ fn settle(pending: &Pending, mut captured: Captured, change: impl FnOnce(&mut Ex
     });
 }
 
+/// To the judge a body that was not held to its end broke off; we know why it did.
+fn say_why_cut(verdict: &mut Verdict, cut: Option<SkipReason>) {
+    if let Some(reason) = cut {
+        verdict.skipped.retain(|one| *one != SkipReason::BodyIncomplete);
+        verdict.skip(reason);
+    }
+}
+
 /// Whether a body may go on without end, item by item.
 fn is_stream(headers: &HeaderMap) -> bool {
     let sent = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -470,3 +480,6 @@ fn hash(bytes: &[u8]) -> u64 {
     let mixed = (fnv ^ fnv >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
     mixed ^ mixed >> 33
 }
+
+#[cfg(test)]
+mod tests;
