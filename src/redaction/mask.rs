@@ -42,7 +42,7 @@ pub fn mask(text: &str) -> String {
         return "192.0.2.1".to_owned();
     }
     if text.contains(':') && text.parse::<Ipv6Addr>().is_ok() {
-        return "2001:db8::1".to_owned();
+        return "fd00::1".to_owned();
     }
     if let Some(digits) = mask_digits(text) {
         return digits;
@@ -203,7 +203,7 @@ mod tests {
             ("/home/bob", "/x"),
             ("P3DT4H", "P1D"),
             ("192.168.17.4", "192.0.2.1"),
-            ("fe80::1:2", "2001:db8::1"),
+            ("fe80::1:2", "fd00::1"),
             ("23:59:58+01:00", "00:00:00Z"),
             ("aHVudGVyMg==", "eHh4eA=="),
         ] {
