@@ -31,6 +31,7 @@ pub mod spool;
 pub mod storage;
 pub mod tls;
 pub mod traffic;
+pub mod upgrade;
 pub mod upstream;
 pub mod values;
 
@@ -79,6 +80,8 @@ pub struct Config {
     pub admin: admin::AdminSettings,
     /// Which listeners are encrypted.
     pub tls: tls::TlsSettings,
+    /// How a new process takes the place of this one.
+    pub upgrade: upgrade::UpgradeSettings,
     /// Log level and form.
     pub logging: logging::LoggingSettings,
     /// Settings that were understood but have no effect in this version.
@@ -140,6 +143,7 @@ impl Config {
             retention::SETTINGS,
             admin::SETTINGS,
             tls::SETTINGS,
+            upgrade::SETTINGS,
             logging::SETTINGS,
         ]
         .into_iter()
@@ -170,6 +174,7 @@ impl Config {
             retention: retention::read(&values, &mut problems),
             admin: admin::read(&values, &mut problems),
             tls: tls::read(&values, &mut problems),
+            upgrade: upgrade::read(&values, &mut problems),
             logging: logging::read(&values, &mut problems),
             notices: values.notices(),
         };

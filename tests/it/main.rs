@@ -8,6 +8,7 @@
 
 mod alerts;
 mod canary;
+mod clients;
 mod consumers;
 mod corpus;
 mod demo;
@@ -16,6 +17,7 @@ mod enforcement;
 mod example;
 mod floors;
 mod groups;
+mod handover;
 mod lifecycle;
 mod limits;
 mod maintenance;
@@ -27,6 +29,8 @@ mod reports;
 mod routes;
 mod sampling;
 mod schema_corpus;
+mod smuggling;
+mod soak;
 mod spool;
 mod startup;
 mod storage;
