@@ -9,6 +9,7 @@ mod announce;
 mod enforcing;
 mod handover;
 mod keys;
+mod learning;
 mod lifecycle;
 mod listeners;
 mod observing;
@@ -16,6 +17,7 @@ mod readiness;
 mod routing;
 mod secrecy;
 mod stores;
+mod storing;
 mod summary;
 
 use std::net::SocketAddr;
@@ -34,7 +36,7 @@ use crate::config::Config;
 use crate::config::logging::Format;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::id::{SchemaId, SystemIds};
-use crate::observer::recorder::Announce;
+use crate::observer::notice::Announce;
 use crate::proxy::{
     self, Connections, Entrance, Gate, HealthService, Limits, ProxyMetrics, RouteTable,
     TrafficParts,
