@@ -1,49 +1,66 @@
 //! Builds everything, owns start and stop: the only wiring.
 //!
-//! Start: settings are checked before this begins; storage opens, the document is compiled and
-//! stored, judging threads and the record writer start, the admin port answers, and only then
+//! Start: settings are checked before this begins; documents are compiled, storage opens, the
+//! documents are stored, judging threads and the record writer start, the admin port answers, and only then
 //! traffic is taken. Stop runs the other way: no new connections, exchanges in flight finish,
 //! what waits is judged and stored, storage closes. Each step has a deadline.
 
 mod announce;
+mod enforcing;
+mod handover;
+mod keys;
+mod learning;
 mod lifecycle;
+mod listeners;
 mod observing;
 mod readiness;
+mod routing;
+mod secrecy;
 mod stores;
+mod storing;
 mod summary;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::config::logging::Format;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::id::{SchemaId, SystemIds};
-use crate::observer::recorder::Announce;
-use crate::proxy::{self, Connections, Gate, ProxyMetrics, Route, Upstream};
-use crate::registry::files::Directory;
+use crate::observer::notice::Announce;
+use crate::proxy::{
+    self, Connections, Entrance, Gate, HealthService, Limits, ProxyMetrics, RouteTable,
+    TrafficParts,
+};
 use crate::registry::metrics::RegistryMetrics;
-use crate::registry::{LoadedContract, RegisterError, Registration, Registry, RegistryParts, Slot};
+use crate::registry::{RegisterError, Registry, RegistryParts, compile_options};
 use crate::retention::Retention;
 use crate::retention::metrics::RetentionMetrics;
-use crate::storage::{OnConflict, Store, StoreError};
+use crate::storage::{Store, StoreError};
 use crate::telemetry::logging::{self, Form};
 use crate::telemetry::metrics::{Metrics, MetricsError};
 use crate::telemetry::process;
-use lifecycle::{Drain, Phase, PhaseWatch};
+use crate::tls::Acceptor;
+use enforcing::Enforcing;
+use handover::{HandoverError, Predecessor, Sockets};
+use lifecycle::{Drain, Phase, PhaseWatch, Signals, bury_orphans};
+use listeners::Listeners;
 use observing::Observing;
 use readiness::SidecarReadiness;
+use routing::{Contracts, Drafts, Routing};
+use secrecy::Identities;
 
 pub use announce::{LogLines, TerminalLines};
+pub use keys::{KeyError, keyring};
 pub use stores::open_store;
 pub use summary::Summary;
 
@@ -80,8 +97,17 @@ pub enum StartError {
         reason: RegisterError,
     },
     /// No document was named, and no schema is registered under the id.
-    #[error("no schema is registered under {0:?}; register one, or name a document with --spec")]
-    UnknownSchema(Option<SchemaId>),
+    #[error(
+        "no schema is registered under {}{}; register one, or name a document with --spec",
+        id.as_ref().map_or("", SchemaId::as_str),
+        version.as_ref().map(|version| format!("@{version}")).unwrap_or_default()
+    )]
+    UnknownSchema {
+        /// The id.
+        id: Option<SchemaId>,
+        /// The version, when a route pins one.
+        version: Option<String>,
+    },
     /// The registered schema cannot be loaded.
     #[error("the registered schema cannot be loaded: {0}")]
     Lookup(Arc<RegisterError>),
@@ -93,9 +119,35 @@ pub enum StartError {
         /// What is wrong.
         reason: StoreError,
     },
+    /// The keys cannot be read.
+    #[error("encryption: {0}")]
+    Keys(#[from] KeyError),
+    /// The settings name operations that the document does not list.
+    #[error("operations (route {route}): {problems}")]
+    Operations {
+        /// The route that names them.
+        route: String,
+        /// A sentence about each.
+        problems: String,
+    },
+    /// A certificate, a key or an authority cannot be used.
+    #[error("TLS: {0}")]
+    Tls(#[from] crate::tls::TlsError),
+    /// The directory that was named for the spool cannot be used.
+    #[error("the spool cannot be used: {0}; name another directory with CVT_SPOOL_DIR")]
+    Spool(#[source] crate::observer::spool::SpoolError),
     /// A redaction rule is malformed.
     #[error("redaction: {0}")]
     Redaction(#[from] crate::redaction::InvalidPointer),
+    /// There is no process to take over from.
+    #[error("--upgrade: {0}")]
+    Handover(#[from] HandoverError),
+    /// The listeners cannot be shared with the process after this one.
+    #[error("the system gives no descriptors: {0}")]
+    Descriptors(#[source] std::io::Error),
+    /// A signal came before traffic was taken.
+    #[error("told to stop before it was ready")]
+    Stopped,
     /// Threads or timers cannot be had.
     #[error("the system gives no threads: {0}")]
     Threads(#[source] std::io::Error),
@@ -119,6 +171,8 @@ pub struct Hooks {
     pub ready: Box<dyn FnOnce(Running) + Send>,
     /// Told about each new kind of violation.
     pub announce: Arc<dyn Announce>,
+    /// Whether to take the place of a process that runs already.
+    pub take_over: bool,
 }
 
 /// Runs until told to stop; the summary says what was seen.
@@ -132,34 +186,42 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let metrics = Metrics::default();
     process::register(&metrics)?;
     let control = control_runtime()?;
-    let store = control.block_on(open_store(&config.storage, false, &clock))?;
+    let mut signals =
+        control.block_on(async { Signals::install() }).map_err(StartError::Threads)?;
+    control.spawn(bury_orphans());
+    let identities = Identities::load(&config.tls, &metrics)?;
+    let drafts = control.block_on(Drafts::compile(config))?;
+    let opening = stores::open_for_traffic(config, &clock);
+    let (store, late) = control.block_on(signals.unless_stopped(opening))?;
     let store = stores::measured(store, &metrics, &clock)?;
     let registry_metrics = RegistryMetrics::new(&metrics)?;
     let registry = registry(config, &store, &registry_metrics, &clock);
-    let loaded = control.block_on(contract_in_force(config, &registry))?;
-    registry_metrics.in_force(&loaded);
-    let contract = Arc::new(ArcSwapOption::from(Some(loaded.clone())));
+    let registering = drafts.register(config, &registry);
+    let contracts = control.block_on(signals.unless_stopped(registering))?;
+    let slots = Arc::new(ArcSwap::from_pointee(contracts.slots()));
+    registry.show(&slots.load());
     let (stop_background, background_stopped) = watch::channel(false);
-    let slot = Slot { contract: contract.clone(), follows: config.contract.spec.is_none() };
-    let following = control.spawn(registry.follow(slot, background_stopped.clone()));
+    if let Some(late) = late {
+        let stopped = background_stopped.clone();
+        control.spawn(async move { late.open(stopped).await });
+    }
+    let following = control.spawn(registry.follow(slots, background_stopped.clone()));
     let observing = Observing::start(config, &control, &store, &metrics, &clock, hooks.announce)?;
-    let retention_metrics = RetentionMetrics::new(&metrics)?;
-    let retention =
-        Retention::new(config.retention, store.clone(), clock.clone(), Some(retention_metrics));
-    let retention = control.spawn(retention.run(background_stopped));
-    let phase = PhaseWatch::default();
-    let traffic = Traffic::prepare(config, &metrics, &observing, &contract, &clock)?;
-    let readiness = SidecarReadiness {
-        health: traffic.health.clone(),
-        store: store.clone(),
-        contract,
-        phase: phase.clone(),
+    let retention = retention(config, &store, &metrics, &clock)?;
+    let retention = control.spawn(retention.run(background_stopped.clone()));
+    identities.follow(&control, &background_stopped);
+    let serving = Serving {
+        config,
+        control: &control,
+        metrics,
+        store: &store,
+        clock: &clock,
+        observing: &observing,
+        contracts: &contracts,
     };
-    let admin = Admin::new(metrics, Arc::new(readiness))?;
-    let (admin_address, stop_admin) = start_admin(config, &control, admin)?;
-    let running = Running { traffic: traffic.listen, admin: admin_address };
-    control.spawn(announce_ready(running, phase.clone(), hooks.ready));
-    traffic.run(config, phase);
+    // Also a start that fails from here on ends in order: what was taken over from an earlier run
+    // is stored, or stays in the spool.
+    let served = serving.run(signals, identities, hooks.take_over, hooks.ready);
     let summary = observing.finish(&control, FLUSH_TIMEOUT);
     let _ = stop_background.send(true);
     control.block_on(async {
@@ -168,9 +230,53 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
         let _ = tokio::time::timeout(FLUSH_TIMEOUT, background).await;
         store.close().await;
     });
-    let _ = stop_admin.send(true);
+    if let Ok(stop_admin) = &served {
+        let _ = stop_admin.send(true);
+    }
     control.shutdown_timeout(Duration::from_secs(1));
-    Ok(summary)
+    served.map(|_| summary)
+}
+
+/// What both edges stand on.
+struct Serving<'s> {
+    config: &'s Config,
+    control: &'s Runtime,
+    metrics: Metrics,
+    store: &'s Arc<dyn Store>,
+    clock: &'s Arc<dyn Clock>,
+    observing: &'s Observing,
+    contracts: &'s Contracts,
+}
+
+// === impl Serving ===
+
+impl Serving<'_> {
+    /// Listens and takes traffic until told to stop; the answer stops the admin port.
+    fn run(
+        self,
+        mut signals: Signals,
+        identities: Identities,
+        take_over: bool,
+        told: Box<dyn FnOnce(Running) + Send>,
+    ) -> Result<Arc<watch::Sender<bool>>, StartError> {
+        let Self { config, control, metrics, store, clock, observing, contracts } = self;
+        let listeners = Listeners::open(config, take_over);
+        let Listeners { sockets, predecessor } =
+            control.block_on(signals.unless_stopped(listeners))?;
+        let phase = PhaseWatch::default();
+        let mut traffic = Traffic::prepare(config, &metrics, observing, contracts, clock)?;
+        let readiness = SidecarReadiness {
+            routes: traffic.routes.clone(),
+            store: store.clone(),
+            phase: phase.clone(),
+        };
+        let admin = Admin::new(metrics, Arc::new(readiness))?;
+        let stop_admin = start_admin(&sockets, control, identities.admin, admin)?;
+        let ready = Ready { phase: phase.clone(), predecessor, told };
+        control.spawn(ready.announce(running(&sockets)?, traffic.started()));
+        traffic.run(config, identities.traffic, sockets, signals, stop_admin.clone(), phase)?;
+        Ok(stop_admin)
+    }
 }
 
 fn log_form(format: Format) -> Form {
@@ -200,97 +306,83 @@ fn registry(
     Registry::new(RegistryParts {
         store: store.clone(),
         cache: config.cache,
-        document_limit: config.contract.document_limit,
-        rules: config.rules.clone(),
+        options: compile_options(&config.rules, config.document_limit),
         metrics: metrics.clone(),
         clock: clock.clone(),
         ids: Arc::new(SystemIds),
     })
 }
 
-/// The contract to judge by: the document that was named, registered; without one, the latest
-/// version of the schema.
-async fn contract_in_force(
+fn retention(
     config: &Config,
-    registry: &Registry,
-) -> Result<Arc<LoadedContract>, StartError> {
-    let Some(path) = config.contract.spec.clone() else {
-        let missing = || StartError::UnknownSchema(config.contract.schema_id.clone());
-        let id = config.contract.schema_id.as_ref().ok_or_else(missing)?;
-        let found = registry.lookup(id, None).await.map_err(StartError::Lookup)?;
-        return found.ok_or_else(missing);
-    };
-    let content = tokio::fs::read(&path)
-        .await
-        .map_err(|reason| StartError::Unreadable { path: path.clone(), reason })?;
-    let registration = Registration {
-        schema_id: config.contract.schema_id.clone(),
-        content,
-        files: Arc::new(Directory::of(&path)),
-        ownership: crate::model::schema::Ownership::default(),
-        environment: config.record.environment.clone(),
-        // Whoever starts a sidecar with a document means that document.
-        on_conflict: OnConflict::Replace,
-    };
-    registry.register(registration).await.map_err(|reason| StartError::Document { path, reason })
+    store: &Arc<dyn Store>,
+    metrics: &Metrics,
+    clock: &Arc<dyn Clock>,
+) -> Result<Retention, StartError> {
+    let metrics = RetentionMetrics::new(metrics)?;
+    Ok(Retention::new(config.retention, store.clone(), clock.clone(), Some(metrics)))
 }
 
 fn start_admin(
-    config: &Config,
+    sockets: &Sockets,
     control: &Runtime,
+    identity: Option<Acceptor>,
     admin: Admin,
-) -> Result<(SocketAddr, watch::Sender<bool>), StartError> {
-    let address = config.admin.listen;
-    let refused =
-        |reason| StartError::Listen { address, reason, flag: "--admin-listen or CVT_METRICS_PORT" };
-    let listener = control.block_on(tokio::net::TcpListener::bind(address)).map_err(refused)?;
-    let bound = listener.local_addr().map_err(refused)?;
+) -> Result<Arc<watch::Sender<bool>>, StartError> {
+    let listener = sockets.copy().map_err(StartError::Descriptors)?.admin;
+    let within_runtime = control.enter();
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Descriptors)?;
+    drop(within_runtime);
     let (stop, mut stopped) = watch::channel(false);
     control.spawn(async move {
         let stop = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        if let Err(error) = admin::serve(listener, admin, stop).await {
+        if let Err(error) = admin::serve(listener, identity, admin, stop).await {
             tracing::error!(event = "admin_failed", %error, "the admin port is closed");
         }
     });
-    Ok((bound, stop))
+    Ok(Arc::new(stop))
 }
 
-/// Says that traffic is taken, once it is: Pingora binds the port on its own thread.
-async fn announce_ready(
-    running: Running,
+fn running(sockets: &Sockets) -> Result<Running, StartError> {
+    let traffic = sockets.traffic.local_addr().map_err(StartError::Descriptors)?;
+    let admin = sockets.admin.local_addr().map_err(StartError::Descriptors)?;
+    Ok(Running { traffic, admin })
+}
+
+/// Who is told that traffic is taken.
+struct Ready {
     phase: PhaseWatch,
-    ready: Box<dyn FnOnce(Running) + Send>,
-) {
-    const STEP: Duration = Duration::from_millis(5);
-    while tokio::net::TcpStream::connect(reachable(running.traffic)).await.is_err() {
-        tokio::time::sleep(STEP).await;
-    }
-    phase.set(Phase::Running);
-    let (traffic, admin) = (running.traffic.to_string(), running.admin.to_string());
-    tracing::info!(event = "listening", traffic, admin, "listening");
-    ready(running);
+    predecessor: Option<Predecessor>,
+    told: Box<dyn FnOnce(Running) + Send>,
 }
 
-/// An address to reach a listener by that may listen on all addresses.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let mut address = address;
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
+// === impl Ready ===
+
+impl Ready {
+    /// Tells them once traffic is taken: Pingora starts on threads of its own.
+    async fn announce(self, running: Running, started: oneshot::Receiver<()>) {
+        if started.await.is_err() {
+            return;
+        }
+        self.phase.set(Phase::Running);
+        if let Some(predecessor) = self.predecessor {
+            predecessor.relieve();
+        }
+        let (traffic, admin) = (running.traffic.to_string(), running.admin.to_string());
+        tracing::info!(event = "listening", traffic, admin, "listening");
+        (self.told)(running);
     }
-    address
 }
 
 /// The traffic side, ready to run.
 struct Traffic {
-    listen: SocketAddr,
-    gate: Arc<Gate>,
-    service: proxy::HealthService,
-    health: proxy::Health,
+    threads: usize,
+    entrance: Entrance,
+    routes: Arc<ArcSwap<RouteTable>>,
+    services: Vec<HealthService>,
+    started: oneshot::Sender<()>,
 }
 
 // === impl Traffic ===
@@ -300,58 +392,77 @@ impl Traffic {
         config: &Config,
         metrics: &Metrics,
         observing: &Observing,
-        contract: &Arc<ArcSwapOption<LoadedContract>>,
+        contracts: &Contracts,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
-        let listen = free_address(config.traffic.listen)?;
-        let metrics = ProxyMetrics::new(metrics)?;
-        let service = proxy::health_service(&config.traffic.upstream);
-        let settings = config.traffic.clone();
-        let upstream = Upstream::new(&service, settings, metrics.clone(), clock.clone());
-        let health = upstream.health();
-        let route = Route {
-            upstream,
-            mode: config.traffic.mode,
-            body_limit: config.traffic.body_limit,
-            contract: contract.clone(),
-        };
-        let (queue, budget) = (observing.queue.clone(), observing.budget.clone());
-        let gate = Arc::new(Gate::new(route, queue, budget, metrics, clock.clone()));
-        Ok(Self { listen, gate, service, health })
-    }
-
-    /// Takes traffic until a signal says stop and what was in flight has finished.
-    fn run(self, config: &Config, phase: PhaseWatch) {
         let threads = match config.traffic.threads {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => threads,
         };
+        let enforcing = Enforcing::new(config, metrics, observing, clock)?;
+        let metrics = ProxyMetrics::new(metrics)?;
+        let Routing { table, services } =
+            Routing::build(config, contracts, threads, &metrics, &enforcing, clock);
+        let routes = Arc::new(ArcSwap::from_pointee(table));
+        let (queue, budget) = (observing.queue.clone(), observing.budget.clone());
+        let limits = Limits::new(config.limits.exchange, &metrics, clock.clone());
+        let gate = Gate::new(routes.clone(), queue, budget, metrics, clock.clone());
+        let gate = gate.within(config.limits);
+        let entrance = Entrance::new(Arc::new(gate), limits);
+        Ok(Self { threads, entrance, routes, services, started: oneshot::channel().0 })
+    }
+
+    /// Completes when traffic is taken. Asked for once.
+    fn started(&mut self) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.started = sender;
+        receiver
+    }
+
+    /// Takes traffic until a signal says stop and what was in flight has finished.
+    fn run(
+        self,
+        config: &Config,
+        identity: Option<Acceptor>,
+        sockets: Sockets,
+        signals: Signals,
+        stop_admin: Arc<watch::Sender<bool>>,
+        phase: PhaseWatch,
+    ) -> Result<(), StartError> {
         let (stop, stopped) = watch::channel(false);
         let connections = Connections::default();
-        let head_timeout = config.traffic.head_timeout;
-        let service = proxy::traffic_service(
-            self.gate,
-            self.listen,
-            threads,
-            head_timeout,
-            connections.clone(),
-            stopped,
-        );
-        let mut server = Server::new_with_opt_and_conf(None, server_conf(threads));
+        let listener = sockets.copy().map_err(StartError::Descriptors)?.traffic;
+        let service = proxy::traffic_service(TrafficParts {
+            entrance: self.entrance,
+            listen: listener.local_addr().map_err(StartError::Descriptors)?,
+            listener,
+            started: self.started,
+            threads: self.threads,
+            head_timeout: config.traffic.head_timeout,
+            limits: config.limits.connection,
+            identity,
+            connections: connections.clone(),
+            stop: stopped,
+        });
+        let mut server = Server::new_with_opt_and_conf(None, server_conf(self.threads));
         server.bootstrap();
-        server.add_service(self.service);
+        for health in self.services {
+            server.add_service(health);
+        }
         server.add_service(service);
-        let drain = Drain { stop, connections, timeout: config.traffic.drain_timeout, phase };
+        let drain = Drain {
+            signals: tokio::sync::Mutex::new(signals),
+            stop,
+            stop_admin,
+            sockets: parking_lot::Mutex::new(Some(Arc::new(sockets))),
+            upgrade_socket: config.upgrade.socket.clone(),
+            connections,
+            timeout: config.traffic.drain_timeout,
+            phase,
+        };
         server.run(RunArgs { shutdown_signal: Box::new(drain) });
+        Ok(())
     }
-}
-
-/// The address itself if it can be listened on, with a free port in the place of port 0.
-/// Pingora tries a taken port again and again, then panics: it must not come to that.
-fn free_address(address: SocketAddr) -> Result<SocketAddr, StartError> {
-    TcpListener::bind(address)
-        .and_then(|listener| listener.local_addr())
-        .map_err(|reason| StartError::Listen { address, reason, flag: "--listen or CVT_LISTEN" })
 }
 
 fn server_conf(threads: usize) -> ServerConf {

@@ -6,22 +6,33 @@
 //! place it came from and what was expected; no value silently falls back to a default, and an
 //! unknown key is an error that names the nearest known one.
 //!
-//! A new setting is one line in its section's `SETTINGS` table and one read in its `read`.
+//! A new setting is one line in its section's `SETTINGS` table and one read in its `read`; one that
+//! may differ between routes is marked `per_route` there.
 
 pub mod admin;
 pub mod cache;
+pub mod consumer;
 pub mod contract;
+pub mod encryption;
 pub mod enforcement;
 pub mod file;
+pub mod group;
+pub mod limits;
 pub mod logging;
 pub mod observer;
 pub mod parse;
 pub mod record;
 pub mod redaction;
 pub mod retention;
+pub mod route;
 pub mod rules;
+pub mod sampling;
+pub mod spool;
 pub mod storage;
+pub mod tls;
 pub mod traffic;
+pub mod upgrade;
+pub mod upstream;
 pub mod values;
 
 use std::fmt;
@@ -31,28 +42,46 @@ pub use values::{Problem, Problems, Setting, Source, Values};
 /// Everything that can be set, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The document and the schema it becomes.
-    pub contract: contract::ContractSettings,
-    /// How strictly it is read.
+    /// Where traffic goes and what judges it; at least one.
+    pub routes: Vec<route::RouteSettings>,
+    /// The largest document accepted, in bytes.
+    pub document_limit: usize,
+    /// Bytes that bodies may take that are held for enforcement.
+    pub enforcement_memory: usize,
+    /// How strictly documents are read.
     pub rules: rules::RuleSettings,
-    /// The traffic side: listener, upstream, limits.
+    /// How traffic is taken.
     pub traffic: traffic::TrafficSettings,
-    /// What a verdict may do.
-    pub enforcement: enforcement::EnforcementSettings,
+    /// What callers may take.
+    pub limits: limits::LimitSettings,
     /// Judging off the traffic path.
     pub observer: observer::ObserverSettings,
+    /// How consumers are told apart.
+    pub consumer: consumer::ConsumerSettings,
+    /// Violation groups.
+    pub groups: group::GroupSettings,
     /// What is kept.
     pub record: record::RecordSettings,
+    /// What share of it is judged and kept.
+    pub sampling: sampling::SamplingSettings,
     /// What is hidden.
     pub redaction: redaction::RedactionSettings,
     /// Where it is kept.
     pub storage: storage::StorageSettings,
+    /// The keys it is encrypted with.
+    pub encryption: encryption::EncryptionSettings,
+    /// Where records wait while storage is away.
+    pub spool: spool::SpoolSettings,
     /// How much of the contracts is cached.
     pub cache: cache::CacheSettings,
     /// How long what was recorded is kept.
     pub retention: retention::RetentionSettings,
     /// The admin port.
     pub admin: admin::AdminSettings,
+    /// Which listeners are encrypted.
+    pub tls: tls::TlsSettings,
+    /// How a new process takes the place of this one.
+    pub upgrade: upgrade::UpgradeSettings,
     /// Log level and form.
     pub logging: logging::LoggingSettings,
     /// Settings that were understood but have no effect in this version.
@@ -64,6 +93,8 @@ pub struct Config {
 pub struct StoreConfig {
     /// Where it is kept.
     pub storage: storage::StorageSettings,
+    /// The keys it is encrypted with.
+    pub encryption: encryption::EncryptionSettings,
     /// How long.
     pub retention: retention::RetentionSettings,
 }
@@ -92,17 +123,27 @@ impl Config {
     /// Every setting there is, section by section.
     pub fn settings() -> impl Iterator<Item = &'static Setting> {
         [
+            route::SETTINGS,
             contract::SETTINGS,
+            upstream::SETTINGS,
             rules::SETTINGS,
             traffic::SETTINGS,
+            limits::SETTINGS,
             enforcement::SETTINGS,
             observer::SETTINGS,
+            consumer::SETTINGS,
+            group::SETTINGS,
             record::SETTINGS,
+            sampling::SETTINGS,
             redaction::SETTINGS,
             storage::SETTINGS,
+            encryption::SETTINGS,
+            spool::SETTINGS,
             cache::SETTINGS,
             retention::SETTINGS,
             admin::SETTINGS,
+            tls::SETTINGS,
+            upgrade::SETTINGS,
             logging::SETTINGS,
         ]
         .into_iter()
@@ -114,17 +155,26 @@ impl Config {
         let mut problems = Problems::default();
         let values = Values::collect(typed, &mut problems);
         let config = Self {
-            contract: contract::read(&values, &mut problems),
+            routes: route::read(&values, &mut problems),
+            document_limit: contract::document_limit(&values, &mut problems),
+            enforcement_memory: enforcement::memory(&values, &mut problems),
             rules: rules::read(&values, &mut problems),
             traffic: traffic::read(&values, &mut problems),
-            enforcement: enforcement::read(&values, &mut problems),
+            limits: limits::read(&values, &mut problems),
             observer: observer::read(&values, &mut problems),
+            consumer: consumer::read(&values, &mut problems),
+            groups: group::read(&values, &mut problems),
             record: record::read(&values, &mut problems),
+            sampling: sampling::read(&values, &mut problems),
             redaction: redaction::read(&values, &mut problems),
             storage: storage::read(&values, &mut problems),
+            encryption: encryption::read(&values, &mut problems),
+            spool: spool::read(&values, &mut problems),
             cache: cache::read(&values, &mut problems),
             retention: retention::read(&values, &mut problems),
             admin: admin::read(&values, &mut problems),
+            tls: tls::read(&values, &mut problems),
+            upgrade: upgrade::read(&values, &mut problems),
             logging: logging::read(&values, &mut problems),
             notices: values.notices(),
         };
@@ -137,6 +187,7 @@ impl Config {
         let values = Values::collect(typed, &mut problems);
         let config = StoreConfig {
             storage: storage::read(&values, &mut problems),
+            encryption: encryption::read(&values, &mut problems),
             retention: retention::read(&values, &mut problems),
         };
         problems.or_fail().map(|()| config)
@@ -180,9 +231,9 @@ mod tests {
             &[("mode", "warn")],
         ))
         .unwrap();
-        assert_eq!(config.contract.spec.as_deref(), Some(std::path::Path::new("b.yaml")));
-        assert_eq!(config.traffic.mode.as_str(), "warn");
-        assert_eq!(config.traffic.body_limit, 2048);
+        assert_eq!(config.routes[0].contract.spec.as_deref(), Some(std::path::Path::new("b.yaml")));
+        assert_eq!(config.routes[0].enforcement.modes.request.as_str(), "warn");
+        assert_eq!(config.routes[0].body_limit, 2048);
         assert_eq!(config.traffic.listen.to_string(), "0.0.0.0:9080");
         assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9551");
     }

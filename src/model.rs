@@ -4,6 +4,7 @@
 //! type here can be built by hand in a test. A new word goes into the file of its kind,
 //! under the name of the field's standard term.
 
+pub mod chance;
 pub mod clock;
 pub mod comparison;
 pub mod consumer;

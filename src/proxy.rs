@@ -5,17 +5,33 @@
 //! `warn` nobody waits for a validation, a lock or a database; every exchange is offered to
 //! the observer exactly once; responses we invent come from `reject` alone.
 
+mod answer;
 mod connection;
+pub mod enforce;
+mod entrance;
 mod gate;
+mod hold;
+mod interim;
+mod limits;
 pub mod metrics;
+mod overseer;
+mod peer;
 mod pool;
+mod progress;
 mod reject;
+mod route;
 mod server;
 mod tap;
 mod upgrade;
 mod upstream;
+mod wire;
 
-pub use gate::{Gate, Route};
+pub use enforce::{Enforcement, EnforcementParts, Inline, unknown_operations};
+pub use entrance::Entrance;
+pub use gate::Gate;
+pub use limits::Limits;
 pub use metrics::ProxyMetrics;
-pub use server::{Connections, TrafficService, traffic_service};
-pub use upstream::{Health, HealthService, Upstream, health_service};
+pub use peer::Peer;
+pub use route::{Route, RouteTable};
+pub use server::{Connections, TrafficParts, TrafficService, traffic_service};
+pub use upstream::{HealthService, Upstream, health_service};

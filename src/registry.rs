@@ -9,10 +9,12 @@ pub mod files;
 pub mod metrics;
 mod refresh;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::config::cache::CacheSettings;
 use crate::config::rules::RuleSettings;
+use crate::contract::sensitive::Sensitive;
 use crate::contract::{
     CompileOptions, CompiledOperation, Contract, ContractError, Files, OperationIndex,
 };
@@ -22,7 +24,7 @@ use crate::model::schema::{Ownership, SchemaRecord};
 use crate::redaction::{ContractMasks, PointerSet};
 use crate::storage::{OnConflict, SchemaChange, Store, StoreError};
 
-pub use refresh::Slot;
+pub use refresh::{Slot, Slots};
 
 use cache::ContractCache;
 use metrics::RegistryMetrics;
@@ -36,16 +38,31 @@ pub struct LoadedContract {
     pub contract: Contract,
     /// What its operations say must be masked, by their index.
     masks: Vec<ContractMasks>,
+    /// For messages of no documented operation: what any operation would have masked.
+    unknown: ContractMasks,
 }
 
 /// A document to register.
 pub struct Registration {
-    /// The id to register it under; made from its title when not given.
-    pub schema_id: Option<SchemaId>,
     /// The document.
     pub content: Vec<u8>,
     /// Documents beside it that it may refer to.
     pub files: Arc<dyn Files + Send + Sync>,
+    /// What is to be known of it.
+    pub details: Details,
+}
+
+/// A document that was compiled and is not registered yet.
+#[derive(Debug)]
+pub struct Compiled {
+    text: String,
+    contract: Contract,
+}
+
+/// What is known of a document besides its text.
+pub struct Details {
+    /// The id to register it under; made from its title when not given.
+    pub schema_id: Option<SchemaId>,
     /// Who answers for it.
     pub ownership: Ownership,
     /// Environment it is registered for.
@@ -92,7 +109,6 @@ struct Parts {
     store: Arc<dyn Store>,
     cache: ContractCache,
     metrics: RegistryMetrics,
-    document_limit: usize,
     options: CompileOptions<'static>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
@@ -104,10 +120,8 @@ pub struct RegistryParts {
     pub store: Arc<dyn Store>,
     /// Limits of the cache.
     pub cache: CacheSettings,
-    /// The largest document accepted, in bytes.
-    pub document_limit: usize,
-    /// How strictly documents are read.
-    pub rules: RuleSettings,
+    /// How documents are compiled.
+    pub options: CompileOptions<'static>,
     /// Counters.
     pub metrics: RegistryMetrics,
     /// Time.
@@ -116,28 +130,79 @@ pub struct RegistryParts {
     pub ids: Arc<dyn IdSource>,
 }
 
+// === impl Compiled ===
+
+impl Compiled {
+    /// Compiles a document by `options`, off the async threads; references to other files go
+    /// to `files`.
+    pub async fn new(
+        content: Vec<u8>,
+        files: Arc<dyn Files + Send + Sync>,
+        options: CompileOptions<'static>,
+    ) -> Result<Self, RegisterError> {
+        let (size, limit) = (content.len(), options.limits.bytes);
+        if size > limit {
+            return Err(RegisterError::TooLarge { size, limit });
+        }
+        let text = String::from_utf8(content)
+            .map_err(|error| RegisterError::NotText(error.utf8_error().valid_up_to()))?;
+        let compiling = tokio::task::spawn_blocking(move || {
+            let options = CompileOptions { files: &*files, ..options };
+            let compiled = Contract::compile_to_store(text, &options);
+            compiled.map(|(text, contract)| Self { text, contract })
+        });
+        Ok(compiling.await.map_err(|_| RegisterError::Interrupted)??)
+    }
+}
+
+/// How documents are compiled by the settings.
+pub fn compile_options(rules: &RuleSettings, document_limit: usize) -> CompileOptions<'static> {
+    let mut options = CompileOptions::of(rules);
+    options.limits.bytes = document_limit;
+    options
+}
+
 // === impl LoadedContract ===
 
 impl LoadedContract {
     /// A contract registered under `schema_id`.
     pub fn new(schema_id: SchemaId, contract: Contract) -> Self {
         let masks = contract.operations().iter().map(masks_of).collect();
-        Self { schema_id, contract, masks }
+        let unknown = masks_of_all(contract.operations());
+        Self { schema_id, contract, masks, unknown }
     }
 
-    /// What must be masked in the messages of one operation.
-    pub fn masks(&self, operation: OperationIndex) -> Option<&ContractMasks> {
-        self.masks.get(operation.as_usize())
+    /// What must be masked in the messages of one operation; in those of none, what any
+    /// operation's would have masked.
+    pub fn masks(&self, operation: Option<OperationIndex>) -> &ContractMasks {
+        operation.and_then(|index| self.masks.get(index.as_usize())).unwrap_or(&self.unknown)
     }
+}
+
+fn masks_of_all(operations: &[CompiledOperation]) -> ContractMasks {
+    let all = || operations.iter().map(|operation| &operation.sensitive);
+    let union = |pick: fn(&Sensitive) -> &Vec<String>| -> Vec<String> {
+        let names: BTreeSet<&String> = all().flat_map(pick).collect();
+        names.into_iter().cloned().collect()
+    };
+    ContractMasks {
+        request_body: places(&union(|secret| &secret.request_body)),
+        response_body: places(&union(|secret| &secret.response_body)),
+        request_headers: union(|secret| &secret.request_headers),
+        response_headers: union(|secret| &secret.response_headers),
+        query: union(|secret| &secret.query),
+        path_segments: Vec::new(),
+    }
+}
+
+/// The engine makes these pointers from the document's own: they are well-formed. Were one not,
+/// the names it stands for would still be masked by the redactor's own rules.
+fn places(pointers: &[String]) -> PointerSet {
+    PointerSet::new(pointers.iter().map(String::as_str)).unwrap_or_default()
 }
 
 fn masks_of(operation: &CompiledOperation) -> ContractMasks {
     let secret = &operation.sensitive;
-    // The engine makes these pointers from the document's own: they are well-formed. Were one
-    // not, the names it stands for would still be masked by the redactor's own rules.
-    let places = |pointers: &[String]| {
-        PointerSet::new(pointers.iter().map(String::as_str)).unwrap_or_default()
-    };
     ContractMasks {
         request_body: places(&secret.request_body),
         response_body: places(&secret.response_body),
@@ -154,15 +219,12 @@ impl Registry {
     /// A registry made of `parts`.
     pub fn new(parts: RegistryParts) -> Self {
         let cache = ContractCache::new(&parts.cache, parts.metrics.clone());
-        let mut options = CompileOptions::of(&parts.rules);
-        options.limits.bytes = parts.document_limit;
         Self {
             parts: Arc::new(Parts {
                 store: parts.store,
                 cache,
                 metrics: parts.metrics,
-                document_limit: parts.document_limit,
-                options,
+                options: parts.options,
                 clock: parts.clock,
                 ids: parts.ids,
             }),
@@ -175,7 +237,22 @@ impl Registry {
         &self,
         registration: Registration,
     ) -> Result<Arc<LoadedContract>, RegisterError> {
-        let outcome = self.try_register(registration).await;
+        let Registration { content, files, details } = registration;
+        let outcome = match Compiled::new(content, files, self.parts.options.clone()).await {
+            Ok(compiled) => self.enter(compiled, details).await,
+            Err(error) => Err(error),
+        };
+        self.parts.metrics.registered(outcome.as_ref().err());
+        outcome
+    }
+
+    /// The same for a document that is compiled already.
+    pub async fn register_compiled(
+        &self,
+        compiled: Compiled,
+        details: Details,
+    ) -> Result<Arc<LoadedContract>, RegisterError> {
+        let outcome = self.enter(compiled, details).await;
         self.parts.metrics.registered(outcome.as_ref().err());
         outcome
     }
@@ -190,18 +267,13 @@ impl Registry {
         self.parts.cache.get(schema_id, version, self.load(schema_id, version)).await
     }
 
-    async fn try_register(
+    async fn enter(
         &self,
-        registration: Registration,
+        compiled: Compiled,
+        details: Details,
     ) -> Result<Arc<LoadedContract>, RegisterError> {
-        let size = registration.content.len();
-        if size > self.parts.document_limit {
-            return Err(RegisterError::TooLarge { size, limit: self.parts.document_limit });
-        }
-        let text = String::from_utf8(registration.content)
-            .map_err(|error| RegisterError::NotText(error.utf8_error().valid_up_to()))?;
-        let (text, contract) = self.compile(text, registration.files).await?;
-        let schema_id = match registration.schema_id {
+        let Compiled { text, contract } = compiled;
+        let schema_id = match details.schema_id {
             Some(id) => id,
             None => SchemaId::new(&slug(contract.title()))?,
         };
@@ -217,10 +289,10 @@ impl Registry {
             is_latest: true,
             registered_at: now,
             updated_at: now,
-            ownership: registration.ownership,
-            environment: registration.environment,
+            ownership: details.ownership,
+            environment: details.environment,
         };
-        let stored = self.parts.store.set_schema(&record, registration.on_conflict).await?;
+        let stored = self.parts.store.set_schema(&record, details.on_conflict).await?;
         if matches!(stored.change, SchemaChange::Replaced) {
             tracing::warn!(
                 event = "schema_replaced",
@@ -245,21 +317,10 @@ impl Registry {
             None => store.get_schema(schema_id.as_str()).await?,
         };
         let Some(record) = record else { return Ok(None) };
-        let (_, contract) =
-            self.compile(record.content, Arc::new(crate::contract::NoFiles)).await?;
-        Ok(Some(Arc::new(LoadedContract::new(schema_id.clone(), contract))))
-    }
-
-    async fn compile(
-        &self,
-        text: String,
-        files: Arc<dyn Files + Send + Sync>,
-    ) -> Result<(String, Contract), RegisterError> {
         let options = self.parts.options.clone();
-        let compiling = tokio::task::spawn_blocking(move || {
-            Contract::compile_to_store(text, &CompileOptions { files: &*files, ..options })
-        });
-        Ok(compiling.await.map_err(|_| RegisterError::Interrupted)??)
+        let files = Arc::new(crate::contract::NoFiles);
+        let compiled = Compiled::new(record.content.into_bytes(), files, options).await?;
+        Ok(Some(Arc::new(LoadedContract::new(schema_id.clone(), compiled.contract))))
     }
 }
 

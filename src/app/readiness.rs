@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
 use super::lifecycle::{Phase, PhaseWatch};
 use crate::admin::{Check, Readiness};
-use crate::proxy::Health;
-use crate::registry::LoadedContract;
+use crate::proxy::RouteTable;
 use crate::storage::Store;
 
 /// The longest that storage may take to say it is well.
@@ -17,16 +16,17 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Asks traffic, storage and registry.
 pub(super) struct SidecarReadiness {
-    pub(super) health: Health,
+    pub(super) routes: Arc<ArcSwap<RouteTable>>,
     pub(super) store: Arc<dyn Store>,
-    pub(super) contract: Arc<ArcSwapOption<LoadedContract>>,
     pub(super) phase: PhaseWatch,
 }
 
 #[async_trait]
 impl Readiness for SidecarReadiness {
     async fn checks(&self) -> Vec<Check> {
-        vec![self.phase(), self.upstream(), self.storage().await, self.contract()]
+        let mut checks = vec![self.phase(), self.upstream(), self.storage().await, self.contract()];
+        checks.extend(self.enforcement());
+        checks
     }
 }
 
@@ -43,9 +43,15 @@ impl SidecarReadiness {
     }
 
     fn upstream(&self) -> Check {
-        let ok = self.health.reachable();
-        let detail = if ok { "takes connections" } else { "takes no connections" };
-        Check { name: "upstream", ok, detail: detail.into() }
+        let table = self.routes.load();
+        let down = table.routes().iter().filter(|route| !route.upstream.reachable());
+        let down: Vec<&str> = down.map(|route| route.name.as_str()).collect();
+        let detail = match down.as_slice() {
+            [] => "takes connections".to_owned(),
+            _ if table.routes().len() == 1 => "takes no connections".to_owned(),
+            names => format!("takes no connections: {}", names.join(", ")),
+        };
+        Check { name: "upstream", ok: down.is_empty(), detail }
     }
 
     async fn storage(&self) -> Check {
@@ -58,13 +64,37 @@ impl SidecarReadiness {
         Check { name: "storage", ok, detail }
     }
 
+    /// Falling back to `warn` is no reason to take no traffic, but one to be seen.
+    fn enforcement(&self) -> Option<Check> {
+        let table = self.routes.load();
+        let sole = table.routes().len() == 1;
+        let states = table.routes().iter().filter_map(|route| {
+            let state = route.enforcement.state()?;
+            Some(if sole { state } else { format!("{}: {state}", route.name) })
+        });
+        let states: Vec<String> = states.collect();
+        if states.is_empty() {
+            return None;
+        }
+        let detail = states.join(", ");
+        Some(Check { name: "enforcement", ok: true, detail })
+    }
+
     fn contract(&self) -> Check {
-        let (ok, detail) = match &*self.contract.load() {
-            Some(loaded) => {
-                (true, format!("{}@{} in force", loaded.schema_id, loaded.contract.version()))
+        let table = self.routes.load();
+        let mut details = Vec::new();
+        let mut ok = true;
+        for route in table.routes() {
+            let detail = if let Some(loaded) = &*route.contract.load() {
+                format!("{}@{} in force", loaded.schema_id, loaded.contract.version())
+            } else {
+                ok = false;
+                format!("none is loaded for {}", route.name)
+            };
+            if !details.contains(&detail) {
+                details.push(detail);
             }
-            None => (false, "none is loaded".to_owned()),
-        };
-        Check { name: "contract", ok, detail }
+        }
+        Check { name: "contract", ok, detail: details.join(", ") }
     }
 }

@@ -6,6 +6,7 @@ use super::announce::describe;
 use crate::model::verdict::SkipReason;
 use crate::observer::kinds::{Kind, Kinds};
 use crate::observer::metrics::{ObserverMetrics, RecordMetrics};
+use crate::observer::spool::SpoolState;
 
 /// Kinds that the summary shows.
 const SHOWN: usize = 20;
@@ -21,6 +22,8 @@ pub struct Summary {
     pub skipped: Vec<(SkipReason, u64)>,
     /// Records stored.
     pub written: u64,
+    /// Records that wait in the spool for the next start.
+    pub spooled: u64,
     /// Records lost.
     pub lost: u64,
     /// Kinds of violation, the most frequent first.
@@ -32,7 +35,12 @@ pub struct Summary {
 // === impl Summary ===
 
 impl Summary {
-    pub(super) fn new(metrics: &ObserverMetrics, records: &RecordMetrics, kinds: &Kinds) -> Self {
+    pub(super) fn new(
+        metrics: &ObserverMetrics,
+        records: &RecordMetrics,
+        spool: &SpoolState,
+        kinds: &Kinds,
+    ) -> Self {
         let skipped = SkipReason::ALL
             .into_iter()
             .map(|reason| (reason, metrics.skipped(reason)))
@@ -44,6 +52,7 @@ impl Summary {
             judged: metrics.judged.get(),
             skipped,
             written: records.written(),
+            spooled: spool.records(),
             lost: records.all_lost(),
             kinds,
             beyond,
@@ -58,6 +67,7 @@ impl Summary {
             judged = self.judged,
             skipped = self.skipped.iter().map(|(_, count)| count).sum::<u64>(),
             records_written = self.written,
+            records_spooled = self.spooled,
             records_lost = self.lost,
             violation_kinds = self.kinds.len(),
             "stopped"
@@ -72,6 +82,9 @@ impl fmt::Display for Summary {
             write!(f, ", {count} skipped ({reason})")?;
         }
         write!(f, "; {} records stored", self.written)?;
+        if self.spooled > 0 {
+            write!(f, ", {} wait in the spool for the next start", self.spooled)?;
+        }
         if self.lost > 0 {
             write!(f, ", {} LOST", self.lost)?;
         }

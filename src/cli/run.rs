@@ -10,7 +10,7 @@ use super::settings::{self, Flag};
 use super::{FAILED, FINE};
 use crate::app::{self, Hooks, LogLines, Running, TerminalLines};
 use crate::config::Config;
-use crate::observer::recorder::Announce;
+use crate::observer::notice::Announce;
 
 /// Flags of `run`; each wins over its variable and its key in the config file.
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub struct RunArgs {
     /// Address that takes traffic [default: 0.0.0.0:9080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// off, shadow or warn [default: warn]
+    /// off, shadow, warn or strict [default: warn]
     #[arg(long)]
     mode: Option<String>,
     /// What is recorded: all, sampled or violations [default: sampled]
@@ -45,6 +45,9 @@ pub struct RunArgs {
     /// Judging threads' priority: low or normal [default: low]
     #[arg(long, value_name = "PRIORITY")]
     priority: Option<String>,
+    /// Take the place of the sidecar that runs already, once it gets SIGQUIT: no connection is refused
+    #[arg(long)]
+    upgrade: bool,
     /// Config file [default: cvt.yaml, when there is one]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -52,6 +55,7 @@ pub struct RunArgs {
 
 /// Runs the sidecar until it is told to stop.
 pub fn run(arguments: RunArgs, environment: &[(String, String)]) -> u8 {
+    let take_over = arguments.upgrade;
     let config = match load(arguments, environment) {
         Ok(config) => config,
         Err(message) => {
@@ -61,10 +65,7 @@ pub fn run(arguments: RunArgs, environment: &[(String, String)]) -> u8 {
     };
     let on_terminal = std::io::stdout().is_terminal();
     let announce: Arc<dyn Announce> = if on_terminal {
-        let name = config.contract.spec.as_deref().and_then(std::path::Path::file_name);
-        let document =
-            name.map_or_else(|| "line".into(), |name| name.to_string_lossy().into_owned());
-        Arc::new(TerminalLines { colours: true, document })
+        Arc::new(TerminalLines { colours: true, document: document_name(&config) })
     } else {
         Arc::new(LogLines)
     };
@@ -76,7 +77,7 @@ pub fn run(arguments: RunArgs, environment: &[(String, String)]) -> u8 {
             );
         }
     };
-    match app::run(&config, Hooks { ready: Box::new(ready), announce }) {
+    match app::run(&config, Hooks { ready: Box::new(ready), announce, take_over }) {
         Ok(summary) => {
             if on_terminal {
                 println!("\n{summary}");
@@ -90,6 +91,13 @@ pub fn run(arguments: RunArgs, environment: &[(String, String)]) -> u8 {
             FAILED
         }
     }
+}
+
+/// What lines about violations call the document: its file's name, if there is but one.
+fn document_name(config: &Config) -> String {
+    let [route] = config.routes.as_slice() else { return "line".into() };
+    let name = route.contract.spec.as_deref().and_then(std::path::Path::file_name);
+    name.map_or_else(|| "line".into(), |name| name.to_string_lossy().into_owned())
 }
 
 fn load(arguments: RunArgs, environment: &[(String, String)]) -> Result<Config, String> {

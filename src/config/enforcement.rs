@@ -1,5 +1,6 @@
 //! What a verdict may do: modes, and how they are enforced.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -10,20 +11,22 @@ use crate::model::violation::Side;
 
 /// Names of this section's settings.
 pub const SETTINGS: &[Setting] = &[
-    Setting::new("request_mode", &["CVT_REQUEST_MODE"]),
-    Setting::new("response_mode", &["CVT_RESPONSE_MODE"]),
-    Setting::map("operations", &["CVT_OPERATIONS"]),
-    Setting::new("enforce_responses", &["CVT_ENFORCE_RESPONSES"]),
-    Setting::new("on_unenforceable", &["CVT_ON_UNENFORCEABLE"]),
-    Setting::new("verdict_header", &["CVT_VERDICT_HEADER"]),
-    Setting::new("enforcement.status", &["CVT_ENFORCEMENT_STATUS"]),
-    Setting::new("enforcement.share", &["CVT_ENFORCEMENT_SHARE"]),
-    Setting::new("enforcement.judging_budget", &["CVT_ENFORCEMENT_JUDGING_BUDGET"]),
-    Setting::new("enforcement.hold_timeout", &["CVT_ENFORCEMENT_HOLD_TIMEOUT"]),
-    Setting::new("enforcement.breaker.share", &["CVT_ENFORCEMENT_BREAKER_SHARE"]),
-    Setting::new("enforcement.breaker.window", &["CVT_ENFORCEMENT_BREAKER_WINDOW"]),
-    Setting::new("enforcement.breaker.minimum", &["CVT_ENFORCEMENT_BREAKER_MINIMUM"]),
-    Setting::new("enforcement.breaker.cooldown", &["CVT_ENFORCEMENT_BREAKER_COOLDOWN"]),
+    Setting::new("mode", &["CVT_MODE"]).per_route(),
+    Setting::new("request_mode", &["CVT_REQUEST_MODE"]).per_route(),
+    Setting::new("response_mode", &["CVT_RESPONSE_MODE"]).per_route(),
+    Setting::map("operations", &["CVT_OPERATIONS"]).per_route(),
+    Setting::new("enforce_responses", &["CVT_ENFORCE_RESPONSES"]).per_route(),
+    Setting::new("on_unenforceable", &["CVT_ON_UNENFORCEABLE"]).per_route(),
+    Setting::new("verdict_header", &["CVT_VERDICT_HEADER"]).per_route(),
+    Setting::new("enforcement.status", &["CVT_ENFORCEMENT_STATUS"]).per_route(),
+    Setting::new("enforcement.share", &["CVT_ENFORCEMENT_SHARE"]).per_route(),
+    Setting::new("enforcement.judging_budget", &["CVT_ENFORCEMENT_JUDGING_BUDGET"]).per_route(),
+    Setting::new("enforcement.hold_timeout", &["CVT_ENFORCEMENT_HOLD_TIMEOUT"]).per_route(),
+    Setting::new("enforcement.memory", &["CVT_ENFORCEMENT_MEMORY"]),
+    Setting::new("enforcement.breaker.share", &["CVT_ENFORCEMENT_BREAKER_SHARE"]).per_route(),
+    Setting::new("enforcement.breaker.window", &["CVT_ENFORCEMENT_BREAKER_WINDOW"]).per_route(),
+    Setting::new("enforcement.breaker.minimum", &["CVT_ENFORCEMENT_BREAKER_MINIMUM"]).per_route(),
+    Setting::new("enforcement.breaker.cooldown", &["CVT_ENFORCEMENT_BREAKER_COOLDOWN"]).per_route(),
 ];
 
 /// What becomes of an exchange that should be enforced and cannot be.
@@ -119,10 +122,14 @@ pub fn read(values: &Values, problems: &mut Problems) -> EnforcementSettings {
     }
 }
 
+/// Reads how many bytes of bodies may be held, in all. It is apart from what waits to be judged,
+/// so that a backlog there never keeps a strict route from holding.
+pub fn memory(values: &Values, problems: &mut Problems) -> usize {
+    values.read("enforcement.memory", 64 << 20, problems, parse::bytes(1 << 20..=64 << 30))
+}
+
 fn modes(values: &Values, responses: bool, problems: &mut Problems) -> Modes {
-    // The section of traffic reports a wrong one.
-    let route = values.get("mode").and_then(|(text, _)| mode(text).ok()).unwrap_or_default();
-    let both = halves(route, responses);
+    let both = halves(values.read("mode", Mode::default(), problems, mode), responses);
     Modes {
         request: values.read("request_mode", both.request, problems, mode),
         response: values.read("response_mode", both.response, problems, mode),
@@ -213,6 +220,13 @@ fn status(text: &str) -> Result<StatusCode, String> {
 // === impl EnforcementSettings ===
 
 impl EnforcementSettings {
+    /// Whether anything is ever held.
+    pub fn enforces(&self) -> bool {
+        let strict = |mode: Option<Mode>| mode == Some(Mode::Strict);
+        self.modes.enforces()
+            || self.operations.iter().any(|one| strict(one.request) || strict(one.response))
+    }
+
     /// Whether nothing is ever judged.
     pub fn is_off(&self) -> bool {
         let off = |mode: Option<Mode>| mode.is_none_or(|mode| mode == Mode::Off);
@@ -260,7 +274,7 @@ impl Share {
     }
 
     /// `10%`, `0.5%`; a bare number is percent too.
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let expected = || "expected a percentage such as 10% or 0.5%".to_owned();
         let number = text.strip_suffix('%').unwrap_or(text).trim();
         let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
@@ -274,6 +288,13 @@ impl Share {
             Some(share) if share <= Self::WHOLE.0 => Ok(Self(share)),
             _ => Err(expected()),
         }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", f64::from(self.0) / 100.0)?;
+        f.write_str(" %")
     }
 }
 

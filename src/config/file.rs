@@ -1,4 +1,8 @@
 //! The config file: YAML flattened to dotted keys with lines.
+//!
+//! An item of a list of mappings has its number in the key: `routes[0].upstream`.
+
+use std::fmt::Write as _;
 
 use saphyr_parser::{Event, Parser};
 
@@ -25,81 +29,131 @@ pub struct FileError {
 enum Level {
     /// In a mapping: the key that was read and awaits its value.
     Map { key: Option<String> },
-    /// In a list: its items so far.
-    List { items: Vec<String>, line: usize },
+    /// In a list: its items so far, scalars or mappings, never both.
+    List { scalars: Vec<String>, mappings: usize, line: usize },
 }
 
-/// Reads YAML into dotted keys; the root must be a mapping, lists may hold scalars only.
+/// Reads YAML into dotted keys; the root must be a mapping, a list may hold scalars or mappings.
 pub fn flatten(text: &str) -> Result<Vec<Entry>, FileError> {
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut levels: Vec<Level> = Vec::new();
+    let mut reader = Reader::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| FileError {
             line: error.marker().line(),
             message: format!("not YAML: {}", error.info()),
         })?;
-        let line = span.start.line();
-        let refuse = |message: &str| Err(FileError { line, message: message.into() });
-        match event {
-            Event::Scalar(value, ..) => match levels.last_mut() {
-                Some(Level::Map { key: key @ None }) => *key = Some(value.into_owned()),
-                Some(Level::Map { .. }) => {
-                    close_value(&mut entries, &mut levels, value.into_owned(), line)?;
-                }
-                Some(Level::List { items, .. }) => items.push(value.into_owned()),
-                None if value.is_empty() || value == "~" => {}
-                None => return refuse("expected `key: value` lines"),
-            },
-            Event::MappingStart(..) if matches!(levels.last(), Some(Level::List { .. })) => {
-                return refuse("expected a list of plain values");
-            }
-            Event::MappingStart(..) => levels.push(Level::Map { key: None }),
-            Event::SequenceStart(..) => match levels.last() {
-                Some(Level::Map { key: Some(_) }) => {
-                    levels.push(Level::List { items: Vec::new(), line });
-                }
-                _ => return refuse("a list must stand under a key"),
-            },
-            Event::SequenceEnd => {
-                if let Some(Level::List { items, line }) = levels.pop() {
-                    close_value(&mut entries, &mut levels, items.join(","), line)?;
-                }
-            }
-            Event::MappingEnd => {
-                levels.pop();
-                if let Some(Level::Map { key }) = levels.last_mut() {
-                    *key = None;
-                }
-            }
-            Event::Alias(_) => return refuse("aliases are not supported in settings"),
-            _ => {}
-        }
+        reader.read(event, span.start.line())?;
     }
-    Ok(entries)
+    Ok(reader.entries)
 }
 
-fn close_value(
-    entries: &mut Vec<Entry>,
-    levels: &mut [Level],
-    value: String,
-    line: usize,
-) -> Result<(), FileError> {
-    let keys: Vec<&str> = levels
-        .iter()
-        .filter_map(|level| match level {
-            Level::Map { key } => key.as_deref(),
-            Level::List { .. } => None,
-        })
-        .collect();
-    let key = keys.join(".");
-    if entries.iter().any(|entry| entry.key == key) {
-        return Err(FileError { line, message: format!("`{key}` stands twice") });
+/// What was read so far, and where reading stands.
+#[derive(Default)]
+struct Reader {
+    entries: Vec<Entry>,
+    levels: Vec<Level>,
+}
+
+// === impl Reader ===
+
+impl Reader {
+    fn read(&mut self, event: Event<'_>, line: usize) -> Result<(), FileError> {
+        match event {
+            Event::Scalar(value, ..) => self.scalar(value.into_owned(), line),
+            Event::MappingStart(..) => self.open_mapping(line),
+            Event::MappingEnd => {
+                self.levels.pop();
+                match self.levels.last_mut() {
+                    Some(Level::Map { key }) => *key = None,
+                    Some(Level::List { mappings, .. }) => *mappings += 1,
+                    None => {}
+                }
+                Ok(())
+            }
+            Event::SequenceStart(..) => match self.levels.last() {
+                Some(Level::Map { key: Some(_) }) => {
+                    self.levels.push(Level::List { scalars: Vec::new(), mappings: 0, line });
+                    Ok(())
+                }
+                _ => refuse(line, "a list must stand under a key"),
+            },
+            Event::SequenceEnd => {
+                if let Some(Level::List { scalars, mappings: 0, line }) = self.levels.pop() {
+                    return self.close_value(scalars.join(","), line);
+                }
+                self.close_key();
+                Ok(())
+            }
+            Event::Alias(_) => refuse(line, "aliases are not supported in settings"),
+            _ => Ok(()),
+        }
     }
-    entries.push(Entry { key, value, line });
-    if let Some(Level::Map { key }) = levels.last_mut() {
-        *key = None;
+
+    fn scalar(&mut self, value: String, line: usize) -> Result<(), FileError> {
+        match self.levels.last_mut() {
+            Some(Level::Map { key: key @ None }) => *key = Some(value),
+            Some(Level::Map { .. }) => return self.close_value(value, line),
+            Some(Level::List { mappings: 1.., .. }) => return refuse(line, MIXED),
+            Some(Level::List { scalars, .. }) => scalars.push(value),
+            None if value.is_empty() || value == "~" => {}
+            None => return refuse(line, "expected `key: value` lines"),
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn open_mapping(&mut self, line: usize) -> Result<(), FileError> {
+        match self.levels.last() {
+            Some(Level::List { scalars, .. }) if !scalars.is_empty() => refuse(line, MIXED),
+            Some(Level::Map { key: None }) => refuse(line, "expected a plain key"),
+            _ => {
+                self.levels.push(Level::Map { key: None });
+                Ok(())
+            }
+        }
+    }
+
+    fn close_value(&mut self, value: String, line: usize) -> Result<(), FileError> {
+        let key = self.place();
+        if self.entries.iter().any(|entry| entry.key == key) {
+            return Err(FileError { line, message: format!("`{key}` stands twice") });
+        }
+        self.entries.push(Entry { key, value, line });
+        self.close_key();
+        Ok(())
+    }
+
+    /// The key that was open has its value.
+    fn close_key(&mut self) {
+        if let Some(Level::Map { key }) = self.levels.last_mut() {
+            *key = None;
+        }
+    }
+
+    /// The dotted key of the value that is being read.
+    fn place(&self) -> String {
+        let mut place = String::new();
+        for level in &self.levels {
+            match level {
+                Level::Map { key: Some(key) } => {
+                    if !place.is_empty() {
+                        place.push('.');
+                    }
+                    place.push_str(key);
+                }
+                Level::Map { key: None } => {}
+                Level::List { mappings, .. } => {
+                    // Writing to a string cannot fail.
+                    let _ = write!(place, "[{mappings}]");
+                }
+            }
+        }
+        place
+    }
+}
+
+const MIXED: &str = "expected a list of plain values or one of `key: value` lines, not both";
+
+fn refuse(line: usize, message: &str) -> Result<(), FileError> {
+    Err(FileError { line, message: message.into() })
 }
 
 #[cfg(test)]
@@ -127,10 +181,25 @@ mod tests {
     }
 
     #[test]
+    fn items_that_are_mappings_are_numbered() {
+        let text = "r:\n  - n: a\n    s:\n      t: [x, y]\n  - n: b\nz: 1\n";
+        assert_eq!(
+            flatten(text).unwrap(),
+            [
+                entry("r[0].n", "a", 2),
+                entry("r[0].s.t", "x,y", 4),
+                entry("r[1].n", "b", 5),
+                entry("z", "1", 6),
+            ]
+        );
+        assert!(flatten("r:\n  - n: a\n    n: b\n").is_err(), "twice in one item");
+    }
+
+    #[test]
     fn says_where_it_cannot_be_read() {
         assert_eq!(flatten("a: 1\nb: [").unwrap_err().line, 3);
         assert_eq!(flatten("- a\n").unwrap_err().line, 1);
         assert_eq!(flatten("a: 1\na: 2\n").unwrap_err().message, "`a` stands twice");
-        assert!(flatten("a:\n  - b: 1\n").unwrap_err().message.contains("plain values"));
+        assert!(flatten("a:\n  - b: 1\n  - c\n").unwrap_err().message.contains("not both"));
     }
 }

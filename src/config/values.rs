@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Config, ConfigError, Typed, file};
+use super::{Config, ConfigError, Typed, file, route};
 
 /// A setting's names.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +13,8 @@ pub struct Setting {
     pub key: &'static str,
     /// Environment variables that set it.
     pub environment: &'static [&'static str],
+    /// Whether a route may have a value of its own.
+    pub per_route: bool,
     /// Whether the file may have a mapping under the key. Its entries are read as lines
     /// `NAME=VALUE`.
     pub map: bool,
@@ -50,11 +52,18 @@ pub struct Problem {
 pub struct Problems(Vec<Problem>);
 
 /// Every setting that was typed, the last source winning.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Values {
     typed: BTreeMap<&'static str, (String, Source)>,
+    /// What each entry of `routes` says for itself.
+    routes: Vec<Values>,
+    /// Where a value that is missing should stand.
+    place: Source,
     notices: RefCell<Vec<String>>,
 }
+
+/// The list of routes in the config file.
+const ROUTES: &str = "routes";
 
 /// Variables of CVT that this version understands but cannot serve, and why.
 const WITHOUT_EFFECT: &[(&str, &str)] = &[
@@ -65,14 +74,20 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
 // === impl Setting ===
 
 impl Setting {
-    /// A setting under `key`, set by the variables `environment`.
+    /// A setting of the process under `key`, set by the variables `environment`.
     pub const fn new(key: &'static str, environment: &'static [&'static str]) -> Self {
-        Self { key, environment, map: false }
+        Self { key, environment, per_route: false, map: false }
     }
 
     /// A setting whose names the user chooses: a mapping in the file.
     pub const fn map(key: &'static str, environment: &'static [&'static str]) -> Self {
-        Self { key, environment, map: true }
+        Self { map: true, ..Self::new(key, environment) }
+    }
+
+    /// The same for every route, unless a route says otherwise.
+    #[must_use]
+    pub const fn per_route(self) -> Self {
+        Self { per_route: true, ..self }
     }
 
     /// The name that the user chose, where `key` is one of this mapping.
@@ -84,9 +99,12 @@ impl Setting {
 // === impl Problems ===
 
 impl Problems {
-    /// Notes one more.
+    /// Notes one more. What is wrong for every route is noted once.
     pub fn push(&mut self, source: Source, message: impl Into<String>) {
-        self.0.push(Problem { source, message: message.into() });
+        let problem = Problem { source, message: message.into() };
+        if !self.0.contains(&problem) {
+            self.0.push(problem);
+        }
     }
 
     /// Fails with everything noted, if anything was.
@@ -100,7 +118,7 @@ impl Problems {
 impl Values {
     /// Merges file, environment and flags; unknown names become problems.
     pub fn collect(typed: Typed, problems: &mut Problems) -> Self {
-        let mut values = Self::default();
+        let mut values = Self::at(Source::Default);
         if let Some((path, text)) = typed.file {
             values.add_file(&path, &text, problems);
         }
@@ -111,6 +129,23 @@ impl Values {
             values.typed.insert(key, (value, Source::Flag(flag)));
         }
         values
+    }
+
+    /// The settings of each entry of `routes`: its own over those that hold for all. Empty when
+    /// there is no such list.
+    pub fn routes(&self) -> Vec<Self> {
+        let over = |own: &Self| {
+            let mut all = Self::at(own.place.clone());
+            all.typed = self.typed.clone();
+            all.typed.extend(own.typed.clone());
+            all
+        };
+        self.routes.iter().map(over).collect()
+    }
+
+    /// Where a value that is missing should stand.
+    pub fn place(&self) -> Source {
+        self.place.clone()
     }
 
     /// What was typed under `key` and where, if anything.
@@ -137,9 +172,22 @@ impl Values {
         }
     }
 
+    /// Notes a sentence about a setting that has no effect, once.
+    pub fn notice(&self, sentence: impl Into<String>) {
+        let sentence = sentence.into();
+        let mut notices = self.notices.borrow_mut();
+        if !notices.contains(&sentence) {
+            notices.push(sentence);
+        }
+    }
+
     /// Sentences about settings that have no effect.
     pub fn notices(&self) -> Vec<String> {
         self.notices.borrow().clone()
+    }
+
+    fn at(place: Source) -> Self {
+        Self { typed: BTreeMap::new(), routes: Vec::new(), place, notices: RefCell::default() }
     }
 
     fn add_file(&mut self, path: &str, text: &str, problems: &mut Problems) {
@@ -152,18 +200,59 @@ impl Values {
         };
         for entry in entries {
             let source = Source::File { path: path.into(), line: entry.line };
-            if let Some(setting) = Config::settings().find(|setting| setting.key == entry.key) {
-                self.typed.insert(setting.key, (entry.value, source));
-            } else if let Some((key, name)) =
-                Config::settings().find_map(|one| Some((one.key, one.name_in(&entry.key)?)))
-            {
-                let (text, _) = self.typed.entry(key).or_insert_with(|| (String::new(), source));
-                text.extend([name, "=", &entry.value, "\n"]);
-            } else {
+            if let Some((index, key)) = item_of(ROUTES, &entry.key) {
+                self.add_to_route(index, key, entry.value, source, problems);
+            } else if entry.key == ROUTES {
+                problems.push(source, "routes: expected a list, each entry of `key: value` lines");
+            } else if !self.add(&entry.key, entry.value, &source, Config::settings()) {
                 let known = Config::settings().map(|setting| setting.key);
                 problems.push(source, unknown("key", &entry.key, known));
             }
         }
+    }
+
+    /// Notes what the file says under `key`; false if no setting has it.
+    fn add(
+        &mut self,
+        key: &str,
+        value: String,
+        source: &Source,
+        mut known: impl Iterator<Item = &'static Setting>,
+    ) -> bool {
+        let takes = |setting: &&Setting| setting.key == key || setting.name_in(key).is_some();
+        let Some(setting) = known.find(takes) else { return false };
+        if let Some(name) = setting.name_in(key) {
+            let entry = self.typed.entry(setting.key);
+            let (text, _) = entry.or_insert_with(|| (String::new(), source.clone()));
+            text.extend([name, "=", &value, "\n"]);
+        } else {
+            self.typed.insert(setting.key, (value, source.clone()));
+        }
+        true
+    }
+
+    fn add_to_route(
+        &mut self,
+        index: usize,
+        key: &str,
+        value: String,
+        source: Source,
+        problems: &mut Problems,
+    ) {
+        while self.routes.len() <= index {
+            self.routes.push(Self::at(source.clone()));
+        }
+        let all = || Config::settings().chain(route::OWN);
+        let own = || all().filter(|setting| setting.per_route);
+        if self.routes[index].add(key, value, &source, own()) {
+            return;
+        }
+        let message = if all().any(|setting| setting.key == key) {
+            format!("{key}: holds for the whole process; it belongs outside of `routes`")
+        } else {
+            unknown("key", key, own().map(|setting| setting.key))
+        };
+        problems.push(source, message);
     }
 
     fn add_variable(&mut self, name: &str, value: String, problems: &mut Problems) {
@@ -176,12 +265,17 @@ impl Values {
             return;
         }
         if let Some((_, why)) = WITHOUT_EFFECT.iter().find(|(known, _)| *known == name) {
-            self.notices.borrow_mut().push(format!("{name} has no effect: {why}"));
-            return;
+            return self.notice(format!("{name} has no effect: {why}"));
         }
         let known = Config::settings().flat_map(|setting| setting.environment.iter().copied());
         problems.push(Source::Environment(name.into()), unknown("variable", name, known));
     }
+}
+
+/// Number and rest of a key `list[number].rest`.
+fn item_of<'a>(list: &str, key: &'a str) -> Option<(usize, &'a str)> {
+    let (number, rest) = key.strip_prefix(list)?.strip_prefix('[')?.split_once("].")?;
+    Some((number.parse().ok()?, rest))
 }
 
 /// Kubernetes and Docker put variables of their own beside ours when a service is called `cvt`.

@@ -1,22 +1,32 @@
-//! Records, usage and groups on their way to storage: a bounded backlog, batches, retries.
+//! Records, usage and groups on their way to storage: a bounded backlog, batches, a spool.
 //!
 //! What must hold: handing something over never waits; what is not stored is counted with a
-//! reason; storage that is away is tried again until it returns or the process stops, and the
-//! backlog is bounded by bytes meanwhile. A batch that storage refuses for what is in it is
-//! halved until what it refuses stands alone.
+//! reason; what storage does not take at once, because it is away or slow, goes to the spool
+//! and from there to storage in order; only without a spool, or when its disk fails, it waits
+//! in memory, bounded by bytes. At the end of the process nothing waits in memory: it is
+//! stored, spooled, or counted as lost.
+
+mod delivery;
+mod replay;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use super::budget::{Budget, Reservation};
 use super::metrics::RecordMetrics;
-use super::parcel::{Parcel, weight};
+use super::notice::Teller;
+use super::parcel::{Parcel, ParcelKind, weight};
+use super::spool::metrics::SpoolMetrics;
+use super::spool::{Spool, SpoolError};
+use crate::model::chance::Chance;
 use crate::model::record::ValidationRecord;
 use crate::redaction::Redacted;
-use crate::storage::{Store, StoreError};
+use crate::storage::Store;
+use delivery::{Delivery, Pauses};
+use replay::Replay;
 
 /// Records in one batch at most.
 const BATCH: usize = 1_000;
@@ -28,10 +38,12 @@ const GATHER: Duration = Duration::from_millis(100);
 const BACKLOG: usize = 65_536;
 /// Bytes that may wait.
 const BACKLOG_BYTES: usize = 64 << 20;
-/// Pauses between tries grow from here …
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// … to here.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long storage may take over a batch before the batch goes to the spool …
+const PATIENCE: Duration = Duration::from_secs(2);
+/// … unless this much has gathered behind it.
+const PRESSURE: usize = BACKLOG_BYTES / 4;
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Why something was not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +54,12 @@ pub enum Loss {
     Refused,
     /// The process stopped before storage took it.
     Stopping,
+    /// The spool was full.
+    SpoolFull,
+    /// The spool's files were damaged.
+    Damaged,
+    /// The spool's files hold it in a form that cannot be read; they are kept aside.
+    Unreadable,
 }
 
 /// Where what shall be stored is handed over. Cheap to clone.
@@ -55,10 +73,36 @@ pub struct Outbox {
 /// The task that stores it.
 pub struct Writer {
     receiver: mpsc::Receiver<Waiting>,
-    store: Arc<dyn Store>,
-    metrics: RecordMetrics,
+    /// The memory of what waits behind it.
+    budget: Budget,
+    delivery: Delivery,
+    spool: Option<Spooling>,
+}
+
+/// What a [`Writer`] is made of.
+pub struct WriterParts {
+    /// Where everything goes.
+    pub store: Arc<dyn Store>,
+    /// Where it waits while storage is away.
+    pub spool: Option<Arc<Spool>>,
+    /// Counters.
+    pub metrics: RecordMetrics,
+    /// Counters of the spool.
+    pub spool_metrics: SpoolMetrics,
+    /// Spreads tries of several sidecars.
+    pub chance: Arc<dyn Chance>,
     /// Storing may not go on beyond this instant once it is set.
-    deadline: watch::Receiver<Option<Instant>>,
+    pub deadline: watch::Receiver<Option<Instant>>,
+}
+
+/// The spool as the side that fills it sees it.
+struct Spooling {
+    spool: Arc<Spool>,
+    metrics: SpoolMetrics,
+    /// Wakes the side that empties it.
+    filled: Arc<Notify>,
+    /// Whether the disk failed last time: said once.
+    failing: bool,
 }
 
 struct Waiting {
@@ -80,24 +124,35 @@ struct Batch {
     reservations: Vec<Reservation>,
 }
 
-/// Makes both ends. The writer ends when every outbox is gone and the backlog is stored, or
-/// at the instant that `deadline` names.
-pub fn channel(
-    store: Arc<dyn Store>,
-    metrics: RecordMetrics,
-    deadline: watch::Receiver<Option<Instant>>,
-) -> (Outbox, Writer) {
+/// Makes both ends. The writer ends when every outbox is gone and everything is stored or
+/// spooled, or at the instant that the deadline names.
+pub fn channel(parts: WriterParts) -> (Outbox, Writer) {
     let (sender, receiver) = mpsc::channel(BACKLOG);
     let budget = Budget::new(BACKLOG_BYTES);
-    let outbox = Outbox { sender, budget, metrics: metrics.clone() };
-    (outbox, Writer { receiver, store, metrics, deadline })
+    let outbox = Outbox { sender, budget: budget.clone(), metrics: parts.metrics.clone() };
+    let WriterParts { store, spool, metrics, spool_metrics, chance, deadline } = parts;
+    let spool = spool.map(|spool| Spooling {
+        spool,
+        metrics: spool_metrics,
+        filled: Arc::new(Notify::new()),
+        failing: false,
+    });
+    let delivery = Delivery::new(store, metrics, chance, deadline);
+    (outbox, Writer { receiver, budget, delivery, spool })
 }
 
 // === impl Loss ===
 
 impl Loss {
     /// Every reason.
-    pub const ALL: [Self; 3] = [Self::Backlog, Self::Refused, Self::Stopping];
+    pub const ALL: [Self; 6] = [
+        Self::Backlog,
+        Self::Refused,
+        Self::Stopping,
+        Self::SpoolFull,
+        Self::Damaged,
+        Self::Unreadable,
+    ];
 
     /// The reason's name in metrics.
     pub const fn as_str(self) -> &'static str {
@@ -105,6 +160,9 @@ impl Loss {
             Self::Backlog => "backlog",
             Self::Refused => "refused",
             Self::Stopping => "stopping",
+            Self::SpoolFull => "spool_full",
+            Self::Damaged => "damaged",
+            Self::Unreadable => "unreadable",
         }
     }
 }
@@ -165,8 +223,32 @@ impl Batch {
 // === impl Writer ===
 
 impl Writer {
+    /// The same, and `teller` hears of groups that were stored.
+    #[must_use]
+    pub fn telling(mut self, teller: Arc<Teller>) -> Self {
+        self.delivery.telling(teller);
+        self
+    }
+
     /// Stores batch after batch until there is nothing left to store.
-    pub async fn run(mut self) {
+    pub async fn run(self) {
+        let Some(spooling) = &self.spool else { return self.take_in().await };
+        let (no_more, last) = watch::channel(false);
+        let replay = Replay::new(
+            spooling.spool.clone(),
+            spooling.metrics.clone(),
+            self.delivery.clone(),
+            spooling.filled.clone(),
+            last,
+        );
+        let take_in = async {
+            self.take_in().await;
+            let _ = no_more.send(true);
+        };
+        tokio::join!(take_in, replay.run());
+    }
+
+    async fn take_in(mut self) {
         while let Some(batch) = self.gather().await {
             let (parcels, reservations) = batch.into_parcels();
             for parcel in parcels {
@@ -195,68 +277,86 @@ impl Writer {
         Some(batch)
     }
 
-    /// Stores a parcel; what storage refuses for good is counted as lost.
+    /// Stores a parcel, or spools it.
     async fn deliver(&mut self, parcel: Parcel) {
-        let mut parcels = vec![parcel];
-        while let Some(parcel) = parcels.pop() {
-            let Some(error) = self.persist(&parcel).await else { continue };
-            if let Some((left, right)) = parcel.halves() {
-                parcels.extend([right, left]);
-                continue;
+        let mut left = vec![parcel];
+        let Self { budget, delivery, spool, .. } = self;
+        if let Some(spooling) = spool {
+            // What waits in the spool comes first.
+            if spooling.spool.is_empty() {
+                tokio::select! {
+                    biased;
+                    stored = delivery.attempt(&mut left) => if stored.is_ok() { return },
+                    () = run_out_of_patience(budget) => delivery.note_slow(),
+                }
             }
-            let kind = parcel.kind().as_str();
-            tracing::error!(event = "parcel_refused", kind, %error, "storage refuses it for good");
-            self.metrics.lost_parcel(&parcel, Loss::Refused);
+            left = spooling.take(left, delivery).await;
         }
+        self.insist(left).await;
     }
 
-    /// Tries until storage takes the parcel, or says why it never will.
-    async fn persist(&mut self, parcel: &Parcel) -> Option<StoreError> {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let started = Instant::now();
-            let Err(error) = parcel.store(&*self.store).await else {
-                self.metrics.stored(parcel, started.elapsed());
-                return None;
-            };
-            self.metrics.failed();
-            if is_about_the_parcel(&error) {
-                return Some(error);
+    /// Tries again and again until storage or the spool takes it, or time is up.
+    async fn insist(&mut self, mut left: Vec<Parcel>) {
+        let mut pauses = Pauses::default();
+        while !left.is_empty() && self.delivery.attempt(&mut left).await.is_err() {
+            if !self.delivery.pause(&mut pauses).await {
+                for parcel in left {
+                    self.delivery.lose(&parcel, Loss::Stopping);
+                }
+                return;
             }
-            tracing::warn!(event = "storage_unavailable", %error, waiting = parcel.len());
-            if !self.pause(pause).await {
-                let (kind, lost) = (parcel.kind().as_str(), parcel.len());
-                tracing::error!(event = "records_lost", kind, lost, "stopping");
-                self.metrics.lost_parcel(parcel, Loss::Stopping);
-                return None;
+            if let Some(spooling) = &mut self.spool {
+                left = spooling.take(left, &self.delivery).await;
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
-    }
-
-    /// Waits before the next try; false when the deadline has passed.
-    async fn pause(&mut self, pause: Duration) -> bool {
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = self.deadline.changed() => {}
-        }
-        self.deadline.borrow().is_none_or(|deadline| Instant::now() < deadline)
     }
 }
 
-/// Whether storage refuses what is in the parcel, rather than us: other parcels may fare better,
-/// and this one never will.
-fn is_about_the_parcel(error: &StoreError) -> bool {
-    match error {
-        StoreError::Unavailable(_)
-        | StoreError::Full(_)
-        | StoreError::Refused(_)
-        | StoreError::NewerDatabase { .. }
-        | StoreError::Foreign(_)
-        | StoreError::NotMigrated { .. } => false,
-        StoreError::Conflict { .. }
-        | StoreError::Corrupt { .. }
-        | StoreError::InvalidCursor
-        | StoreError::Unexpected(_) => true,
+/// Ends when storage has had its time, or when too much waits behind what it is given.
+async fn run_out_of_patience(budget: &Budget) {
+    let mut looks = PATIENCE.as_millis() / LOOK.as_millis();
+    while looks > 0 && budget.used() < PRESSURE {
+        tokio::time::sleep(LOOK).await;
+        looks -= 1;
+    }
+}
+
+// === impl Spooling ===
+
+impl Spooling {
+    /// Spools parcels, and gives back those that the disk does not take. A full spool takes
+    /// no more: they are counted as lost.
+    async fn take(&mut self, parcels: Vec<Parcel>, delivery: &Delivery) -> Vec<Parcel> {
+        let (spool, parcels) = (self.spool.clone(), Arc::new(parcels));
+        let spooling = tokio::task::spawn_blocking({
+            let parcels = parcels.clone();
+            // The last of a list of what is left comes first (see `Delivery::attempt`).
+            move || parcels.iter().rev().map(|parcel| spool.append(parcel)).collect::<Vec<_>>()
+        });
+        let results = spooling.await.unwrap_or_default();
+        self.filled.notify_one();
+        let parcels = Arc::try_unwrap(parcels).unwrap_or_else(|shared| (*shared).clone());
+        let cut_off = || Err(SpoolError::Cancelled);
+        let results = results.into_iter().chain(std::iter::repeat_with(cut_off));
+        let mut left = Vec::new();
+        for (parcel, result) in parcels.into_iter().rev().zip(results) {
+            match result {
+                Ok(()) => {
+                    self.failing = false;
+                    if parcel.kind() == ParcelKind::Records {
+                        self.metrics.written.inc_by(parcel.len() as u64);
+                    }
+                }
+                Err(SpoolError::Full) => delivery.lose(&parcel, Loss::SpoolFull),
+                Err(error) => {
+                    self.metrics.failures.inc();
+                    if !std::mem::replace(&mut self.failing, true) {
+                        tracing::error!(event = "spool_failed", %error, "records wait in memory");
+                    }
+                    left.insert(0, parcel);
+                }
+            }
+        }
+        left
     }
 }

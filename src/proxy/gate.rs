@@ -1,87 +1,103 @@
 //! One exchange from head to end.
 //!
-//! The gate opens the exchange, pins the contract, forwards the request with its body tapped,
-//! and hands the response down the same way. Each step is a small function; none of them
+//! The gate finds the route and keeps it to the end, opens the exchange, pins the contract,
+//! forwards the request with its body tapped, and hands the response down the same way. Each step is a small function; none of them
 //! waits for anything but the two peers.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
-use std::pin::Pin;
+use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
+use arc_swap::ArcSwap;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
 
+use super::answer::AnswerBody;
 use super::connection::{forwardable, is_upgrade, strip_hop_by_hop};
+use super::enforce::{Enforcement, Passage, Replacement, Stance};
+use super::hold::{Payload, Witness};
 use super::metrics::{ProxyMetrics, Raised, UpstreamFailure};
-use super::pool::{Pool, Return, Sender};
-use super::tap::{Capture, Progress, Tap};
-use super::{reject, upgrade};
+use super::peer::Peer;
+use super::pool::{Lane, Lanes, Pool, Return, Sender};
+use super::progress::{Look, Progress};
+use super::reject::{self, Invented, Refusal};
+use super::route::{Route, RouteTable};
+use super::tap::{Capture, EndObserver, Tap};
+use super::upgrade;
+use crate::config::limits::LimitSettings;
 use crate::model::clock::Clock;
 use crate::model::exchange::{Captured, RequestHead, ResponseHead};
-use crate::model::mode::{Mode, Modes};
+use crate::model::mode::Mode;
 use crate::model::verdict::SkipReason;
 use crate::observer::budget::Budget;
 use crate::observer::exchange::{Ending, Exchange, Half, Known, Pending};
 use crate::observer::queue::Queue;
-use crate::registry::LoadedContract;
-
-use super::upstream::Upstream;
-
-/// Where traffic goes and what is kept of it.
-pub struct Route {
-    /// The service behind.
-    pub upstream: Upstream,
-    /// What a verdict may do.
-    pub mode: Mode,
-    /// Bytes kept of each body.
-    pub body_limit: usize,
-    /// The contract in force; replaced when a new one is loaded.
-    pub contract: Arc<ArcSwapOption<LoadedContract>>,
-}
 
 /// The way through the proxy.
 pub struct Gate {
-    route: Route,
+    routes: Arc<ArcSwap<RouteTable>>,
+    lanes: Lanes,
+    limits: LimitSettings,
     queue: Arc<Queue>,
     budget: Budget,
     metrics: ProxyMetrics,
     clock: Arc<dyn Clock>,
 }
 
-/// The body of an answer: the upstream's, or ours.
-#[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "nearly every body is the large one")]
-pub enum AnswerBody {
-    /// The upstream's, passing through.
-    Upstream(Tap<Incoming>),
-    /// Invented by us.
-    Invented(Full<Bytes>),
+/// An exchange of which something is kept.
+struct Opened {
+    pending: Pending,
+    stance: Stance,
+}
+
+/// The way of one exchange: its route, and idle connections to its upstream.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    route: &'a Route,
+    pool: &'a Arc<Pool>,
 }
 
 // === impl Gate ===
 
 impl Gate {
-    /// A gate in front of `route`.
+    /// A gate in front of `routes`; the table may be replaced at any time.
     pub fn new(
-        route: Route,
+        routes: Arc<ArcSwap<RouteTable>>,
         queue: Arc<Queue>,
         budget: Budget,
         metrics: ProxyMetrics,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { route, queue, budget, metrics, clock }
+        Self {
+            routes,
+            lanes: Lanes::default(),
+            limits: LimitSettings::default(),
+            queue,
+            budget,
+            metrics,
+            clock,
+        }
     }
 
-    /// The pool of the calling thread.
-    pub fn pool(&self) -> Arc<Pool> {
-        self.route.upstream.pool()
+    /// The lane of the calling thread. Asked once per downstream connection.
+    pub fn lane(&self) -> Lane {
+        self.lanes.mine()
+    }
+
+    /// Holds requests to `limits`.
+    #[must_use]
+    pub fn within(mut self, limits: LimitSettings) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Where times come from.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// What this edge counts.
@@ -92,17 +108,27 @@ impl Gate {
     /// Carries one exchange. Never fails: whatever goes wrong becomes an answer.
     pub async fn serve(
         &self,
-        request: Request<Incoming>,
-        peer: Option<IpAddr>,
-        pool: &Arc<Pool>,
+        mut request: Request<Incoming>,
+        peer: &Peer,
+        lane: Lane,
     ) -> Result<Response<AnswerBody>, Infallible> {
         let started = self.clock.instant();
         let in_flight = Raised::new(&self.metrics.in_flight);
-        let pending = self.open(&request, peer, started);
-        let answer = match self.forward(request, pending, pool, in_flight, started).await {
-            Ok(answer) => answer,
-            Err(invented) => invented.map(AnswerBody::Invented),
+        let Some(route) = self.routes.load().find(&request).cloned() else {
+            self.metrics.unrouted.inc();
+            let answer = reject::unrouted();
+            self.metrics.answered(answer.status());
+            return Ok(answer.map(AnswerBody::Invented));
         };
+        if let Some(target) = route.target(request.uri()) {
+            *request.uri_mut() = target;
+        }
+        let way = Way { route: &route, pool: route.upstream.pool(lane) };
+        let answer = match self.open(&route, &request, peer, started) {
+            Ok(opened) => self.forward(request, opened, way, in_flight, started).await,
+            Err(refusal) => Err(*refusal),
+        };
+        let answer = answer.unwrap_or_else(|invented| invented.map(AnswerBody::Invented));
         self.metrics.answered(answer.status());
         Ok(answer)
     }
@@ -110,22 +136,34 @@ impl Gate {
     /// Opens the exchange, unless nothing is to be kept or there is no memory to keep it in.
     fn open(
         &self,
+        route: &Route,
         request: &Request<Incoming>,
-        peer: Option<IpAddr>,
+        peer: &Peer,
         started: Instant,
-    ) -> Option<Pending> {
-        if self.route.mode == Mode::Off {
-            return None;
+    ) -> Result<Option<Opened>, Refusal> {
+        let enforcement = &route.enforcement;
+        if enforcement.is_off() {
+            return Ok(None);
         }
-        let Some(reservation) = self.budget.reserve(head_weight(request.headers())) else {
+        let contract = route.contract.load_full();
+        let (method, path) = (request.method(), request.uri().path());
+        let mut stance = enforcement.stance(contract.as_ref(), method, path, request.headers());
+        if stance.modes.is_off() {
+            return Ok(None);
+        }
+        let weight = head_weight(request.headers());
+        let reservation =
+            self.budget.reserve(weight).or_else(|| enforcement.reserve(&stance, weight));
+        let Some(reservation) = reservation else {
             self.queue.refuse(SkipReason::CaptureMemory);
-            return None;
+            return enforcement.without_memory(&mut stance).map_or(Ok(None), Err);
         };
         let exchange = Exchange {
-            contract: self.route.contract.load_full(),
-            id: None,
-            modes: Modes::both(self.route.mode),
-            client_ip: peer,
+            contract,
+            id: stance.id,
+            modes: stance.modes,
+            client_ip: peer.ip,
+            client_subject: peer.subject.clone(),
             request: RequestHead {
                 method: request.method().clone(),
                 target: request.uri().clone(),
@@ -139,22 +177,23 @@ impl Gate {
             rejected: None,
             known: Known::default(),
             arrived_at: self.clock.now(),
-            duration: std::time::Duration::ZERO,
+            duration: Duration::ZERO,
             upstream_duration: None,
             reservation,
         };
         let queue = self.queue.clone();
-        Some(Pending::new(Box::new(exchange), started, self.clock.clone(), queue))
+        let pending = Pending::new(Box::new(exchange), started, self.clock.clone(), queue);
+        Ok(Some(Opened { pending, stance }))
     }
 
     async fn forward(
         &self,
         mut request: Request<Incoming>,
-        pending: Option<Pending>,
-        pool: &Arc<Pool>,
+        mut opened: Option<Opened>,
+        way: Way<'_>,
         in_flight: Raised,
         started: Instant,
-    ) -> Result<Response<AnswerBody>, Response<Full<Bytes>>> {
+    ) -> Result<Response<AnswerBody>, Response<Invented>> {
         if request.method() == Method::CONNECT {
             return Err(reject::refused(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -165,11 +204,12 @@ impl Gate {
         }
         let upgrade = is_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
-        let capture = pending
-            .clone()
-            .map(|pending| Capture::new(pending, Half::Request, self.route.body_limit));
+        let Passage { body, captured } =
+            Self::admit(way, &parts, body, opened.as_mut(), upgrade.is_some()).await?;
+        let watched = opened.as_ref().filter(|_| !captured);
+        let capture = watched.map(|opened| way.capture(opened, Half::Request));
         // A body that is over before it began cannot make progress, and needs no watching.
-        let progress = (!body.is_end_stream()).then(Progress::default);
+        let progress = (!body.is_end_stream()).then(|| self.progress(&parts.headers));
         let mut body = Tap::new(body, capture);
         if let Some(progress) = &progress {
             body = body.with_progress(progress.clone());
@@ -177,25 +217,117 @@ impl Gate {
         let request = Request::from_parts(forwardable(parts, upgrade.is_some()), body);
         let sent = self.clock.instant();
         let (mut response, sender) =
-            self.exchange(request, pool, progress).await.map_err(|failure| {
-                self.metrics.upstream_failed(failure);
-                if let Some(pending) = &pending {
-                    pending.update(|exchange| exchange.ending = Ending::UpstreamFailed);
-                }
-                reject::upstream_failed(failure)
+            self.exchange(request, way, progress.as_ref()).await.map_err(|failure| {
+                let pending = opened.as_ref().map(|opened| &opened.pending);
+                self.unanswered(failure, progress.as_ref(), pending)
             })?;
-        self.note_head(&response, pending.as_ref(), started, sent);
+        self.note_head(&response, opened.as_ref().map(|one| &one.pending), started, sent);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             if let Some(downstream) = upgrade {
-                return Ok(Self::switch(response, downstream, pending, in_flight));
+                let switched = Self::switch(way, response, downstream, opened, in_flight);
+                return switched.map_err(|refusal| *refusal);
             }
             return Err(reject::upstream_failed(UpstreamFailure::Broken));
         }
         strip_hop_by_hop(response.headers_mut(), false);
-        let limit = self.route.body_limit;
-        let capture = pending.map(|pending| Capture::new(pending, Half::Response, limit));
-        let back = Return::new(sender, pool.clone(), in_flight);
-        Ok(response.map(|body| AnswerBody::Upstream(Tap::new(body, capture).with_end(back))))
+        let back = Return::new(sender, way.pool.clone(), in_flight);
+        self.release(way, response, opened, back).await
+    }
+
+    /// Lets a request in: at once, or when it was held and judged.
+    async fn admit(
+        way: Way<'_>,
+        parts: &http::request::Parts,
+        body: Incoming,
+        opened: Option<&mut Opened>,
+        upgrading: bool,
+    ) -> Result<Passage<Incoming>, Response<Invented>> {
+        let Some(Opened { pending, stance }) =
+            opened.filter(|opened| opened.stance.modes.request == Mode::Strict)
+        else {
+            return Ok(Passage { body: Payload::Live(body), captured: false });
+        };
+        let enforcement = &way.route.enforcement;
+        // On the heap, so that the exchanges that are only observed do not carry its size.
+        Box::pin(async move {
+            let headers = &parts.headers;
+            let admitted = enforcement.request(pending, stance, headers, body, upgrading).await;
+            match admitted {
+                Ok(passage) => Ok(passage),
+                Err(mut answer) => {
+                    enforcement.show(pending, stance, answer.headers_mut()).await;
+                    Err(answer)
+                }
+            }
+        })
+        .await
+    }
+
+    /// Hands a response down: at once, or when it was held and judged.
+    async fn release(
+        &self,
+        way: Way<'_>,
+        response: Response<Incoming>,
+        opened: Option<Opened>,
+        back: Return,
+    ) -> Result<Response<AnswerBody>, Response<Invented>> {
+        let enforcement = &way.route.enforcement;
+        let capture = match opened {
+            None => None,
+            Some(opened) if opened.waits(enforcement) => {
+                return Box::pin(self.release_judged(way, response, opened, back)).await;
+            }
+            Some(opened) => {
+                if opened.stance.modes.enforces() {
+                    enforcement.passed();
+                }
+                Some(way.capture(&opened, Half::Response))
+            }
+        };
+        Ok(response.map(|body| {
+            AnswerBody::Upstream(Tap::new(Payload::Live(body), capture).with_end(back))
+        }))
+    }
+
+    async fn release_judged(
+        &self,
+        way: Way<'_>,
+        response: Response<Incoming>,
+        mut opened: Opened,
+        back: Return,
+    ) -> Result<Response<AnswerBody>, Response<Invented>> {
+        let enforcement = &way.route.enforcement;
+        let (mut parts, body) = response.into_parts();
+        let Opened { pending, stance } = &mut opened;
+        let passage = if stance.modes.response == Mode::Strict {
+            enforcement.response(pending, stance, &parts.headers, body).await
+        } else {
+            if stance.modes.enforces() {
+                enforcement.passed();
+            }
+            Ok(Passage { body: Payload::Live(body), captured: false })
+        };
+        match passage {
+            Err(Replacement { mut answer, whole, failure }) => {
+                if let Some(failure) = failure {
+                    self.metrics.upstream_failed(failure);
+                }
+                Box::new(back).ended(whole);
+                enforcement.show(pending, stance, answer.headers_mut()).await;
+                Err(answer)
+            }
+            Ok(Passage { body, captured }) => {
+                enforcement.show(pending, stance, &mut parts.headers).await;
+                let tap = if captured {
+                    // The upstream has said all it had to say.
+                    Box::new(back).ended(true);
+                    Tap::new(body, None).with_end(Witness::new(opened.pending))
+                } else {
+                    Tap::new(body, Some(way.capture(&opened, Half::Response))).with_end(back)
+                };
+                Ok(Response::from_parts(parts, AnswerBody::Upstream(tap)))
+            }
+        }
     }
 
     /// Sends the request on an idle connection or a new one. The upstream may close an idle
@@ -204,15 +336,16 @@ impl Gate {
     /// no body.
     async fn exchange(
         &self,
-        mut request: Request<Tap<Incoming>>,
-        pool: &Arc<Pool>,
-        progress: Option<Progress>,
+        mut request: Request<Tap<Payload>>,
+        way: Way<'_>,
+        progress: Option<&Progress>,
     ) -> Result<(Response<Incoming>, Sender), UpstreamFailure> {
         let mut spare = None;
-        while let Some(mut sender) = pool.take() {
+        let upstream = &way.route.upstream;
+        while let Some(mut sender) = way.pool.take() {
             spare = spare.or_else(|| repeatable(&request));
             let sending = sender.try_send_request(request);
-            match self.in_time(sending, progress.as_ref()).await? {
+            match in_time(upstream.timeout(), sending, progress).await? {
                 Ok(response) => return Ok((response, sender)),
                 Err(mut error) => match error.take_message().or_else(|| spare.take()) {
                     Some(again) => request = again,
@@ -220,30 +353,41 @@ impl Gate {
                 },
             }
         }
-        let mut sender = self.route.upstream.connect().await?;
+        let mut sender = upstream.connect().await?;
         let sending = sender.try_send_request(request);
-        match self.in_time(sending, progress.as_ref()).await? {
+        match in_time(upstream.timeout(), sending, progress).await? {
             Ok(response) => Ok((response, sender)),
             Err(_) => Err(UpstreamFailure::Broken),
         }
     }
 
-    /// Waits for a response's head, as long as the request's body still moves.
-    async fn in_time<T>(
-        &self,
-        sending: impl Future<Output = T>,
-        progress: Option<&Progress>,
-    ) -> Result<T, UpstreamFailure> {
-        let count = || progress.map_or(0, Progress::count);
-        let mut sending = std::pin::pin!(sending);
-        let mut before = count();
-        loop {
-            match tokio::time::timeout(self.route.upstream.timeout(), sending.as_mut()).await {
-                Ok(output) => return Ok(output),
-                Err(_) if count() != before => before = count(),
-                Err(_) => return Err(UpstreamFailure::Timeout),
-            }
+    /// How a body comes along. One of gRPC may rest: its messages come when they come.
+    fn progress(&self, headers: &HeaderMap) -> Progress {
+        let grpc = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
+        let mut pace = self.limits.connection.pace;
+        if headers.get(CONTENT_TYPE).is_some_and(grpc) {
+            pace.min_rate = 0;
         }
+        let limit = self.limits.exchange.request_body.map_or(u64::MAX, NonZeroU64::get);
+        Progress::new(pace, limit)
+    }
+
+    /// The answer to a request that has none: by whose fault it is.
+    fn unanswered(
+        &self,
+        failure: UpstreamFailure,
+        progress: Option<&Progress>,
+        pending: Option<&Pending>,
+    ) -> Response<Invented> {
+        if let Some(fault) = progress.and_then(Progress::fault) {
+            self.metrics.refused(fault.as_str());
+            return reject::unfinished(fault);
+        }
+        self.metrics.upstream_failed(failure);
+        if let Some(pending) = pending {
+            pending.update(|exchange| exchange.ending = Ending::UpstreamFailed);
+        }
+        reject::upstream_failed(failure)
     }
 
     fn note_head(
@@ -272,23 +416,69 @@ impl Gate {
     }
 
     fn switch(
+        way: Way<'_>,
         mut response: Response<Incoming>,
         downstream: hyper::upgrade::OnUpgrade,
-        pending: Option<Pending>,
+        opened: Option<Opened>,
         in_flight: Raised,
-    ) -> Response<AnswerBody> {
-        if let Some(pending) = pending {
+    ) -> Result<Response<AnswerBody>, Refusal> {
+        if let Some(Opened { pending, mut stance }) = opened {
+            way.route.enforcement.upgrade(&pending, &mut stance)?;
             pending.update(|exchange| exchange.ending = Ending::Upgraded);
         }
         let upstream = hyper::upgrade::on(&mut response);
         tokio::spawn(upgrade::tunnel(downstream, upstream, in_flight));
         strip_hop_by_hop(response.headers_mut(), true);
-        response.map(|_| AnswerBody::Invented(Full::default()))
+        Ok(response.map(|_| AnswerBody::Invented(Full::default())))
+    }
+}
+
+// === impl Way ===
+
+impl Way<'_> {
+    /// Captures one half as it passes; nothing of it where it is not judged.
+    fn capture(&self, opened: &Opened, half: Half) -> Capture {
+        let mode = match half {
+            Half::Request => opened.stance.modes.request,
+            Half::Response => opened.stance.modes.response,
+        };
+        let limit = if mode == Mode::Off { 0 } else { self.route.body_limit };
+        Capture::new(opened.pending.clone(), half, limit)
+    }
+}
+
+// === impl Opened ===
+
+impl Opened {
+    /// Whether the response has to wait for a verdict.
+    fn waits(&self, enforcement: &Enforcement) -> bool {
+        self.stance.modes.response == Mode::Strict || enforcement.shows()
+    }
+}
+
+/// Waits for a response's head, as long as the request's body still moves.
+async fn in_time<T>(
+    timeout: Duration,
+    sending: impl Future<Output = T>,
+    progress: Option<&Progress>,
+) -> Result<T, UpstreamFailure> {
+    let mut sending = std::pin::pin!(sending);
+    let Some(progress) = progress else {
+        let sent = tokio::time::timeout(timeout, sending).await;
+        return sent.map_err(|_| UpstreamFailure::Timeout);
+    };
+    let step = progress.step(timeout);
+    let mut look = Look::default();
+    loop {
+        if let Ok(output) = tokio::time::timeout(step, sending.as_mut()).await {
+            return Ok(output);
+        }
+        progress.look(&mut look, step, timeout)?;
     }
 }
 
 /// A copy of a request that may be sent twice, if it is one.
-fn repeatable(request: &Request<Tap<Incoming>>) -> Option<Request<Tap<Incoming>>> {
+fn repeatable(request: &Request<Tap<Payload>>) -> Option<Request<Tap<Payload>>> {
     if !request.method().is_idempotent() || !request.body().is_end_stream() {
         return None;
     }
@@ -307,37 +497,4 @@ fn head_weight(headers: &HeaderMap) -> usize {
     let bytes: usize =
         headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
     FIXED + bytes
-}
-
-// === impl AnswerBody ===
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
-            Self::Upstream(body) => Pin::new(body).poll_frame(cx),
-            Self::Invented(body) => {
-                Pin::new(body).poll_frame(cx).map_err(|never: Infallible| match never {})
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Upstream(body) => body.is_end_stream(),
-            Self::Invented(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Upstream(body) => body.size_hint(),
-            Self::Invented(body) => body.size_hint(),
-        }
-    }
 }

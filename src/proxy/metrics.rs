@@ -22,6 +22,7 @@ pub enum UpstreamFailure {
 pub struct ProxyMetrics {
     classes: [IntCounter; 6],
     failures: IntCounterVec,
+    refused: IntCounterVec,
     /// From forwarding a head to the response's head.
     pub upstream: Histogram,
     /// What the proxy itself adds before the response's head.
@@ -30,8 +31,12 @@ pub struct ProxyMetrics {
     pub in_flight: IntGauge,
     /// Downstream connections.
     pub connections: IntGauge,
+    /// Requests that wait for their turn.
+    pub queued: IntGauge,
     /// Connections opened to the upstream.
     pub upstream_connections: IntCounter,
+    /// Requests that no route takes.
+    pub unrouted: IntCounter,
 }
 
 /// Raises a gauge by one while it lives.
@@ -86,6 +91,11 @@ impl ProxyMetrics {
                 "Exchanges to which the upstream gave no response, by kind of failure.",
                 &["kind"],
             )?,
+            refused: metrics.counters(
+                "cvt_proxy_refused_total",
+                "Connections and requests that a limit or the protocol's rules refused, by reason.",
+                &["reason"],
+            )?,
             upstream: metrics.histogram(
                 "cvt_proxy_upstream_seconds",
                 "From forwarding the head of a request to the head of its response.",
@@ -98,9 +108,14 @@ impl ProxyMetrics {
             )?,
             in_flight: metrics.gauge("cvt_proxy_in_flight", "Exchanges under way.")?,
             connections: metrics.gauge("cvt_proxy_connections", "Downstream connections open.")?,
+            queued: metrics.gauge("cvt_proxy_queued", "Requests that wait for their turn.")?,
             upstream_connections: metrics.counter(
                 "cvt_proxy_upstream_connections_total",
                 "Connections opened to the upstream.",
+            )?,
+            unrouted: metrics.counter(
+                "cvt_proxy_unrouted_total",
+                "Requests answered with 404 because no route takes their host and path.",
             )?,
         })
     }
@@ -114,5 +129,9 @@ impl ProxyMetrics {
     /// Counts an exchange to which the upstream gave no response.
     pub fn upstream_failed(&self, kind: UpstreamFailure) {
         self.failures.with_label_values(&[kind.as_str()]).inc();
+    }
+    /// Counts what was refused or cut, by one of a fixed set of reasons.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.with_label_values(&[reason]).inc();
     }
 }

@@ -3,19 +3,31 @@
 //! A connection is served by the thread that opened it and reused by that thread alone, so
 //! that no exchange crosses threads. The lock is therefore never contended.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
+use super::hold::Payload;
 use super::tap::{EndObserver, Tap};
 use crate::model::clock::Clock;
 
 /// A connection that can carry one request at a time.
-pub type Sender = SendRequest<Tap<Incoming>>;
+pub type Sender = SendRequest<Tap<Payload>>;
+
+/// A traffic thread, by a number that indexes the pools of every upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lane(usize);
+
+/// Numbers traffic threads as they come.
+#[derive(Debug, Default)]
+pub struct Lanes(RwLock<HashMap<ThreadId, Lane>>);
+
+/// Idle connections to one upstream, a pool for each traffic thread.
+pub struct Pools(Vec<Arc<Pool>>);
 
 /// Idle connections of one thread.
 pub struct Pool {
@@ -35,6 +47,35 @@ pub struct Return {
     sender: Sender,
     pool: Arc<Pool>,
     _in_flight: super::metrics::Raised,
+}
+
+// === impl Lanes ===
+
+impl Lanes {
+    /// The lane of the calling thread.
+    pub fn mine(&self) -> Lane {
+        let thread = std::thread::current().id();
+        if let Some(lane) = self.0.read().get(&thread) {
+            return *lane;
+        }
+        let mut lanes = self.0.write();
+        let next = Lane(lanes.len());
+        *lanes.entry(thread).or_insert(next)
+    }
+}
+
+// === impl Pools ===
+
+impl Pools {
+    /// A pool for each of `threads` lanes, at least one, made by `make`.
+    pub fn new(threads: usize, make: impl Fn() -> Pool) -> Self {
+        Self((0..threads.max(1)).map(|_| Arc::new(make())).collect())
+    }
+
+    /// The pool of a lane. Lanes share where there are more of them than was said.
+    pub fn of(&self, Lane(lane): Lane) -> &Arc<Pool> {
+        &self.0[lane % self.0.len()]
+    }
 }
 
 // === impl Pool ===

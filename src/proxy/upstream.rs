@@ -7,13 +7,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::ThreadId;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use parking_lot::RwLock;
 use pingora_core::services::background::{GenBackgroundService, background_service};
 use pingora_core::{Error, ErrorType, OrErr};
 use pingora_load_balancing::discovery::ServiceDiscovery;
@@ -23,8 +21,8 @@ use pingora_load_balancing::{Backend, Backends, LoadBalancer};
 use tokio::net::TcpStream;
 
 use super::metrics::{ProxyMetrics, UpstreamFailure};
-use super::pool::{Pool, Sender};
-use crate::config::traffic::{TrafficSettings, UpstreamAddress};
+use super::pool::{Lane, Pool, Pools, Sender};
+use crate::config::upstream::{UpstreamAddress, UpstreamSettings};
 use crate::model::clock::Clock;
 
 /// How often every address is checked by a TCP connect.
@@ -36,16 +34,11 @@ const RESOLVE_INTERVAL: Duration = Duration::from_secs(2);
 pub struct Upstream {
     address: UpstreamAddress,
     balancer: Arc<LoadBalancer<RoundRobin>>,
-    pools: RwLock<HashMap<ThreadId, Arc<Pool>>>,
+    pools: Pools,
     client: http1::Builder,
-    settings: TrafficSettings,
+    settings: UpstreamSettings,
     metrics: ProxyMetrics,
-    clock: Arc<dyn Clock>,
 }
-
-/// Tells whether the upstream can be reached.
-#[derive(Clone)]
-pub struct Health(Arc<LoadBalancer<RoundRobin>>);
 
 struct Resolve(UpstreamAddress);
 
@@ -70,47 +63,42 @@ pub fn health_service(address: &UpstreamAddress) -> HealthService {
 // === impl Upstream ===
 
 impl Upstream {
-    /// The upstream whose addresses `service` keeps.
+    /// The upstream whose addresses `service` keeps, called from `threads` traffic threads.
     pub fn new(
         service: &HealthService,
-        settings: TrafficSettings,
+        settings: UpstreamSettings,
+        threads: usize,
         metrics: ProxyMetrics,
-        clock: Arc<dyn Clock>,
+        clock: &Arc<dyn Clock>,
     ) -> Self {
+        let (most, timeout) = (settings.idle_connections, settings.idle_timeout);
+        let pools = Pools::new(threads, || Pool::new(most, timeout, clock.clone()));
         let mut client = http1::Builder::new();
         client.preserve_header_case(true);
         Self {
-            address: settings.upstream.clone(),
+            address: settings.address.clone(),
             balancer: service.task(),
-            pools: RwLock::new(HashMap::new()),
+            pools,
             client,
             settings,
             metrics,
-            clock,
         }
     }
 
-    /// A handle that tells whether the upstream can be reached.
-    pub fn health(&self) -> Health {
-        Health(self.balancer.clone())
+    /// Whether at least one address took a connection when it was last checked.
+    pub fn reachable(&self) -> bool {
+        let backends = self.balancer.backends();
+        backends.get_backend().iter().any(|backend| backends.ready(backend))
     }
 
-    /// The pool of the calling thread. Asked once per downstream connection.
-    pub fn pool(&self) -> Arc<Pool> {
-        let thread = std::thread::current().id();
-        if let Some(pool) = self.pools.read().get(&thread) {
-            return pool.clone();
-        }
-        let make = || {
-            let most = self.settings.idle_upstream_connections;
-            Arc::new(Pool::new(most, self.settings.idle_timeout, self.clock.clone()))
-        };
-        self.pools.write().entry(thread).or_insert_with(make).clone()
+    /// Idle connections of a traffic thread.
+    pub fn pool(&self, lane: Lane) -> &Arc<Pool> {
+        self.pools.of(lane)
     }
 
     /// The longest the upstream may take to answer.
     pub fn timeout(&self) -> Duration {
-        self.settings.upstream_timeout
+        self.settings.timeout
     }
 
     /// Opens a connection: to the address whose turn it is, then to the others.
@@ -159,16 +147,6 @@ impl Upstream {
             candidates.extend(tokio::net::lookup_host(name).await.into_iter().flatten());
         }
         candidates
-    }
-}
-
-// === impl Health ===
-
-impl Health {
-    /// Whether at least one address took a connection when it was last checked.
-    pub fn reachable(&self) -> bool {
-        let backends = self.0.backends();
-        backends.get_backend().iter().any(|backend| backends.ready(backend))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the registry counts.
 
+use std::sync::Arc;
+
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::{LoadedContract, RegisterError};
@@ -30,12 +32,17 @@ pub struct RegistryMetrics {
 impl RegistryMetrics {
     /// Registers them.
     pub fn new(metrics: &Metrics) -> Result<Self, MetricsError> {
+        let registrations = metrics.counters(
+            "cvt_schemas_registered_total",
+            "Registrations of schemas, by status.",
+            &["status"],
+        )?;
+        for status in ["success", "failure"] {
+            // Shown from the start: a sidecar that follows storage registers nothing.
+            registrations.with_label_values(&[status]);
+        }
         Ok(Self {
-            registrations: metrics.counters(
-                "cvt_schemas_registered_total",
-                "Registrations of schemas, by status.",
-                &["status"],
-            )?,
+            registrations,
             errors: metrics.counters(
                 "cvt_schema_registration_errors_total",
                 "Registrations that failed, by type of error.",
@@ -78,17 +85,24 @@ impl RegistryMetrics {
         self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// Shows a contract that a route uses; replaces what was shown of the schema before.
-    pub fn in_force(&self, loaded: &LoadedContract) {
-        let (id, contract) = (loaded.schema_id.as_str(), &loaded.contract);
-        self.info.reset();
-        let short = &contract.hash()[..contract.hash().len().min(12)];
-        self.info.with_label_values(&[id, contract.version(), short]).set(1);
-        let operations = i64::try_from(contract.operations().len()).unwrap_or(i64::MAX);
-        self.operations.with_label_values(&[id]).set(operations);
-        self.lints.reset();
-        for lint in contract.lints() {
-            self.lints.with_label_values(&[id, lint.code.as_str()]).inc();
+    /// Shows the contracts that routes use, in the place of those that were shown before.
+    pub fn in_force(&self, contracts: &[Arc<LoadedContract>]) {
+        for gauges in [&self.info, &self.operations, &self.lints] {
+            gauges.reset();
+        }
+        for loaded in contracts {
+            let (id, contract) = (loaded.schema_id.as_str(), &loaded.contract);
+            let short = &contract.hash()[..contract.hash().len().min(12)];
+            let info = self.info.with_label_values(&[id, contract.version(), short]);
+            if info.get() == 1 {
+                continue; // two routes, one contract
+            }
+            info.set(1);
+            let operations = i64::try_from(contract.operations().len()).unwrap_or(i64::MAX);
+            self.operations.with_label_values(&[id]).set(operations);
+            for lint in contract.lints() {
+                self.lints.with_label_values(&[id, lint.code.as_str()]).inc();
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
 use super::{LoadedContract, Registry};
@@ -13,7 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The pause after the store could not be asked.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Where a route finds its contract.
+/// Where a route finds its contract. Cheap to clone.
+#[derive(Clone)]
 pub struct Slot {
     /// The contract in force.
     pub contract: Arc<ArcSwapOption<LoadedContract>>,
@@ -21,27 +22,30 @@ pub struct Slot {
     pub follows: bool,
 }
 
+/// The slots of all routes; replaced when the routes are.
+pub type Slots = Arc<ArcSwap<Vec<Slot>>>;
+
 // === impl Registry ===
 
 impl Registry {
     /// Forgets what is cached whenever any process changes a schema, and puts the latest
-    /// version into `slot` if it follows; the last good contract stays where the new one
+    /// version into each of `slots` that follows; the last good contract stays where the new one
     /// cannot be loaded. Ends when `stop` turns true.
     pub fn follow(
         &self,
-        slot: Slot,
+        slots: Slots,
         mut stop: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let registry = self.clone();
         async move {
             tokio::select! {
-                () = registry.follow_changes(&slot) => {}
+                () = registry.follow_changes(&slots) => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
         }
     }
 
-    async fn follow_changes(&self, slot: &Slot) {
+    async fn follow_changes(&self, slots: &Slots) {
         let store = &self.parts.store;
         let mut seen = None;
         loop {
@@ -54,9 +58,11 @@ impl Registry {
                 Ok(revision) if seen != Some(revision) => {
                     seen = Some(revision);
                     self.parts.cache.forget().await;
-                    if slot.follows {
+                    let slots = slots.load_full();
+                    for slot in slots.iter().filter(|slot| slot.follows) {
                         self.refresh(slot).await;
                     }
+                    self.show(&slots);
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -65,6 +71,12 @@ impl Registry {
                 }
             }
         }
+    }
+
+    /// Shows which contracts are in force.
+    pub fn show(&self, slots: &[Slot]) {
+        let loaded: Vec<_> = slots.iter().filter_map(|slot| slot.contract.load_full()).collect();
+        self.parts.metrics.in_force(&loaded);
     }
 
     async fn refresh(&self, slot: &Slot) {
@@ -77,7 +89,6 @@ impl Registry {
                     version = latest.contract.version(),
                     "the version registered last is in force"
                 );
-                self.parts.metrics.in_force(&latest);
                 slot.contract.store(Some(latest));
             }
             Ok(_) => {}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
 use super::*;
@@ -31,8 +31,7 @@ fn house(store: Option<Arc<dyn Store>>) -> House {
     let registry = Registry::new(RegistryParts {
         store: store.clone(),
         cache: config.cache,
-        document_limit: 10_000,
-        rules: config.rules,
+        options: compile_options(&config.rules, 10_000),
         metrics: RegistryMetrics::new(&metrics).unwrap(),
         clock,
         ids: Arc::new(SystemIds),
@@ -46,12 +45,14 @@ fn document(version: &str, path: &str) -> Registration {
          get: {{responses: {{'200': {{description: fine}}}}}}\n"
     );
     Registration {
-        schema_id: None,
         content: content.into_bytes(),
         files: Arc::new(NoFiles),
-        ownership: Ownership::default(),
-        environment: "test".into(),
-        on_conflict: OnConflict::Refuse,
+        details: Details {
+            schema_id: None,
+            ownership: Ownership::default(),
+            environment: "test".into(),
+            on_conflict: OnConflict::Refuse,
+        },
     }
 }
 
@@ -119,7 +120,7 @@ async fn the_same_again_is_fine_and_other_content_is_a_conflict() {
     let kept = house.registry.lookup(&id(), None).await.unwrap().unwrap();
     assert_eq!(&*kept.contract.operations()[0].template, "/a", "memory follows disk");
     let mut replacement = document("1", "/b");
-    replacement.on_conflict = OnConflict::Replace;
+    replacement.details.on_conflict = OnConflict::Replace;
     house.registry.register(replacement).await.unwrap();
     let text = house.metrics.encode().unwrap();
     let failed = "cvt_schema_registration_errors_total{error_type=\"conflict\"} 1";
@@ -157,7 +158,8 @@ async fn a_route_without_a_document_follows_what_others_register() {
     let contract = Arc::new(ArcSwapOption::from(Some(first)));
     let (stop, stopped) = watch::channel(false);
     let slot = Slot { contract: contract.clone(), follows: true };
-    let following = tokio::spawn(ours.registry.follow(slot, stopped));
+    let slots = Arc::new(ArcSwap::from_pointee(vec![slot]));
+    let following = tokio::spawn(ours.registry.follow(slots, stopped));
     let theirs = house(Some(ours.store));
     theirs.registry.register(document("2", "/b")).await.unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(2);

@@ -27,9 +27,16 @@ fn load(text: String) -> Config {
 fn every_setting_stands_in_the_example_with_its_variable() {
     let settings = cvt_sidecar::config::file::flatten(&switched_on()).expect("YAML");
     for known in Config::settings() {
-        assert!(settings.iter().any(|entry| entry.key == known.key), "{} is missing", known.key);
+        let below =
+            |key: &str| key.strip_prefix(known.key).is_some_and(|rest| rest.starts_with('.'));
+        let shown = |key: &str| key == known.key || known.map && below(key);
+        assert!(settings.iter().any(|entry| shown(&entry.key)), "{} is missing", known.key);
         let named = known.environment.iter().any(|name| example().contains(&format!("[{name}]")));
         assert!(named, "{} is without its variable", known.key);
+    }
+    for own in cvt_sidecar::config::route::OWN {
+        let key = format!("routes[0].{}", own.key);
+        assert!(settings.iter().any(|entry| entry.key == key), "{key} is missing");
     }
 }
 
@@ -41,5 +48,5 @@ fn the_example_shows_the_defaults() {
     assert_eq!(shown, held);
     assert_eq!(format!("{:?}", on.record), format!("{:?}", off.record));
     assert_eq!(on.storage, off.storage);
-    assert_eq!(on.contract.document_limit, off.contract.document_limit);
+    assert_eq!(on.document_limit, off.document_limit);
 }

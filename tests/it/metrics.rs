@@ -1,7 +1,8 @@
 //! What is counted adds up, and stays bounded.
 
 mod documented;
-mod page;
+pub(crate) mod page;
+pub(crate) mod scenes;
 
 use std::collections::HashSet;
 

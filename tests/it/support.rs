@@ -5,17 +5,22 @@
 //! sends exactly the bytes a test wrote. Nothing here sleeps and hopes: every wait polls for
 //! what it waits for and fails with what it saw when its deadline passes.
 
+pub(crate) mod certificates;
 mod client;
 mod deadline;
 pub(crate) mod documents;
+pub(crate) mod h2;
+pub(crate) mod load;
 mod message;
 mod metrics;
+mod recorder;
 mod sidecar;
 mod upstream;
 
 pub(crate) use client::Client;
-pub(crate) use deadline::eventually;
+pub(crate) use deadline::{Deadline, eventually};
 pub(crate) use message::Message;
 pub(crate) use metrics::Metrics;
+pub(crate) use recorder::Recorder;
 pub(crate) use sidecar::{Finished, Setup, Sidecar, command, records_in};
 pub(crate) use upstream::{Gate, Step, Upstream, json_answer};

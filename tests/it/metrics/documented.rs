@@ -1,15 +1,9 @@
 //! Every metric is documented, is what its documentation says, and moves.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
-use sqlx::{Connection as _, SqliteConnection};
-use tempfile::TempDir;
-
-use super::page;
-use crate::support::{Client, Gate, Metrics, Setup, Sidecar, Step, Upstream, json_answer};
-
-const ADA: &str = r#"{"name":"Ada","age":36}"#;
+use super::{page, scenes};
+use crate::support::{Client, Gate, Metrics, Setup, Sidecar, Upstream};
 
 /// CVT's metrics (type and labels as CVT has them).
 const OF_CVT: &[(&str, &str, &[&str])] = &[
@@ -40,29 +34,6 @@ const OF_CVT: &[(&str, &str, &[&str])] = &[
     ("cvt_plugin_info", "gauge", &["plugin", "sha256", "version"]),
     ("cvt_plugin_restarts_total", "counter", &["plugin"]),
 ];
-
-/// A document with a rule that cannot be enforced, so that lints are counted.
-const DOCUMENT: &str = r"
-openapi: 3.0.3
-info: {title: Metrics, version: 1.0.0}
-paths:
-  /users/{id}:
-    parameters:
-      - {name: id, in: path, required: true, schema: {type: integer}}
-    get:
-      responses:
-        '200':
-          description: the user
-          content: {application/json: {schema: {type: object, required: [name]}}}
-  /users:
-    post:
-      requestBody:
-        content:
-          application/json:
-            schema: {type: object, properties: {name: {type: string, format: galactic}}}
-      responses:
-        '201': {description: made}
-";
 
 /// What a run of scenes showed.
 #[derive(Default)]
@@ -102,26 +73,11 @@ impl Shown {
 /// Traffic of every sort in front of a service that obeys the path: what is counted of it.
 fn scenes() -> Shown {
     let gate = Gate::default();
-    let upstream = Upstream::start({
-        let gate = gate.clone();
-        move |request| match request.start_line().split(' ').nth(1) {
-            Some("/users/1") => json_answer("200 OK", ADA),
-            Some("/users/500") => vec![Step::Close],
-            Some("/users/504") => vec![
-                Step::Wait(gate.clone()),
-                Step::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec()),
-            ],
-            _ => json_answer("201 Created", ADA),
-        }
-    });
+    let upstream = scenes::service(&gate);
     let mut shown = Shown::default();
-    let setup = Setup::new(DOCUMENT, upstream.address()).env("CVT_BODY_LIMIT", "1KiB");
+    let setup = Setup::new(scenes::DOCUMENT, upstream.address()).env("CVT_BODY_LIMIT", "1KiB");
     let sidecar = setup.start();
-    for path in ["/users/1", "/users/1", "/users/one", "/nowhere", "/users/500"] {
-        Client::get(sidecar.traffic, path);
-    }
-    let long = format!(r#"{{"name":"{}"}}"#, "x".repeat(5000));
-    Client::post_json(sidecar.traffic, "/users", &long);
+    scenes::callers(&sidecar);
     let mut waiting = Client::connect(sidecar.traffic);
     waiting.send("GET /users/504 HTTP/1.1\r\nHost: a\r\n\r\n");
     upstream.wait_for(7);
@@ -130,46 +86,35 @@ fn scenes() -> Shown {
     waiting.read("GET");
     shown.add(&settled(&sidecar, 7.0));
     shown.add(&of_a_policy_that_keeps_little(upstream.address()));
+    shown.add(&of_enforcement(upstream.address()));
     let (finished, dir) = sidecar.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
-    shown.add(&of_a_database_with_a_past(upstream.address(), dir));
+    let past = scenes::database_with_a_past(upstream.address(), dir);
+    scenes::refuse_records(&past);
+    Client::get(past.traffic, "/users/one");
+    shown.add(&past.wait_for_metrics("the loss", |m| {
+        m.sum("cvt_records_dropped_total", &[("reason", "refused")]) >= 1.0
+    }));
     shown
 }
 
+/// A sidecar that rejects, cannot enforce, and falls back.
+fn of_enforcement(upstream: std::net::SocketAddr) -> Metrics {
+    let sidecar = Setup::new(scenes::DOCUMENT, upstream)
+        .args(&["--mode", "strict"])
+        .env("CVT_ENFORCEMENT_BREAKER_SHARE", "50%")
+        .env("CVT_ENFORCEMENT_BREAKER_MINIMUM", "2")
+        .start();
+    for path in ["/users/1", "/users/one", "/users/one", "/users/one"] {
+        Client::get(sidecar.traffic, path);
+    }
+    settled(&sidecar, 4.0)
+}
+
 fn of_a_policy_that_keeps_little(upstream: std::net::SocketAddr) -> Metrics {
-    let sidecar = Setup::new(DOCUMENT, upstream).args(&["--record", "violations"]).start();
+    let sidecar = Setup::new(scenes::DOCUMENT, upstream).args(&["--record", "violations"]).start();
     Client::get(sidecar.traffic, "/users/1");
     sidecar.wait_for_metrics("the verdict", |m| m.sum("cvt_records_left_out_total", &[]) >= 1.0)
-}
-
-/// Records that are too old, a contract that comes from storage, and storage that refuses.
-fn of_a_database_with_a_past(upstream: std::net::SocketAddr, dir: TempDir) -> Metrics {
-    let database = dir.path().join("cvt.db");
-    sql(&database, "UPDATE validation_runs SET validated_at = 1");
-    let url = format!("http://{upstream}");
-    let setup = Setup::bare().args(&["--upstream", &url, "--schema-id", "metrics"]).inside(dir);
-    let sidecar = setup.env("CVT_VALIDATION_RETENTION_DAYS", "1").start();
-    sidecar.wait_for_metrics("expiry", |m| m.sum("cvt_retention_expired_total", &[]) >= 1.0);
-    sql(
-        &database,
-        "CREATE TRIGGER refuse BEFORE INSERT ON validation_runs \
-         BEGIN SELECT RAISE(ABORT, 'refused by a test'); END",
-    );
-    Client::get(sidecar.traffic, "/users/one");
-    sidecar.wait_for_metrics("the loss", |m| {
-        m.sum("cvt_records_dropped_total", &[("reason", "refused")]) >= 1.0
-    })
-}
-
-/// Runs a statement on a database that a sidecar may have open.
-fn sql(database: &Path, statement: &'static str) {
-    let run = async {
-        let url = format!("sqlite://{}", database.display());
-        let mut connection = SqliteConnection::connect(&url).await.expect("the database");
-        sqlx::raw_sql(statement).execute(&mut connection).await.expect("the statement runs");
-        connection.close().await.expect("it closes");
-    };
-    tokio::runtime::Runtime::new().expect("a runtime").block_on(run);
 }
 
 /// The metrics once `exchanges` have ended and everything about them is stored.
@@ -248,8 +193,8 @@ fn metrics_of_cvt_are_kept_or_their_absence_is_explained() {
 
 #[test]
 fn cvts_histogram_has_cvts_buckets() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let sidecar = Setup::new(DOCUMENT, upstream.address()).start();
+    let upstream = Upstream::json("200 OK", scenes::ADA);
+    let sidecar = Setup::new(scenes::DOCUMENT, upstream.address()).start();
     Client::get(sidecar.traffic, "/users/1");
     let name = "cvt_validation_duration_seconds_bucket";
     let metrics = sidecar.wait_for_metrics("a verdict", |m| m.has(name));

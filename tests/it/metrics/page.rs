@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 
 /// A metric's type and labels, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Described {
+pub(crate) struct Described {
     /// `counter`, `gauge` or `histogram`.
-    pub(super) kind: String,
+    pub(crate) kind: String,
     /// Names of its labels, sorted.
-    pub(super) labels: Vec<String>,
+    pub(crate) labels: Vec<String>,
     /// File and line.
-    pub(super) place: String,
+    pub(crate) place: String,
 }
 
 /// Metrics by name.
-pub(super) type Descriptions = BTreeMap<String, Described>;
+pub(crate) type Descriptions = BTreeMap<String, Described>;
 
 /// The methods of `telemetry::Metrics` that make a metric, and what they make.
 const MAKERS: &[(&str, &str)] = &[
@@ -29,18 +29,18 @@ const MAKERS: &[(&str, &str)] = &[
     (".histograms(", "histogram"),
 ];
 
-pub(super) fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The text of `deploy/METRICS.md`.
-pub(super) fn text() -> String {
+pub(crate) fn text() -> String {
     fs::read_to_string(root().join("deploy/METRICS.md")).expect("deploy/METRICS.md")
 }
 
 /// The rows of the page's tables, in the order of their lines; one that stands twice fails.
 #[track_caller]
-pub(super) fn documented(page: &str) -> Descriptions {
+pub(crate) fn documented(page: &str) -> Descriptions {
     let mut rows = Descriptions::new();
     for (line, text) in page.lines().enumerate() {
         let cells: Vec<&str> = text.trim().trim_matches('|').split('|').map(str::trim).collect();
@@ -58,7 +58,7 @@ pub(super) fn documented(page: &str) -> Descriptions {
 }
 
 /// Names in the second table of the page: what CVT has and this does not.
-pub(super) fn without(page: &str) -> Vec<String> {
+pub(crate) fn without(page: &str) -> Vec<String> {
     let rows =
         page.lines().filter(|line| line.starts_with("| `") && line.matches('|').count() == 3);
     rows.filter_map(|line| line.split('`').nth(1).map(str::to_owned)).collect()
@@ -72,7 +72,7 @@ fn ticked(text: &str) -> Vec<String> {
 }
 
 /// The metrics that the code under `src` makes through `telemetry::Metrics`, tests left out.
-pub(super) fn made() -> Descriptions {
+pub(crate) fn made() -> Descriptions {
     let mut made = Descriptions::new();
     for file in rust_files(&root().join("src")) {
         let text = fs::read_to_string(&file).expect("a source file");
@@ -136,7 +136,7 @@ fn label_list(arguments: &str) -> Vec<String> {
 
 /// Files under `tests/it` (this test and its frame left out) and tests under `src` that look at
 /// the metric called `name`.
-pub(super) fn witnesses(name: &str) -> Vec<String> {
+pub(crate) fn witnesses(name: &str) -> Vec<String> {
     let looks = |text: &str| {
         text.match_indices(name).any(|(at, _)| {
             let after = &text[at + name.len()..];
