@@ -4,7 +4,7 @@
 //! its file's `cases!`. What only one backend promises has a file of its own.
 
 mod analytics;
-mod bed;
+pub(crate) mod bed;
 mod comparisons;
 mod consumers;
 mod counting;
@@ -19,6 +19,7 @@ mod raw;
 mod retention;
 mod rewriting;
 mod schemas;
+mod sealing;
 pub(crate) mod server;
 mod usage;
 mod validations;
