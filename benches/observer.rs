@@ -18,17 +18,17 @@ use cvt_sidecar::model::clock::{Clock, SystemClock};
 use cvt_sidecar::model::exchange::{Captured, RequestHead, ResponseHead};
 use cvt_sidecar::model::id::{SchemaId, SystemIds};
 use cvt_sidecar::model::mode::{Mode, Modes};
-use cvt_sidecar::model::violation::Violation;
 use cvt_sidecar::observer::budget::Budget;
-use cvt_sidecar::observer::consumer::IdentityChain;
+use cvt_sidecar::observer::consumer::{ConsumerMetrics, IdentityChain, Roster};
 use cvt_sidecar::observer::exchange::{Ending, Exchange, Known};
-use cvt_sidecar::observer::group::GroupId;
 use cvt_sidecar::observer::kinds::Kinds;
 use cvt_sidecar::observer::metrics::{ObserverMetrics, RecordMetrics};
 use cvt_sidecar::observer::queue::Queue;
-use cvt_sidecar::observer::recorder::{Announce, Recorder, RecorderParts};
+use cvt_sidecar::observer::recorder::{Recorder, RecorderParts};
 use cvt_sidecar::observer::screen::Screen;
 use cvt_sidecar::observer::spool::metrics::SpoolMetrics;
+use cvt_sidecar::observer::usage::UsageBook;
+use cvt_sidecar::observer::usage::metrics::UsageMetrics;
 use cvt_sidecar::observer::worker::{MakeJudge, Workers};
 use cvt_sidecar::observer::writer::{self, Outbox, WriterParts};
 use cvt_sidecar::redaction::{Redactor, Rules};
@@ -70,12 +70,6 @@ components:
 
 /// Exchanges that may wait; the producer keeps them below half, so that all are judged.
 const QUEUE: usize = 16_384;
-
-struct Silent;
-
-impl Announce for Silent {
-    fn new_kind(&self, _: GroupId, _: &str, _: &str, _: &Violation) {}
-}
 
 /// What each exchange is made from.
 struct Pattern {
@@ -173,7 +167,7 @@ fn observe(
     let writer = runtime.spawn(writer.run());
     let metrics = ObserverMetrics::new(&all)?;
     let queue = Arc::new(Queue::new(QUEUE, metrics.clone()));
-    let recorder = recorder(config, &metrics, &records, sender)?;
+    let recorder = recorder(config, &all, (&metrics, &records), sender)?;
     let judge: MakeJudge = Arc::new(|| Box::new(Judge::new(JudgeOptions::default())));
     let workers = Workers::start(1, Priority::Normal, &queue, &judge, &recorder, &clock)?;
     drop(recorder);
@@ -194,20 +188,23 @@ fn observe(
 
 fn recorder(
     config: &Config,
-    metrics: &ObserverMetrics,
-    records: &RecordMetrics,
+    all: &Metrics,
+    (metrics, records): (&ObserverMetrics, &RecordMetrics),
     sender: Outbox,
 ) -> Result<Recorder, Failure> {
+    let redactor = Arc::new(Redactor::new(&Rules::default())?);
+    let chain = IdentityChain::new(&config.consumer);
+    let counters = ConsumerMetrics::new(all, config.consumer.metric_labels)?;
     Ok(Recorder::new(RecorderParts {
         metrics: metrics.clone(),
         record_metrics: records.clone(),
         kinds: Arc::new(Kinds::default()),
         screen: Screen::new(&config.record, &config.sampling),
         settings: config.record.clone(),
-        identity: IdentityChain::new(&config.observer),
-        redactor: Arc::new(Redactor::new(&Rules::default())?),
+        roster: Roster::new(chain, redactor.clone(), counters, config.consumer.limit),
+        usage: UsageBook::new(UsageMetrics::new(all)?),
+        redactor,
         sender,
-        announce: Arc::new(Silent),
         clock: Arc::new(SystemClock),
         ids: Arc::new(SystemIds),
     }))

@@ -9,6 +9,7 @@ mod announce;
 mod enforcing;
 mod handover;
 mod keys;
+mod learning;
 mod lifecycle;
 mod listeners;
 mod observing;
@@ -16,6 +17,7 @@ mod readiness;
 mod routing;
 mod secrecy;
 mod stores;
+mod storing;
 mod summary;
 
 use std::net::SocketAddr;
@@ -34,7 +36,7 @@ use crate::config::Config;
 use crate::config::logging::Format;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::id::{SchemaId, SystemIds};
-use crate::observer::recorder::Announce;
+use crate::observer::notice::Announce;
 use crate::proxy::{
     self, Connections, Entrance, Gate, HealthService, Limits, ProxyMetrics, RouteTable,
     TrafficParts,
@@ -208,20 +210,18 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let retention = retention(config, &store, &metrics, &clock)?;
     let retention = control.spawn(retention.run(background_stopped.clone()));
     identities.follow(&control, &background_stopped);
-    let listeners = Listeners::open(config, hooks.take_over);
-    let Listeners { sockets, predecessor } = control.block_on(signals.unless_stopped(listeners))?;
-    let phase = PhaseWatch::default();
-    let mut traffic = Traffic::prepare(config, &metrics, &observing, &contracts, &clock)?;
-    let readiness = SidecarReadiness {
-        routes: traffic.routes.clone(),
-        store: store.clone(),
-        phase: phase.clone(),
+    let serving = Serving {
+        config,
+        control: &control,
+        metrics,
+        store: &store,
+        clock: &clock,
+        observing: &observing,
+        contracts: &contracts,
     };
-    let admin = Admin::new(metrics, Arc::new(readiness))?;
-    let stop_admin = start_admin(&sockets, &control, identities.admin, admin)?;
-    let ready = Ready { phase: phase.clone(), predecessor, told: hooks.ready };
-    control.spawn(ready.announce(running(&sockets)?, traffic.started()));
-    traffic.run(config, identities.traffic, sockets, signals, stop_admin.clone(), phase)?;
+    // Also a start that fails from here on ends in order: what was taken over from an earlier run
+    // is stored, or stays in the spool.
+    let served = serving.run(signals, identities, hooks.take_over, hooks.ready);
     let summary = observing.finish(&control, FLUSH_TIMEOUT);
     let _ = stop_background.send(true);
     control.block_on(async {
@@ -230,9 +230,53 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
         let _ = tokio::time::timeout(FLUSH_TIMEOUT, background).await;
         store.close().await;
     });
-    let _ = stop_admin.send(true);
+    if let Ok(stop_admin) = &served {
+        let _ = stop_admin.send(true);
+    }
     control.shutdown_timeout(Duration::from_secs(1));
-    Ok(summary)
+    served.map(|_| summary)
+}
+
+/// What both edges stand on.
+struct Serving<'s> {
+    config: &'s Config,
+    control: &'s Runtime,
+    metrics: Metrics,
+    store: &'s Arc<dyn Store>,
+    clock: &'s Arc<dyn Clock>,
+    observing: &'s Observing,
+    contracts: &'s Contracts,
+}
+
+// === impl Serving ===
+
+impl Serving<'_> {
+    /// Listens and takes traffic until told to stop; the answer stops the admin port.
+    fn run(
+        self,
+        mut signals: Signals,
+        identities: Identities,
+        take_over: bool,
+        told: Box<dyn FnOnce(Running) + Send>,
+    ) -> Result<Arc<watch::Sender<bool>>, StartError> {
+        let Self { config, control, metrics, store, clock, observing, contracts } = self;
+        let listeners = Listeners::open(config, take_over);
+        let Listeners { sockets, predecessor } =
+            control.block_on(signals.unless_stopped(listeners))?;
+        let phase = PhaseWatch::default();
+        let mut traffic = Traffic::prepare(config, &metrics, observing, contracts, clock)?;
+        let readiness = SidecarReadiness {
+            routes: traffic.routes.clone(),
+            store: store.clone(),
+            phase: phase.clone(),
+        };
+        let admin = Admin::new(metrics, Arc::new(readiness))?;
+        let stop_admin = start_admin(&sockets, control, identities.admin, admin)?;
+        let ready = Ready { phase: phase.clone(), predecessor, told };
+        control.spawn(ready.announce(running(&sockets)?, traffic.started()));
+        traffic.run(config, identities.traffic, sockets, signals, stop_admin.clone(), phase)?;
+        Ok(stop_admin)
+    }
 }
 
 fn log_form(format: Format) -> Form {

@@ -11,10 +11,12 @@
 
 pub mod admin;
 pub mod cache;
+pub mod consumer;
 pub mod contract;
 pub mod encryption;
 pub mod enforcement;
 pub mod file;
+pub mod group;
 pub mod limits;
 pub mod logging;
 pub mod observer;
@@ -54,6 +56,10 @@ pub struct Config {
     pub limits: limits::LimitSettings,
     /// Judging off the traffic path.
     pub observer: observer::ObserverSettings,
+    /// How consumers are told apart.
+    pub consumer: consumer::ConsumerSettings,
+    /// Violation groups.
+    pub groups: group::GroupSettings,
     /// What is kept.
     pub record: record::RecordSettings,
     /// What share of it is judged and kept.
@@ -125,6 +131,8 @@ impl Config {
             limits::SETTINGS,
             enforcement::SETTINGS,
             observer::SETTINGS,
+            consumer::SETTINGS,
+            group::SETTINGS,
             record::SETTINGS,
             sampling::SETTINGS,
             redaction::SETTINGS,
@@ -154,6 +162,8 @@ impl Config {
             traffic: traffic::read(&values, &mut problems),
             limits: limits::read(&values, &mut problems),
             observer: observer::read(&values, &mut problems),
+            consumer: consumer::read(&values, &mut problems),
+            groups: group::read(&values, &mut problems),
             record: record::read(&values, &mut problems),
             sampling: sampling::read(&values, &mut problems),
             redaction: redaction::read(&values, &mut problems),

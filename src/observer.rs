@@ -6,9 +6,11 @@
 pub mod budget;
 pub mod consumer;
 pub mod exchange;
+pub mod flush;
 pub mod group;
 pub mod kinds;
 pub mod metrics;
+pub mod notice;
 pub mod parcel;
 pub mod queue;
 mod record;
@@ -17,5 +19,6 @@ pub mod screen;
 pub mod spool;
 #[cfg(test)]
 mod testing;
+pub mod usage;
 pub mod worker;
 pub mod writer;

@@ -10,7 +10,7 @@ use super::settings::{self, Flag};
 use super::{FAILED, FINE};
 use crate::app::{self, Hooks, LogLines, Running, TerminalLines};
 use crate::config::Config;
-use crate::observer::recorder::Announce;
+use crate::observer::notice::Announce;
 
 /// Flags of `run`; each wins over its variable and its key in the config file.
 #[derive(Debug, Args)]

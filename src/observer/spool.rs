@@ -67,6 +67,9 @@ pub enum SpoolError {
         /// The system's word for it.
         reason: io::Error,
     },
+    /// The task that asked was cancelled.
+    #[error("the task was cancelled")]
+    Cancelled,
     /// It cannot be written down; a defect of ours.
     #[error("a parcel cannot be written down: {0}")]
     Form(String),

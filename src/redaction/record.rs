@@ -107,7 +107,9 @@ impl Redactor {
         });
         self.header_list(&mut record.request_headers, &masks.request_headers);
         self.header_list(&mut record.response_headers, &masks.response_headers);
-        for text in [&mut record.request_id, &mut record.consumer_version] {
+        for text in
+            [&mut record.request_id, &mut record.consumer_version, &mut record.request_method]
+        {
             if let Some(masked) = self.patterns(text, false) {
                 *text = masked;
             }
@@ -138,18 +140,21 @@ impl Redactor {
     }
 
     fn header_list(&self, headers: &mut HeaderList, secret: &[String]) {
-        for (name, value) in headers {
-            let name = name.to_ascii_lowercase();
+        for (shown, value) in headers {
+            let name = shown.to_ascii_lowercase();
             let masked = secret.contains(&name)
                 || self.headers.contains(&name)
                 || self.is_secret_name(&name);
             *value = self.header(&name, value, masked);
+            if let Some(masked) = self.patterns(shown, false) {
+                *shown = masked;
+            }
         }
     }
 
     fn header(&self, name: &str, value: &str, secret: bool) -> String {
         match name {
-            "cookie" if secret => super::target::mask_cookies(value),
+            "cookie" if secret => self.cookies(value),
             "set-cookie" if secret => self.set_cookie(value),
             _ if secret => match value.split_once(' ') {
                 // the scheme of a credential is no secret, when it is one
@@ -168,6 +173,11 @@ impl Redactor {
                 None => self.patterns(value, false).unwrap_or_else(|| value.to_owned()),
             },
         }
+    }
+
+    /// Whether a text that shall be shown looks like a secret, wherever it stands.
+    pub fn looks_secret(&self, text: &str) -> bool {
+        self.patterns(text, false).is_some()
     }
 
     /// Whether a name says that its value is a secret.

@@ -4,7 +4,7 @@
 //! its file's `cases!`. What only one backend promises has a file of its own.
 
 mod analytics;
-mod bed;
+pub(crate) mod bed;
 mod comparisons;
 mod consumers;
 mod counting;

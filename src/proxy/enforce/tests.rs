@@ -16,6 +16,7 @@ use crate::observer::metrics::ObserverMetrics;
 use crate::observer::queue::Queue;
 use crate::observer::worker::{Judging, MakeJudge};
 use crate::telemetry::metrics::Metrics;
+use crate::validation::Witness;
 
 const DOCUMENT: &str = r"
 openapi: 3.1.0
@@ -46,7 +47,13 @@ impl Defective {
 }
 
 impl Judging for Defective {
-    fn request(&mut self, _: &Contract, _: &RequestHead, _: &Captured) -> RequestJudgement {
+    fn request(
+        &mut self,
+        _: &Contract,
+        _: &RequestHead,
+        _: &Captured,
+        _: &mut dyn Witness,
+    ) -> RequestJudgement {
         self.fail()
     }
 
@@ -55,8 +62,8 @@ impl Judging for Defective {
         _: &Contract,
         _: Option<OperationIndex>,
         _: &RequestHead,
-        _: &ResponseHead,
-        _: &Captured,
+        _: (&ResponseHead, &Captured),
+        _: &mut dyn Witness,
     ) -> Verdict {
         self.fail()
     }
