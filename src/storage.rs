@@ -6,16 +6,20 @@
 //! case on every backend: a new operation or promise starts there.
 
 mod error;
+mod late;
 mod memory;
 pub mod metrics;
+mod operations;
 mod postgres;
 mod query;
+mod sealed;
 mod sql;
 mod sqlite;
 mod store;
 mod usage;
 
 pub use error::StoreError;
+pub use late::LateStore;
 pub use memory::MemoryStore;
 pub use query::{
     AnalyticsOptions, Bucket, ConsumerFilter, ExpireKind, GroupFilter, MAX_BUCKETS,
@@ -23,6 +27,7 @@ pub use query::{
     Rewritten, SchemaChange, SchemaFilter, SchemaList, StoredSchema, Tally, UsageFilter,
     ValidationAnalytics, ValidationFilter,
 };
+pub use sealed::SealedStore;
 pub use sqlite::SqliteOptions;
 pub use store::{
     ComparisonStore, ConsumerStore, Rewrite, SchemaStore, Store, StoreResult, ValidationStore,
@@ -57,7 +62,7 @@ pub async fn open(
             options.read_only = access == Access::Read;
             options.open_unmigrated(clock).await?
         }
-        StorageSettings::Postgres(settings) => postgres::prepare(settings, clock),
+        StorageSettings::Postgres(settings) => postgres::prepare(settings, clock)?,
     };
     match access {
         Access::Write => drop(store.migrate(false).await?),

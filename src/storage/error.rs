@@ -1,6 +1,9 @@
 //! What can go wrong in storage, one variant per thing the caller can do about it.
 
+use uuid::Uuid;
+
 use crate::model::page::InvalidCursor;
+use crate::sealing::OpenError;
 
 /// Why an operation on the store failed. No message carries a stored value.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,17 @@ pub enum StoreError {
         /// The migration needed.
         needed: i64,
     },
+    /// What is stored is sealed and cannot be opened: give the key it names.
+    #[error(
+        "the headers and bodies of record {record} cannot be read: {reason}; add the key to \
+         encryption.key_file, on a line behind the key in use"
+    )]
+    Sealed {
+        /// The record.
+        record: Uuid,
+        /// What is wrong with the seal.
+        reason: OpenError,
+    },
     /// The cursor is not one of this listing: start from the first page.
     #[error("the cursor does not belong to this listing; start from the first page")]
     InvalidCursor,
@@ -105,6 +119,7 @@ impl StoreError {
             Self::NewerDatabase { .. } => "newer_database",
             Self::Foreign(_) => "foreign",
             Self::NotMigrated { .. } => "not_migrated",
+            Self::Sealed { .. } => "sealed",
             Self::InvalidCursor => "invalid_cursor",
             Self::Refused(_) => "refused",
             Self::Unexpected(_) => "unexpected",

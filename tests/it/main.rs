@@ -7,19 +7,32 @@
 )]
 
 mod alerts;
+mod allocations;
+mod canary;
+mod cases;
+mod clients;
+mod consumers;
 mod corpus;
 mod demo;
+mod encryption;
 mod enforcement;
 mod example;
 mod floors;
+mod groups;
+mod handover;
 mod lifecycle;
 mod limits;
 mod maintenance;
+mod masks;
 mod metrics;
 mod recording;
 mod redaction;
+mod reports;
 mod routes;
+mod sampling;
 mod schema_corpus;
+mod smuggling;
+mod soak;
 mod spool;
 mod startup;
 mod storage;

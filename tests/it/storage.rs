@@ -4,7 +4,8 @@
 //! its file's `cases!`. What only one backend promises has a file of its own.
 
 mod analytics;
-mod bed;
+pub(crate) mod bed;
+mod bugs;
 mod comparisons;
 mod consumers;
 mod counting;
@@ -16,10 +17,13 @@ mod paging;
 mod plans;
 
 mod raw;
+mod replicas;
 mod retention;
 mod rewriting;
 mod schemas;
+mod sealing;
 pub(crate) mod server;
+mod tls;
 mod usage;
 mod validations;
 

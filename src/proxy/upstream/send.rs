@@ -17,10 +17,11 @@ use super::connect::Connected;
 use super::peers::Occupied;
 use crate::proxy::metrics::UpstreamFailure;
 use crate::proxy::pool::{Lane, Lease, Outgoing, Pool, Sender};
-use crate::proxy::tap::{Progress, Tap};
+use crate::proxy::progress::{Look, Progress};
+use crate::proxy::tap::Tap;
 
 /// Where a request stands.
-struct Trip {
+struct Trip<'a> {
     /// The request, while it is not on a connection.
     request: Option<Request<Outgoing>>,
     /// A copy, where the request may be repeated.
@@ -29,7 +30,7 @@ struct Trip {
     retries: u32,
     /// When making connections has taken too long; set by the first attempt.
     deadline: Option<Instant>,
-    progress: Option<Progress>,
+    progress: Option<&'a Progress>,
 }
 
 /// How one attempt ended that brought no response.
@@ -50,7 +51,7 @@ impl Upstream {
         &self,
         request: Request<Outgoing>,
         lane: Lane,
-        progress: Option<Progress>,
+        progress: Option<&Progress>,
     ) -> Result<Answered, UpstreamFailure> {
         let shared = &self.shared;
         let mut trip = Trip {
@@ -81,7 +82,7 @@ impl Upstream {
     /// Tries one address.
     async fn attempt(
         &self,
-        trip: &mut Trip,
+        trip: &mut Trip<'_>,
         pool: Arc<Pool>,
         mut occupied: Option<Occupied>,
     ) -> Result<Answered, Missed> {
@@ -121,7 +122,7 @@ impl Upstream {
     async fn ask(
         &self,
         lease: &mut Lease,
-        trip: &mut Trip,
+        trip: &mut Trip<'_>,
         repeat: bool,
     ) -> Result<Option<Response<Incoming>>, Missed> {
         let Some(request) = trip.request.take() else {
@@ -131,7 +132,7 @@ impl Upstream {
             trip.spare = repeatable(&request);
         }
         let timeout = self.shared.settings.timeout;
-        match in_time(timeout, lease.send(request), trip.progress.as_ref()).await? {
+        match in_time(timeout, lease.send(request), trip.progress).await? {
             Ok(response) => Ok(Some(response)),
             Err(mut error) => {
                 trip.request = error.take_message().or_else(|| trip.spare.take());
@@ -147,7 +148,7 @@ impl Upstream {
     async fn open(
         &self,
         pool: &Arc<Pool>,
-        trip: &mut Trip,
+        trip: &mut Trip<'_>,
         only_http1: bool,
     ) -> Result<Sender, UpstreamFailure> {
         let shared = &self.shared;
@@ -192,15 +193,18 @@ async fn in_time<T>(
     sending: impl Future<Output = T>,
     progress: Option<&Progress>,
 ) -> Result<T, UpstreamFailure> {
-    let count = || progress.map_or(0, Progress::count);
     let mut sending = std::pin::pin!(sending);
-    let mut before = count();
+    let Some(progress) = progress else {
+        let sent = tokio::time::timeout(timeout, sending).await;
+        return sent.map_err(|_| UpstreamFailure::Timeout);
+    };
+    let step = progress.step(timeout);
+    let mut look = Look::default();
     loop {
-        match tokio::time::timeout(timeout, sending.as_mut()).await {
-            Ok(output) => return Ok(output),
-            Err(_) if count() != before => before = count(),
-            Err(_) => return Err(UpstreamFailure::Timeout),
+        if let Ok(output) = tokio::time::timeout(step, sending.as_mut()).await {
+            return Ok(output);
         }
+        progress.look(&mut look, step, timeout)?;
     }
 }
 

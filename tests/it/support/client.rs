@@ -70,6 +70,11 @@ impl Client {
         self.stream.get_mut().write_all(bytes.as_ref()).expect("the other side reads");
     }
 
+    /// Sends bytes, or says why it cannot.
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(bytes.as_ref())
+    }
+
     /// Reads the next response, which answers a request with `method`.
     #[track_caller]
     pub(crate) fn read(&mut self, method: &str) -> Message {
