@@ -141,6 +141,14 @@ impl Config {
         problems.or_fail().map(|()| config)
     }
 
+    /// The section about the admin port alone, for commands that ask a running sidecar.
+    pub fn load_admin(typed: Typed) -> Result<admin::AdminSettings, ConfigError> {
+        let mut problems = Problems::default();
+        let values = Values::collect(typed, &mut problems);
+        let settings = admin::read(&values, &mut problems);
+        problems.or_fail().map(|()| settings)
+    }
+
     /// The sections about storage alone, for commands that need no traffic.
     pub fn load_store(typed: Typed) -> Result<StoreConfig, ConfigError> {
         let mut problems = Problems::default();

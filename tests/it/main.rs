@@ -9,6 +9,7 @@
 mod alerts;
 mod corpus;
 mod demo;
+mod deploy;
 mod example;
 mod floors;
 mod lifecycle;
