@@ -5,6 +5,7 @@
 //! [`router`].
 
 mod metrics;
+mod tls;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 
 use crate::telemetry::metrics::{Metrics, MetricsError};
+use crate::tls::Acceptor;
 use metrics::ReadyMetrics;
 
 /// One thing that must be well for the sidecar to be ready.
@@ -56,13 +58,21 @@ impl Admin {
     }
 }
 
-/// Serves until `stop` completes.
+/// Serves until `stop` completes; encrypted when there is an identity to encrypt with.
 pub async fn serve(
     listener: TcpListener,
+    identity: Option<Acceptor>,
     admin: Admin,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(admin)).with_graceful_shutdown(stop).await
+    let router = router(admin);
+    match identity {
+        Some(identity) => {
+            let listener = tls::TlsListener::new(listener, identity)?;
+            axum::serve(listener, router).with_graceful_shutdown(stop).await
+        }
+        None => axum::serve(listener, router).with_graceful_shutdown(stop).await,
+    }
 }
 
 /// The endpoints.

@@ -6,10 +6,12 @@
 //! what waits is judged and stored, storage closes. Each step has a deadline.
 
 mod announce;
+mod enforcing;
 mod lifecycle;
 mod observing;
 mod readiness;
 mod routing;
+mod secrecy;
 mod stores;
 mod summary;
 
@@ -30,7 +32,9 @@ use crate::config::logging::Format;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::id::{SchemaId, SystemIds};
 use crate::observer::recorder::Announce;
-use crate::proxy::{self, Connections, Gate, HealthService, ProxyMetrics, RouteTable};
+use crate::proxy::{
+    self, Connections, Gate, HealthService, ProxyMetrics, RouteTable, TrafficParts,
+};
 use crate::registry::metrics::RegistryMetrics;
 use crate::registry::{RegisterError, Registry, RegistryParts, compile_options};
 use crate::retention::Retention;
@@ -39,10 +43,13 @@ use crate::storage::{Store, StoreError};
 use crate::telemetry::logging::{self, Form};
 use crate::telemetry::metrics::{Metrics, MetricsError};
 use crate::telemetry::process;
+use crate::tls::Acceptor;
+use enforcing::Enforcing;
 use lifecycle::{Drain, Phase, PhaseWatch};
 use observing::Observing;
 use readiness::SidecarReadiness;
 use routing::{Contracts, Drafts, Routing};
+use secrecy::Identities;
 
 pub use announce::{LogLines, TerminalLines};
 pub use stores::open_store;
@@ -103,6 +110,17 @@ pub enum StartError {
         /// What is wrong.
         reason: StoreError,
     },
+    /// The settings name operations that the document does not list.
+    #[error("operations (route {route}): {problems}")]
+    Operations {
+        /// The route that names them.
+        route: String,
+        /// A sentence about each.
+        problems: String,
+    },
+    /// A certificate, a key or an authority cannot be used.
+    #[error("TLS: {0}")]
+    Tls(#[from] crate::tls::TlsError),
     /// The directory that was named for the spool cannot be used.
     #[error("the spool cannot be used: {0}; name another directory with CVT_SPOOL_DIR")]
     Spool(#[source] crate::observer::spool::SpoolError),
@@ -145,6 +163,7 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let metrics = Metrics::default();
     process::register(&metrics)?;
     let control = control_runtime()?;
+    let identities = Identities::load(&config.tls, &metrics)?;
     let drafts = control.block_on(Drafts::compile(config))?;
     let store = control.block_on(open_store(&config.storage, false, &clock))?;
     let store = stores::measured(store, &metrics, &clock)?;
@@ -159,7 +178,8 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let retention_metrics = RetentionMetrics::new(&metrics)?;
     let retention =
         Retention::new(config.retention, store.clone(), clock.clone(), Some(retention_metrics));
-    let retention = control.spawn(retention.run(background_stopped));
+    let retention = control.spawn(retention.run(background_stopped.clone()));
+    identities.follow(&control, &background_stopped);
     let phase = PhaseWatch::default();
     let traffic = Traffic::prepare(config, &metrics, &observing, &contracts, &clock)?;
     let readiness = SidecarReadiness {
@@ -168,10 +188,10 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
         phase: phase.clone(),
     };
     let admin = Admin::new(metrics, Arc::new(readiness))?;
-    let (admin_address, stop_admin) = start_admin(config, &control, admin)?;
+    let (admin_address, stop_admin) = start_admin(config, &control, identities.admin, admin)?;
     let running = Running { traffic: traffic.listen, admin: admin_address };
     control.spawn(announce_ready(running, phase.clone(), hooks.ready));
-    traffic.run(config, phase);
+    traffic.run(config, identities.traffic, phase);
     let summary = observing.finish(&control, FLUSH_TIMEOUT);
     let _ = stop_background.send(true);
     control.block_on(async {
@@ -222,6 +242,7 @@ fn registry(
 fn start_admin(
     config: &Config,
     control: &Runtime,
+    identity: Option<Acceptor>,
     admin: Admin,
 ) -> Result<(SocketAddr, watch::Sender<bool>), StartError> {
     let address = config.admin.listen;
@@ -234,7 +255,7 @@ fn start_admin(
         let stop = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        if let Err(error) = admin::serve(listener, admin, stop).await {
+        if let Err(error) = admin::serve(listener, identity, admin, stop).await {
             tracing::error!(event = "admin_failed", %error, "the admin port is closed");
         }
     });
@@ -293,9 +314,10 @@ impl Traffic {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => threads,
         };
+        let enforcing = Enforcing::new(metrics, observing, clock)?;
         let metrics = ProxyMetrics::new(metrics)?;
         let Routing { table, services } =
-            Routing::build(config, contracts, threads, &metrics, clock);
+            Routing::build(config, contracts, threads, &metrics, &enforcing, clock);
         let routes = Arc::new(ArcSwap::from_pointee(table));
         let (queue, budget) = (observing.queue.clone(), observing.budget.clone());
         let gate = Gate::new(routes.clone(), queue, budget, metrics, clock.clone());
@@ -303,17 +325,19 @@ impl Traffic {
     }
 
     /// Takes traffic until a signal says stop and what was in flight has finished.
-    fn run(self, config: &Config, phase: PhaseWatch) {
+    fn run(self, config: &Config, identity: Option<Acceptor>, phase: PhaseWatch) {
         let (stop, stopped) = watch::channel(false);
         let connections = Connections::default();
-        let service = proxy::traffic_service(
-            self.gate,
-            self.listen,
-            self.threads,
-            config.traffic.head_timeout,
-            connections.clone(),
-            stopped,
-        );
+        let service = proxy::traffic_service(TrafficParts {
+            gate: self.gate,
+            listen: self.listen,
+            threads: self.threads,
+            head_timeout: config.traffic.head_timeout,
+            limits: config.limits.connection,
+            identity,
+            connections: connections.clone(),
+            stop: stopped,
+        });
         let mut server = Server::new_with_opt_and_conf(None, server_conf(self.threads));
         server.bootstrap();
         for health in self.services {

@@ -14,6 +14,7 @@ pub mod cache;
 pub mod contract;
 pub mod enforcement;
 pub mod file;
+pub mod limits;
 pub mod logging;
 pub mod observer;
 pub mod parse;
@@ -24,6 +25,7 @@ pub mod route;
 pub mod rules;
 pub mod spool;
 pub mod storage;
+pub mod tls;
 pub mod traffic;
 pub mod upstream;
 pub mod values;
@@ -43,6 +45,8 @@ pub struct Config {
     pub rules: rules::RuleSettings,
     /// How traffic is taken.
     pub traffic: traffic::TrafficSettings,
+    /// What callers may take.
+    pub limits: limits::LimitSettings,
     /// Judging off the traffic path.
     pub observer: observer::ObserverSettings,
     /// What is kept.
@@ -59,6 +63,8 @@ pub struct Config {
     pub retention: retention::RetentionSettings,
     /// The admin port.
     pub admin: admin::AdminSettings,
+    /// Which listeners are encrypted.
+    pub tls: tls::TlsSettings,
     /// Log level and form.
     pub logging: logging::LoggingSettings,
     /// Settings that were understood but have no effect in this version.
@@ -103,6 +109,7 @@ impl Config {
             upstream::SETTINGS,
             rules::SETTINGS,
             traffic::SETTINGS,
+            limits::SETTINGS,
             enforcement::SETTINGS,
             observer::SETTINGS,
             record::SETTINGS,
@@ -112,6 +119,7 @@ impl Config {
             cache::SETTINGS,
             retention::SETTINGS,
             admin::SETTINGS,
+            tls::SETTINGS,
             logging::SETTINGS,
         ]
         .into_iter()
@@ -127,6 +135,7 @@ impl Config {
             document_limit: contract::document_limit(&values, &mut problems),
             rules: rules::read(&values, &mut problems),
             traffic: traffic::read(&values, &mut problems),
+            limits: limits::read(&values, &mut problems),
             observer: observer::read(&values, &mut problems),
             record: record::read(&values, &mut problems),
             redaction: redaction::read(&values, &mut problems),
@@ -135,6 +144,7 @@ impl Config {
             cache: cache::read(&values, &mut problems),
             retention: retention::read(&values, &mut problems),
             admin: admin::read(&values, &mut problems),
+            tls: tls::read(&values, &mut problems),
             logging: logging::read(&values, &mut problems),
             notices: values.notices(),
         };
@@ -199,7 +209,7 @@ mod tests {
         ))
         .unwrap();
         assert_eq!(config.routes[0].contract.spec.as_deref(), Some(std::path::Path::new("b.yaml")));
-        assert_eq!(config.routes[0].mode.as_str(), "warn");
+        assert_eq!(config.routes[0].enforcement.modes.request.as_str(), "warn");
         assert_eq!(config.routes[0].body_limit, 2048);
         assert_eq!(config.traffic.listen.to_string(), "0.0.0.0:9080");
         assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9551");

@@ -7,7 +7,7 @@
 //! 7  app           builds everything, owns start and stop: the only wiring
 //! 6  proxy  admin  the two edges; they never see each other
 //! 5  registry  observer  compatibility  retention   use cases
-//! 4  storage       the only database code
+//! 4  storage  tls  the only database code; the identities of our listeners
 //! 3  validation    judge one exchange against one contract
 //! 2  contract  redaction  sampling   pure engines: no tokio, no IO, no clock
 //! 1  config        checked settings
@@ -30,4 +30,5 @@ pub mod retention;
 pub mod sampling;
 pub mod storage;
 pub mod telemetry;
+pub mod tls;
 pub mod validation;

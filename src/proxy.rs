@@ -6,8 +6,12 @@
 //! the observer exactly once; responses we invent come from `reject` alone.
 
 mod connection;
+pub mod enforce;
 mod gate;
+mod hold;
 pub mod metrics;
+mod overseer;
+mod peer;
 mod pool;
 mod reject;
 mod route;
@@ -15,9 +19,12 @@ mod server;
 mod tap;
 mod upgrade;
 mod upstream;
+mod wire;
 
+pub use enforce::{Enforcement, EnforcementParts, Inline, unknown_operations};
 pub use gate::Gate;
 pub use metrics::ProxyMetrics;
+pub use peer::Peer;
 pub use route::{Route, RouteTable};
-pub use server::{Connections, TrafficService, traffic_service};
+pub use server::{Connections, TrafficParts, TrafficService, traffic_service};
 pub use upstream::{HealthService, Upstream, health_service};

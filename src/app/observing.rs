@@ -36,6 +36,7 @@ use crate::validation::{Judge, JudgeOptions};
 pub(super) struct Observing {
     pub(super) queue: Arc<Queue>,
     pub(super) budget: Budget,
+    pub(super) make_judge: MakeJudge,
     workers: Workers,
     writer: JoinHandle<()>,
     deadline: watch::Sender<Option<Instant>>,
@@ -98,6 +99,7 @@ impl Observing {
         Ok(Self {
             queue,
             budget,
+            make_judge,
             workers,
             writer,
             deadline,

@@ -24,7 +24,9 @@ pub(super) struct SidecarReadiness {
 #[async_trait]
 impl Readiness for SidecarReadiness {
     async fn checks(&self) -> Vec<Check> {
-        vec![self.phase(), self.upstream(), self.storage().await, self.contract()]
+        let mut checks = vec![self.phase(), self.upstream(), self.storage().await, self.contract()];
+        checks.extend(self.enforcement());
+        checks
     }
 }
 
@@ -60,6 +62,22 @@ impl SidecarReadiness {
             Err(_) => (false, format!("{backend} does not answer")),
         };
         Check { name: "storage", ok, detail }
+    }
+
+    /// Falling back to `warn` is no reason to take no traffic, but one to be seen.
+    fn enforcement(&self) -> Option<Check> {
+        let table = self.routes.load();
+        let sole = table.routes().len() == 1;
+        let states = table.routes().iter().filter_map(|route| {
+            let state = route.enforcement.state()?;
+            Some(if sole { state } else { format!("{}: {state}", route.name) })
+        });
+        let states: Vec<String> = states.collect();
+        if states.is_empty() {
+            return None;
+        }
+        let detail = states.join(", ");
+        Some(Check { name: "enforcement", ok: true, detail })
     }
 
     fn contract(&self) -> Check {

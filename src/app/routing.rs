@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 
 use super::StartError;
+use super::enforcing::{self, Enforcing};
 use crate::config::Config;
 use crate::config::contract::ContractSettings;
 use crate::config::upstream::UpstreamSettings;
@@ -80,7 +81,9 @@ impl Drafts {
             };
             contracts.insert(settings.clone(), slot);
         }
-        Ok(Contracts(contracts))
+        let contracts = Contracts(contracts);
+        contracts.check_operations(config)?;
+        Ok(contracts)
     }
 }
 
@@ -118,6 +121,16 @@ async fn lookup(
 // === impl Contracts ===
 
 impl Contracts {
+    /// Refuses routes whose settings name operations that their contract does not list.
+    fn check_operations(&self, config: &Config) -> Result<(), StartError> {
+        for route in &config.routes {
+            let slot = self.0.get(&route.contract);
+            let loaded = slot.and_then(|slot| slot.contract.load_full());
+            loaded.map_or(Ok(()), |loaded| enforcing::check(route, &loaded.contract))?;
+        }
+        Ok(())
+    }
+
     /// Every slot.
     pub(super) fn slots(&self) -> Vec<Slot> {
         self.0.values().cloned().collect()
@@ -133,6 +146,7 @@ impl Routing {
         contracts: &Contracts,
         threads: usize,
         metrics: &ProxyMetrics,
+        enforcing: &Enforcing,
         clock: &Arc<dyn Clock>,
     ) -> Self {
         let mut upstreams: HashMap<&UpstreamSettings, Arc<Upstream>> = HashMap::new();
@@ -151,7 +165,7 @@ impl Routing {
                 name: settings.name.clone(),
                 stripped: if settings.strip_path { settings.path.clone() } else { String::new() },
                 upstream: upstream.clone(),
-                mode: settings.mode,
+                enforcement: enforcing.on(settings),
                 body_limit: settings.body_limit,
                 contract: slot.map(|slot| slot.contract.clone()).unwrap_or_default(),
             };

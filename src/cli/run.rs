@@ -24,7 +24,7 @@ pub struct RunArgs {
     /// Address that takes traffic [default: 0.0.0.0:9080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// off, shadow or warn [default: warn]
+    /// off, shadow, warn or strict [default: warn]
     #[arg(long)]
     mode: Option<String>,
     /// What is recorded: all, sampled or violations [default: sampled]

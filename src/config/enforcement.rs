@@ -1,5 +1,6 @@
 //! What a verdict may do: modes, and how they are enforced.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -10,6 +11,7 @@ use crate::model::violation::Side;
 
 /// Names of this section's settings.
 pub const SETTINGS: &[Setting] = &[
+    Setting::new("mode", &["CVT_MODE"]).per_route(),
     Setting::new("request_mode", &["CVT_REQUEST_MODE"]).per_route(),
     Setting::new("response_mode", &["CVT_RESPONSE_MODE"]).per_route(),
     Setting::map("operations", &["CVT_OPERATIONS"]).per_route(),
@@ -120,9 +122,7 @@ pub fn read(values: &Values, problems: &mut Problems) -> EnforcementSettings {
 }
 
 fn modes(values: &Values, responses: bool, problems: &mut Problems) -> Modes {
-    // The section of traffic reports a wrong one.
-    let route = values.get("mode").and_then(|(text, _)| mode(text).ok()).unwrap_or_default();
-    let both = halves(route, responses);
+    let both = halves(values.read("mode", Mode::default(), problems, mode), responses);
     Modes {
         request: values.read("request_mode", both.request, problems, mode),
         response: values.read("response_mode", both.response, problems, mode),
@@ -213,6 +213,13 @@ fn status(text: &str) -> Result<StatusCode, String> {
 // === impl EnforcementSettings ===
 
 impl EnforcementSettings {
+    /// Whether anything is ever held.
+    pub fn enforces(&self) -> bool {
+        let strict = |mode: Option<Mode>| mode == Some(Mode::Strict);
+        self.modes.enforces()
+            || self.operations.iter().any(|one| strict(one.request) || strict(one.response))
+    }
+
     /// Whether nothing is ever judged.
     pub fn is_off(&self) -> bool {
         let off = |mode: Option<Mode>| mode.is_none_or(|mode| mode == Mode::Off);
@@ -274,6 +281,13 @@ impl Share {
             Some(share) if share <= Self::WHOLE.0 => Ok(Self(share)),
             _ => Err(expected()),
         }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", f64::from(self.0) / 100.0)?;
+        f.write_str(" %")
     }
 }
 

@@ -8,13 +8,9 @@ use super::contract::{self, ContractSettings};
 use super::enforcement::{self, EnforcementSettings};
 use super::upstream::{self, UpstreamSettings};
 use super::{Problems, Setting, Values, parse};
-use crate::model::mode::Mode;
 
 /// Names of this section's settings that also stand outside of routes.
-pub const SETTINGS: &[Setting] = &[
-    Setting::new("mode", &["CVT_MODE"]).per_route(),
-    Setting::new("body_limit", &["CVT_BODY_LIMIT"]).per_route(),
-];
+pub const SETTINGS: &[Setting] = &[Setting::new("body_limit", &["CVT_BODY_LIMIT"]).per_route()];
 
 /// Names of settings that only a route has.
 pub const OWN: &[Setting] = &[
@@ -41,11 +37,9 @@ pub struct RouteSettings {
     pub path: String,
     /// Whether the prefix is taken off before the request goes on.
     pub strip_path: bool,
-    /// What a verdict may do.
-    pub mode: Mode,
     /// Bytes of each body that are kept for judging.
     pub body_limit: usize,
-    /// What a verdict may do, in detail.
+    /// What a verdict may do.
     pub enforcement: EnforcementSettings,
     /// What it is judged by.
     pub contract: ContractSettings,
@@ -103,7 +97,6 @@ fn read_one(values: &Values, problems: &mut Problems) -> RouteSettings {
         host,
         path,
         strip_path: values.read("strip_path", false, problems, parse::boolean),
-        mode: values.read("mode", Mode::default(), problems, mode),
         body_limit: values.read("body_limit", 1 << 20, problems, parse::bytes(0..=256 << 20)),
         enforcement: enforcement::read(values, problems),
         contract: contract::read(values, problems),
@@ -158,19 +151,11 @@ fn path(text: &str) -> Result<String, String> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-fn mode(text: &str) -> Result<Mode, String> {
-    match text.parse().map_err(|error| format!("{error}"))? {
-        Mode::Strict => Err("strict is not available in this version; use warn to see what it \
-                             would reject"
-            .into()),
-        mode => Ok(mode),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::{Config, ConfigError, Typed};
+    use crate::model::mode::{Mode, Modes};
 
     fn load(text: &str) -> Result<Vec<RouteSettings>, ConfigError> {
         let typed = Typed { file: Some(("cvt.yaml".into(), text.into())), ..Typed::default() };
@@ -187,10 +172,16 @@ mod tests {
         )
         .unwrap();
         let [a, b] = routes.as_slice() else { panic!("{routes:?}") };
-        assert_eq!((a.name.as_str(), a.path.as_str(), a.mode), ("/a", "/a", Mode::Off));
+        assert_eq!(
+            (a.name.as_str(), a.path.as_str(), a.enforcement.modes),
+            ("/a", "/a", Modes::both(Mode::Off))
+        );
         assert_eq!((a.body_limit, a.strip_path), (2048, false));
         assert_eq!(b.host, Some(HostPattern::Below("example.com".into())));
-        assert_eq!((b.mode, b.upstream.timeout.as_secs()), (Mode::Shadow, 3));
+        assert_eq!(
+            (b.enforcement.modes, b.upstream.timeout.as_secs()),
+            (Modes::both(Mode::Shadow), 3)
+        );
         assert_eq!(a.upstream.timeout.as_secs(), 60);
         assert_eq!(b.contract.version.as_deref(), Some("1.2.0"));
     }
@@ -223,12 +214,6 @@ mod tests {
         }
         assert_eq!(error.problems.len(), 7, "{text}");
         assert!(load("routes: yes\n").unwrap_err().to_string().contains("expected a list"));
-    }
-
-    #[test]
-    fn strict_is_refused_in_plain_words() {
-        assert!(mode("strict").unwrap_err().contains("not available"));
-        assert_eq!(mode("shadow"), Ok(Mode::Shadow));
     }
 
     #[test]

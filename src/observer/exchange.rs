@@ -53,6 +53,8 @@ pub struct Exchange {
     pub modes: Modes,
     /// Address of the downstream.
     pub client_ip: Option<IpAddr>,
+    /// Subject of the certificate that the downstream showed, verified.
+    pub client_subject: Option<Arc<str>>,
     /// The request's head.
     pub request: RequestHead,
     /// The request's body.

@@ -100,6 +100,7 @@ pub(super) fn exchange(budget: &Budget) -> Box<Exchange> {
         id: None,
         modes: Modes::both(Mode::Warn),
         client_ip: None,
+        client_subject: None,
         request: RequestHead {
             method: Method::GET,
             target: Uri::from_static("/"),

@@ -5,7 +5,6 @@
 //! waits for anything but the two peers.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,14 +18,18 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::connection::{forwardable, is_upgrade, strip_hop_by_hop};
+use super::enforce::{Enforcement, Passage, Replacement, Stance};
+use super::hold::{Payload, Witness};
 use super::metrics::{ProxyMetrics, Raised, UpstreamFailure};
+use super::peer::Peer;
 use super::pool::{Lane, Lanes, Pool, Return, Sender};
+use super::reject::{self, Invented, Refusal};
 use super::route::{Route, RouteTable};
-use super::tap::{Capture, Progress, Tap};
-use super::{reject, upgrade};
+use super::tap::{Capture, EndObserver, Progress, Tap};
+use super::upgrade;
 use crate::model::clock::Clock;
 use crate::model::exchange::{Captured, RequestHead, ResponseHead};
-use crate::model::mode::{Mode, Modes};
+use crate::model::mode::Mode;
 use crate::model::verdict::SkipReason;
 use crate::observer::budget::Budget;
 use crate::observer::exchange::{Ending, Exchange, Half, Known, Pending};
@@ -42,6 +45,12 @@ pub struct Gate {
     clock: Arc<dyn Clock>,
 }
 
+/// An exchange of which something is kept.
+struct Opened {
+    pending: Pending,
+    stance: Stance,
+}
+
 /// The way of one exchange: its route, and idle connections to its upstream.
 #[derive(Clone, Copy)]
 struct Way<'a> {
@@ -54,7 +63,7 @@ struct Way<'a> {
 #[allow(clippy::large_enum_variant, reason = "nearly every body is the large one")]
 pub enum AnswerBody {
     /// The upstream's, passing through.
-    Upstream(Tap<Incoming>),
+    Upstream(Tap<Payload>),
     /// Invented by us.
     Invented(Full<Bytes>),
 }
@@ -78,6 +87,11 @@ impl Gate {
         self.lanes.mine()
     }
 
+    /// Where times come from.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// What this edge counts.
     pub fn metrics(&self) -> &ProxyMetrics {
         &self.metrics
@@ -87,7 +101,7 @@ impl Gate {
     pub async fn serve(
         &self,
         mut request: Request<Incoming>,
-        peer: Option<IpAddr>,
+        peer: &Peer,
         lane: Lane,
     ) -> Result<Response<AnswerBody>, Infallible> {
         let started = self.clock.instant();
@@ -101,12 +115,12 @@ impl Gate {
         if let Some(target) = route.target(request.uri()) {
             *request.uri_mut() = target;
         }
-        let pending = self.open(&route, &request, peer, started);
         let way = Way { route: &route, pool: route.upstream.pool(lane) };
-        let answer = match self.forward(request, pending, way, in_flight, started).await {
-            Ok(answer) => answer,
-            Err(invented) => invented.map(AnswerBody::Invented),
+        let answer = match self.open(&route, &request, peer, started) {
+            Ok(opened) => self.forward(request, opened, way, in_flight, started).await,
+            Err(refusal) => Err(*refusal),
         };
+        let answer = answer.unwrap_or_else(|invented| invented.map(AnswerBody::Invented));
         self.metrics.answered(answer.status());
         Ok(answer)
     }
@@ -116,21 +130,29 @@ impl Gate {
         &self,
         route: &Route,
         request: &Request<Incoming>,
-        peer: Option<IpAddr>,
+        peer: &Peer,
         started: Instant,
-    ) -> Option<Pending> {
-        if route.mode == Mode::Off {
-            return None;
+    ) -> Result<Option<Opened>, Refusal> {
+        let enforcement = &route.enforcement;
+        if enforcement.is_off() {
+            return Ok(None);
+        }
+        let contract = route.contract.load_full();
+        let (method, path) = (request.method(), request.uri().path());
+        let mut stance = enforcement.stance(contract.as_ref(), method, path, request.headers());
+        if stance.modes.is_off() {
+            return Ok(None);
         }
         let Some(reservation) = self.budget.reserve(head_weight(request.headers())) else {
             self.queue.refuse(SkipReason::CaptureMemory);
-            return None;
+            return enforcement.without_memory(&mut stance).map_or(Ok(None), Err);
         };
         let exchange = Exchange {
-            contract: route.contract.load_full(),
-            id: None,
-            modes: Modes::both(route.mode),
-            client_ip: peer,
+            contract,
+            id: stance.id,
+            modes: stance.modes,
+            client_ip: peer.ip,
+            client_subject: peer.subject.clone(),
             request: RequestHead {
                 method: request.method().clone(),
                 target: request.uri().clone(),
@@ -149,17 +171,18 @@ impl Gate {
             reservation,
         };
         let queue = self.queue.clone();
-        Some(Pending::new(Box::new(exchange), started, self.clock.clone(), queue))
+        let pending = Pending::new(Box::new(exchange), started, self.clock.clone(), queue);
+        Ok(Some(Opened { pending, stance }))
     }
 
     async fn forward(
         &self,
         mut request: Request<Incoming>,
-        pending: Option<Pending>,
+        mut opened: Option<Opened>,
         way: Way<'_>,
         in_flight: Raised,
         started: Instant,
-    ) -> Result<Response<AnswerBody>, Response<Full<Bytes>>> {
+    ) -> Result<Response<AnswerBody>, Response<Invented>> {
         if request.method() == Method::CONNECT {
             return Err(reject::refused(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -170,9 +193,10 @@ impl Gate {
         }
         let upgrade = is_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
-        let capture = pending
-            .clone()
-            .map(|pending| Capture::new(pending, Half::Request, way.route.body_limit));
+        let Passage { body, captured } =
+            Self::admit(way, &parts, body, opened.as_mut(), upgrade.is_some()).await?;
+        let watched = opened.as_ref().filter(|_| !captured);
+        let capture = watched.map(|opened| way.capture(opened, Half::Request));
         // A body that is over before it began cannot make progress, and needs no watching.
         let progress = (!body.is_end_stream()).then(Progress::default);
         let mut body = Tap::new(body, capture);
@@ -184,23 +208,118 @@ impl Gate {
         let (mut response, sender) =
             self.exchange(request, way, progress).await.map_err(|failure| {
                 self.metrics.upstream_failed(failure);
-                if let Some(pending) = &pending {
-                    pending.update(|exchange| exchange.ending = Ending::UpstreamFailed);
+                if let Some(opened) = &opened {
+                    opened.pending.update(|exchange| exchange.ending = Ending::UpstreamFailed);
                 }
                 reject::upstream_failed(failure)
             })?;
-        self.note_head(&response, pending.as_ref(), started, sent);
+        self.note_head(&response, opened.as_ref().map(|one| &one.pending), started, sent);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             if let Some(downstream) = upgrade {
-                return Ok(Self::switch(response, downstream, pending, in_flight));
+                let switched = Self::switch(way, response, downstream, opened, in_flight);
+                return switched.map_err(|refusal| *refusal);
             }
             return Err(reject::upstream_failed(UpstreamFailure::Broken));
         }
         strip_hop_by_hop(response.headers_mut(), false);
-        let limit = way.route.body_limit;
-        let capture = pending.map(|pending| Capture::new(pending, Half::Response, limit));
         let back = Return::new(sender, way.pool.clone(), in_flight);
-        Ok(response.map(|body| AnswerBody::Upstream(Tap::new(body, capture).with_end(back))))
+        self.release(way, response, opened, back).await
+    }
+
+    /// Lets a request in: at once, or when it was held and judged.
+    async fn admit(
+        way: Way<'_>,
+        parts: &http::request::Parts,
+        body: Incoming,
+        opened: Option<&mut Opened>,
+        upgrading: bool,
+    ) -> Result<Passage<Incoming>, Response<Invented>> {
+        let Some(Opened { pending, stance }) =
+            opened.filter(|opened| opened.stance.modes.request == Mode::Strict)
+        else {
+            return Ok(Passage { body: Payload::Live(body), captured: false });
+        };
+        let enforcement = &way.route.enforcement;
+        // On the heap, so that the exchanges that are only observed do not carry its size.
+        Box::pin(async move {
+            let headers = &parts.headers;
+            let admitted = enforcement.request(pending, stance, headers, body, upgrading).await;
+            match admitted {
+                Ok(passage) => Ok(passage),
+                Err(mut answer) => {
+                    enforcement.show(pending, stance, answer.headers_mut()).await;
+                    Err(answer)
+                }
+            }
+        })
+        .await
+    }
+
+    /// Hands a response down: at once, or when it was held and judged.
+    async fn release(
+        &self,
+        way: Way<'_>,
+        response: Response<Incoming>,
+        opened: Option<Opened>,
+        back: Return,
+    ) -> Result<Response<AnswerBody>, Response<Invented>> {
+        let enforcement = &way.route.enforcement;
+        let capture = match opened {
+            None => None,
+            Some(opened) if opened.waits(enforcement) => {
+                return Box::pin(self.release_judged(way, response, opened, back)).await;
+            }
+            Some(opened) => {
+                if opened.stance.modes.enforces() {
+                    enforcement.passed();
+                }
+                Some(way.capture(&opened, Half::Response))
+            }
+        };
+        Ok(response.map(|body| {
+            AnswerBody::Upstream(Tap::new(Payload::Live(body), capture).with_end(back))
+        }))
+    }
+
+    async fn release_judged(
+        &self,
+        way: Way<'_>,
+        response: Response<Incoming>,
+        mut opened: Opened,
+        back: Return,
+    ) -> Result<Response<AnswerBody>, Response<Invented>> {
+        let enforcement = &way.route.enforcement;
+        let (mut parts, body) = response.into_parts();
+        let Opened { pending, stance } = &mut opened;
+        let passage = if stance.modes.response == Mode::Strict {
+            enforcement.response(pending, stance, &parts.headers, body).await
+        } else {
+            if stance.modes.enforces() {
+                enforcement.passed();
+            }
+            Ok(Passage { body: Payload::Live(body), captured: false })
+        };
+        match passage {
+            Err(Replacement { mut answer, whole, failure }) => {
+                if let Some(failure) = failure {
+                    self.metrics.upstream_failed(failure);
+                }
+                Box::new(back).ended(whole);
+                enforcement.show(pending, stance, answer.headers_mut()).await;
+                Err(answer)
+            }
+            Ok(Passage { body, captured }) => {
+                enforcement.show(pending, stance, &mut parts.headers).await;
+                let tap = if captured {
+                    // The upstream has said all it had to say.
+                    Box::new(back).ended(true);
+                    Tap::new(body, None).with_end(Witness::new(opened.pending))
+                } else {
+                    Tap::new(body, Some(way.capture(&opened, Half::Response))).with_end(back)
+                };
+                Ok(Response::from_parts(parts, AnswerBody::Upstream(tap)))
+            }
+        }
     }
 
     /// Sends the request on an idle connection or a new one. The upstream may close an idle
@@ -209,7 +328,7 @@ impl Gate {
     /// no body.
     async fn exchange(
         &self,
-        mut request: Request<Tap<Incoming>>,
+        mut request: Request<Tap<Payload>>,
         way: Way<'_>,
         progress: Option<Progress>,
     ) -> Result<(Response<Incoming>, Sender), UpstreamFailure> {
@@ -260,18 +379,43 @@ impl Gate {
     }
 
     fn switch(
+        way: Way<'_>,
         mut response: Response<Incoming>,
         downstream: hyper::upgrade::OnUpgrade,
-        pending: Option<Pending>,
+        opened: Option<Opened>,
         in_flight: Raised,
-    ) -> Response<AnswerBody> {
-        if let Some(pending) = pending {
+    ) -> Result<Response<AnswerBody>, Refusal> {
+        if let Some(Opened { pending, mut stance }) = opened {
+            way.route.enforcement.upgrade(&pending, &mut stance)?;
             pending.update(|exchange| exchange.ending = Ending::Upgraded);
         }
         let upstream = hyper::upgrade::on(&mut response);
         tokio::spawn(upgrade::tunnel(downstream, upstream, in_flight));
         strip_hop_by_hop(response.headers_mut(), true);
-        response.map(|_| AnswerBody::Invented(Full::default()))
+        Ok(response.map(|_| AnswerBody::Invented(Full::default())))
+    }
+}
+
+// === impl Way ===
+
+impl Way<'_> {
+    /// Captures one half as it passes; nothing of it where it is not judged.
+    fn capture(&self, opened: &Opened, half: Half) -> Capture {
+        let mode = match half {
+            Half::Request => opened.stance.modes.request,
+            Half::Response => opened.stance.modes.response,
+        };
+        let limit = if mode == Mode::Off { 0 } else { self.route.body_limit };
+        Capture::new(opened.pending.clone(), half, limit)
+    }
+}
+
+// === impl Opened ===
+
+impl Opened {
+    /// Whether the response has to wait for a verdict.
+    fn waits(&self, enforcement: &Enforcement) -> bool {
+        self.stance.modes.response == Mode::Strict || enforcement.shows()
     }
 }
 
@@ -294,7 +438,7 @@ async fn in_time<T>(
 }
 
 /// A copy of a request that may be sent twice, if it is one.
-fn repeatable(request: &Request<Tap<Incoming>>) -> Option<Request<Tap<Incoming>>> {
+fn repeatable(request: &Request<Tap<Payload>>) -> Option<Request<Tap<Payload>>> {
     if !request.method().is_idempotent() || !request.body().is_end_stream() {
         return None;
     }

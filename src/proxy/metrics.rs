@@ -22,6 +22,7 @@ pub enum UpstreamFailure {
 pub struct ProxyMetrics {
     classes: [IntCounter; 6],
     failures: IntCounterVec,
+    refused: IntCounterVec,
     /// From forwarding a head to the response's head.
     pub upstream: Histogram,
     /// What the proxy itself adds before the response's head.
@@ -88,6 +89,11 @@ impl ProxyMetrics {
                 "Exchanges to which the upstream gave no response, by kind of failure.",
                 &["kind"],
             )?,
+            refused: metrics.counters(
+                "cvt_proxy_refused_total",
+                "Connections and requests that a limit or the protocol's rules refused, by reason.",
+                &["reason"],
+            )?,
             upstream: metrics.histogram(
                 "cvt_proxy_upstream_seconds",
                 "From forwarding the head of a request to the head of its response.",
@@ -120,5 +126,9 @@ impl ProxyMetrics {
     /// Counts an exchange to which the upstream gave no response.
     pub fn upstream_failed(&self, kind: UpstreamFailure) {
         self.failures.with_label_values(&[kind.as_str()]).inc();
+    }
+    /// Counts what was refused or cut, by one of a fixed set of reasons.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.with_label_values(&[reason]).inc();
     }
 }

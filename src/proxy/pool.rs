@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use parking_lot::{Mutex, RwLock};
 
+use super::hold::Payload;
 use super::tap::{EndObserver, Tap};
 use crate::model::clock::Clock;
 
 /// A connection that can carry one request at a time.
-pub type Sender = SendRequest<Tap<Incoming>>;
+pub type Sender = SendRequest<Tap<Payload>>;
 
 /// A traffic thread, by a number that indexes the pools of every upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,17 +1,72 @@
 //! Responses that we invent: the only place that writes them.
 //!
-//! Each is an RFC 9457 problem; none says anything about the message that caused it beyond
-//! its request id.
+//! Each is an RFC 9457 problem; none carries a value of the message that caused it beyond its
+//! request id.
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::Full;
+use serde::Serialize;
+use uuid::Uuid;
 
 use super::metrics::UpstreamFailure;
+use crate::model::verdict::{SkipReason, Verdict};
+use crate::model::violation::{Location, Side, Violation};
+
+const CVT_VIOLATIONS: HeaderName = HeaderName::from_static("cvt-violations");
+
+/// Codes named in a header field; the body names all.
+const MOST_CODES: usize = 8;
 
 /// The body of an invented response.
 pub type Invented = Full<Bytes>;
+
+/// An invented response on the way to whoever sends it.
+pub type Refusal = Box<Response<Invented>>;
+
+/// An exchange that is answered because one half of it may not pass.
+#[derive(Debug, Clone, Copy)]
+pub struct Rejection<'a> {
+    /// Which half.
+    pub side: Side,
+    /// Id of the exchange, and of its record if one is kept.
+    pub id: Uuid,
+    /// What the downstream calls it, else the id again.
+    pub request_id: &'a str,
+}
+
+/// A problem of RFC 9457, with extensions for violations.
+#[derive(Debug, Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    violations: Vec<ViolationBody<'a>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    more_violations: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct ViolationBody<'a> {
+    location: Location,
+    #[serde(flatten)]
+    violation: &'a Violation,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
 
 /// The upstream gave no response: 502, or 504 when it took too long.
 pub fn upstream_failed(kind: UpstreamFailure) -> Response<Invented> {
@@ -41,6 +96,16 @@ pub fn upstream_failed(kind: UpstreamFailure) -> Response<Invented> {
     problem(status, &kind, title, detail)
 }
 
+/// The downstream broke off in the middle of a request that was held.
+pub fn broken_off() -> Response<Invented> {
+    problem(
+        StatusCode::BAD_REQUEST,
+        "request.incomplete",
+        "Request incomplete",
+        "The body of the request broke off before its end.",
+    )
+}
+
 /// No route takes the request: 404.
 pub fn unrouted() -> Response<Invented> {
     problem(
@@ -56,14 +121,107 @@ pub fn refused(status: StatusCode, kind: &str, title: &str, detail: &str) -> Res
     problem(status, kind, title, detail)
 }
 
+// === impl Rejection ===
+
+impl Rejection<'_> {
+    /// The answer to a message that breaks the contract. The status is for requests; a response
+    /// is replaced by a 502.
+    pub fn violating(&self, status: StatusCode, verdict: &Verdict) -> Response<Invented> {
+        let (status, title) = match self.side {
+            Side::Request => (status, "The request breaks its contract"),
+            Side::Response => (StatusCode::BAD_GATEWAY, "The response broke its contract"),
+        };
+        let first = verdict.violations.first();
+        let code = first.map_or("unknown", |violation| violation.code.as_str());
+        let mut body = self.body(status, code, title, &detail_of(verdict));
+        let violations = verdict.violations.iter().map(|violation| {
+            let location = violation.code.location;
+            ViolationBody { location, violation }
+        });
+        body.violations = violations.collect();
+        body.more_violations = verdict.more_violations;
+        let mut response = respond(status, &body);
+        response.headers_mut().insert(CVT_VIOLATIONS, violations_field(verdict));
+        response
+    }
+
+    /// The answer to a message that cannot be enforced, where the settings ask for one.
+    pub fn unenforceable(&self, reason: SkipReason) -> Response<Invented> {
+        let status = match (self.side, reason) {
+            (Side::Response, _) => StatusCode::BAD_GATEWAY,
+            (_, SkipReason::BodyOverLimit | SkipReason::DecodedOverLimit) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
+            (
+                _,
+                SkipReason::UnknownContentEncoding
+                | SkipReason::UnknownCharset
+                | SkipReason::UnsupportedMediaType,
+            ) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            (_, SkipReason::HoldTimeout) => StatusCode::REQUEST_TIMEOUT,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let side = self.side.as_str();
+        let kind = format!("{side}.unenforceable.{reason}");
+        let title = format!("The {side} cannot be checked against its contract");
+        let detail = format!("It was not judged ({reason}), and what is not judged does not pass.");
+        respond(status, &self.body(status, &kind, &title, &detail))
+    }
+
+    fn body(&self, status: StatusCode, kind: &str, title: &str, detail: &str) -> Problem<'_> {
+        Problem {
+            kind: format!("urn:cvt:problem:{kind}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: detail.to_owned(),
+            instance: Some(format!("urn:uuid:{}", self.id)),
+            request_id: Some(self.request_id),
+            violations: Vec::new(),
+            more_violations: 0,
+        }
+    }
+}
+
+/// The first violation in a sentence, and how many there are.
+fn detail_of(verdict: &Verdict) -> String {
+    let line = verdict.violations.first().map(Violation::to_line).unwrap_or_default();
+    match count(verdict) {
+        1 => line,
+        all => format!("{line}; {all} violations in all"),
+    }
+}
+
+fn count(verdict: &Verdict) -> usize {
+    verdict.violations.len() + verdict.more_violations as usize
+}
+
+/// How many violations there are, and their codes: an item of RFC 9651 with a parameter.
+fn violations_field(verdict: &Verdict) -> HeaderValue {
+    let codes: BTreeSet<&str> = verdict.violations.iter().map(|one| one.code.as_str()).collect();
+    let codes: Vec<&str> = codes.into_iter().take(MOST_CODES).collect();
+    let text = format!("{};codes=\"{}\"", count(verdict), codes.join(" "));
+    // Codes are tokens of our own: the text is a field value.
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("1"))
+}
+
 fn problem(status: StatusCode, kind: &str, title: &str, detail: &str) -> Response<Invented> {
-    let body = serde_json::json!({
-        "type": format!("urn:cvt:problem:{kind}"),
-        "title": title,
-        "status": status.as_u16(),
-        "detail": detail,
-    });
-    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    let body = Problem {
+        kind: format!("urn:cvt:problem:{kind}"),
+        title: title.to_owned(),
+        status: status.as_u16(),
+        detail: detail.to_owned(),
+        instance: None,
+        request_id: None,
+        violations: Vec::new(),
+        more_violations: 0,
+    };
+    respond(status, &body)
+}
+
+fn respond(status: StatusCode, body: &Problem<'_>) -> Response<Invented> {
+    // Texts and numbers alone: writing them as JSON cannot fail.
+    let body = serde_json::to_vec(body).unwrap_or_default();
+    let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     response
         .headers_mut()
@@ -74,6 +232,7 @@ fn problem(status: StatusCode, kind: &str, title: &str, detail: &str) -> Respons
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::violation::ViolationCode;
 
     #[test]
     fn slowness_is_504_and_everything_else_502() {
@@ -87,5 +246,46 @@ mod tests {
             assert_eq!(response.status().as_u16(), status);
             assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
         }
+    }
+
+    #[test]
+    fn the_header_counts_every_violation_and_names_each_code_once() {
+        let violation = |code| Violation {
+            code,
+            name: None,
+            instance_pointer: "/a".into(),
+            schema_pointer: "/x".into(),
+            keyword: "type".into(),
+            position: None,
+            message: "expected an integer".into(),
+        };
+        let code = ViolationCode::REQUEST_BODY_SCHEMA;
+        let verdict = Verdict {
+            violations: vec![violation(code), violation(code)],
+            more_violations: 3,
+            ..Verdict::default()
+        };
+        let rejection = Rejection { side: Side::Request, id: Uuid::nil(), request_id: "r" };
+        let response = rejection.violating(StatusCode::UNPROCESSABLE_ENTITY, &verdict);
+        assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(response.headers()[CVT_VIOLATIONS], "5;codes=\"request.body.schema\"");
+        let replaced = Rejection { side: Side::Response, ..rejection };
+        let response = replaced.violating(StatusCode::BAD_REQUEST, &verdict);
+        assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+    }
+
+    #[test]
+    fn what_cannot_be_judged_has_a_status_that_says_whose_turn_it_is() {
+        let rejection = Rejection { side: Side::Request, id: Uuid::nil(), request_id: "r" };
+        for (reason, status) in [
+            (SkipReason::BodyOverLimit, 413),
+            (SkipReason::UnknownContentEncoding, 415),
+            (SkipReason::HoldTimeout, 408),
+            (SkipReason::CaptureMemory, 503),
+        ] {
+            assert_eq!(rejection.unenforceable(reason).status().as_u16(), status);
+        }
+        let replaced = Rejection { side: Side::Response, ..rejection };
+        assert_eq!(replaced.unenforceable(SkipReason::Stream).status().as_u16(), 502);
     }
 }

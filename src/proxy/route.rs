@@ -15,9 +15,9 @@ use http::uri::PathAndQuery;
 use http::{Request, Uri};
 use memchr::memrchr;
 
+use super::enforce::Enforcement;
 use super::upstream::Upstream;
 use crate::config::route::HostPattern;
-use crate::model::mode::Mode;
 use crate::registry::LoadedContract;
 
 /// The longest host there is (RFC 1035), and some for brackets.
@@ -32,7 +32,7 @@ pub struct Route {
     /// The service behind.
     pub upstream: Arc<Upstream>,
     /// What a verdict may do.
-    pub mode: Mode,
+    pub enforcement: Arc<Enforcement>,
     /// Bytes kept of each body.
     pub body_limit: usize,
     /// The contract in force; replaced when a new one is loaded.

@@ -1,24 +1,60 @@
-//! The traffic service: Pingora accepts, hyper serves.
+//! The traffic service: Pingora accepts, rustls secures, hyper serves.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response, Version};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use pingora_core::apps::ServerApp;
-use pingora_core::listeners::{L4BufferSettings, ListenerConfig};
-use pingora_core::protocols::Stream;
+use pingora_core::listeners::{L4BufferSettings, ListenerConfig, TcpSocketOptions};
+use pingora_core::protocols::{Stream, TcpKeepalive};
 use pingora_core::server::{ListenFds, ShutdownWatch};
 use pingora_core::services::Service;
 use pingora_core::services::listening::Service as Listening;
 use tokio::sync::watch;
 
-use super::gate::Gate;
+use super::gate::{AnswerBody, Gate};
 use super::metrics::Raised;
+use super::overseer::{Finding, Overseer};
+use super::peer::Peer;
+use super::pool::Lane;
+use super::wire::{Held, Tally, Transport, Wire};
+use crate::config::limits::ConnectionLimits;
+use crate::tls::Acceptor;
+
+/// How long a connection without an exchange may stay once draining has begun. Closing it at
+/// once would cut off a request that is on its way; a caller who sends one within this time gets
+/// an answer that says `Connection: close`.
+const LINGER: Duration = Duration::from_secs(1);
+/// How often such a connection is looked at.
+const LINGER_LOOK: Duration = Duration::from_millis(50);
+
+/// Everything the traffic service is made of.
+pub struct TrafficParts {
+    /// The way through the proxy.
+    pub gate: Arc<Gate>,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Threads that carry traffic.
+    pub threads: usize,
+    /// The longest a downstream may take to send a request's head.
+    pub head_timeout: Duration,
+    /// What connections may take.
+    pub limits: ConnectionLimits,
+    /// The identity to encrypt with, if traffic is encrypted.
+    pub identity: Option<Acceptor>,
+    /// Counts connections.
+    pub connections: Connections,
+    /// Turns true when draining begins.
+    pub stop: watch::Receiver<bool>,
+}
 
 /// Counts downstream connections, for draining. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -35,37 +71,83 @@ struct TrafficApp {
     gate: Arc<Gate>,
     http: auto::Builder<TokioExecutor>,
     connections: Connections,
+    identity: Option<Acceptor>,
+    limits: ConnectionLimits,
+    head_timeout: Duration,
 }
 
-struct Counted {
+/// One connection, counted while it lives.
+pub struct Counted {
     connections: Connections,
     _gauge: Raised,
 }
 
-/// Makes the traffic service on `listen`.
-pub fn traffic_service(
+/// What is shared by the exchanges of one connection.
+struct Shared {
     gate: Arc<Gate>,
-    listen: SocketAddr,
-    threads: usize,
-    head_timeout: Duration,
-    connections: Connections,
-    stop: watch::Receiver<bool>,
-) -> TrafficService {
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
-        .preserve_header_case(true)
-        .auto_date_header(false);
-    http.http2().timer(TokioTimer::new()).auto_date_header(false);
-    let app = TrafficApp { gate, http, connections };
+    lane: Lane,
+    peer: Arc<Peer>,
+    tally: Arc<Tally>,
+    /// Whether the connection is to end after the next answer.
+    ending: AtomicBool,
+    resets: usize,
+}
+
+/// The peer gives up exchanges faster than it may; what it begins now is not served.
+#[derive(Debug, thiserror::Error)]
+#[error("too many exchanges given up")]
+struct GivesUpTooMuch;
+
+/// Makes the traffic service.
+pub fn traffic_service(parts: TrafficParts) -> TrafficService {
+    let TrafficParts { listen, threads, stop, .. } = parts;
+    let app = TrafficApp {
+        http: http_builder(&parts.limits),
+        gate: parts.gate,
+        connections: parts.connections,
+        identity: parts.identity,
+        limits: parts.limits,
+        head_timeout: parts.head_timeout,
+    };
     let mut listening = Listening::new("traffic".to_owned(), app);
+    let mut options = TcpSocketOptions::default();
+    // Finds peers that went away without a word, such as behind an idle WebSocket.
+    options.tcp_keepalive = Some(TcpKeepalive {
+        idle: Duration::from_mins(1),
+        interval: Duration::from_secs(15),
+        count: 4,
+        user_timeout: Duration::ZERO,
+    });
     // hyper brings buffers of its own: Pingora's would copy every byte once more and hold 64 KiB
     // per connection.
-    let listener = ListenerConfig::tcp(listen.to_string());
+    let listener = ListenerConfig::tcp(listen.to_string()).tcp_socket_options(options);
     listening.add_listener(listener.l4_buffer(L4BufferSettings::unbuffered()));
     listening.threads = Some(threads);
     TrafficService { listening, stop }
+}
+
+/// HTTP as it is spoken downstream. hyper's own timer for heads is off: it makes a timer for
+/// every request, where [`Overseer`] looks at each connection now and then.
+fn http_builder(limits: &ConnectionLimits) -> auto::Builder<TokioExecutor> {
+    const HYPERS_HEADERS: usize = 100;
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    let mut http1 = http.http1();
+    http1
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .preserve_header_case(true)
+        .auto_date_header(false)
+        .max_buf_size(limits.head_size);
+    if limits.headers != HYPERS_HEADERS {
+        // Any number set takes memory on the heap for every head; hyper's own does not.
+        http1.max_headers(limits.headers);
+    }
+    http.http2()
+        .timer(TokioTimer::new())
+        .auto_date_header(false)
+        .max_header_list_size(u32::try_from(limits.head_size).unwrap_or(u32::MAX))
+        .max_concurrent_streams(limits.streams);
+    http
 }
 
 // === impl TrafficService ===
@@ -103,37 +185,124 @@ impl ServerApp for TrafficApp {
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let _counted =
-            Counted::new(&self.connections, Raised::new(&self.gate.metrics().connections));
-        let peer = stream
+        let metrics = self.gate.metrics();
+        let gauge = Raised::new(&metrics.connections);
+        let counted = Counted::new(&self.connections, gauge);
+        if self.connections.open() > self.limits.connections {
+            metrics.refused("connections");
+            return None;
+        }
+        let ip = stream
             .get_socket_digest()
             .and_then(|digest| digest.peer_addr().and_then(|peer| peer.as_inet().copied()))
             .map(|peer| peer.ip());
-        let lane = self.gate.lane();
-        let service = service_fn(|request| {
-            // h2 needs a future of its own per stream, hence the clone.
-            let gate = self.gate.clone();
-            async move { gate.serve(request, peer, lane).await }
-        });
-        let connection = self.http.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let (transport, peer) = match &self.identity {
+            None => (Transport::Plain(stream), Peer { ip, subject: None, encrypted: false }),
+            Some(identity) => {
+                // Whoever fails is counted by the acceptor.
+                let secured = identity.accept(stream, self.head_timeout).await.ok()?;
+                let peer = Peer { ip, subject: secured.subject, encrypted: true };
+                (Transport::Tls(Box::new(secured.stream)), peer)
+            }
+        };
+        let tally = Arc::new(Tally::default());
+        let wire = Wire::new(transport, tally.clone(), counted);
+        let shared = Shared {
+            gate: self.gate.clone(),
+            lane: self.gate.lane(),
+            peer: Arc::new(peer),
+            tally,
+            ending: AtomicBool::new(false),
+            resets: self.limits.resets,
+        };
+        self.serve(wire, Arc::new(shared), shutdown.clone()).await;
+        None
+    }
+}
+
+impl TrafficApp {
+    /// Serves one connection until it ends, is found idle or abusive, or draining ends it.
+    async fn serve(&self, wire: Wire, shared: Arc<Shared>, mut shutdown: ShutdownWatch) {
+        // h2 needs a future of its own per stream, hence the clone.
+        let service = service_fn(|request| Shared::exchange(shared.clone(), request));
+        let connection = self.http.serve_connection_with_upgrades(TokioIo::new(wire), service);
         let mut connection = std::pin::pin!(connection);
-        let mut shutdown = shutdown.clone();
-        tokio::select! {
-            biased;
-            // A peer that breaks off or does not speak HTTP is its own affair.
-            _ = connection.as_mut() => {}
-            () = stopping(&mut shutdown) => {
-                connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
+        let clock = self.gate.clock();
+        let mut overseer = Overseer::new(self.limits, self.head_timeout, clock.instant());
+        let mut looks = tokio::time::interval(overseer.interval());
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut lingers_until = None;
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        self.note_failure(&*error);
+                    }
+                    return;
+                }
+                () = stopping(&mut shutdown), if lingers_until.is_none() => {
+                    shared.ending.store(true, Ordering::Relaxed);
+                    lingers_until = Some(clock.instant() + LINGER);
+                    looks = tokio::time::interval(LINGER_LOOK);
+                    if shared.tally.snapshot().multiplexed {
+                        // GOAWAY says which exchanges are still served: nothing is cut off.
+                        connection.as_mut().graceful_shutdown();
+                    }
+                }
+                _ = looks.tick() => {
+                    let now = clock.instant();
+                    match overseer.look(shared.tally.snapshot(), now) {
+                        Finding::Cut(abuse) => {
+                            self.gate.metrics().refused(abuse.as_str());
+                            return;
+                        }
+                        Finding::Idle => connection.as_mut().graceful_shutdown(),
+                        Finding::Fine if lingers_until.is_some_and(|end| now >= end) => {
+                            connection.as_mut().graceful_shutdown();
+                        }
+                        Finding::Fine => {}
+                    }
+                }
             }
         }
-        None
+    }
+
+    /// Counts a head that hyper refused; that a peer breaks off is its own affair.
+    fn note_failure(&self, error: &(dyn std::error::Error + Send + Sync + 'static)) {
+        let Some(error) = error.downcast_ref::<hyper::Error>() else { return };
+        if error.is_parse_too_large() {
+            self.gate.metrics().refused("head_too_large");
+        } else if error.is_parse() {
+            self.gate.metrics().refused("malformed");
+        }
     }
 }
 
 /// Waits for the order to stop; the borrow of the watched value ends here.
 async fn stopping(shutdown: &mut ShutdownWatch) {
     let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+// === impl Shared ===
+
+impl Shared {
+    async fn exchange(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Held<AnswerBody>>, GivesUpTooMuch> {
+        let version = request.version();
+        let multiplexed = version == Version::HTTP_2;
+        if multiplexed && self.tally.given_up() > self.resets {
+            return Err(GivesUpTooMuch);
+        }
+        let open = self.tally.open(multiplexed);
+        let Ok(mut answer) = self.gate.serve(request, &self.peer, self.lane).await;
+        if self.ending.load(Ordering::Relaxed) && !multiplexed {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(answer.map(|body| open.hold(body)))
+    }
 }
 
 // === impl Connections ===

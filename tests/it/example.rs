@@ -27,7 +27,10 @@ fn load(text: String) -> Config {
 fn every_setting_stands_in_the_example_with_its_variable() {
     let settings = cvt_sidecar::config::file::flatten(&switched_on()).expect("YAML");
     for known in Config::settings() {
-        assert!(settings.iter().any(|entry| entry.key == known.key), "{} is missing", known.key);
+        let below =
+            |key: &str| key.strip_prefix(known.key).is_some_and(|rest| rest.starts_with('.'));
+        let shown = |key: &str| key == known.key || known.map && below(key);
+        assert!(settings.iter().any(|entry| shown(&entry.key)), "{} is missing", known.key);
         let named = known.environment.iter().any(|name| example().contains(&format!("[{name}]")));
         assert!(named, "{} is without its variable", known.key);
     }

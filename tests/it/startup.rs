@@ -51,12 +51,6 @@ fn a_database_that_cannot_be_written_is_one_line() {
 }
 
 #[test]
-fn strict_is_refused_in_plain_words() {
-    let refused = Setup::new(USERS, nobody()).args(&["--mode", "strict"]).refuse();
-    assert_refused(&refused, &["strict", "not"]);
-}
-
-#[test]
 fn trap_t28_every_wrong_setting_is_reported_at_once() {
     let file = "upstrem: http://a\nbody_limit: lots\n";
     let refused = Setup::bare()

@@ -5,11 +5,14 @@
 //! sends exactly the bytes a test wrote. Nothing here sleeps and hopes: every wait polls for
 //! what it waits for and fails with what it saw when its deadline passes.
 
+pub(crate) mod certificates;
 mod client;
 mod deadline;
 pub(crate) mod documents;
+pub(crate) mod h2;
 mod message;
 mod metrics;
+mod recorder;
 mod sidecar;
 mod upstream;
 
@@ -17,5 +20,6 @@ pub(crate) use client::Client;
 pub(crate) use deadline::{Deadline, eventually};
 pub(crate) use message::Message;
 pub(crate) use metrics::Metrics;
+pub(crate) use recorder::Recorder;
 pub(crate) use sidecar::{Finished, Setup, Sidecar, command, records_in};
 pub(crate) use upstream::{Gate, Step, Upstream, json_answer};

@@ -9,7 +9,7 @@ const FLOORS: &[&[&str]] = &[
     &["config"],
     &["contract", "redaction", "sampling"],
     &["validation"],
-    &["storage"],
+    &["storage", "tls"],
     &["registry", "observer", "compatibility", "retention"],
     &["proxy", "admin"],
     &["app"],
@@ -68,6 +68,10 @@ const OWNERS: &[(&str, &[Owner])] = &[
     // not a part of it; a second HTTP implementation written for them would only add bugs.
     ("hyper", &[Module("proxy"), Part("cli/demo")]),
     ("hyper_util", &[Module("proxy"), Part("cli/demo")]),
+    // proxy and admin: the streams that come out of a handshake; proxy also to the upstream.
+    ("rustls", &[Module("tls"), Module("proxy")]),
+    ("tokio_rustls", &[Module("tls"), Module("proxy"), Module("admin")]),
+    ("x509_parser", &[Module("tls")]),
     ("axum", &[Module("admin")]),
     ("tonic", &[Module("admin")]),
     ("sqlx", &[Module("storage")]),

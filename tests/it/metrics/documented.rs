@@ -86,6 +86,7 @@ fn scenes() -> Shown {
     waiting.read("GET");
     shown.add(&settled(&sidecar, 7.0));
     shown.add(&of_a_policy_that_keeps_little(upstream.address()));
+    shown.add(&of_enforcement(upstream.address()));
     let (finished, dir) = sidecar.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
     let past = scenes::database_with_a_past(upstream.address(), dir);
@@ -95,6 +96,19 @@ fn scenes() -> Shown {
         m.sum("cvt_records_dropped_total", &[("reason", "refused")]) >= 1.0
     }));
     shown
+}
+
+/// A sidecar that rejects, cannot enforce, and falls back.
+fn of_enforcement(upstream: std::net::SocketAddr) -> Metrics {
+    let sidecar = Setup::new(scenes::DOCUMENT, upstream)
+        .args(&["--mode", "strict"])
+        .env("CVT_ENFORCEMENT_BREAKER_SHARE", "50%")
+        .env("CVT_ENFORCEMENT_BREAKER_MINIMUM", "2")
+        .start();
+    for path in ["/users/1", "/users/one", "/users/one", "/users/one"] {
+        Client::get(sidecar.traffic, path);
+    }
+    settled(&sidecar, 4.0)
 }
 
 fn of_a_policy_that_keeps_little(upstream: std::net::SocketAddr) -> Metrics {

@@ -17,7 +17,12 @@ impl Client {
     /// Connects to `address`.
     #[track_caller]
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the address accepts connections");
+        Self::on(TcpStream::connect(address).expect("the address accepts connections"))
+    }
+
+    /// Speaks on a connection that exists.
+    #[track_caller]
+    pub(crate) fn on(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a read timeout");
         stream.set_nodelay(true).expect("no delay");
         Self { stream: BufReader::with_capacity(64 * 1024, stream) }

@@ -1,0 +1,134 @@
+//! Judging while traffic waits for it.
+//!
+//! What must hold: what is quick is judged on the traffic thread, what is not on a few threads
+//! of their own and within a budget, so that no other exchange waits long; a panic costs the
+//! exchange that it happened in; judges are reused with their memory.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_queue::ArrayQueue;
+use tokio::sync::Semaphore;
+
+use super::plan::Pace;
+use crate::model::clock::Clock;
+use crate::model::verdict::SkipReason;
+use crate::observer::worker::{Judging, MakeJudge};
+
+/// Judges that are kept when nobody uses them.
+const IDLE_JUDGES: usize = 64;
+
+/// The judges of the traffic side, shared by its threads.
+pub struct Inline {
+    idle: ArrayQueue<Box<dyn Judging>>,
+    make_judge: MakeJudge,
+    threads: Arc<Semaphore>,
+    clock: Arc<dyn Clock>,
+}
+
+// === impl Inline ===
+
+impl Inline {
+    /// Judges made by `make_judge`; at most `threads` judge beside the traffic threads.
+    pub fn new(make_judge: MakeJudge, threads: usize, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            idle: ArrayQueue::new(IDLE_JUDGES),
+            make_judge,
+            threads: Arc::new(Semaphore::new(threads.max(1))),
+            clock,
+        }
+    }
+
+    /// Judges on the calling thread.
+    pub fn here<T>(
+        &self,
+        pace: &Pace,
+        work: impl FnOnce(&mut dyn Judging) -> T,
+    ) -> Result<T, SkipReason> {
+        let mut judge = self.idle.pop().unwrap_or_else(|| (self.make_judge)());
+        let started = self.clock.instant();
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| work(&mut *judge)));
+        pace.note(self.clock.instant().saturating_duration_since(started));
+        // After a panic its memory may be half-written: that judge is not used again.
+        let verdict = outcome.map_err(|_| SkipReason::Panicked)?;
+        let _ = self.idle.push(judge);
+        Ok(verdict)
+    }
+
+    /// Judges on another thread and waits at most `budget`. What takes longer is finished in
+    /// vain, on one of the few threads there are for it.
+    pub async fn elsewhere<T: Send + 'static>(
+        self: &Arc<Self>,
+        budget: Duration,
+        work: impl FnOnce(&Self) -> Result<T, SkipReason> + Send + 'static,
+    ) -> Result<T, SkipReason> {
+        let judging = async {
+            let thread = self.threads.clone().acquire_owned().await;
+            let inline = self.clone();
+            let work = move || {
+                let _thread = thread;
+                work(&inline)
+            };
+            // It fails only when the runtime goes down under it.
+            tokio::task::spawn_blocking(work).await.unwrap_or(Err(SkipReason::Stopping))
+        };
+        tokio::time::timeout(budget, judging).await.unwrap_or(Err(SkipReason::JudgingBudget))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::model::clock::SystemClock;
+    use crate::validation::{Judge, JudgeOptions};
+
+    const LONG: Duration = Duration::from_hours(1);
+
+    fn inline() -> (Arc<Inline>, Arc<AtomicUsize>) {
+        let made = Arc::new(AtomicUsize::new(0));
+        let make_judge: MakeJudge = {
+            let made = made.clone();
+            Arc::new(move || {
+                made.fetch_add(1, Ordering::SeqCst);
+                Box::new(Judge::new(JudgeOptions::default()))
+            })
+        };
+        (Arc::new(Inline::new(make_judge, 1, Arc::new(SystemClock))), made)
+    }
+
+    #[tokio::test]
+    async fn trap_t25_a_panic_costs_its_judgement_only() {
+        let (inline, made) = inline();
+        let pace = Pace::default();
+        assert_eq!(inline.here(&pace, |_| 1), Ok(1));
+        let panicking = inline.here(&pace, |_| -> u8 { panic!("a defect in judging") });
+        assert_eq!(panicking, Err(SkipReason::Panicked));
+        assert_eq!(inline.here(&pace, |_| 2), Ok(2));
+        assert_eq!(made.load(Ordering::SeqCst), 2, "one judge, and one after the panic");
+        let panicking = inline
+            .elsewhere(LONG, |inline| inline.here(&Pace::default(), |_| panic!("again")))
+            .await;
+        assert_eq!(panicking, Err::<(), _>(SkipReason::Panicked));
+        assert_eq!(inline.elsewhere(LONG, |_| Ok(3)).await, Ok(3), "the thread is free again");
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_longer_than_the_budget_even_for_a_free_thread() {
+        let (inline, _) = inline();
+        let (release, released) = mpsc::channel::<()>();
+        let stuck = move |_: &Inline| {
+            let _ = released.recv();
+            Ok(())
+        };
+        let brief = Duration::from_millis(1);
+        assert_eq!(inline.elsewhere(brief, stuck).await, Err(SkipReason::JudgingBudget));
+        let second = inline.elsewhere(brief, |_| Ok(())).await;
+        assert_eq!(second, Err(SkipReason::JudgingBudget), "the only thread is taken");
+        drop(release);
+        assert_eq!(inline.elsewhere(LONG, |_| Ok(4)).await, Ok(4));
+    }
+}

@@ -1,0 +1,242 @@
+//! The bytes of one downstream connection, in plain text or encrypted, counted as they pass.
+//!
+//! The counts cost two relaxed stores a read or write, and replace a timer that hyper would make
+//! and drop for every request.
+
+use std::io;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use http_body::{Body, Frame, SizeHint};
+use pingora_core::protocols::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::server::TlsStream;
+
+use super::server::Counted;
+
+/// A downstream connection.
+pub struct Wire {
+    transport: Transport,
+    tally: Arc<Tally>,
+    // Also while the connection is another protocol's, long after HTTP has let go of it.
+    _counted: Counted,
+}
+
+/// How the bytes travel.
+pub enum Transport {
+    /// As they are.
+    Plain(Stream),
+    /// Encrypted.
+    Tls(Box<TlsStream<Stream>>),
+}
+
+/// What has passed on one connection.
+#[derive(Debug, Default)]
+pub struct Tally {
+    read: AtomicU64,
+    written: AtomicU64,
+    /// Whether the peer has yet to take what was written.
+    blocked: AtomicBool,
+    started: AtomicU32,
+    open: AtomicU32,
+    given_up: AtomicU32,
+    multiplexed: AtomicBool,
+}
+
+/// A tally as it stood at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Snapshot {
+    /// Bytes read.
+    pub read: u64,
+    /// Bytes written.
+    pub written: u64,
+    /// Whether the peer has yet to take what was written.
+    pub blocked: bool,
+    /// Exchanges begun; wraps.
+    pub started: u32,
+    /// Exchanges under way.
+    pub open: u32,
+    /// Exchanges given up by the peer since the last snapshot.
+    pub given_up: u32,
+    /// Whether the connection speaks HTTP/2.
+    pub multiplexed: bool,
+}
+
+/// An exchange under way on the connection; ends when it is dropped.
+pub struct Open {
+    tally: Arc<Tally>,
+    answered: bool,
+}
+
+/// The body of an answer, which holds its exchange open until it has passed.
+pub struct Held<B> {
+    body: B,
+    _open: Open,
+}
+
+// === impl Wire ===
+
+impl Wire {
+    /// The connection `transport`, counted in `tally`.
+    pub fn new(transport: Transport, tally: Arc<Tally>, counted: Counted) -> Self {
+        Self { transport, tally, _counted: counted }
+    }
+
+    fn wrote(&self, result: &Poll<io::Result<usize>>) {
+        match result {
+            Poll::Ready(Ok(bytes)) => {
+                self.tally.written.fetch_add(*bytes as u64, Ordering::Relaxed);
+                self.tally.blocked.store(false, Ordering::Relaxed);
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.tally.blocked.store(true, Ordering::Relaxed),
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let wire = self.get_mut();
+        let before = buffer.filled().len();
+        let result = match &mut wire.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        };
+        let bytes = buffer.filled().len() - before;
+        if bytes > 0 {
+            wire.tally.read.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let wire = self.get_mut();
+        let result = match &mut wire.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Transport::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        };
+        wire.wrote(&result);
+        result
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wire = self.get_mut();
+        let result = match &mut wire.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        };
+        wire.wrote(&result);
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.transport {
+            Transport::Plain(stream) => stream.is_write_vectored(),
+            Transport::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+// === impl Tally ===
+
+impl Tally {
+    /// Notes that an exchange has begun.
+    pub fn open(self: &Arc<Self>, multiplexed: bool) -> Open {
+        self.started.fetch_add(1, Ordering::Relaxed);
+        self.open.fetch_add(1, Ordering::Relaxed);
+        if multiplexed {
+            self.multiplexed.store(true, Ordering::Relaxed);
+        }
+        Open { tally: self.clone(), answered: false }
+    }
+
+    /// Exchanges given up by the peer since the last snapshot.
+    pub fn given_up(&self) -> usize {
+        self.given_up.load(Ordering::Relaxed) as usize
+    }
+
+    /// What has passed by now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            read: self.read.load(Ordering::Relaxed),
+            written: self.written.load(Ordering::Relaxed),
+            blocked: self.blocked.load(Ordering::Relaxed),
+            started: self.started.load(Ordering::Relaxed),
+            open: self.open.load(Ordering::Relaxed),
+            given_up: self.given_up.swap(0, Ordering::Relaxed),
+            multiplexed: self.multiplexed.load(Ordering::Relaxed),
+        }
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    /// The exchange is answered; it is over when `body` has passed.
+    pub fn hold<B>(mut self, body: B) -> Held<B> {
+        self.answered = true;
+        Held { body, _open: self }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.tally.open.fetch_sub(1, Ordering::Relaxed);
+        if !self.answered {
+            self.tally.given_up.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+// === impl Held ===
+
+impl<B: Body + Unpin> Body for Held<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

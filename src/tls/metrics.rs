@@ -1,0 +1,104 @@
+//! What is counted about certificates and handshakes, per listener.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+use crate::telemetry::metrics::{Metrics, MetricsError};
+
+/// Instruments of all listeners; [`TlsInstruments::of`] gives those of one.
+#[derive(Debug, Clone)]
+pub struct TlsInstruments {
+    expiry: IntGaugeVec,
+    reloads: IntCounterVec,
+    handshakes: IntCounterVec,
+}
+
+/// Instruments of one listener. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct TlsMetrics {
+    expiry: IntGauge,
+    reloaded: IntCounter,
+    not_reloaded: IntCounter,
+    done: IntCounter,
+    failed: IntCounter,
+    timed_out: IntCounter,
+}
+
+/// How a reload went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReloadResult {
+    /// The new identity is in use.
+    Success,
+    /// The last good one stays.
+    Failure,
+}
+
+// === impl TlsInstruments ===
+
+impl TlsInstruments {
+    /// Registers them.
+    pub fn new(metrics: &Metrics) -> Result<Self, MetricsError> {
+        Ok(Self {
+            expiry: metrics.gauges(
+                "cvt_tls_certificate_expiry_timestamp_seconds",
+                "When the certificate in use ends, in seconds since the epoch.",
+                &["listener"],
+            )?,
+            reloads: metrics.counters(
+                "cvt_tls_certificate_reloads_total",
+                "Changes of a certificate's files, by whether the new one could be used.",
+                &["listener", "result"],
+            )?,
+            handshakes: metrics.counters(
+                "cvt_tls_handshakes_total",
+                "TLS handshakes by result.",
+                &["listener", "result"],
+            )?,
+        })
+    }
+
+    /// Those of the listener called `listener`.
+    pub fn of(&self, listener: &str) -> TlsMetrics {
+        let reloads = |result| self.reloads.with_label_values(&[listener, result]);
+        let handshakes = |result| self.handshakes.with_label_values(&[listener, result]);
+        TlsMetrics {
+            expiry: self.expiry.with_label_values(&[listener]),
+            reloaded: reloads("success"),
+            not_reloaded: reloads("failure"),
+            done: handshakes("success"),
+            failed: handshakes("failure"),
+            timed_out: handshakes("timeout"),
+        }
+    }
+}
+
+// === impl TlsMetrics ===
+
+impl TlsMetrics {
+    /// Notes when the certificate in use ends.
+    pub fn expires(&self, not_after: i64) {
+        self.expiry.set(not_after);
+    }
+
+    /// Counts a change of the files.
+    pub fn reloaded(&self, result: ReloadResult) {
+        match result {
+            ReloadResult::Success => self.reloaded.inc(),
+            ReloadResult::Failure => self.not_reloaded.inc(),
+        }
+    }
+
+    /// Counts a handshake that succeeded.
+    pub fn handshake_done(&self) {
+        self.done.inc();
+    }
+
+    /// Counts a handshake that failed.
+    pub fn handshake_failed(&self) {
+        self.failed.inc();
+    }
+
+    /// Counts a handshake that took too long.
+    pub fn handshake_timed_out(&self) {
+        self.timed_out.inc();
+    }
+}
