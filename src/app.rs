@@ -29,11 +29,12 @@ use tokio::sync::watch;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::config::logging::Format;
+use crate::model::chance::SystemChance;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::id::{SchemaId, SystemIds};
 use crate::observer::recorder::Announce;
 use crate::proxy::{
-    self, Connections, Gate, HealthService, ProxyMetrics, RouteTable, TrafficParts,
+    self, Connections, Gate, HealthService, ProxyMetrics, RouteTable, Tracer, TrafficParts,
 };
 use crate::registry::metrics::RegistryMetrics;
 use crate::registry::{RegisterError, Registry, RegistryParts, compile_options};
@@ -320,7 +321,10 @@ impl Traffic {
             Routing::build(config, contracts, threads, &metrics, &enforcing, clock);
         let routes = Arc::new(ArcSwap::from_pointee(table));
         let (queue, budget) = (observing.queue.clone(), observing.budget.clone());
+        let tracer = config.tracing.endpoint.as_ref();
+        let tracer = tracer.map(|_| Tracer::new(config.tracing.ratio, Arc::new(SystemChance)));
         let gate = Gate::new(routes.clone(), queue, budget, metrics, clock.clone());
+        let gate = gate.with_tracer(tracer);
         Ok(Self { listen, threads, gate: Arc::new(gate), routes, services })
     }
 

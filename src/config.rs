@@ -26,6 +26,7 @@ pub mod rules;
 pub mod spool;
 pub mod storage;
 pub mod tls;
+pub mod tracing;
 pub mod traffic;
 pub mod upstream;
 pub mod values;
@@ -63,6 +64,8 @@ pub struct Config {
     pub retention: retention::RetentionSettings,
     /// The admin port.
     pub admin: admin::AdminSettings,
+    /// Distributed tracing.
+    pub tracing: tracing::TracingSettings,
     /// Which listeners are encrypted.
     pub tls: tls::TlsSettings,
     /// Log level and form.
@@ -120,6 +123,7 @@ impl Config {
             retention::SETTINGS,
             admin::SETTINGS,
             tls::SETTINGS,
+            tracing::SETTINGS,
             logging::SETTINGS,
         ]
         .into_iter()
@@ -145,6 +149,7 @@ impl Config {
             retention: retention::read(&values, &mut problems),
             admin: admin::read(&values, &mut problems),
             tls: tls::read(&values, &mut problems),
+            tracing: tracing::read(&values, &mut problems),
             logging: logging::read(&values, &mut problems),
             notices: values.notices(),
         };

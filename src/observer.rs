@@ -16,5 +16,6 @@ pub mod recorder;
 pub mod spool;
 #[cfg(test)]
 mod testing;
+mod trace;
 pub mod worker;
 pub mod writer;

@@ -13,6 +13,7 @@ use super::StartError;
 use super::summary::Summary;
 use crate::config::Config;
 use crate::config::storage::StorageSettings;
+use crate::config::tracing::CollectorAddress;
 use crate::model::chance::SystemChance;
 use crate::model::clock::Clock;
 use crate::model::id::SystemIds;
@@ -30,7 +31,11 @@ use crate::redaction::{Redactor, Rules};
 use crate::sampling::Keeper;
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::spans::{self, Collector, SpanExporter, SpanSender};
 use crate::validation::{Judge, JudgeOptions};
+
+/// How long the last spans may take to reach a collector.
+const SPAN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The running observer.
 pub(super) struct Observing {
@@ -39,6 +44,7 @@ pub(super) struct Observing {
     pub(super) make_judge: MakeJudge,
     workers: Workers,
     writer: JoinHandle<()>,
+    exporter: Option<JoinHandle<()>>,
     deadline: watch::Sender<Option<Instant>>,
     kinds: Arc<Kinds>,
     metrics: ObserverMetrics,
@@ -77,6 +83,8 @@ impl Observing {
             deadline: deadline_set,
         });
         let writer = control.spawn(writer.run());
+        let (spans, exporter) = spans(config, metrics)?;
+        let exporter = exporter.map(|exporter| control.spawn(exporter.run()));
         let kinds = Arc::new(Kinds::default());
         let recorder = Recorder::new(RecorderParts {
             metrics: observer_metrics.clone(),
@@ -88,6 +96,7 @@ impl Observing {
             redactor: Arc::new(Redactor::new(&rules(config))?),
             sender,
             announce,
+            spans,
             clock: clock.clone(),
             ids: Arc::new(SystemIds),
         });
@@ -102,6 +111,7 @@ impl Observing {
             make_judge,
             workers,
             writer,
+            exporter,
             deadline,
             kinds,
             metrics: observer_metrics,
@@ -112,7 +122,8 @@ impl Observing {
 
     /// Judges what waits, stores what was judged, within `timeout`.
     pub(super) fn finish(self, control: &Runtime, timeout: Duration) -> Summary {
-        let Self { workers, writer, deadline, kinds, metrics, record_metrics, spooled, .. } = self;
+        let Self { workers, writer, exporter, deadline, .. } = self;
+        let Self { kinds, metrics, record_metrics, spooled, .. } = self;
         // The last recorder goes with the threads, and the last sender with it.
         workers.finish();
         control.block_on(async {
@@ -121,9 +132,25 @@ impl Observing {
             if tokio::time::timeout(timeout * 2, writer).await.is_err() {
                 tracing::error!(event = "flush_cut_short", "records may be lost");
             }
+            if let Some(exporter) = exporter {
+                // Spans are worth little more patience.
+                let _ = tokio::time::timeout(SPAN_TIMEOUT, exporter).await;
+            }
         });
         Summary::new(&metrics, &record_metrics, &spooled, &kinds)
     }
+}
+
+/// Where spans are handed over and the task that sends them, when there is a collector.
+fn spans(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<(Option<SpanSender>, Option<SpanExporter>), StartError> {
+    let Some(address) = config.tracing.endpoint.clone() else { return Ok((None, None)) };
+    let CollectorAddress { host, port, path } = address;
+    let service = config.tracing.service_name.clone();
+    let (sender, exporter) = spans::channel(Collector { host, port, path, service }, metrics)?;
+    Ok((Some(sender), Some(exporter)))
 }
 
 /// The spool, where records are kept that a fault could lose. A directory that nobody named need

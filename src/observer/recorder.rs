@@ -11,6 +11,7 @@ use super::group::GroupId;
 use super::kinds::Kinds;
 use super::metrics::{ObserverMetrics, OperationMetrics, RecordMetrics};
 use super::record::{self, Circumstances};
+use super::trace::{self, Judging};
 use super::worker::Judged;
 use super::writer::Outbox;
 use crate::config::record::RecordSettings;
@@ -22,6 +23,7 @@ use crate::model::verdict::{Outcome, SkipReason};
 use crate::model::violation::{Side, Violation, ViolationCode};
 use crate::redaction::{Hints, Redactor};
 use crate::sampling::Keeper;
+use crate::telemetry::spans::SpanSender;
 
 /// What stands for an operation that the document does not list.
 const UNDOCUMENTED: &str = "undocumented";
@@ -53,6 +55,8 @@ pub struct RecorderParts {
     pub sender: Outbox,
     /// Told about each new kind of violation.
     pub announce: Arc<dyn Announce>,
+    /// Takes the spans of traces, when there is a collector.
+    pub spans: Option<SpanSender>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Ids of records.
@@ -93,6 +97,7 @@ impl Recorder {
             parts.note_violations(exchange, judged, &operation)
         };
         let now = parts.clock.now();
+        parts.trace(exchange, judged, &operation, Judging { ended: now, took });
         let kind = kind_of(exchange, judged);
         let Some(why) = parts.keeper.lock().decide(kind, &groups, now) else {
             return parts.record_metrics.left_out();
@@ -115,6 +120,13 @@ impl Recorder {
 }
 
 impl RecorderParts {
+    fn trace(&self, exchange: &Exchange, judged: &Judged, operation: &str, judging: Judging) {
+        let Some(sender) = &self.spans else { return };
+        for span in trace::spans(exchange, judged, operation, judging) {
+            sender.send(span);
+        }
+    }
+
     /// Counts each violation and returns the groups they belong to.
     fn note_violations(&self, exchange: &Exchange, judged: &Judged, operation: &str) -> Vec<u64> {
         let schema_id =
@@ -125,7 +137,10 @@ impl RecorderParts {
             if self.kinds.count(group, operation, violation) {
                 self.metrics.new_groups.with_label_values(&[schema_id, operation]).inc();
                 if exchange.modes.of(violation.code.side) >= Mode::Warn {
-                    self.announce.new_kind(group, schema_id, operation, violation);
+                    let traced = trace::log_span(exchange);
+                    traced.in_scope(|| {
+                        self.announce.new_kind(group, schema_id, operation, violation);
+                    });
                 }
             }
             groups.push(group.as_u64());

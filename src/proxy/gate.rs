@@ -26,10 +26,12 @@ use super::pool::{Lane, Lanes, Pool, Return, Sender};
 use super::reject::{self, Invented, Refusal};
 use super::route::{Route, RouteTable};
 use super::tap::{Capture, EndObserver, Progress, Tap};
+use super::trace::{self, Tracer};
 use super::upgrade;
 use crate::model::clock::Clock;
 use crate::model::exchange::{Captured, RequestHead, ResponseHead};
 use crate::model::mode::Mode;
+use crate::model::trace::TraceContext;
 use crate::model::verdict::SkipReason;
 use crate::observer::budget::Budget;
 use crate::observer::exchange::{Ending, Exchange, Half, Known, Pending};
@@ -43,12 +45,14 @@ pub struct Gate {
     budget: Budget,
     metrics: ProxyMetrics,
     clock: Arc<dyn Clock>,
+    tracer: Option<Tracer>,
 }
 
 /// An exchange of which something is kept.
 struct Opened {
     pending: Pending,
     stance: Stance,
+    trace: Option<TraceContext>,
 }
 
 /// The way of one exchange: its route, and idle connections to its upstream.
@@ -79,7 +83,14 @@ impl Gate {
         metrics: ProxyMetrics,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { routes, lanes: Lanes::default(), queue, budget, metrics, clock }
+        Self { routes, lanes: Lanes::default(), queue, budget, metrics, clock, tracer: None }
+    }
+
+    /// Takes up the callers' traces.
+    #[must_use]
+    pub fn with_tracer(mut self, tracer: Option<Tracer>) -> Self {
+        self.tracer = tracer;
+        self
     }
 
     /// The lane of the calling thread. Asked once per downstream connection.
@@ -147,8 +158,10 @@ impl Gate {
             self.queue.refuse(SkipReason::CaptureMemory);
             return enforcement.without_memory(&mut stance).map_or(Ok(None), Err);
         };
+        let trace = self.tracer.as_ref().and_then(|tracer| tracer.begin(request.headers()));
         let exchange = Exchange {
             contract,
+            trace,
             id: stance.id,
             modes: stance.modes,
             client_ip: peer.ip,
@@ -168,11 +181,12 @@ impl Gate {
             arrived_at: self.clock.now(),
             duration: Duration::ZERO,
             upstream_duration: None,
+            forwarded_after: Duration::ZERO,
             reservation,
         };
         let queue = self.queue.clone();
         let pending = Pending::new(Box::new(exchange), started, self.clock.clone(), queue);
-        Ok(Some(Opened { pending, stance }))
+        Ok(Some(Opened { pending, stance, trace }))
     }
 
     async fn forward(
@@ -192,7 +206,7 @@ impl Gate {
             ));
         }
         let upgrade = is_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let Passage { body, captured } =
             Self::admit(way, &parts, body, opened.as_mut(), upgrade.is_some()).await?;
         let watched = opened.as_ref().filter(|_| !captured);
@@ -202,6 +216,9 @@ impl Gate {
         let mut body = Tap::new(body, capture);
         if let Some(progress) = &progress {
             body = body.with_progress(progress.clone());
+        }
+        if let Some(context) = opened.as_ref().and_then(|opened| opened.trace) {
+            trace::pass_on(&context, &mut parts.headers);
         }
         let request = Request::from_parts(forwardable(parts, upgrade.is_some()), body);
         let sent = self.clock.instant();
@@ -234,7 +251,7 @@ impl Gate {
         opened: Option<&mut Opened>,
         upgrading: bool,
     ) -> Result<Passage<Incoming>, Response<Invented>> {
-        let Some(Opened { pending, stance }) =
+        let Some(Opened { pending, stance, .. }) =
             opened.filter(|opened| opened.stance.modes.request == Mode::Strict)
         else {
             return Ok(Passage { body: Payload::Live(body), captured: false });
@@ -290,7 +307,7 @@ impl Gate {
     ) -> Result<Response<AnswerBody>, Response<Invented>> {
         let enforcement = &way.route.enforcement;
         let (mut parts, body) = response.into_parts();
-        let Opened { pending, stance } = &mut opened;
+        let Opened { pending, stance, .. } = &mut opened;
         let passage = if stance.modes.response == Mode::Strict {
             enforcement.response(pending, stance, &parts.headers, body).await
         } else {
@@ -369,6 +386,7 @@ impl Gate {
         pending.update(|exchange| {
             exchange.ending = Ending::Responded;
             exchange.upstream_duration = Some(upstream);
+            exchange.forwarded_after = sent.saturating_duration_since(started);
             // Heads are small and bounded by hyper: kept even when the budget is used up.
             exchange.reservation.grow(weight);
             exchange.response = Some(ResponseHead {
@@ -385,7 +403,7 @@ impl Gate {
         opened: Option<Opened>,
         in_flight: Raised,
     ) -> Result<Response<AnswerBody>, Refusal> {
-        if let Some(Opened { pending, mut stance }) = opened {
+        if let Some(Opened { pending, mut stance, .. }) = opened {
             way.route.enforcement.upgrade(&pending, &mut stance)?;
             pending.update(|exchange| exchange.ending = Ending::Upgraded);
         }

@@ -65,7 +65,18 @@ fn what_compose_mounts_exists_and_its_prometheus_has_every_rule() {
 }
 
 #[test]
-fn the_chart_carries_the_rules_of_prometheus() {
+fn chart_and_manifest_carry_the_rules_of_prometheus() {
+    let manifest = read("kubernetes/prometheusrule.yaml");
+    let mut expected = String::new();
+    for rules in ["prometheus/recording.yml", "prometheus/alerts.yml"] {
+        let rules = read(rules);
+        let groups = rules.split_once("groups:\n").expect("groups").1;
+        for line in groups.lines() {
+            let indent = if line.is_empty() { "" } else { "  " };
+            expected.push_str(&format!("{indent}{line}\n"));
+        }
+    }
+    assert_eq!(manifest.split_once("  groups:\n").expect("groups").1, expected);
     for rules in ["recording.yml", "alerts.yml"] {
         let inside = read(&format!("helm/cvt-sidecar/files/{rules}"));
         assert_eq!(inside, read(&format!("prometheus/{rules}")), "{rules}");

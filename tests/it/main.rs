@@ -26,4 +26,5 @@ mod startup;
 mod storage;
 mod support;
 mod tls;
+mod tracing;
 mod transparency;
