@@ -1,9 +1,12 @@
 //! How fast records are stored and asked for.
 //!
 //! `cargo bench --bench storage` prints rows per second of one connection writing 2 KiB records
-//! with bodies, for SQLite in a temporary file and, when `CVT_BENCH_POSTGRES` names a database
-//! to fill, PostgreSQL. `-- --rows 1000000` also times pages and analytics over that many rows.
+//! with bodies as live traffic makes them, for SQLite in a temporary file and, when
+//! `CVT_BENCH_POSTGRES` names a database to fill, PostgreSQL; the two take turns and each figure
+//! is the median of its rounds. `-- --rows 1000000` also spreads that many over ninety days and
+//! times pages and analytics over them.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,16 +17,30 @@ use cvt_sidecar::model::record::ValidationRecord;
 use cvt_sidecar::model::violation::{Violation, ViolationCode};
 use cvt_sidecar::redaction::{Hints, Redacted, Redactor, Rules};
 use cvt_sidecar::storage::{
-    self, Access, AnalyticsOptions, PageRequest, Store, StoreResult, ValidationFilter,
+    self, Access, AnalyticsOptions, ExpireKind, PageRequest, Store, StoreResult, ValidationFilter,
 };
 use uuid::Uuid;
 
 /// Records per transaction.
 const BATCHES: [usize; 3] = [100, 1_000, 4_000];
+/// Records written per round and size of batch.
+const ROUND: usize = 12_000;
+const ROUNDS: usize = 5;
 /// 2023-11-14T22:13:20Z.
 const START: i64 = 1_700_000_000_000_000;
-/// Records lie this far apart, so that a million spans ninety days.
-const STEP: i64 = 7_776_000;
+/// Ninety days, in microseconds.
+const SPREAD: i64 = 90 * 86_400 * 1_000_000;
+/// Records of live traffic lie this far apart, in microseconds.
+const LIVE: i64 = 50;
+
+/// A store under measurement.
+struct Subject {
+    store: Arc<dyn Store>,
+    /// Records made so far: the number of the next.
+    next: usize,
+    /// Seconds per record, by size of batch.
+    spent: [Vec<f64>; BATCHES.len()],
+}
 
 #[allow(clippy::disallowed_methods, reason = "a bench measures real time")]
 fn now() -> Instant {
@@ -33,68 +50,93 @@ fn now() -> Instant {
 fn main() -> StoreResult<()> {
     let arguments: Vec<String> = std::env::args().collect();
     let rows = arguments.iter().position(|argument| argument == "--rows");
-    let rows: usize = rows.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(20_000);
+    let rows: usize = rows.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(0);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .map_err(|error| storage::StoreError::Unexpected(error.to_string()))?;
-    runtime.block_on(async {
-        let dir = std::env::temp_dir().join(format!("cvt-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&dir)
-            .map_err(|error| storage::StoreError::Refused(error.to_string()))?;
-        let sqlite = StorageSettings::Sqlite { path: dir.join("cvt.db") };
-        let done = bench(&sqlite, rows).await;
-        let _ = std::fs::remove_dir_all(&dir);
-        done?;
-        if let Ok(dsn) = std::env::var("CVT_BENCH_POSTGRES") {
-            let postgres = StorageSettings::parse(&dsn).map_err(storage::StoreError::Refused)?;
-            bench(&postgres, rows).await?;
-        }
-        Ok(())
-    })
+    let dir = std::env::temp_dir().join(format!("cvt-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&dir)
+        .map_err(|error| storage::StoreError::Refused(error.to_string()))?;
+    let done = runtime.block_on(bench(&dir, rows));
+    let _ = std::fs::remove_dir_all(&dir);
+    done
 }
 
-async fn bench(settings: &StorageSettings, rows: usize) -> StoreResult<()> {
-    let store = storage::open(settings, Access::Write, Arc::new(SystemClock)).await?;
-    println!("{}", store.backend());
-    let mut next = 0;
-    for size in BATCHES {
-        next = write(&store, next, rows / BATCHES.len(), size).await?;
+async fn bench(dir: &Path, rows: usize) -> StoreResult<()> {
+    let mut places = vec![StorageSettings::Sqlite { path: dir.join("cvt.db") }];
+    if let Ok(dsn) = std::env::var("CVT_BENCH_POSTGRES") {
+        places.push(StorageSettings::parse(&dsn).map_err(storage::StoreError::Refused)?);
     }
-    ask(&store, next).await?;
-    store.close().await;
+    let mut subjects = Vec::new();
+    for place in &places {
+        let store = storage::open(place, Access::Write, Arc::new(SystemClock)).await?;
+        subjects.push(Subject { store, next: 0, spent: Default::default() });
+    }
+    for _ in 0..ROUNDS {
+        for (index, size) in BATCHES.into_iter().enumerate() {
+            for subject in &mut subjects {
+                let spent = subject.write(ROUND / size * size, size, LIVE).await?;
+                subject.spent[index].push(spent);
+            }
+        }
+    }
+    for mut subject in subjects {
+        println!("{}", subject.store.backend());
+        for (size, spent) in BATCHES.into_iter().zip(&mut subject.spent) {
+            println!("  write {size:>5} per batch   {:>9.0} rows/s", 1.0 / median(spent));
+        }
+        if rows > 0 {
+            subject.spread(rows).await?;
+            ask(&subject.store, rows).await?;
+        }
+        subject.store.close().await;
+    }
     Ok(())
 }
 
-/// Writes about `count` records in batches of `size`; prints the rate and returns the next number.
-async fn write(
-    store: &Arc<dyn Store>,
-    first: usize,
-    count: usize,
-    size: usize,
-) -> StoreResult<usize> {
-    let (mut next, mut spent) = (first, Duration::ZERO);
-    while next < first + count {
-        let batch: Vec<_> = (next..next + size).map(record).collect();
-        let start = now();
-        store.record_validations(&batch).await?;
-        spent += start.elapsed();
-        next += size;
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+impl Subject {
+    /// Writes `count` records in batches of `size`, `step` microseconds apart; says how many
+    /// seconds a record took.
+    async fn write(&mut self, count: usize, size: usize, step: i64) -> StoreResult<f64> {
+        let mut spent = Duration::ZERO;
+        for _ in 0..count / size {
+            let batch: Vec<_> = (self.next..self.next + size).map(|n| record(n, step)).collect();
+            let start = now();
+            self.store.record_validations(&batch).await?;
+            spent += start.elapsed();
+            self.next += size;
+        }
+        Ok(spent.as_secs_f64() / count as f64)
     }
-    let rate = (next - first) as f64 / spent.as_secs_f64();
-    println!("  write {size:>5} per batch   {rate:>9.0} rows/s");
-    Ok(next)
+
+    /// Empties the store, then spreads `rows` records over ninety days.
+    async fn spread(&mut self, rows: usize) -> StoreResult<()> {
+        let end = Timestamp::from_micros(i64::MAX / 4);
+        while self.store.expire_validations(ExpireKind::All, end, 5_000).await? > 0 {}
+        self.next = 0;
+        let step = SPREAD / i64::try_from(rows).unwrap_or(i64::MAX);
+        let spent = self.write(rows / 4_000 * 4_000, 4_000, step).await?;
+        println!("  {rows} spread over ninety days   {:>9.0} rows/s", 1.0 / spent);
+        Ok(())
+    }
 }
 
 async fn ask(store: &Arc<dyn Store>, rows: usize) -> StoreResult<()> {
-    let at = |row: usize| Timestamp::from_micros(START + i64::try_from(row).unwrap_or(0) * STEP);
+    let part = |part: i64| Timestamp::from_micros(START + SPREAD / 1_000 * part);
     let none = ValidationFilter::default;
-    let day = || ValidationFilter {
-        from: Some(at(rows / 2)),
-        until: Some(at(rows / 2 + rows / 90)),
+    let between = |from, until| ValidationFilter {
+        from: Some(part(from)),
+        until: Some(part(until)),
         ..none()
     };
+    let day = || between(500, 511);
     for (name, filter) in [
         ("all", none()),
         ("invalid", ValidationFilter { valid: Some(false), ..none() }),
@@ -102,21 +144,30 @@ async fn ask(store: &Arc<dyn Store>, rows: usize) -> StoreResult<()> {
         ("one consumer", ValidationFilter { consumer_id: Some("consumer-7".into()), ..none() }),
         ("one operation", ValidationFilter { operation: Some("/books/{id}/5".into()), ..none() }),
         ("one code", ValidationFilter { code: Some("request.body.schema".into()), ..none() }),
+        (
+            "one operation of one schema",
+            ValidationFilter {
+                schema_id: Some("schema-3".into()),
+                operation: Some("/books/{id}/23".into()),
+                ..none()
+            },
+        ),
+        ("half of the time", between(251, 752)),
         ("a ninetieth of the time", day()),
         (
             "the same of one schema",
             ValidationFilter { schema_id: Some("schema-3".into()), ..day() },
         ),
     ] {
-        let page = time(3, async || {
+        let page = time(5, async || {
             store.list_validations(&filter, &PageRequest::first(100)).await.map(drop)
         });
         let options = AnalyticsOptions { bucket: Some(Duration::from_hours(1)), top: 10 };
         let page = page.await?;
         let analytics =
-            time(3, async || store.get_validation_analytics(&filter, &options).await.map(drop));
+            time(5, async || store.get_validation_analytics(&filter, &options).await.map(drop));
         println!(
-            "  {name:<24} of {rows} rows: page {:>8.1} ms, analytics {:>8.1} ms",
+            "  {name:<28} of {rows} rows: page {:>8.1} ms, analytics {:>8.1} ms",
             page.as_secs_f64() * 1e3,
             analytics.await?.as_secs_f64() * 1e3
         );
@@ -124,19 +175,20 @@ async fn ask(store: &Arc<dyn Store>, rows: usize) -> StoreResult<()> {
     Ok(())
 }
 
-/// The fastest of some runs.
+/// The median of some runs.
 async fn time<F: AsyncFnMut() -> StoreResult<()>>(runs: u32, mut run: F) -> StoreResult<Duration> {
-    let mut best = Duration::MAX;
+    let mut spent = Vec::new();
     for _ in 0..runs {
         let start = now();
         run().await?;
-        best = best.min(start.elapsed());
+        spent.push(start.elapsed().as_secs_f64());
     }
-    Ok(best)
+    Ok(Duration::from_secs_f64(median(&mut spent)))
 }
 
-/// The `n`th record, about 2 KiB; every tenth breaks the contract.
-fn record(n: usize) -> Redacted<ValidationRecord> {
+/// The `n`th record, about 2 KiB, `step` microseconds after the one before; every tenth breaks
+/// the contract.
+fn record(n: usize, step: i64) -> Redacted<ValidationRecord> {
     let valid = !n.is_multiple_of(10);
     let code = ViolationCode::ALL[n / 10 % ViolationCode::ALL.len()];
     let violation = Violation {
@@ -148,7 +200,7 @@ fn record(n: usize) -> Redacted<ValidationRecord> {
         position: None,
         message: "expected text".into(),
     };
-    let micros = START + i64::try_from(n).unwrap_or(0) * STEP;
+    let micros = START + i64::try_from(n).unwrap_or(0) * step;
     let record = ValidationRecord {
         id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + n as u128),
         schema_id: format!("schema-{}", n % 20),

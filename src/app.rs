@@ -7,15 +7,20 @@
 
 mod announce;
 mod enforcing;
+mod handover;
+mod keys;
+mod learning;
 mod lifecycle;
+mod listeners;
 mod observing;
 mod readiness;
 mod routing;
 mod secrecy;
 mod stores;
+mod storing;
 mod summary;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +29,7 @@ use arc_swap::ArcSwap;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::admin::{self, Admin};
 use crate::config::Config;
@@ -32,9 +37,10 @@ use crate::config::logging::Format;
 use crate::model::chance::SystemChance;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::id::{SchemaId, SystemIds};
-use crate::observer::recorder::Announce;
+use crate::observer::notice::Announce;
 use crate::proxy::{
-    self, Connections, Gate, HealthService, ProxyMetrics, RouteTable, Tracer, TrafficParts,
+    self, Connections, Entrance, Gate, HealthService, Limits, ProxyMetrics, RouteTable, Tracer,
+    TrafficParts,
 };
 use crate::registry::metrics::RegistryMetrics;
 use crate::registry::{RegisterError, Registry, RegistryParts, compile_options};
@@ -46,13 +52,16 @@ use crate::telemetry::metrics::{Metrics, MetricsError};
 use crate::telemetry::process;
 use crate::tls::Acceptor;
 use enforcing::Enforcing;
-use lifecycle::{Drain, Phase, PhaseWatch};
+use handover::{HandoverError, Predecessor, Sockets};
+use lifecycle::{Drain, Phase, PhaseWatch, Signals, bury_orphans};
+use listeners::Listeners;
 use observing::Observing;
 use readiness::SidecarReadiness;
 use routing::{Contracts, Drafts, Routing};
 use secrecy::Identities;
 
 pub use announce::{LogLines, TerminalLines};
+pub use keys::{KeyError, keyring};
 pub use stores::open_store;
 pub use summary::Summary;
 
@@ -111,6 +120,9 @@ pub enum StartError {
         /// What is wrong.
         reason: StoreError,
     },
+    /// The keys cannot be read.
+    #[error("encryption: {0}")]
+    Keys(#[from] KeyError),
     /// The settings name operations that the document does not list.
     #[error("operations (route {route}): {problems}")]
     Operations {
@@ -128,6 +140,15 @@ pub enum StartError {
     /// A redaction rule is malformed.
     #[error("redaction: {0}")]
     Redaction(#[from] crate::redaction::InvalidPointer),
+    /// There is no process to take over from.
+    #[error("--upgrade: {0}")]
+    Handover(#[from] HandoverError),
+    /// The listeners cannot be shared with the process after this one.
+    #[error("the system gives no descriptors: {0}")]
+    Descriptors(#[source] std::io::Error),
+    /// A signal came before traffic was taken.
+    #[error("told to stop before it was ready")]
+    Stopped,
     /// Threads or timers cannot be had.
     #[error("the system gives no threads: {0}")]
     Threads(#[source] std::io::Error),
@@ -151,6 +172,8 @@ pub struct Hooks {
     pub ready: Box<dyn FnOnce(Running) + Send>,
     /// Told about each new kind of violation.
     pub announce: Arc<dyn Announce>,
+    /// Whether to take the place of a process that runs already.
+    pub take_over: bool,
 }
 
 /// Runs until told to stop; the summary says what was seen.
@@ -164,35 +187,42 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let metrics = Metrics::default();
     process::register(&metrics)?;
     let control = control_runtime()?;
+    let mut signals =
+        control.block_on(async { Signals::install() }).map_err(StartError::Threads)?;
+    control.spawn(bury_orphans());
     let identities = Identities::load(&config.tls, &metrics)?;
     let drafts = control.block_on(Drafts::compile(config))?;
-    let store = control.block_on(open_store(&config.storage, false, &clock))?;
+    let opening = stores::open_for_traffic(config, &clock);
+    let (store, late) = control.block_on(signals.unless_stopped(opening))?;
     let store = stores::measured(store, &metrics, &clock)?;
     let registry_metrics = RegistryMetrics::new(&metrics)?;
     let registry = registry(config, &store, &registry_metrics, &clock);
-    let contracts = control.block_on(drafts.register(config, &registry))?;
+    let registering = drafts.register(config, &registry);
+    let contracts = control.block_on(signals.unless_stopped(registering))?;
     let slots = Arc::new(ArcSwap::from_pointee(contracts.slots()));
     registry.show(&slots.load());
     let (stop_background, background_stopped) = watch::channel(false);
+    if let Some(late) = late {
+        let stopped = background_stopped.clone();
+        control.spawn(async move { late.open(stopped).await });
+    }
     let following = control.spawn(registry.follow(slots, background_stopped.clone()));
     let observing = Observing::start(config, &control, &store, &metrics, &clock, hooks.announce)?;
-    let retention_metrics = RetentionMetrics::new(&metrics)?;
-    let retention =
-        Retention::new(config.retention, store.clone(), clock.clone(), Some(retention_metrics));
+    let retention = retention(config, &store, &metrics, &clock)?;
     let retention = control.spawn(retention.run(background_stopped.clone()));
     identities.follow(&control, &background_stopped);
-    let phase = PhaseWatch::default();
-    let traffic = Traffic::prepare(config, &metrics, &observing, &contracts, &clock)?;
-    let readiness = SidecarReadiness {
-        routes: traffic.routes.clone(),
-        store: store.clone(),
-        phase: phase.clone(),
+    let serving = Serving {
+        config,
+        control: &control,
+        metrics,
+        store: &store,
+        clock: &clock,
+        observing: &observing,
+        contracts: &contracts,
     };
-    let admin = Admin::new(metrics, Arc::new(readiness))?;
-    let (admin_address, stop_admin) = start_admin(config, &control, identities.admin, admin)?;
-    let running = Running { traffic: traffic.listen, admin: admin_address };
-    control.spawn(announce_ready(running, phase.clone(), hooks.ready));
-    traffic.run(config, identities.traffic, phase);
+    // Also a start that fails from here on ends in order: what was taken over from an earlier run
+    // is stored, or stays in the spool.
+    let served = serving.run(signals, identities, hooks.take_over, hooks.ready);
     let summary = observing.finish(&control, FLUSH_TIMEOUT);
     let _ = stop_background.send(true);
     control.block_on(async {
@@ -201,9 +231,53 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
         let _ = tokio::time::timeout(FLUSH_TIMEOUT, background).await;
         store.close().await;
     });
-    let _ = stop_admin.send(true);
+    if let Ok(stop_admin) = &served {
+        let _ = stop_admin.send(true);
+    }
     control.shutdown_timeout(Duration::from_secs(1));
-    Ok(summary)
+    served.map(|_| summary)
+}
+
+/// What both edges stand on.
+struct Serving<'s> {
+    config: &'s Config,
+    control: &'s Runtime,
+    metrics: Metrics,
+    store: &'s Arc<dyn Store>,
+    clock: &'s Arc<dyn Clock>,
+    observing: &'s Observing,
+    contracts: &'s Contracts,
+}
+
+// === impl Serving ===
+
+impl Serving<'_> {
+    /// Listens and takes traffic until told to stop; the answer stops the admin port.
+    fn run(
+        self,
+        mut signals: Signals,
+        identities: Identities,
+        take_over: bool,
+        told: Box<dyn FnOnce(Running) + Send>,
+    ) -> Result<Arc<watch::Sender<bool>>, StartError> {
+        let Self { config, control, metrics, store, clock, observing, contracts } = self;
+        let listeners = Listeners::open(config, take_over);
+        let Listeners { sockets, predecessor } =
+            control.block_on(signals.unless_stopped(listeners))?;
+        let phase = PhaseWatch::default();
+        let mut traffic = Traffic::prepare(config, &metrics, observing, contracts, clock)?;
+        let readiness = SidecarReadiness {
+            routes: traffic.routes.clone(),
+            store: store.clone(),
+            phase: phase.clone(),
+        };
+        let admin = Admin::new(metrics, Arc::new(readiness))?;
+        let stop_admin = start_admin(&sockets, control, identities.admin, admin)?;
+        let ready = Ready { phase: phase.clone(), predecessor, told };
+        control.spawn(ready.announce(running(&sockets)?, traffic.started()));
+        traffic.run(config, identities.traffic, sockets, signals, stop_admin.clone(), phase)?;
+        Ok(stop_admin)
+    }
 }
 
 fn log_form(format: Format) -> Form {
@@ -240,17 +314,26 @@ fn registry(
     })
 }
 
-fn start_admin(
+fn retention(
     config: &Config,
+    store: &Arc<dyn Store>,
+    metrics: &Metrics,
+    clock: &Arc<dyn Clock>,
+) -> Result<Retention, StartError> {
+    let metrics = RetentionMetrics::new(metrics)?;
+    Ok(Retention::new(config.retention, store.clone(), clock.clone(), Some(metrics)))
+}
+
+fn start_admin(
+    sockets: &Sockets,
     control: &Runtime,
     identity: Option<Acceptor>,
     admin: Admin,
-) -> Result<(SocketAddr, watch::Sender<bool>), StartError> {
-    let address = config.admin.listen;
-    let refused =
-        |reason| StartError::Listen { address, reason, flag: "--admin-listen or CVT_METRICS_PORT" };
-    let listener = control.block_on(tokio::net::TcpListener::bind(address)).map_err(refused)?;
-    let bound = listener.local_addr().map_err(refused)?;
+) -> Result<Arc<watch::Sender<bool>>, StartError> {
+    let listener = sockets.copy().map_err(StartError::Descriptors)?.admin;
+    let within_runtime = control.enter();
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Descriptors)?;
+    drop(within_runtime);
     let (stop, mut stopped) = watch::channel(false);
     control.spawn(async move {
         let stop = async move {
@@ -260,44 +343,47 @@ fn start_admin(
             tracing::error!(event = "admin_failed", %error, "the admin port is closed");
         }
     });
-    Ok((bound, stop))
+    Ok(Arc::new(stop))
 }
 
-/// Says that traffic is taken, once it is: Pingora binds the port on its own thread.
-async fn announce_ready(
-    running: Running,
+fn running(sockets: &Sockets) -> Result<Running, StartError> {
+    let traffic = sockets.traffic.local_addr().map_err(StartError::Descriptors)?;
+    let admin = sockets.admin.local_addr().map_err(StartError::Descriptors)?;
+    Ok(Running { traffic, admin })
+}
+
+/// Who is told that traffic is taken.
+struct Ready {
     phase: PhaseWatch,
-    ready: Box<dyn FnOnce(Running) + Send>,
-) {
-    const STEP: Duration = Duration::from_millis(5);
-    while tokio::net::TcpStream::connect(reachable(running.traffic)).await.is_err() {
-        tokio::time::sleep(STEP).await;
-    }
-    phase.set(Phase::Running);
-    let (traffic, admin) = (running.traffic.to_string(), running.admin.to_string());
-    tracing::info!(event = "listening", traffic, admin, "listening");
-    ready(running);
+    predecessor: Option<Predecessor>,
+    told: Box<dyn FnOnce(Running) + Send>,
 }
 
-/// An address to reach a listener by that may listen on all addresses.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let mut address = address;
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
+// === impl Ready ===
+
+impl Ready {
+    /// Tells them once traffic is taken: Pingora starts on threads of its own.
+    async fn announce(self, running: Running, started: oneshot::Receiver<()>) {
+        if started.await.is_err() {
+            return;
+        }
+        self.phase.set(Phase::Running);
+        if let Some(predecessor) = self.predecessor {
+            predecessor.relieve();
+        }
+        let (traffic, admin) = (running.traffic.to_string(), running.admin.to_string());
+        tracing::info!(event = "listening", traffic, admin, "listening");
+        (self.told)(running);
     }
-    address
 }
 
 /// The traffic side, ready to run.
 struct Traffic {
-    listen: SocketAddr,
     threads: usize,
-    gate: Arc<Gate>,
+    entrance: Entrance,
     routes: Arc<ArcSwap<RouteTable>>,
     services: Vec<HealthService>,
+    started: oneshot::Sender<()>,
 }
 
 // === impl Traffic ===
@@ -310,31 +396,50 @@ impl Traffic {
         contracts: &Contracts,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
-        let listen = free_address(config.traffic.listen)?;
         let threads = match config.traffic.threads {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => threads,
         };
-        let enforcing = Enforcing::new(metrics, observing, clock)?;
+        let enforcing = Enforcing::new(config, metrics, observing, clock)?;
         let metrics = ProxyMetrics::new(metrics)?;
         let Routing { table, services } =
             Routing::build(config, contracts, threads, &metrics, &enforcing, clock);
         let routes = Arc::new(ArcSwap::from_pointee(table));
         let (queue, budget) = (observing.queue.clone(), observing.budget.clone());
+        let limits = Limits::new(config.limits.exchange, &metrics, clock.clone());
+        let gate = Gate::new(routes.clone(), queue, budget, metrics, clock.clone());
         let tracer = config.tracing.endpoint.as_ref();
         let tracer = tracer.map(|_| Tracer::new(config.tracing.ratio, Arc::new(SystemChance)));
-        let gate = Gate::new(routes.clone(), queue, budget, metrics, clock.clone());
-        let gate = gate.with_tracer(tracer);
-        Ok(Self { listen, threads, gate: Arc::new(gate), routes, services })
+        let gate = gate.within(config.limits).tracing(tracer);
+        let entrance = Entrance::new(Arc::new(gate), limits);
+        Ok(Self { threads, entrance, routes, services, started: oneshot::channel().0 })
+    }
+
+    /// Completes when traffic is taken. Asked for once.
+    fn started(&mut self) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.started = sender;
+        receiver
     }
 
     /// Takes traffic until a signal says stop and what was in flight has finished.
-    fn run(self, config: &Config, identity: Option<Acceptor>, phase: PhaseWatch) {
+    fn run(
+        self,
+        config: &Config,
+        identity: Option<Acceptor>,
+        sockets: Sockets,
+        signals: Signals,
+        stop_admin: Arc<watch::Sender<bool>>,
+        phase: PhaseWatch,
+    ) -> Result<(), StartError> {
         let (stop, stopped) = watch::channel(false);
         let connections = Connections::default();
+        let listener = sockets.copy().map_err(StartError::Descriptors)?.traffic;
         let service = proxy::traffic_service(TrafficParts {
-            gate: self.gate,
-            listen: self.listen,
+            entrance: self.entrance,
+            listen: listener.local_addr().map_err(StartError::Descriptors)?,
+            listener,
+            started: self.started,
             threads: self.threads,
             head_timeout: config.traffic.head_timeout,
             limits: config.limits.connection,
@@ -348,17 +453,19 @@ impl Traffic {
             server.add_service(health);
         }
         server.add_service(service);
-        let drain = Drain { stop, connections, timeout: config.traffic.drain_timeout, phase };
+        let drain = Drain {
+            signals: tokio::sync::Mutex::new(signals),
+            stop,
+            stop_admin,
+            sockets: parking_lot::Mutex::new(Some(Arc::new(sockets))),
+            upgrade_socket: config.upgrade.socket.clone(),
+            connections,
+            timeout: config.traffic.drain_timeout,
+            phase,
+        };
         server.run(RunArgs { shutdown_signal: Box::new(drain) });
+        Ok(())
     }
-}
-
-/// The address itself if it can be listened on, with a free port in the place of port 0.
-/// Pingora tries a taken port again and again, then panics: it must not come to that.
-fn free_address(address: SocketAddr) -> Result<SocketAddr, StartError> {
-    TcpListener::bind(address)
-        .and_then(|listener| listener.local_addr())
-        .map_err(|reason| StartError::Listen { address, reason, flag: "--listen or CVT_LISTEN" })
 }
 
 fn server_conf(threads: usize) -> ServerConf {

@@ -4,13 +4,21 @@
 //! [`Command`] and a file of its own.
 
 mod check;
+mod consumers;
 pub mod demo;
+mod export;
 mod health;
+mod keys;
 mod maintain;
+mod output;
+mod place;
+mod purge;
+mod report;
 mod run;
 mod settings;
 pub mod validate;
 mod validations;
+mod violations;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -45,10 +53,22 @@ enum Command {
     Validate(validate::ValidateArgs),
     /// Read back what was recorded
     Validations(validations::ValidationsArgs),
+    /// List what breaks the contract by kind and place, or explain one kind
+    Violations(Box<violations::ViolationsArgs>),
+    /// Show who calls and what they use
+    Consumers(consumers::ConsumersArgs),
+    /// Say what of the documents is used, by whom, and what is not
+    Report(report::ReportArgs),
+    /// Write records to a HAR file or as JSON lines
+    Export(Box<export::ExportArgs>),
+    /// Remove what was recorded of a consumer, or before a time
+    Purge(purge::PurgeArgs),
     /// Bring the database to this version's form
     Migrate(maintain::MigrateArgs),
     /// Expire old records
     Retention(maintain::RetentionArgs),
+    /// Make keys, and encrypt what was recorded with another one
+    Keys(keys::KeysArgs),
     /// Show the sidecar in front of a small bookshop
     Demo(demo::DemoArgs),
 }
@@ -76,8 +96,14 @@ pub fn main(
         Command::Check(arguments) => check::run(&arguments, &mut out),
         Command::Validate(arguments) => validate::run(&arguments, &mut out, &mut std::io::stderr()),
         Command::Validations(arguments) => validations::run(arguments, &environment, &mut out),
+        Command::Violations(arguments) => violations::run(*arguments, &environment, &mut out),
+        Command::Consumers(arguments) => consumers::run(&arguments, &environment, &mut out),
+        Command::Report(arguments) => report::run(&arguments, &environment, &mut out),
+        Command::Export(arguments) => export::run(&arguments, &environment, &mut out),
+        Command::Purge(arguments) => purge::run(&arguments, &environment, &mut out),
         Command::Migrate(arguments) => maintain::migrate(&arguments, &environment, &mut out),
         Command::Retention(arguments) => maintain::retention(&arguments, &environment, &mut out),
+        Command::Keys(arguments) => keys::run(&arguments, &environment, &mut out),
         Command::Demo(arguments) => demo::run(&arguments),
     })
 }

@@ -11,9 +11,12 @@
 
 pub mod admin;
 pub mod cache;
+pub mod consumer;
 pub mod contract;
+pub mod encryption;
 pub mod enforcement;
 pub mod file;
+pub mod group;
 pub mod limits;
 pub mod logging;
 pub mod observer;
@@ -23,11 +26,13 @@ pub mod redaction;
 pub mod retention;
 pub mod route;
 pub mod rules;
+pub mod sampling;
 pub mod spool;
 pub mod storage;
 pub mod tls;
 pub mod tracing;
 pub mod traffic;
+pub mod upgrade;
 pub mod upstream;
 pub mod values;
 
@@ -42,6 +47,8 @@ pub struct Config {
     pub routes: Vec<route::RouteSettings>,
     /// The largest document accepted, in bytes.
     pub document_limit: usize,
+    /// Bytes that bodies may take that are held for enforcement.
+    pub enforcement_memory: usize,
     /// How strictly documents are read.
     pub rules: rules::RuleSettings,
     /// How traffic is taken.
@@ -50,12 +57,20 @@ pub struct Config {
     pub limits: limits::LimitSettings,
     /// Judging off the traffic path.
     pub observer: observer::ObserverSettings,
+    /// How consumers are told apart.
+    pub consumer: consumer::ConsumerSettings,
+    /// Violation groups.
+    pub groups: group::GroupSettings,
     /// What is kept.
     pub record: record::RecordSettings,
+    /// What share of it is judged and kept.
+    pub sampling: sampling::SamplingSettings,
     /// What is hidden.
     pub redaction: redaction::RedactionSettings,
     /// Where it is kept.
     pub storage: storage::StorageSettings,
+    /// The keys it is encrypted with.
+    pub encryption: encryption::EncryptionSettings,
     /// Where records wait while storage is away.
     pub spool: spool::SpoolSettings,
     /// How much of the contracts is cached.
@@ -68,6 +83,8 @@ pub struct Config {
     pub tracing: tracing::TracingSettings,
     /// Which listeners are encrypted.
     pub tls: tls::TlsSettings,
+    /// How a new process takes the place of this one.
+    pub upgrade: upgrade::UpgradeSettings,
     /// Log level and form.
     pub logging: logging::LoggingSettings,
     /// Settings that were understood but have no effect in this version.
@@ -79,6 +96,8 @@ pub struct Config {
 pub struct StoreConfig {
     /// Where it is kept.
     pub storage: storage::StorageSettings,
+    /// The keys it is encrypted with.
+    pub encryption: encryption::EncryptionSettings,
     /// How long.
     pub retention: retention::RetentionSettings,
 }
@@ -115,15 +134,20 @@ impl Config {
             limits::SETTINGS,
             enforcement::SETTINGS,
             observer::SETTINGS,
+            consumer::SETTINGS,
+            group::SETTINGS,
             record::SETTINGS,
+            sampling::SETTINGS,
             redaction::SETTINGS,
             storage::SETTINGS,
+            encryption::SETTINGS,
             spool::SETTINGS,
             cache::SETTINGS,
             retention::SETTINGS,
             admin::SETTINGS,
             tls::SETTINGS,
             tracing::SETTINGS,
+            upgrade::SETTINGS,
             logging::SETTINGS,
         ]
         .into_iter()
@@ -137,19 +161,25 @@ impl Config {
         let config = Self {
             routes: route::read(&values, &mut problems),
             document_limit: contract::document_limit(&values, &mut problems),
+            enforcement_memory: enforcement::memory(&values, &mut problems),
             rules: rules::read(&values, &mut problems),
             traffic: traffic::read(&values, &mut problems),
             limits: limits::read(&values, &mut problems),
             observer: observer::read(&values, &mut problems),
+            consumer: consumer::read(&values, &mut problems),
+            groups: group::read(&values, &mut problems),
             record: record::read(&values, &mut problems),
+            sampling: sampling::read(&values, &mut problems),
             redaction: redaction::read(&values, &mut problems),
             storage: storage::read(&values, &mut problems),
+            encryption: encryption::read(&values, &mut problems),
             spool: spool::read(&values, &mut problems),
             cache: cache::read(&values, &mut problems),
             retention: retention::read(&values, &mut problems),
             admin: admin::read(&values, &mut problems),
             tls: tls::read(&values, &mut problems),
             tracing: tracing::read(&values, &mut problems),
+            upgrade: upgrade::read(&values, &mut problems),
             logging: logging::read(&values, &mut problems),
             notices: values.notices(),
         };
@@ -170,6 +200,7 @@ impl Config {
         let values = Values::collect(typed, &mut problems);
         let config = StoreConfig {
             storage: storage::read(&values, &mut problems),
+            encryption: encryption::read(&values, &mut problems),
             retention: retention::read(&values, &mut problems),
         };
         problems.or_fail().map(|()| config)

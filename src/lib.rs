@@ -9,7 +9,7 @@
 //! 5  registry  observer  compatibility  retention   use cases
 //! 4  storage  tls  the only database code; the identities of our listeners
 //! 3  validation    judge one exchange against one contract
-//! 2  contract  redaction  sampling   pure engines: no tokio, no IO, no clock
+//! 2  contract  redaction  sampling  sealing   pure engines: no tokio, no IO, no clock
 //! 1  config        checked settings
 //! 0  model  telemetry   words and instruments
 //! ```
@@ -28,6 +28,7 @@ pub mod redaction;
 pub mod registry;
 pub mod retention;
 pub mod sampling;
+pub mod sealing;
 pub mod storage;
 pub mod telemetry;
 pub mod tls;

@@ -6,16 +6,20 @@
 pub mod budget;
 pub mod consumer;
 pub mod exchange;
+pub mod flush;
 pub mod group;
 pub mod kinds;
 pub mod metrics;
+pub mod notice;
 pub mod parcel;
 pub mod queue;
 mod record;
 pub mod recorder;
+pub mod screen;
 pub mod spool;
 #[cfg(test)]
 mod testing;
 mod trace;
+pub mod usage;
 pub mod worker;
 pub mod writer;

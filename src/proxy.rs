@@ -5,14 +5,19 @@
 //! `warn` nobody waits for a validation, a lock or a database; every exchange is offered to
 //! the observer exactly once; responses we invent come from `reject` alone.
 
+mod answer;
 mod connection;
 pub mod enforce;
+mod entrance;
 mod gate;
 mod hold;
+mod interim;
+mod limits;
 pub mod metrics;
 mod overseer;
 mod peer;
 mod pool;
+mod progress;
 mod reject;
 mod route;
 mod server;
@@ -23,7 +28,9 @@ mod upstream;
 mod wire;
 
 pub use enforce::{Enforcement, EnforcementParts, Inline, unknown_operations};
+pub use entrance::Entrance;
 pub use gate::Gate;
+pub use limits::Limits;
 pub use metrics::ProxyMetrics;
 pub use peer::Peer;
 pub use route::{Route, RouteTable};

@@ -49,8 +49,8 @@ impl<T> Redacted<T> {
         self.0
     }
 
-    /// What was redacted, written down and read back; nothing else may come in here. It is how
-    /// the spool hands out what it took.
+    /// What was redacted, written down or sealed, and read back; nothing else may come in here.
+    /// It is how the spool hands out what it took, and how storage seals.
     pub fn read_back(value: T) -> Self {
         Self(value)
     }

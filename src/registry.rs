@@ -9,10 +9,12 @@ pub mod files;
 pub mod metrics;
 mod refresh;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::config::cache::CacheSettings;
 use crate::config::rules::RuleSettings;
+use crate::contract::sensitive::Sensitive;
 use crate::contract::{
     CompileOptions, CompiledOperation, Contract, ContractError, Files, OperationIndex,
 };
@@ -36,6 +38,8 @@ pub struct LoadedContract {
     pub contract: Contract,
     /// What its operations say must be masked, by their index.
     masks: Vec<ContractMasks>,
+    /// For messages of no documented operation: what any operation would have masked.
+    unknown: ContractMasks,
 }
 
 /// A document to register.
@@ -164,22 +168,41 @@ impl LoadedContract {
     /// A contract registered under `schema_id`.
     pub fn new(schema_id: SchemaId, contract: Contract) -> Self {
         let masks = contract.operations().iter().map(masks_of).collect();
-        Self { schema_id, contract, masks }
+        let unknown = masks_of_all(contract.operations());
+        Self { schema_id, contract, masks, unknown }
     }
 
-    /// What must be masked in the messages of one operation.
-    pub fn masks(&self, operation: OperationIndex) -> Option<&ContractMasks> {
-        self.masks.get(operation.as_usize())
+    /// What must be masked in the messages of one operation; in those of none, what any
+    /// operation's would have masked.
+    pub fn masks(&self, operation: Option<OperationIndex>) -> &ContractMasks {
+        operation.and_then(|index| self.masks.get(index.as_usize())).unwrap_or(&self.unknown)
     }
+}
+
+fn masks_of_all(operations: &[CompiledOperation]) -> ContractMasks {
+    let all = || operations.iter().map(|operation| &operation.sensitive);
+    let union = |pick: fn(&Sensitive) -> &Vec<String>| -> Vec<String> {
+        let names: BTreeSet<&String> = all().flat_map(pick).collect();
+        names.into_iter().cloned().collect()
+    };
+    ContractMasks {
+        request_body: places(&union(|secret| &secret.request_body)),
+        response_body: places(&union(|secret| &secret.response_body)),
+        request_headers: union(|secret| &secret.request_headers),
+        response_headers: union(|secret| &secret.response_headers),
+        query: union(|secret| &secret.query),
+        path_segments: Vec::new(),
+    }
+}
+
+/// The engine makes these pointers from the document's own: they are well-formed. Were one not,
+/// the names it stands for would still be masked by the redactor's own rules.
+fn places(pointers: &[String]) -> PointerSet {
+    PointerSet::new(pointers.iter().map(String::as_str)).unwrap_or_default()
 }
 
 fn masks_of(operation: &CompiledOperation) -> ContractMasks {
     let secret = &operation.sensitive;
-    // The engine makes these pointers from the document's own: they are well-formed. Were one
-    // not, the names it stands for would still be masked by the redactor's own rules.
-    let places = |pointers: &[String]| {
-        PointerSet::new(pointers.iter().map(String::as_str)).unwrap_or_default()
-    };
     ContractMasks {
         request_body: places(&secret.request_body),
         response_body: places(&secret.response_body),

@@ -1,19 +1,54 @@
-//! Pure decisions about what to keep of what was judged.
+//! Pure decisions about what to judge, and what to keep of what was judged.
 //!
 //! What must hold: no clock and no chance of its own; memory is bounded however many kinds
-//! traffic has; a decision never changes a count.
+//! traffic has; a decision never changes a count. Shares go by the request's id alone: every
+//! replica that sees the id decides alike, and what is kept is a part of what is judged. Of
+//! each kind (operation, status, media types, shape of the bodies, and the same per consumer)
+//! the first few are always taken, and everything for a while after something new.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::BuildHasherDefault;
+mod firsts;
+mod hash;
+mod rate;
+mod shape;
+
+use std::time::Duration;
 
 use crate::config::record::{RecordPolicy, RecordSettings};
+use crate::config::sampling::{Rates, SamplingSettings};
 use crate::model::clock::Timestamp;
+use firsts::{ByHash, Firsts};
 
-/// Kinds remembered; beyond them nothing is a first any more.
+pub use hash::{hash, mix};
+pub use rate::Rate;
+pub use shape::shape;
+
+/// Kinds of violation that have a rate of their own, and operations with an escalation.
 const MOST_KINDS: usize = 65_536;
+/// When judging is short of time: how long what came lately is remembered …
+const LATELY: Duration = Duration::from_secs(10);
+/// … how often a kind is judged in that time …
+const FEW: u8 = 3;
+/// … and one that is suspected of a violation.
+const SOME: u8 = 50;
+/// How long an operation that broke its contract is suspected.
+const SUSPECTED: Duration = Duration::from_mins(1);
 
-/// Keys are hashes already.
-type Keys = BuildHasherDefault<IdentityHasher>;
+/// An exchange as sampling sees it: hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// The request's id.
+    pub id: u64,
+    /// Schema and operation.
+    pub operation: u64,
+    /// Operation, status and media types.
+    pub kind: u64,
+    /// Shape of both bodies; 0 when nobody looked.
+    pub shape: u64,
+    /// The consumer.
+    pub consumer: u64,
+    /// The operation's shares.
+    pub rates: Rates,
+}
 
 /// Why an exchange is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,38 +57,59 @@ pub enum Kept {
     All,
     /// It breaks the contract, within the rate of its kind.
     Violation,
-    /// It is the first of its kind.
+    /// It is one of the first of its kind.
     First,
-    /// It conforms, within the rate.
+    /// It conforms, within share and rate.
     Rate,
+    /// It conforms, and something new was seen lately.
+    Escalated,
 }
 
-/// Decides which exchanges become records.
+/// Decides which exchanges are judged and which become records.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct Sampler {
     policy: RecordPolicy,
-    seen: HashSet<u64, Keys>,
+    firsts: u8,
+    judged: Kinds,
+    kept: Kinds,
+    lately: Lately,
+    escalation: Escalation,
     valid: Rate,
+    escalated: Rate,
     violation_rate: u32,
-    violations: HashMap<u64, Rate, Keys>,
+    violations: ByHash<Rate>,
 }
 
-/// So many a second; up to one second's worth may come at once.
-#[derive(Debug, Clone, Copy)]
-pub struct Rate {
-    per_second: u32,
-    tokens: f64,
-    last: Option<Timestamp>,
-}
-
+/// Kinds by themselves, and kinds per consumer: neither crowds the other out.
 #[derive(Debug, Default)]
-struct IdentityHasher(u64);
+struct Kinds {
+    plain: Firsts,
+    by_consumer: Firsts,
+}
+
+/// What came lately, for when there is no time for all of it.
+#[derive(Debug, Default)]
+struct Lately {
+    kinds: Firsts,
+    since: Timestamp,
+    suspected: ByHash<Timestamp>,
+}
+
+/// Since when, and until when, everything is taken.
+#[derive(Debug)]
+struct Escalation {
+    lasts: Duration,
+    all: Option<Timestamp>,
+    operations: ByHash<Timestamp>,
+    contracts: ByHash<u64>,
+}
 
 // === impl Kept ===
 
 impl Kept {
     /// Every reason.
-    pub const ALL: [Self; 4] = [Self::All, Self::Violation, Self::First, Self::Rate];
+    pub const ALL: [Self; 5] =
+        [Self::All, Self::Violation, Self::First, Self::Rate, Self::Escalated];
 
     /// The reason's name in metrics.
     pub const fn as_str(self) -> &'static str {
@@ -62,157 +118,167 @@ impl Kept {
             Self::Violation => "violation",
             Self::First => "first",
             Self::Rate => "rate",
+            Self::Escalated => "escalated",
         }
     }
 }
 
-// === impl Keeper ===
+// === impl Sampler ===
 
-impl Keeper {
-    /// A keeper that has seen nothing yet.
-    pub fn new(settings: &RecordSettings) -> Self {
+impl Sampler {
+    /// A sampler that has seen nothing yet.
+    pub fn new(record: &RecordSettings, sampling: &SamplingSettings) -> Self {
         Self {
-            policy: settings.policy,
-            seen: HashSet::default(),
-            valid: Rate::new(settings.valid_rate),
-            violation_rate: settings.violation_rate,
-            violations: HashMap::default(),
+            policy: record.policy,
+            firsts: sampling.firsts,
+            judged: Kinds::default(),
+            kept: Kinds::default(),
+            lately: Lately::default(),
+            escalation: Escalation {
+                lasts: sampling.escalate,
+                all: None,
+                operations: ByHash::default(),
+                contracts: ByHash::default(),
+            },
+            valid: Rate::new(record.valid_rate),
+            escalated: Rate::new(sampling.escalate_rate),
+            violation_rate: record.violation_rate,
+            violations: ByHash::default(),
         }
     }
 
-    /// Whether to keep an exchange of `kind` that has violations of `violation_kinds`, and
-    /// why. One kind of violation within its rate is enough.
-    pub fn decide(&mut self, kind: u64, violation_kinds: &[u64], now: Timestamp) -> Option<Kept> {
-        if self.policy == RecordPolicy::All {
-            return Some(Kept::All);
-        }
+    /// Whether keeping asks for the shapes of bodies.
+    pub fn asks_for_shapes(&self) -> bool {
+        self.policy == RecordPolicy::Sampled
+    }
+
+    /// Whether to judge an exchange.
+    pub fn judges(&mut self, sample: &Sample, now: Timestamp) -> bool {
+        let is_first = self.judged.is_among(self.firsts, sample);
+        is_first || sample.rates.judge.includes(sample.id) || self.escalation.holds(sample, now)
+    }
+
+    /// Whether to judge an exchange although there is no time for all of them: the first of
+    /// its kind lately, and some of those that may break the contract.
+    pub fn is_worth_it(&mut self, sample: &Sample, suspected: bool, now: Timestamp) -> bool {
+        self.lately.is_worth_it(sample, suspected, now)
+    }
+
+    /// Whether to keep a judged exchange that has violations of these kinds, and why. One kind
+    /// of violation within its rate is enough.
+    pub fn keeps(
+        &mut self,
+        sample: &Sample,
+        violation_kinds: &[u64],
+        now: Timestamp,
+    ) -> Option<Kept> {
         if !violation_kinds.is_empty() {
-            let mut keep = false;
-            for kind in violation_kinds {
+            self.lately.suspect(sample.operation, now);
+        }
+        match self.policy {
+            RecordPolicy::All => Some(Kept::All),
+            _ if !violation_kinds.is_empty() => {
                 // Every kind pays, so that no kind rides on another's allowance.
-                keep |= self.violation_within_rate(*kind, now);
+                let mut within = false;
+                for kind in violation_kinds {
+                    within |= self.violation_within_rate(*kind, now);
+                }
+                within.then_some(Kept::Violation)
             }
-            return keep.then_some(Kept::Violation);
+            RecordPolicy::Violations => None,
+            RecordPolicy::Sampled => self.keeps_conforming(sample, now),
         }
-        if self.policy == RecordPolicy::Violations {
-            return None;
-        }
-        if self.seen.len() < MOST_KINDS && self.seen.insert(kind) {
+    }
+
+    /// Notes that an operation broke its contract in a way it had not before.
+    pub fn note_new_violation(&mut self, operation: u64, now: Timestamp) {
+        self.escalation.begin(operation, now);
+    }
+
+    /// Notes by which contract a schema judges; another one than before is something new.
+    pub fn note_contract(&mut self, schema: u64, contract: u64, now: Timestamp) {
+        self.escalation.note_contract(schema, contract, now);
+    }
+
+    fn keeps_conforming(&mut self, sample: &Sample, now: Timestamp) -> Option<Kept> {
+        if self.kept.is_among(self.firsts, sample) {
             return Some(Kept::First);
         }
-        self.valid.allow(now).then_some(Kept::Rate)
+        if sample.rates.keep.includes(sample.id) && self.valid.allow(now) {
+            return Some(Kept::Rate);
+        }
+        (self.escalation.holds(sample, now) && self.escalated.allow(now)).then_some(Kept::Escalated)
     }
 
     fn violation_within_rate(&mut self, kind: u64, now: Timestamp) -> bool {
         let rate = self.violation_rate;
-        if self.violations.len() >= MOST_KINDS && !self.violations.contains_key(&kind) {
-            // All kinds beyond the cap share one allowance.
-            return self.violations.entry(0).or_insert_with(|| Rate::new(rate)).allow(now);
-        }
+        // All kinds beyond the cap share one allowance.
+        let is_beyond = self.violations.len() >= MOST_KINDS && !self.violations.contains_key(&kind);
+        let kind = if is_beyond { 0 } else { kind };
         self.violations.entry(kind).or_insert_with(|| Rate::new(rate)).allow(now)
     }
 }
 
-// === impl Rate ===
+// === impl Kinds ===
 
-impl Rate {
-    /// `per_second` a second.
-    pub fn new(per_second: u32) -> Self {
-        Self { per_second, tokens: f64::from(per_second), last: None }
-    }
-
-    /// Whether one more fits at `now`. A clock that goes back allows nothing extra.
-    pub fn allow(&mut self, now: Timestamp) -> bool {
-        let limit = f64::from(self.per_second);
-        let elapsed = self.last.map_or(0.0, |last| now.since(last).as_secs_f64());
-        self.last = Some(self.last.map_or(now, |last| last.max(now)));
-        self.tokens = (self.tokens + elapsed * limit).min(limit);
-        if self.tokens < 1.0 {
-            return false;
-        }
-        self.tokens -= 1.0;
-        true
+impl Kinds {
+    fn is_among(&mut self, times: u8, sample: &Sample) -> bool {
+        let kind = mix(sample.kind, sample.shape);
+        // Both count, so that neither is first again because of the other.
+        let is_first = self.plain.is_among(times, sample.operation, kind);
+        let of_consumer = mix(kind, sample.consumer);
+        self.by_consumer.is_among(times, sample.operation, of_consumer) || is_first
     }
 }
 
-// === impl IdentityHasher ===
+// === impl Lately ===
 
-impl std::hash::Hasher for IdentityHasher {
-    fn finish(&self) -> u64 {
-        self.0
+impl Lately {
+    fn is_worth_it(&mut self, sample: &Sample, suspected: bool, now: Timestamp) -> bool {
+        if now.since(self.since) >= LATELY {
+            self.kinds.clear();
+            self.since = now;
+        }
+        let lately = |at: &Timestamp| now.since(*at) < SUSPECTED;
+        let suspected = suspected || self.suspected.get(&sample.operation).is_some_and(lately);
+        let kind = mix(sample.kind, sample.consumer);
+        self.kinds.is_among(if suspected { SOME } else { FEW }, sample.operation, kind)
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+    fn suspect(&mut self, operation: u64, now: Timestamp) {
+        if self.suspected.len() < MOST_KINDS || self.suspected.contains_key(&operation) {
+            self.suspected.insert(operation, now);
+        }
+    }
+}
+
+// === impl Escalation ===
+
+impl Escalation {
+    fn holds(&self, sample: &Sample, now: Timestamp) -> bool {
+        let of_operation = self.operations.get(&sample.operation);
+        self.all.iter().chain(of_operation).any(|until| now < *until)
+    }
+
+    fn begin(&mut self, operation: u64, now: Timestamp) {
+        if self.operations.len() >= MOST_KINDS {
+            self.operations.retain(|_, until| now < *until);
+        }
+        if !self.lasts.is_zero() && self.operations.len() < MOST_KINDS {
+            self.operations.insert(operation, now.plus(self.lasts));
         }
     }
 
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
+    fn note_contract(&mut self, schema: u64, contract: u64, now: Timestamp) {
+        if self.contracts.len() >= MOST_KINDS && !self.contracts.contains_key(&schema) {
+            return;
+        }
+        let before = self.contracts.insert(schema, contract);
+        if !self.lasts.is_zero() && before.is_some_and(|before| before != contract) {
+            self.all = Some(now.plus(self.lasts));
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn keeper(policy: RecordPolicy) -> Keeper {
-        Keeper::new(&RecordSettings {
-            policy,
-            valid_rate: 2,
-            violation_rate: 1,
-            body_limit: 0,
-            environment: "test".into(),
-        })
-    }
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_micros(seconds * 1_000_000)
-    }
-
-    #[test]
-    fn sampled_keeps_firsts_some_valid_ones_and_violations_by_kind() {
-        let mut keeper = keeper(RecordPolicy::Sampled);
-        assert_eq!(keeper.decide(1, &[], at(0)), Some(Kept::First));
-        assert_eq!(keeper.decide(1, &[], at(0)), Some(Kept::Rate));
-        assert_eq!(keeper.decide(1, &[], at(0)), Some(Kept::Rate));
-        assert_eq!(keeper.decide(1, &[], at(0)), None);
-        assert_eq!(keeper.decide(2, &[], at(0)), Some(Kept::First));
-        assert_eq!(keeper.decide(1, &[7], at(0)), Some(Kept::Violation));
-        assert_eq!(keeper.decide(1, &[7], at(0)), None);
-        assert_eq!(keeper.decide(1, &[7, 8], at(0)), Some(Kept::Violation));
-        assert_eq!(keeper.decide(1, &[7], at(1)), Some(Kept::Violation));
-    }
-
-    #[test]
-    fn the_other_policies_do_what_they_are_called() {
-        let mut all = keeper(RecordPolicy::All);
-        let mut violations = keeper(RecordPolicy::Violations);
-        for _ in 0..50 {
-            assert_eq!(all.decide(1, &[], at(0)), Some(Kept::All));
-            assert_eq!(violations.decide(1, &[], at(0)), None);
-        }
-        assert_eq!(violations.decide(1, &[3], at(0)), Some(Kept::Violation));
-    }
-
-    #[test]
-    fn memory_is_bounded_and_kinds_beyond_the_bound_share_one_rate() {
-        let mut keeper = keeper(RecordPolicy::Sampled);
-        for kind in 1..=MOST_KINDS as u64 + 10 {
-            keeper.decide(kind, &[kind], at(0));
-            keeper.decide(kind, &[], at(0));
-        }
-        assert!(keeper.seen.len() <= MOST_KINDS);
-        assert!(keeper.violations.len() <= MOST_KINDS + 1);
-    }
-
-    #[test]
-    fn a_rate_refills_with_time_and_not_when_the_clock_goes_back() {
-        let mut rate = Rate::new(2);
-        assert!(rate.allow(at(10)) && rate.allow(at(10)) && !rate.allow(at(10)));
-        assert!(!rate.allow(at(5)));
-        assert!(!rate.allow(at(10)));
-        assert!(rate.allow(at(11)));
-    }
-}
+mod tests;

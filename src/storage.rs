@@ -6,25 +6,32 @@
 //! case on every backend: a new operation or promise starts there.
 
 mod error;
+mod late;
 mod memory;
 pub mod metrics;
+mod operations;
 mod postgres;
 mod query;
+mod sealed;
 mod sql;
 mod sqlite;
 mod store;
 mod usage;
 
 pub use error::StoreError;
+pub use late::LateStore;
 pub use memory::MemoryStore;
 pub use query::{
     AnalyticsOptions, Bucket, ConsumerFilter, ExpireKind, GroupFilter, MAX_BUCKETS,
     MigrationReport, NamedCount, OnConflict, PageRequest, Purge, RecordsOf, ReplacedContent,
-    SchemaChange, SchemaFilter, SchemaList, StoredSchema, Tally, UsageFilter, ValidationAnalytics,
-    ValidationFilter,
+    Rewritten, SchemaChange, SchemaFilter, SchemaList, StoredSchema, Tally, UsageFilter,
+    ValidationAnalytics, ValidationFilter,
 };
+pub use sealed::SealedStore;
 pub use sqlite::SqliteOptions;
-pub use store::{ComparisonStore, ConsumerStore, SchemaStore, Store, StoreResult, ValidationStore};
+pub use store::{
+    ComparisonStore, ConsumerStore, Rewrite, SchemaStore, Store, StoreResult, ValidationStore,
+};
 
 use std::sync::Arc;
 

@@ -21,6 +21,7 @@ mod security;
 mod value;
 mod witness;
 
+pub(crate) use decode::decode_content;
 pub use judge::{Judge, JudgeOptions, Judgement, RequestJudgement};
 pub use witness::{SeenMessage, Witness};
 

@@ -1,14 +1,13 @@
-//! New kinds of violation, shown to the operator as they are found.
+//! Violation groups, shown to the operator as there is something to tell.
 
 use crate::model::violation::Violation;
-use crate::observer::group::GroupId;
-use crate::observer::recorder::Announce;
+use crate::observer::notice::{Announce, News, Notice};
 
-/// One structured log event per new kind.
+/// One structured log event per notice.
 #[derive(Debug, Default)]
 pub struct LogLines;
 
-/// One readable line per new kind on standard output.
+/// One readable line per notice on standard output.
 #[derive(Debug)]
 pub struct TerminalLines {
     /// Whether to use colours.
@@ -18,11 +17,13 @@ pub struct TerminalLines {
 }
 
 impl Announce for LogLines {
-    fn new_kind(&self, group: GroupId, schema_id: &str, operation: &str, violation: &Violation) {
+    fn violation(&self, notice: &Notice) {
+        let Notice { news, group, schema_id, operation, violation, trace, count } = notice;
         let position = violation.position;
         tracing::warn!(
             event = "violation",
-            group = %group,
+            news = news.as_str(),
+            %group,
             schema_id,
             operation,
             code = violation.code.as_str(),
@@ -32,6 +33,9 @@ impl Announce for LogLines {
             keyword = &*violation.keyword,
             line = position.map(|position| position.line),
             column = position.map(|position| position.column),
+            count,
+            trace_id = trace.map(|trace| trace.to_string()),
+            seen_before = news.seen_before().map(|time| time.to_string()),
             "{}",
             violation.message
         );
@@ -39,8 +43,14 @@ impl Announce for LogLines {
 }
 
 impl Announce for TerminalLines {
-    fn new_kind(&self, _group: GroupId, _schema_id: &str, operation: &str, violation: &Violation) {
-        println!("{}", describe(operation, violation, &self.document, self.colours));
+    fn violation(&self, notice: &Notice) {
+        let line = describe(&notice.operation, &notice.violation, &self.document, self.colours);
+        let before = match notice.news {
+            News::New | News::Unstored => String::new(),
+            News::Returned { seen_before } => format!("  (again; last seen {seen_before})"),
+            News::GoesOn { .. } => "  (known)".to_owned(),
+        };
+        println!("{line}{before}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::StartError;
 use super::observing::Observing;
+use crate::config::Config;
 use crate::config::route::RouteSettings;
 use crate::contract::Contract;
 use crate::model::clock::Clock;
@@ -25,15 +26,23 @@ pub(super) struct Enforcing {
 
 impl Enforcing {
     pub(super) fn new(
+        config: &Config,
         metrics: &Metrics,
         observing: &Observing,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, MetricsError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let make_judge = observing.make_judge.clone();
+        let budget = Budget::new(config.enforcement_memory);
+        let held = budget.clone();
+        metrics.observed(
+            "cvt_enforcement_held_bytes",
+            "Bytes of heads and bodies held for enforcement.",
+            move || held.used(),
+        )?;
         Ok(Self {
             judges: Arc::new(Inline::new(make_judge, cores, clock.clone())),
-            budget: observing.budget.clone(),
+            budget,
             metrics: EnforcementMetrics::new(metrics)?,
             clock: clock.clone(),
         })

@@ -1,14 +1,19 @@
-//! Start and stop: ready, drain, flush, exit, each with a deadline.
+//! Start and stop: ready, drain, flush, exit, each with a deadline; and the signals for it.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
 
+use super::StartError;
+use super::handover::{HandoverError, Sockets};
 use crate::proxy::Connections;
 
 /// What the process is doing.
@@ -26,11 +31,37 @@ pub enum Phase {
 #[derive(Debug, Clone, Default)]
 pub struct PhaseWatch(Arc<AtomicU8>);
 
+/// The signals that steer the process. They are asked for before anything else is done: none
+/// is lost, and none is ignored where the process is the first of its container.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// SIGTERM or SIGINT.
+    Stop,
+    /// SIGQUIT.
+    HandOver,
+}
+
 /// Turns SIGTERM and SIGINT into a drain: listeners close first, exchanges in flight finish
-/// within the deadline, then Pingora ends its runtimes. A second signal ends the drain.
+/// within the deadline, then Pingora ends its runtimes. A second signal ends the drain. SIGQUIT
+/// hands the listeners to a successor first, and drains only once that takes traffic.
 pub struct Drain {
+    /// The signals.
+    pub signals: tokio::sync::Mutex<Signals>,
     /// Closes the listeners when set.
     pub stop: watch::Sender<bool>,
+    /// Closes the admin port when set.
+    pub stop_admin: Arc<watch::Sender<bool>>,
+    /// The listening sockets, for a successor.
+    pub sockets: Mutex<Option<Arc<Sockets>>>,
+    /// Where a successor waits for them.
+    pub upgrade_socket: PathBuf,
     /// Connections to wait for.
     pub connections: Connections,
     /// The longest that draining may take.
@@ -62,6 +93,45 @@ impl PhaseWatch {
     }
 }
 
+// === impl Signals ===
+
+impl Signals {
+    /// Asks for them; within a runtime.
+    pub fn install() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+        })
+    }
+
+    /// Does `work`, unless told to stop before it is done.
+    pub async fn unless_stopped<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, StartError>>,
+    ) -> Result<T, StartError> {
+        tokio::select! {
+            done = work => done,
+            () = self.stop() => Err(StartError::Stopped),
+        }
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    async fn next(&mut self) -> Order {
+        tokio::select! {
+            _ = self.terminate.recv() => Order::Stop,
+            _ = self.interrupt.recv() => Order::Stop,
+            _ = self.quit.recv() => Order::HandOver,
+        }
+    }
+}
+
 // === impl Drain ===
 
 impl Drain {
@@ -71,20 +141,53 @@ impl Drain {
             tokio::time::sleep(STEP).await;
         }
     }
+
+    /// Hands the sockets to a successor; true when it takes traffic.
+    async fn hand_over(&self) -> bool {
+        let Some(sockets) = self.sockets.lock().clone() else { return false };
+        let path = self.upgrade_socket.clone();
+        tracing::info!(event = "handing_over", socket = %path.display(), "looking for a successor");
+        match beside(move || sockets.hand_over(&path)).await {
+            Ok(()) => {
+                tracing::info!(event = "handed_over", "a successor takes traffic");
+                let _ = self.stop_admin.send(true);
+                true
+            }
+            Err(error) => {
+                tracing::error!(event = "handover_failed", %error, "serving goes on");
+                false
+            }
+        }
+    }
+
+    async fn order_to_end(&self, signals: &mut Signals) {
+        loop {
+            match signals.next().await {
+                Order::Stop => return,
+                Order::HandOver => tokio::select! {
+                    handed_over = self.hand_over() => if handed_over { return },
+                    () = signals.stop() => return,
+                },
+            }
+        }
+    }
 }
 
 #[async_trait]
 impl ShutdownSignalWatch for Drain {
     async fn recv(&self) -> ShutdownSignal {
-        next_signal().await;
+        let mut signals = self.signals.lock().await;
+        self.order_to_end(&mut signals).await;
         self.phase.set(Phase::Draining);
         let in_flight = self.connections.open();
         tracing::info!(event = "draining", connections = in_flight, "finishing what is in flight");
+        // Our own copies would keep the ports open.
+        drop(self.sockets.lock().take());
         // Fails only when nobody listens any more, which is what it asks for.
         let _ = self.stop.send(true);
         tokio::select! {
             () = self.drained() => {}
-            () = next_signal() => {
+            () = signals.stop() => {
                 tracing::warn!(event = "drain_cut_short", "a second signal ends the drain");
             }
             () = tokio::time::sleep(self.timeout) => {
@@ -96,15 +199,32 @@ impl ShutdownSignalWatch for Drain {
     }
 }
 
-/// Waits for SIGTERM or SIGINT; forever where signals cannot be watched.
-async fn next_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Does blocking work on a thread of its own, which a runtime that ends does not wait for.
+pub async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, HandoverError> + Send + 'static,
+) -> Result<T, HandoverError> {
+    let (done, result) = oneshot::channel();
+    let started = std::thread::Builder::new().name("hand-over".into()).spawn(move || {
+        // Nobody waits any more when the process is told to stop.
+        let _ = done.send(work());
+    });
+    match started {
+        Ok(_) => result.await.unwrap_or(Err(HandoverError::Broken("was given up"))),
+        Err(_) => Err(HandoverError::Broken("cannot be served: there are no threads")),
+    }
+}
+
+/// As the first process of its container, takes leave of processes that were left to it: nobody
+/// else does.
+pub async fn bury_orphans() {
+    if std::process::id() != 1 {
+        return;
+    }
+    let Ok(mut child) = signal(SignalKind::child()) else { return };
+    loop {
+        while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
+        if child.recv().await.is_none() {
+            return;
+        }
     }
 }

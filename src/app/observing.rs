@@ -3,32 +3,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::StartError;
+use super::learning::{self, Learning, Sources};
+use super::storing::Storing;
 use super::summary::Summary;
 use crate::config::Config;
-use crate::config::storage::StorageSettings;
 use crate::config::tracing::CollectorAddress;
-use crate::model::chance::SystemChance;
 use crate::model::clock::Clock;
 use crate::model::id::SystemIds;
 use crate::observer::budget::Budget;
-use crate::observer::consumer::IdentityChain;
 use crate::observer::kinds::Kinds;
 use crate::observer::metrics::{ObserverMetrics, RecordMetrics};
+use crate::observer::notice::Announce;
 use crate::observer::queue::Queue;
-use crate::observer::recorder::{Announce, Recorder, RecorderParts};
-use crate::observer::spool::metrics::SpoolMetrics;
-use crate::observer::spool::{Spool, SpoolState};
+use crate::observer::recorder::{Recorder, RecorderParts};
+use crate::observer::screen::Screen;
+use crate::observer::spool::SpoolState;
+use crate::observer::usage::UsageBook;
+use crate::observer::usage::metrics::UsageMetrics;
 use crate::observer::worker::{MakeJudge, Workers};
-use crate::observer::writer::{self, WriterParts};
 use crate::redaction::{Redactor, Rules};
-use crate::sampling::Keeper;
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::{self, Collector, SpanExporter, SpanSender};
@@ -45,6 +44,7 @@ pub(super) struct Observing {
     workers: Workers,
     writer: JoinHandle<()>,
     exporter: Option<JoinHandle<()>>,
+    learning: Learning,
     deadline: watch::Sender<Option<Instant>>,
     kinds: Arc<Kinds>,
     metrics: ObserverMetrics,
@@ -69,49 +69,49 @@ impl Observing {
         let length = config.observer.queue_exchanges;
         let queue = Arc::new(Queue::new(length, observer_metrics.clone()));
         queue.show(metrics, budget.clone())?;
-        let (deadline, deadline_set) = watch::channel(None);
-        let spool_metrics = SpoolMetrics::new(metrics)?;
-        let spool = open_spool(config, &spool_metrics, clock)?;
-        let spooled = spool.as_ref().map_or_else(Arc::default, |spool| spool.state().clone());
-        SpoolMetrics::show(metrics, &spooled, clock.clone())?;
-        let (sender, writer) = writer::channel(WriterParts {
-            store: store.clone(),
-            spool,
-            metrics: record_metrics.clone(),
-            spool_metrics,
-            chance: Arc::new(SystemChance),
-            deadline: deadline_set,
-        });
-        let writer = control.spawn(writer.run());
+        let Storing { outbox, writer, spooled, deadline } =
+            Storing::prepare(config, store, metrics, &record_metrics, clock)?;
         let (spans, exporter) = spans(config, metrics)?;
         let exporter = exporter.map(|exporter| control.spawn(exporter.run()));
         let kinds = Arc::new(Kinds::default());
+        let teller = learning::teller(config, metrics, clock, &kinds, announce)?;
+        let writer = control.spawn(writer.telling(teller.clone()).run());
+        let redactor = Arc::new(Redactor::new(&rules(config))?);
+        let usage = UsageBook::new(UsageMetrics::new(metrics)?);
+        let sources = Sources {
+            kinds: &kinds,
+            usage: &usage,
+            teller: &teller,
+            outbox: &outbox,
+            metrics: &observer_metrics,
+            record_metrics: &record_metrics,
+        };
+        let learning = Learning::start(config, control, clock, &sources);
         let recorder = Recorder::new(RecorderParts {
             metrics: observer_metrics.clone(),
             record_metrics: record_metrics.clone(),
             kinds: kinds.clone(),
-            keeper: Mutex::new(Keeper::new(&config.record)),
+            screen: Screen::new(&config.record, &config.sampling),
             settings: config.record.clone(),
-            identity: IdentityChain::new(&config.observer),
-            redactor: Arc::new(Redactor::new(&rules(config))?),
-            sender,
-            announce,
+            roster: learning::roster(config, metrics, &redactor)?,
+            usage,
+            redactor,
+            sender: outbox,
             spans,
             clock: clock.clone(),
             ids: Arc::new(SystemIds),
         });
         let make_judge: MakeJudge = Arc::new(|| Box::new(Judge::new(JudgeOptions::default())));
-        let count = worker_count(config);
-        let priority = config.observer.priority;
-        let workers = Workers::start(count, priority, &queue, &make_judge, &recorder, clock)
-            .map_err(StartError::Threads)?;
+        let (count, priority) = (worker_count(config), config.observer.priority);
+        let workers = Workers::start(count, priority, &queue, &make_judge, &recorder, clock);
         Ok(Self {
             queue,
             budget,
             make_judge,
-            workers,
+            workers: workers.map_err(StartError::Threads)?,
             writer,
             exporter,
+            learning,
             deadline,
             kinds,
             metrics: observer_metrics,
@@ -122,10 +122,11 @@ impl Observing {
 
     /// Judges what waits, stores what was judged, within `timeout`.
     pub(super) fn finish(self, control: &Runtime, timeout: Duration) -> Summary {
-        let Self { workers, writer, exporter, deadline, .. } = self;
-        let Self { kinds, metrics, record_metrics, spooled, .. } = self;
-        // The last recorder goes with the threads, and the last sender with it.
-        workers.finish();
+        let Self { workers, writer, exporter, learning, deadline, kinds, .. } = self;
+        let (metrics, record_metrics, spooled) = (self.metrics, self.record_metrics, self.spooled);
+        // The last recorder goes with the threads; with it and the flusher the last outbox.
+        workers.finish(timeout);
+        let teller = learning.finish(control);
         control.block_on(async {
             let _ = deadline.send(Some(Instant::now() + timeout));
             // A batch that is under way may end after the deadline, but not much.
@@ -137,6 +138,7 @@ impl Observing {
                 let _ = tokio::time::timeout(SPAN_TIMEOUT, exporter).await;
             }
         });
+        teller.finish();
         Summary::new(&metrics, &record_metrics, &spooled, &kinds)
     }
 }
@@ -153,41 +155,7 @@ fn spans(
     Ok((Some(sender), Some(exporter)))
 }
 
-/// The spool, where records are kept that a fault could lose. A directory that nobody named need
-/// not be usable: without it records wait in memory.
-fn open_spool(
-    config: &Config,
-    metrics: &SpoolMetrics,
-    clock: &Arc<dyn Clock>,
-) -> Result<Option<Arc<Spool>>, StartError> {
-    let settings = &config.spool;
-    let kept = worker_count(config) > 0 && config.storage != StorageSettings::Memory;
-    if !settings.enabled || !kept {
-        return Ok(None);
-    }
-    match Spool::open(settings, clock.clone()) {
-        Ok((spool, recovered)) => {
-            metrics.torn.inc_by(recovered.torn);
-            if recovered.records > 0 || recovered.torn > 0 {
-                let (records, torn_bytes) = (recovered.records, recovered.torn);
-                tracing::info!(
-                    event = "spool_recovered",
-                    records,
-                    torn_bytes,
-                    "left by a run before"
-                );
-            }
-            Ok(Some(Arc::new(spool)))
-        }
-        Err(error) if settings.named => Err(StartError::Spool(error)),
-        Err(error) => {
-            tracing::warn!(event = "spool_unusable", %error, "records wait in memory; see spool.dir");
-            Ok(None)
-        }
-    }
-}
-
-fn worker_count(config: &Config) -> usize {
+pub(super) fn worker_count(config: &Config) -> usize {
     match config.observer.workers {
         _ if config.routes.iter().all(|route| route.enforcement.is_off()) => 0,
         0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),

@@ -2,22 +2,52 @@
 
 use std::sync::Arc;
 
-use super::StartError;
+use super::{StartError, keyring};
+use crate::config::Config;
+use crate::config::encryption::EncryptionSettings;
 use crate::config::storage::StorageSettings;
 use crate::model::clock::Clock;
 use crate::storage::metrics::{MeasuredStore, StorageMetrics};
-use crate::storage::{self, Access, Store};
+use crate::storage::{self, Access, LateStore, SealedStore, Store};
 use crate::telemetry::metrics::Metrics;
 
-/// Opens the store that `settings` name; for reading only when `read_only`.
+/// Opens the store that `settings` name, with the keys that `encryption` names; for reading only
+/// when `read_only`.
 pub async fn open_store(
     settings: &StorageSettings,
+    encryption: &EncryptionSettings,
     read_only: bool,
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<dyn Store>, StartError> {
+    let keys = keyring(encryption)?;
     let access = if read_only { Access::Read } else { Access::Write };
     let opened = storage::open(settings, access, clock.clone()).await;
-    opened.map_err(|reason| StartError::Storage { place: settings.to_string(), reason })
+    let store =
+        opened.map_err(|reason| StartError::Storage { place: settings.to_string(), reason })?;
+    Ok(Arc::new(SealedStore::new(store, keys)))
+}
+
+/// Opens the store for traffic. Where it is away and every route names a document to judge by,
+/// it is opened later: the second of the answer does that.
+pub(super) async fn open_for_traffic(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<dyn Store>, Option<Arc<LateStore>>), StartError> {
+    let documents = config.routes.iter().all(|route| route.contract.spec.is_some());
+    match open_store(&config.storage, &config.encryption, false, clock).await {
+        Err(StartError::Storage { place, reason }) if documents && reason.is_transient() => {
+            tracing::warn!(
+                event = "storage_away_at_start",
+                place,
+                error = %reason,
+                "traffic is taken; what is recorded waits until storage is there"
+            );
+            let late = Arc::new(LateStore::new(&config.storage, clock.clone()));
+            let store = SealedStore::new(late.clone(), keyring(&config.encryption)?);
+            Ok((Arc::new(store), Some(late)))
+        }
+        opened => opened.map(|store| (store, None)),
+    }
 }
 
 /// The store, measured.

@@ -10,7 +10,7 @@ use super::settings::{self, Flag};
 use super::{FAILED, FINE};
 use crate::app::{self, Hooks, LogLines, Running, TerminalLines};
 use crate::config::Config;
-use crate::observer::recorder::Announce;
+use crate::observer::notice::Announce;
 
 /// Flags of `run`; each wins over its variable and its key in the config file.
 #[derive(Debug, Args)]
@@ -45,6 +45,9 @@ pub struct RunArgs {
     /// Judging threads' priority: low or normal [default: low]
     #[arg(long, value_name = "PRIORITY")]
     priority: Option<String>,
+    /// Take the place of the sidecar that runs already, once it gets SIGQUIT: no connection is refused
+    #[arg(long)]
+    upgrade: bool,
     /// Config file [default: cvt.yaml, when there is one]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -52,6 +55,7 @@ pub struct RunArgs {
 
 /// Runs the sidecar until it is told to stop.
 pub fn run(arguments: RunArgs, environment: &[(String, String)]) -> u8 {
+    let take_over = arguments.upgrade;
     let config = match load(arguments, environment) {
         Ok(config) => config,
         Err(message) => {
@@ -73,7 +77,7 @@ pub fn run(arguments: RunArgs, environment: &[(String, String)]) -> u8 {
             );
         }
     };
-    match app::run(&config, Hooks { ready: Box::new(ready), announce }) {
+    match app::run(&config, Hooks { ready: Box::new(ready), announce, take_over }) {
         Ok(summary) => {
             if on_terminal {
                 println!("\n{summary}");

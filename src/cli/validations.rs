@@ -165,9 +165,10 @@ async fn show(
 async fn open(place: &Place, environment: &[(String, String)]) -> Result<Arc<dyn Store>, String> {
     let flags = place.storage.iter().map(|dsn| ("storage.dsn", "--storage", dsn.clone()));
     let typed = settings::typed(None, environment, flags.collect())?;
-    let settings = Config::load_store(typed).map_err(|error| error.to_string())?.storage;
+    let config = Config::load_store(typed).map_err(|error| error.to_string())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    app::open_store(&settings, true, &clock).await.map_err(|error| error.to_string())
+    let opened = app::open_store(&config.storage, &config.encryption, true, &clock).await;
+    opened.map_err(|error| error.to_string())
 }
 
 fn write_json(record: &ValidationRecord, out: &mut dyn Write) -> std::io::Result<()> {
@@ -177,7 +178,12 @@ fn write_json(record: &ValidationRecord, out: &mut dyn Write) -> std::io::Result
 
 fn write_line(record: &ValidationRecord, out: &mut dyn Write) -> std::io::Result<()> {
     let mark = if record.valid { "✓" } else { "✗" };
-    let status = record.response_status.map_or_else(|| "-".to_owned(), |s| s.to_string());
+    let status = match (record.response_status, record.rejected) {
+        (Some(status), None) => status.to_string(),
+        (Some(status), Some(_)) => format!("{status} rejected"),
+        (None, Some(_)) => "rejected".to_owned(),
+        (None, None) => "-".to_owned(),
+    };
     writeln!(
         out,
         "{} {mark} {:<6} {} {status} {} {}",

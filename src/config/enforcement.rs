@@ -22,6 +22,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("enforcement.share", &["CVT_ENFORCEMENT_SHARE"]).per_route(),
     Setting::new("enforcement.judging_budget", &["CVT_ENFORCEMENT_JUDGING_BUDGET"]).per_route(),
     Setting::new("enforcement.hold_timeout", &["CVT_ENFORCEMENT_HOLD_TIMEOUT"]).per_route(),
+    Setting::new("enforcement.memory", &["CVT_ENFORCEMENT_MEMORY"]),
     Setting::new("enforcement.breaker.share", &["CVT_ENFORCEMENT_BREAKER_SHARE"]).per_route(),
     Setting::new("enforcement.breaker.window", &["CVT_ENFORCEMENT_BREAKER_WINDOW"]).per_route(),
     Setting::new("enforcement.breaker.minimum", &["CVT_ENFORCEMENT_BREAKER_MINIMUM"]).per_route(),
@@ -119,6 +120,12 @@ pub fn read(values: &Values, problems: &mut Problems) -> EnforcementSettings {
         ),
         breaker: breaker(values, problems),
     }
+}
+
+/// Reads how many bytes of bodies may be held, in all. It is apart from what waits to be judged,
+/// so that a backlog there never keeps a strict route from holding.
+pub fn memory(values: &Values, problems: &mut Problems) -> usize {
+    values.read("enforcement.memory", 64 << 20, problems, parse::bytes(1 << 20..=64 << 30))
 }
 
 fn modes(values: &Values, responses: bool, problems: &mut Problems) -> Modes {
@@ -267,7 +274,7 @@ impl Share {
     }
 
     /// `10%`, `0.5%`; a bare number is percent too.
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let expected = || "expected a percentage such as 10% or 0.5%".to_owned();
         let number = text.strip_suffix('%').unwrap_or(text).trim();
         let (whole, part) = number.split_once('.').unwrap_or((number, "0"));

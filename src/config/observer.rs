@@ -1,4 +1,4 @@
-//! Judging off the traffic path: memory, threads, priority; and how consumers are told.
+//! Judging off the traffic path: memory, threads, priority.
 
 use super::traffic::usize_of;
 use super::{Problems, Setting, Values, parse};
@@ -9,8 +9,6 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("observer.priority", &["CVT_OBSERVER_PRIORITY"]),
     Setting::new("observer.queue_exchanges", &["CVT_OBSERVER_QUEUE_EXCHANGES"]),
     Setting::new("observer.memory", &["CVT_OBSERVER_MEMORY"]),
-    Setting::new("consumer.header", &["CVT_CONSUMER_HEADER"]),
-    Setting::new("consumer.version_header", &["CVT_CONSUMER_VERSION_HEADER"]),
 ];
 
 /// How the judging threads compete with traffic for the cores.
@@ -33,24 +31,11 @@ pub struct ObserverSettings {
     pub queue_exchanges: usize,
     /// Bytes of heads and bodies that may be held for judging, in all.
     pub memory: usize,
-    /// Header that names the consumer, lower case.
-    pub consumer_header: String,
-    /// Header that names the consumer's version, lower case.
-    pub consumer_version_header: String,
 }
 
 /// Reads and checks this section.
 pub fn read(values: &Values, problems: &mut Problems) -> ObserverSettings {
     let priorities = [("normal", Priority::Normal), ("low", Priority::Low)];
-    let mut header = |key: &str, default: &str| {
-        values.read(key, default.to_owned(), problems, |text| {
-            http::HeaderName::try_from(text)
-                .map(|name| name.as_str().to_owned())
-                .map_err(|_| "expected a header name".to_owned())
-        })
-    };
-    let consumer_header = header("consumer.header", "x-consumer-id");
-    let consumer_version_header = header("consumer.version_header", "x-consumer-version");
     ObserverSettings {
         workers: usize_of(values, "observer.workers", 0, 0..=1024, problems),
         priority: values.read(
@@ -72,7 +57,5 @@ pub fn read(values: &Values, problems: &mut Problems) -> ObserverSettings {
             problems,
             parse::bytes(1 << 20..=64 << 30),
         ),
-        consumer_header,
-        consumer_version_header,
     }
 }

@@ -7,6 +7,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("record", &["CVT_RECORD"]),
     Setting::new("record_valid_rate", &["CVT_RECORD_VALID_RATE"]),
     Setting::new("record_violation_rate", &["CVT_RECORD_VIOLATION_RATE"]),
+    Setting::new("record_bodies", &["CVT_RECORD_BODIES"]),
     Setting::new("record_body_limit", &["CVT_RECORD_BODY_LIMIT"]),
     Setting::new("environment", &["CVT_ENVIRONMENT"]),
 ];
@@ -22,6 +23,19 @@ pub enum RecordPolicy {
     Violations,
 }
 
+/// What is kept of bodies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bodies {
+    /// All that was captured.
+    Whole,
+    /// The beginning.
+    Truncated,
+    /// Keys and types, every value masked; of bodies that have none, nothing.
+    Shape,
+    /// Nothing.
+    Never,
+}
+
 /// What is kept.
 #[derive(Debug, Clone)]
 pub struct RecordSettings {
@@ -31,7 +45,9 @@ pub struct RecordSettings {
     pub valid_rate: u32,
     /// Violating exchanges kept a second per kind of violation.
     pub violation_rate: u32,
-    /// Bytes of each body kept in a record.
+    /// What is kept of bodies.
+    pub bodies: Bodies,
+    /// Bytes of each body kept in a record, unless they are kept whole.
     pub body_limit: usize,
     /// Environment this sidecar runs in.
     pub environment: String,
@@ -44,6 +60,12 @@ pub fn read(values: &Values, problems: &mut Problems) -> RecordSettings {
         ("sampled", RecordPolicy::Sampled),
         ("violations", RecordPolicy::Violations),
     ];
+    let bodies = [
+        ("whole", Bodies::Whole),
+        ("truncated", Bodies::Truncated),
+        ("shape", Bodies::Shape),
+        ("none", Bodies::Never),
+    ];
     let mut rate = |key: &str, default: u32| {
         let read = values.read(key, u64::from(default), problems, parse::integer(0..=1_000_000));
         u32::try_from(read).unwrap_or(default)
@@ -54,6 +76,7 @@ pub fn read(values: &Values, problems: &mut Problems) -> RecordSettings {
         policy: values.read("record", RecordPolicy::Sampled, problems, parse::choice(&policies)),
         valid_rate,
         violation_rate,
+        bodies: values.read("record_bodies", Bodies::Truncated, problems, parse::choice(&bodies)),
         body_limit: values.read(
             "record_body_limit",
             64 << 10,
@@ -64,5 +87,18 @@ pub fn read(values: &Values, problems: &mut Problems) -> RecordSettings {
             "" => Err("expected a name such as dev or prod".into()),
             name => Ok(name.to_owned()),
         }),
+    }
+}
+
+// === impl RecordSettings ===
+
+impl RecordSettings {
+    /// Bytes kept of each body.
+    pub fn kept_of_bodies(&self) -> usize {
+        match self.bodies {
+            Bodies::Whole => usize::MAX,
+            Bodies::Truncated | Bodies::Shape => self.body_limit,
+            Bodies::Never => 0,
+        }
     }
 }

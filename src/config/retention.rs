@@ -24,7 +24,7 @@ pub struct RetentionSettings {
     pub valid: Option<Duration>,
     /// Age at which records of invalid exchanges expire; `None` keeps them.
     pub invalid: Option<Duration>,
-    /// Age at which bodies and headers are removed from records that stay; `None` keeps them.
+    /// Age at which bodies are removed from records that stay; `None` keeps them.
     pub bodies: Option<Duration>,
     /// Time between two rounds.
     pub interval: Duration,

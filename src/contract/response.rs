@@ -44,6 +44,17 @@ impl ResponseTable {
         exact.or_else(range).or(self.default.as_ref()).map(Arc::as_ref)
     }
 
+    /// Every documented response with its status as the document writes it.
+    pub fn iter(&self) -> impl Iterator<Item = (String, &ResponsePlan)> {
+        let exact = self.exact.iter().map(|(status, plan)| (status.to_string(), plan));
+        let ranges = (0..).zip(&self.ranges).filter_map(|(hundreds, plan)| {
+            let range: u8 = hundreds;
+            Some((format!("{range}XX"), plan.as_ref()?))
+        });
+        let default = self.default.iter().map(|plan| ("default".to_owned(), plan));
+        exact.chain(ranges).chain(default).map(|(status, plan)| (status, plan.as_ref()))
+    }
+
     /// Whether the document lists no response at all.
     pub fn is_empty(&self) -> bool {
         self.exact.is_empty() && self.default.is_none() && self.ranges.iter().all(Option::is_none)

@@ -134,6 +134,13 @@ impl Captured {
         self.cut = Some(SkipReason::CaptureMemory);
     }
 
+    /// Gives up what was kept, for want of memory.
+    pub fn let_go(&mut self) {
+        self.chunks.clear();
+        self.kept = 0;
+        self.cut_short();
+    }
+
     /// Why bytes that passed were not kept, when any were not.
     pub fn cut_reason(&self) -> Option<SkipReason> {
         self.truncated().then(|| self.cut.unwrap_or(SkipReason::BodyOverLimit))
@@ -162,7 +169,8 @@ mod tests {
         assert_eq!(&*captured.bytes(), b"abcde");
         assert_eq!((captured.seen(), captured.kept()), (8, 5));
         assert_eq!(captured.cut_reason(), Some(SkipReason::BodyOverLimit));
-        captured.cut_short();
+        captured.let_go();
+        assert_eq!((captured.seen(), captured.kept()), (8, 0));
         assert_eq!(captured.cut_reason(), Some(SkipReason::CaptureMemory));
     }
 

@@ -59,6 +59,16 @@ pub struct MergedGroup {
 // === impl ViolationGroup ===
 
 impl ViolationGroup {
+    /// Counts one more violation.
+    pub fn see(&mut self, at: Timestamp, consumer: &str, version: &str, example: Option<Uuid>) {
+        self.count = self.count.saturating_add(1);
+        self.first_seen = self.first_seen.min(at);
+        self.last_seen = self.last_seen.max(at);
+        self.example = self.example.or(example);
+        absorb_name(&mut self.consumers, consumer);
+        absorb_name(&mut self.versions, version);
+    }
+
     /// Whether it names a consumer.
     pub fn names(&self, consumer: &str) -> bool {
         self.consumers.iter().any(|known| known == consumer)
@@ -81,12 +91,14 @@ impl ViolationGroup {
 
 fn absorb_names(names: &mut Vec<String>, more: &[String]) {
     for name in more {
-        if names.len() >= GROUP_NAMES {
-            return;
-        }
-        if let Err(at) = names.binary_search(name) {
-            names.insert(at, name.clone());
-        }
+        absorb_name(names, name);
+    }
+}
+
+fn absorb_name(names: &mut Vec<String>, name: &str) {
+    let found = names.binary_search_by(|known| known.as_str().cmp(name));
+    if let (Err(at), true) = (found, names.len() < GROUP_NAMES) {
+        names.insert(at, name.to_owned());
     }
 }
 

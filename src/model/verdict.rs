@@ -43,6 +43,8 @@ pub enum SkipReason {
     NoOperation,
     /// The queue in front of the judging workers was full.
     QueueFull,
+    /// Judging fell behind, and others were worth more.
+    Shed,
     /// Sampling left the exchange out.
     Sampled,
     /// The judging of this exchange panicked.
@@ -87,7 +89,7 @@ pub enum Outcome {
 
 impl SkipReason {
     /// Every reason, for tables and metrics.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::NoContract,
         Self::BodyOverLimit,
         Self::CaptureMemory,
@@ -104,6 +106,7 @@ impl SkipReason {
         Self::NoResponse,
         Self::NoOperation,
         Self::QueueFull,
+        Self::Shed,
         Self::Sampled,
         Self::Panicked,
         Self::Stopping,
@@ -132,6 +135,7 @@ impl SkipReason {
             Self::NoResponse => "no_response",
             Self::NoOperation => "no_operation",
             Self::QueueFull => "queue_full",
+            Self::Shed => "shed",
             Self::Sampled => "sampled",
             Self::Panicked => "panicked",
             Self::Stopping => "stopping",

@@ -30,6 +30,12 @@ impl GroupId {
         Self(first)
     }
 
+    /// The id that `text` shows.
+    pub fn parse(text: &str) -> Option<Self> {
+        let hex = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        hex.then(|| u64::from_str_radix(text, 16).ok().map(Self)).flatten()
+    }
+
     /// The id as a number.
     pub fn as_u64(self) -> u64 {
         self.0
@@ -75,7 +81,8 @@ mod tests {
         assert_ne!(id, GroupId::of("books", "GET /books", &violation("/items/3/cost")));
         assert_ne!(id, GroupId::of("books", "GET /book", &violation("/items/3/price")));
         assert_ne!(id, GroupId::of("book", "sGET /books", &violation("/items/3/price")));
-        assert_eq!(id.to_string().len(), 16);
+        assert_eq!(GroupId::parse(&id.to_string()), Some(id));
+        assert_eq!(GroupId::parse("12"), None);
     }
 
     #[test]

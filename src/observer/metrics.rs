@@ -1,14 +1,18 @@
 //! What the observer counts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{Histogram, IntCounter, IntCounterVec};
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{GaugeVec, Histogram, IntCounter, IntCounterVec, Opts};
 
 use super::exchange::Exchange;
 use super::parcel::{Parcel, ParcelKind};
 use super::worker::Judged;
 use super::writer::Loss;
+use crate::contract::OperationIndex;
 use crate::model::verdict::{Outcome, SkipReason};
 use crate::model::violation::Side;
 use crate::registry::LoadedContract;
@@ -36,6 +40,8 @@ pub struct ObserverMetrics {
     pub validation_errors: IntCounterVec,
     /// Exchanges judged, by operation and outcome.
     pub operations: IntCounterVec,
+    /// Exchanges left out before they were judged, by operation and reason.
+    pub left_out: IntCounterVec,
     /// Violation groups that this process saw for the first time, by schema and operation.
     pub new_groups: IntCounterVec,
 }
@@ -78,6 +84,17 @@ impl ObserverMetrics {
             "Exchanges of which nothing was judged, by reason.",
             &["reason"],
         )?;
+        let operations = metrics.counters(
+            "cvt_operation_exchanges_total",
+            "Exchanges judged, by operation of the contract and outcome.",
+            &["schema_id", "operation", "outcome"],
+        )?;
+        let left_out = metrics.counters(
+            "cvt_operation_left_out_total",
+            "Exchanges left out before they were judged, by operation and reason.",
+            &["schema_id", "operation", "reason"],
+        )?;
+        Share::register(metrics, &operations, &left_out)?;
         Ok(Self {
             seen: metrics.counter("cvt_exchanges_seen_total", "Exchanges that ended.")?,
             judged: metrics.counter("cvt_exchanges_judged_total", "Exchanges that were judged.")?,
@@ -108,11 +125,8 @@ impl ObserverMetrics {
                 "Invalid exchanges, by category.",
                 &["error_category"],
             )?,
-            operations: metrics.counters(
-                "cvt_operation_exchanges_total",
-                "Exchanges judged, by operation of the contract and outcome.",
-                &["schema_id", "operation", "outcome"],
-            )?,
+            operations,
+            left_out,
             new_groups: metrics.counters(
                 "cvt_violation_groups_total",
                 "Violation groups that this process saw for the first time.",
@@ -232,6 +246,22 @@ impl OperationMetrics {
         Self { metrics, contract: None, operations: Vec::new(), undocumented: None }
     }
 
+    /// Counts an exchange of `operation` that was left out.
+    pub fn left_out(
+        &self,
+        contract: &LoadedContract,
+        operation: Option<OperationIndex>,
+        reason: SkipReason,
+    ) {
+        let known = operation.map(|index| contract.contract.operation(index));
+        let name = known.map_or_else(
+            || "undocumented".to_owned(),
+            |operation| format!("{} {}", operation.method, operation.template),
+        );
+        let labels = [contract.schema_id.as_str(), &name, reason.as_str()];
+        self.metrics.left_out.with_label_values(&labels).inc();
+    }
+
     /// Counts one judged exchange under its operation.
     pub fn count(&mut self, exchange: &Exchange, judged: &Judged, took: Duration) {
         let Some(contract) = &exchange.contract else { return };
@@ -254,7 +284,7 @@ impl OperationMetrics {
             }),
         };
         counters.results[usize::from(!judged.valid())].inc();
-        counters.outcomes[outcome(judged) as usize].inc();
+        counters.outcomes[judged.outcome() as usize].inc();
         counters.duration.observe(took.as_secs_f64());
     }
 }
@@ -273,13 +303,54 @@ impl Counters {
     }
 }
 
-fn outcome(judged: &Judged) -> Outcome {
-    if !judged.valid() {
-        Outcome::Violates
-    } else if judged.verdicts().all(|verdict| verdict.skipped.is_empty()) {
-        Outcome::Conforms
-    } else {
-        Outcome::Skipped
+/// The share of each operation's exchanges that was judged, worked out when it is asked for.
+struct Share {
+    judged: IntCounterVec,
+    left_out: IntCounterVec,
+    gauge: GaugeVec,
+}
+
+// === impl Share ===
+
+impl Share {
+    fn register(
+        metrics: &Metrics,
+        judged: &IntCounterVec,
+        left_out: &IntCounterVec,
+    ) -> Result<(), MetricsError> {
+        let what = "Share of an operation's exchanges that was judged, from 0 to 1.";
+        let gauge =
+            GaugeVec::new(Opts::new("cvt_validated_share", what), &["schema_id", "operation"])?;
+        let share = Self { judged: judged.clone(), left_out: left_out.clone(), gauge };
+        metrics.registry().register(Box::new(share))?;
+        Ok(())
+    }
+}
+
+impl Collector for Share {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauge.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut counts: BTreeMap<(String, String), [f64; 2]> = BTreeMap::new();
+        for (index, counters) in [&self.judged, &self.left_out].into_iter().enumerate() {
+            for family in counters.collect() {
+                for metric in family.get_metric() {
+                    let label = |name: &str| {
+                        let pair = metric.get_label().iter().find(|pair| pair.name() == name);
+                        pair.map_or_else(String::new, |pair| pair.value().to_owned())
+                    };
+                    let key = (label("schema_id"), label("operation"));
+                    counts.entry(key).or_default()[index] += metric.get_counter().get_value();
+                }
+            }
+        }
+        for ((schema, operation), [judged, left_out]) in counts {
+            let share = judged / (judged + left_out).max(1.0);
+            self.gauge.with_label_values(&[&schema, &operation]).set(share);
+        }
+        self.gauge.collect()
     }
 }
 

@@ -7,7 +7,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::model::group::ViolationGroup;
+use crate::model::group::{MergedGroup, ViolationGroup};
 use crate::model::record::ValidationRecord;
 use crate::model::usage::OperationUsage;
 use crate::redaction::Redacted;
@@ -74,12 +74,14 @@ impl Parcel {
         }
     }
 
-    /// Stores it.
-    pub async fn store(&self, store: &dyn Store) -> StoreResult<()> {
+    /// Stores it; says of groups what had been seen of them before.
+    pub async fn store(&self, store: &dyn Store) -> StoreResult<Vec<MergedGroup>> {
         match self {
-            Self::Records(records) => store.record_validations(records).await.map(drop),
-            Self::Usage(batch, usage) => store.merge_usage(*batch, usage).await,
-            Self::Groups(batch, groups) => store.merge_groups(*batch, groups).await.map(drop),
+            Self::Records(records) => store.record_validations(records).await.map(|_| Vec::new()),
+            Self::Usage(batch, usage) => {
+                store.merge_usage(*batch, usage).await.map(|()| Vec::new())
+            }
+            Self::Groups(batch, groups) => store.merge_groups(*batch, groups).await,
         }
     }
 

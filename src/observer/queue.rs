@@ -83,6 +83,11 @@ impl Queue {
         self.metrics.skip(reason);
     }
 
+    /// Whether judging has fallen behind so far that what waits takes half of the queue.
+    pub fn is_half_full(&self) -> bool {
+        self.items.len() > self.items.capacity() / 2
+    }
+
     /// Exchanges that wait.
     pub fn len(&self) -> usize {
         self.items.len()

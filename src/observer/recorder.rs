@@ -4,35 +4,40 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use uuid::Uuid;
 
-use super::consumer::IdentityChain;
+use super::consumer::{Caller, Consumer, Identity, Roster};
 use super::exchange::Exchange;
 use super::group::GroupId;
-use super::kinds::Kinds;
+use super::kinds::{Kinds, Sighting};
 use super::metrics::{ObserverMetrics, OperationMetrics, RecordMetrics};
 use super::record::{self, Circumstances};
+use super::screen::Screen;
 use super::trace::{self, Judging};
+use super::usage::{Collector, UsageBook, UsageHandle};
 use super::worker::Judged;
 use super::writer::Outbox;
-use crate::config::record::RecordSettings;
-use crate::model::clock::Clock;
+use crate::config::record::{Bodies, RecordSettings};
+use crate::model::clock::{Clock, Timestamp};
 use crate::model::exchange::Captured;
 use crate::model::id::IdSource;
 use crate::model::mode::Mode;
 use crate::model::verdict::{Outcome, SkipReason};
 use crate::model::violation::{Side, Violation, ViolationCode};
 use crate::redaction::{Hints, Redactor};
-use crate::sampling::Keeper;
 use crate::telemetry::spans::SpanSender;
+use crate::validation::Judge;
 
 /// What stands for an operation that the document does not list.
-const UNDOCUMENTED: &str = "undocumented";
+pub const UNDOCUMENTED: &str = "undocumented";
 
 /// Everything that follows a verdict. One clone per worker; they share kinds and keeper.
 #[derive(Clone)]
 pub struct Recorder {
     parts: Arc<RecorderParts>,
     operations: OperationMetrics,
+    screen: Screen,
+    usage: UsageHandle,
 }
 
 /// What a [`Recorder`] is made of.
@@ -43,18 +48,18 @@ pub struct RecorderParts {
     pub record_metrics: RecordMetrics,
     /// Kinds of violation seen.
     pub kinds: Arc<Kinds>,
-    /// Decides what is kept.
-    pub keeper: Mutex<Keeper>,
+    /// Decides what is judged and what is kept.
+    pub screen: Screen,
     /// What is kept of it.
     pub settings: RecordSettings,
-    /// How consumers are told.
-    pub identity: IdentityChain,
+    /// Who calls.
+    pub roster: Roster,
+    /// What they use.
+    pub usage: UsageBook,
     /// The only way to storage.
     pub redactor: Arc<Redactor>,
     /// Takes records.
     pub sender: Outbox,
-    /// Told about each new kind of violation.
-    pub announce: Arc<dyn Announce>,
     /// Takes the spans of traces, when there is a collector.
     pub spans: Option<SpanSender>,
     /// Time.
@@ -63,19 +68,19 @@ pub struct RecorderParts {
     pub ids: Arc<dyn IdSource>,
 }
 
-/// Shows new kinds of violation to the operator.
-pub trait Announce: Send + Sync {
-    /// The first violation of its kind.
-    fn new_kind(&self, group: GroupId, schema_id: &str, operation: &str, violation: &Violation);
-}
-
 // === impl Recorder ===
 
 impl Recorder {
     /// A recorder made of `parts`.
     pub fn new(parts: RecorderParts) -> Self {
         let operations = OperationMetrics::new(parts.metrics.clone());
-        Self { parts: Arc::new(parts), operations }
+        let (screen, usage) = (parts.screen.clone(), parts.usage.open());
+        Self { parts: Arc::new(parts), operations, screen, usage }
+    }
+
+    /// Where this recorder counts usage.
+    pub fn usage(&self) -> Arc<Mutex<Collector>> {
+        self.usage.collector()
     }
 
     /// Counts an exchange of which nothing was judged.
@@ -83,36 +88,65 @@ impl Recorder {
         self.parts.metrics.skip(reason);
     }
 
-    /// Counts a judged exchange, announces what is new in it and keeps a record if the policy
-    /// says so. `started` is when judging began.
-    pub fn note(&mut self, exchange: &Exchange, judged: &Judged, started: Instant) {
+    /// Whether to judge an exchange; one that is left out is counted. `pressed` says that there
+    /// is no time for all of them.
+    pub fn wants(&mut self, exchange: &Exchange, pressed: bool) -> bool {
+        let Some(contract) = &exchange.contract else { return true };
+        if self.screen.lets_pass(exchange, pressed) {
+            return true;
+        }
+        let operation = Judge::operation(&contract.contract, &exchange.request);
+        let consumer = self.parts.roster.identify(caller_of(exchange));
+        let now = self.parts.clock.now();
+        let reason = self.screen.leaves_out(exchange, operation, &consumer.id, pressed, now);
+        if let Some(reason) = reason {
+            self.parts.metrics.skip(reason);
+            self.operations.left_out(contract, operation, reason);
+        }
+        reason.is_none()
+    }
+
+    /// Counts a judged exchange, its violations and its use of the contract, and keeps a record
+    /// if the policy says so. `started` is when judging began; `usage` saw it.
+    pub fn note(
+        &mut self,
+        exchange: &Exchange,
+        judged: &Judged,
+        started: Instant,
+        usage: &mut Collector,
+    ) {
         let parts = self.parts.clone();
         let took = parts.clock.instant().saturating_duration_since(started);
         self.operations.count(exchange, judged, took);
         count_parts(&parts.metrics, judged);
-        let operation = operation_name(exchange, judged);
-        let groups = if judged.valid() {
-            Vec::new()
-        } else {
-            parts.note_violations(exchange, judged, &operation)
-        };
         let now = parts.clock.now();
-        parts.trace(exchange, judged, &operation, Judging { ended: now, took });
-        let kind = kind_of(exchange, judged);
-        let Some(why) = parts.keeper.lock().decide(kind, &groups, now) else {
-            return parts.record_metrics.left_out();
-        };
+        parts.trace(exchange, judged, Judging { ended: now, took });
+        let consumer = parts.roster.identify(caller_of(exchange));
+        consumer.counters.count(judged.outcome());
+        let counted = parts.roster.counted(&consumer);
+        usage.note(exchange, judged, &counted, now);
+        let groups = if judged.valid() { Vec::new() } else { groups_of(exchange, judged) };
+        let mut kinds: Vec<u64> = groups.iter().map(|group| group.as_u64()).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let why = self.screen.keeps(exchange, judged, &consumer.id, &kinds, now);
+        let id = why.map(|_| exchange.id.unwrap_or_else(|| parts.ids.next_id()));
+        if parts.note_violations(exchange, judged, &groups, (&counted, id, now)) {
+            self.screen.note_new_violation(exchange, judged.operation, now);
+        }
+        let (Some(why), Some(id)) = (why, id) else { return parts.record_metrics.left_out() };
         parts.record_metrics.kept(why);
-        let hints = hints(exchange, judged, parts.settings.body_limit);
+        let body_limit = parts.settings.kept_of_bodies();
+        let hints = hints(exchange, judged, &parts.settings);
         let record = record::build(
             exchange,
             judged,
             Circumstances {
-                id: exchange.id.unwrap_or_else(|| parts.ids.next_id()),
+                id,
                 now,
                 environment: &parts.settings.environment,
-                consumer: parts.identity.identify(&exchange.request.headers),
-                body_limit: parts.settings.body_limit,
+                consumer: Identity { id: consumer.id.clone(), version: consumer.version.clone() },
+                body_limit,
             },
         );
         parts.sender.send(parts.redactor.record(record, hints));
@@ -120,48 +154,77 @@ impl Recorder {
 }
 
 impl RecorderParts {
-    fn trace(&self, exchange: &Exchange, judged: &Judged, operation: &str, judging: Judging) {
+    fn trace(&self, exchange: &Exchange, judged: &Judged, judging: Judging) {
         let Some(sender) = &self.spans else { return };
-        for span in trace::spans(exchange, judged, operation, judging) {
+        let operation = operation_name(exchange, judged);
+        for span in trace::spans(exchange, judged, &operation, judging) {
             sender.send(span);
         }
     }
 
-    /// Counts each violation and returns the groups they belong to.
-    fn note_violations(&self, exchange: &Exchange, judged: &Judged, operation: &str) -> Vec<u64> {
-        let schema_id =
-            exchange.contract.as_ref().map_or("", |contract| contract.schema_id.as_str());
-        let mut groups = Vec::new();
-        for violation in judged.verdicts().flat_map(|verdict| &verdict.violations) {
-            let group = GroupId::of(schema_id, operation, violation);
-            if self.kinds.count(group, operation, violation) {
-                self.metrics.new_groups.with_label_values(&[schema_id, operation]).inc();
-                if exchange.modes.of(violation.code.side) >= Mode::Warn {
-                    let traced = trace::log_span(exchange);
-                    traced.in_scope(|| {
-                        self.announce.new_kind(group, schema_id, operation, violation);
-                    });
-                }
+    /// Counts each violation under its group and says whether one is new to this process;
+    /// `example` is the record that will show it.
+    fn note_violations(
+        &self,
+        exchange: &Exchange,
+        judged: &Judged,
+        groups: &[GroupId],
+        (consumer, example, at): (&Consumer, Option<Uuid>, Timestamp),
+    ) -> bool {
+        let contract = exchange.contract.as_deref();
+        let schema_id = contract.map_or("", |loaded| loaded.schema_id.as_str());
+        let known = contract.zip(judged.operation);
+        let operation = known.map(|(loaded, index)| loaded.contract.operation(index));
+        let operation_name = operation_name(exchange, judged);
+        let mut is_new = false;
+        for (violation, group) in violations_of(judged).zip(groups) {
+            let first = self.kinds.saw(&Sighting {
+                group: *group,
+                violation,
+                schema_id,
+                version: contract.map_or("", |loaded| loaded.contract.version()),
+                operation: operation
+                    .map_or(("", ""), |operation| (operation.method.as_str(), &operation.template)),
+                operation_name: &operation_name,
+                consumer: &consumer.id,
+                at,
+                example,
+                trace: trace::trace_id(exchange),
+                tell: exchange.modes.of(violation.code.side) >= Mode::Warn,
+            });
+            if first {
+                is_new = true;
+                self.metrics.new_groups.with_label_values(&[schema_id, &operation_name]).inc();
             }
-            groups.push(group.as_u64());
         }
-        groups.sort_unstable();
-        groups.dedup();
-        groups
+        is_new
     }
 }
 
+fn caller_of(exchange: &Exchange) -> Caller<'_> {
+    Caller { headers: &exchange.request.headers, certificate: exchange.client_subject.as_deref() }
+}
+
+fn violations_of(judged: &Judged) -> impl Iterator<Item = &Violation> {
+    judged.verdicts().flat_map(|verdict| &verdict.violations)
+}
+
+/// The group of each violation.
+fn groups_of(exchange: &Exchange, judged: &Judged) -> Vec<GroupId> {
+    let schema_id = exchange.contract.as_ref().map_or("", |contract| contract.schema_id.as_str());
+    let operation = operation_name(exchange, judged);
+    violations_of(judged).map(|violation| GroupId::of(schema_id, &operation, violation)).collect()
+}
+
 /// What the redactor must know beyond the record.
-fn hints<'e>(exchange: &'e Exchange, judged: &Judged, body_limit: usize) -> Hints<'e> {
+fn hints<'e>(exchange: &'e Exchange, judged: &Judged, settings: &RecordSettings) -> Hints<'e> {
+    let body_limit = settings.kept_of_bodies();
     let cut = |body: &Captured| body.truncated() || body.kept() > body_limit;
     Hints {
-        masks: exchange
-            .contract
-            .as_ref()
-            .zip(judged.operation)
-            .and_then(|(loaded, operation)| loaded.masks(operation)),
+        masks: exchange.contract.as_ref().map(|loaded| loaded.masks(judged.operation)),
         request_cut: cut(&exchange.request_body),
         response_cut: cut(&exchange.response_body),
+        shape_only: settings.bodies == Bodies::Shape,
     }
 }
 
@@ -209,16 +272,4 @@ fn operation_name(exchange: &Exchange, judged: &Judged) -> String {
             || UNDOCUMENTED.to_owned(),
             |operation| format!("{} {}", operation.method, operation.template),
         )
-}
-
-/// What makes two conforming exchanges alike: operation, status, and what was not judged.
-fn kind_of(exchange: &Exchange, judged: &Judged) -> u64 {
-    let operation = judged.operation.map_or(u64::MAX, |index| index.as_usize() as u64);
-    let status = exchange.response.as_ref().map_or(0, |head| u64::from(head.status.as_u16()));
-    let reasons = judged
-        .verdicts()
-        .flat_map(|verdict| &verdict.skipped)
-        .fold(0_u64, |bits, reason| bits | 1 << (*reason as u64 % 32));
-    let mixed = operation.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ status.rotate_left(32) ^ reasons;
-    mixed.wrapping_mul(0xff51_afd7_ed55_8ccd)
 }

@@ -5,7 +5,7 @@
 //! `spool.fsync: always`, after a power cut. After a crash parcels that were stored already may
 //! be handed out again, at most those of one file: every [`Parcel`] counts once however often
 //! it is stored. Damage costs the entries it lies in and is counted. The directory never grows
-//! beyond its limit. Two processes never use one slot of it (see `slot`); what one left behind
+//! beyond its limit. With a key, nothing of a parcel lies there in clear. Two processes never use one slot of it (see `slot`); what one left behind
 //! the next one takes over.
 //!
 //! All of it blocks on the disk: call it where that is allowed.
@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use super::parcel::{Parcel, ParcelKind};
 use crate::config::spool::{Fsync, SpoolSettings};
 use crate::model::clock::{Clock, Timestamp};
+use crate::sealing::Keyring;
 use frame::Found;
 use segment::{Open, Segment};
 use slot::Slot;
@@ -40,6 +41,7 @@ pub struct Spool {
     files: Mutex<Files>,
     state: Arc<SpoolState>,
     settings: SpoolSettings,
+    keys: Keyring,
     clock: SharedClock,
 }
 
@@ -65,6 +67,9 @@ pub enum SpoolError {
         /// The system's word for it.
         reason: io::Error,
     },
+    /// The task that asked was cancelled.
+    #[error("the task was cancelled")]
+    Cancelled,
     /// It cannot be written down; a defect of ours.
     #[error("a parcel cannot be written down: {0}")]
     Form(String),
@@ -130,6 +135,7 @@ impl Spool {
     /// Takes a slot of the directory and whatever waits in it.
     pub fn open(
         settings: &SpoolSettings,
+        keys: Keyring,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Recovered), SpoolError> {
         let failed = |reason| SpoolError::Disk { path: settings.directory.clone(), reason };
@@ -143,6 +149,7 @@ impl Spool {
             files: Mutex::new(files),
             state: Arc::new(SpoolState::default()),
             settings: settings.clone(),
+            keys,
             clock: SharedClock(clock),
         };
         recovered.add(spool.adopt()?);
@@ -185,12 +192,12 @@ impl Spool {
 
     /// Writes a parcel down behind all others.
     pub fn append(&self, parcel: &Parcel) -> Result<(), SpoolError> {
-        let body = entry::write(parcel).map_err(SpoolError::Form)?;
+        let (form, body) = entry::write(&self.keys, parcel).map_err(SpoolError::Form)?;
         let head = frame::Head {
             kind: parcel.kind(),
             count: u32::try_from(parcel.len()).unwrap_or(u32::MAX),
             at: self.clock.0.now(),
-            form: entry::PLAIN,
+            form,
         };
         let mut bytes = Vec::with_capacity(frame::HEAD + body.len());
         frame::write(head, &body, &mut bytes);
@@ -231,7 +238,7 @@ impl Spool {
                 let count = u64::from(head.count);
                 let records = if head.kind == ParcelKind::Records { count } else { 0 };
                 let place = place(end, records);
-                match entry::read(head.form, body) {
+                match entry::read(&self.keys, head, body) {
                     Ok(parcel) => Next::Parcel(parcel, place),
                     Err(reason) => Next::Unreadable { kind: head.kind, count, reason, place },
                 }

@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Uri, Version};
-use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::budget::Budget;
-use super::consumer::IdentityChain;
+use super::consumer::{ConsumerMetrics, IdentityChain, Roster};
 use super::exchange::{Ending, Exchange, Known};
-use super::group::GroupId;
 use super::kinds::Kinds;
 use super::metrics::{ObserverMetrics, RecordMetrics};
 use super::queue::Queue;
-use super::recorder::{Announce, Recorder, RecorderParts};
+use super::recorder::{Recorder, RecorderParts};
+use super::screen::Screen;
 use super::spool::metrics::SpoolMetrics;
+use super::usage::UsageBook;
+use super::usage::metrics::UsageMetrics;
 use super::writer::{self, Writer, WriterParts};
 use crate::config::Config;
 use crate::config::Typed;
@@ -28,7 +29,6 @@ use crate::model::record::ValidationRecord;
 use crate::model::verdict::SkipReason;
 use crate::model::violation::{Violation, ViolationCode};
 use crate::redaction::{Hints, Redacted, Redactor, Rules};
-use crate::sampling::Keeper;
 use crate::storage::{MemoryStore, Store};
 use crate::telemetry::metrics::Metrics;
 
@@ -43,12 +43,6 @@ pub(super) struct Parts {
     pub(super) metrics: ObserverMetrics,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) _writer: Writer,
-}
-
-struct Silent;
-
-impl Announce for Silent {
-    fn new_kind(&self, _: GroupId, _: &str, _: &str, _: &Violation) {}
 }
 
 /// Builds it.
@@ -76,16 +70,22 @@ pub(super) fn parts() -> Parts {
         chance: Arc::new(SeededChance::new(1)),
         deadline,
     });
+    let redactor = Arc::new(Redactor::new(&Rules::default()).unwrap());
     let recorder = Recorder::new(RecorderParts {
         metrics: metrics.clone(),
         record_metrics,
         kinds: Arc::new(Kinds::default()),
-        keeper: Mutex::new(Keeper::new(&config.record)),
+        screen: Screen::new(&config.record, &config.sampling),
         settings: config.record.clone(),
-        identity: IdentityChain::new(&config.observer),
-        redactor: Arc::new(Redactor::new(&Rules::default()).unwrap()),
+        roster: Roster::new(
+            IdentityChain::new(&config.consumer),
+            redactor.clone(),
+            ConsumerMetrics::new(&all, 10).unwrap(),
+            100,
+        ),
+        usage: UsageBook::new(UsageMetrics::new(&all).unwrap()),
+        redactor,
         sender,
-        announce: Arc::new(Silent),
         spans: None,
         clock: clock.clone(),
         ids: Arc::new(SystemIds),

@@ -42,15 +42,8 @@ pub(super) fn spans(
     spans
 }
 
-/// What makes log lines about this exchange name its trace.
-pub(super) fn log_span(exchange: &Exchange) -> tracing::Span {
-    trace_id(exchange).map_or_else(tracing::Span::none, |trace_id| {
-        // As severe as can be, so that it is there for lines of every level.
-        tracing::error_span!("exchange", %trace_id)
-    })
-}
-
-fn trace_id(exchange: &Exchange) -> Option<TraceId> {
+/// The trace of an exchange, taken up or not, for log lines to name it.
+pub(super) fn trace_id(exchange: &Exchange) -> Option<TraceId> {
     let context = exchange.trace.map(|context| context.trace_id);
     let caller = || {
         let field = exchange.request.headers.get("traceparent")?.to_str().ok()?;

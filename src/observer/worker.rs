@@ -2,11 +2,14 @@
 //!
 //! What must hold: a panic costs the exchange it happened in and nothing else; an exchange
 //! taken from the queue is counted as judged or as skipped, exactly once; threads at low
-//! priority always get a share of the CPU.
+//! priority always get a share of the CPU. When they fall behind, what is worth least is left
+//! out here rather than at random in front of the queue: finding an exchange's operation costs
+//! a fraction of judging it.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::exchange::{Ending, Exchange};
 use super::queue::Queue;
@@ -16,12 +19,16 @@ use crate::contract::{Contract, OperationIndex};
 use crate::model::clock::Clock;
 use crate::model::exchange::{Captured, RequestHead, ResponseHead};
 use crate::model::mode::Mode;
-use crate::model::verdict::{SkipReason, Verdict};
-use crate::validation::{Judge, RequestJudgement};
+use crate::model::verdict::{Outcome, SkipReason, Verdict};
+use crate::validation::{Judge, RequestJudgement, Witness};
 
 /// Nice value of threads at low priority: about a tenth of the CPU when all cores are busy
 /// with threads at normal priority (`sched(7)`: weight 110 against 1024).
 const LOW_PRIORITY_NICE: i32 = 10;
+
+/// So many exchanges that wait say that it is judging, and not long bodies under way, that takes
+/// the memory.
+const BACKLOG: usize = 16;
 
 /// What the judge found out about one exchange.
 #[derive(Debug, Clone, Default)]
@@ -36,43 +43,56 @@ pub struct Judged {
 
 /// Judges messages, one after the other, so it may keep scratch memory.
 pub trait Judging: Send {
-    /// Judges a request.
+    /// Judges a request before a witness.
     fn request(
         &mut self,
         contract: &Contract,
         head: &RequestHead,
         body: &Captured,
+        witness: &mut dyn Witness,
     ) -> RequestJudgement;
 
-    /// Judges a response by the operation that its request belongs to.
+    /// Judges a response, by the operation that its request belongs to, before a witness.
     fn response(
         &mut self,
         contract: &Contract,
         operation: Option<OperationIndex>,
         request: &RequestHead,
-        head: &ResponseHead,
-        body: &Captured,
+        answer: (&ResponseHead, &Captured),
+        witness: &mut dyn Witness,
     ) -> Verdict;
 
     /// Judges what is not known yet of `exchange`, by the contract pinned to it; `None` when
-    /// there is none.
-    fn judge(&mut self, exchange: &Exchange) -> Option<Judged> {
+    /// there is none. What is known is read again where the witness was not there: traffic
+    /// waited for that verdict and for nothing else.
+    fn judge(&mut self, exchange: &Exchange, witness: &mut dyn Witness) -> Option<Judged> {
         let contract = &exchange.contract.as_ref()?.contract;
         let (head, body) = (&exchange.request, &exchange.request_body);
         let RequestJudgement { operation, verdict } = match &exchange.known.request {
-            Some(known) => known.clone(),
+            Some(known) => {
+                if known.operation.is_some() {
+                    self.request(contract, head, body, witness);
+                }
+                known.clone()
+            }
             None if exchange.modes.request == Mode::Off => RequestJudgement {
                 operation: Judge::operation(contract, head),
                 verdict: Verdict::skipped(SkipReason::Off),
             },
-            None => self.request(contract, head, body),
+            None => self.request(contract, head, body, witness),
         };
         let response = match (&exchange.known.response, &exchange.response) {
-            (Some(known), _) => known.clone(),
+            (Some(known), Some(response)) => {
+                let answer = (response, &exchange.response_body);
+                self.response(contract, operation, head, answer, witness);
+                known.clone()
+            }
+            (Some(known), None) => known.clone(),
             _ if exchange.modes.response == Mode::Off => Verdict::skipped(SkipReason::Off),
             _ if exchange.ending == Ending::Upgraded => Verdict::skipped(SkipReason::Upgraded),
             (None, Some(response)) => {
-                self.response(contract, operation, head, response, &exchange.response_body)
+                let answer = (response, &exchange.response_body);
+                self.response(contract, operation, head, answer, witness)
             }
             (None, None) => Verdict::skipped(SkipReason::NoResponse),
         };
@@ -105,6 +125,17 @@ impl Judged {
         std::iter::once(&self.request).chain(self.response.as_ref())
     }
 
+    /// Both verdicts in one word.
+    pub fn outcome(&self) -> Outcome {
+        if !self.valid() {
+            Outcome::Violates
+        } else if self.verdicts().all(|verdict| verdict.skipped.is_empty()) {
+            Outcome::Conforms
+        } else {
+            Outcome::Skipped
+        }
+    }
+
     /// Whether no rule was found broken.
     pub fn valid(&self) -> bool {
         self.verdicts().all(|verdict| verdict.violations.is_empty())
@@ -119,8 +150,9 @@ impl Judging for Judge {
         contract: &Contract,
         head: &RequestHead,
         body: &Captured,
+        witness: &mut dyn Witness,
     ) -> RequestJudgement {
-        Self::request(self, contract, head, body)
+        self.request_before(contract, head, body, witness)
     }
 
     fn response(
@@ -128,10 +160,10 @@ impl Judging for Judge {
         contract: &Contract,
         operation: Option<OperationIndex>,
         request: &RequestHead,
-        head: &ResponseHead,
-        body: &Captured,
+        answer: (&ResponseHead, &Captured),
+        witness: &mut dyn Witness,
     ) -> Verdict {
-        Self::response(self, contract, operation, request, head, body)
+        self.response_before(contract, operation, request, answer, witness)
     }
 }
 
@@ -166,14 +198,21 @@ impl Workers {
         Ok(Self { threads, queue: queue.clone() })
     }
 
-    /// Takes no more exchanges, judges those in line, and waits for the threads to end.
-    pub fn finish(self) {
+    /// Takes no more exchanges, judges those in line as far as `time` allows, and waits for the
+    /// threads to end.
+    pub fn finish(self, time: Duration) {
+        const STEP: Duration = Duration::from_millis(5);
         self.queue.close();
+        let mut steps = time.as_millis() / STEP.as_millis();
+        while steps > 0 && self.threads.iter().any(|thread| !thread.is_finished()) {
+            std::thread::sleep(STEP);
+            steps -= 1;
+        }
+        self.queue.abandon();
         for thread in self.threads {
             // A worker catches its panics; one that got away is in the log already.
             let _ = thread.join();
         }
-        self.queue.abandon();
     }
 }
 
@@ -196,10 +235,20 @@ impl Worker {
 
     fn judge_one(&mut self, exchange: &Exchange) {
         let started = self.clock.instant();
+        let pressed = self.queue.is_half_full()
+            || (exchange.reservation.budget_is_half_used() && self.queue.len() > BACKLOG);
         let (judge, recorder) = (&mut self.judge, &mut self.recorder);
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            let Some(judged) = judge.judge(exchange) else { return Some(SkipReason::NoContract) };
-            recorder.note(exchange, &judged, started);
+            if !recorder.wants(exchange, pressed) {
+                return None;
+            }
+            let usage = recorder.usage();
+            let mut usage = usage.lock();
+            usage.begin(exchange.contract.as_ref());
+            let Some(judged) = judge.judge(exchange, &mut *usage) else {
+                return Some(SkipReason::NoContract);
+            };
+            recorder.note(exchange, &judged, started, &mut usage);
             None
         }));
         match outcome {
@@ -226,7 +275,13 @@ mod tests {
     struct Fragile(Arc<AtomicUsize>);
 
     impl Judging for Fragile {
-        fn request(&mut self, _: &Contract, _: &RequestHead, _: &Captured) -> RequestJudgement {
+        fn request(
+            &mut self,
+            _: &Contract,
+            _: &RequestHead,
+            _: &Captured,
+            _: &mut dyn Witness,
+        ) -> RequestJudgement {
             unreachable!("whole exchanges are judged here")
         }
 
@@ -235,13 +290,13 @@ mod tests {
             _: &Contract,
             _: Option<OperationIndex>,
             _: &RequestHead,
-            _: &ResponseHead,
-            _: &Captured,
+            _: (&ResponseHead, &Captured),
+            _: &mut dyn Witness,
         ) -> Verdict {
             unreachable!("whole exchanges are judged here")
         }
 
-        fn judge(&mut self, _exchange: &Exchange) -> Option<Judged> {
+        fn judge(&mut self, _: &Exchange, _: &mut dyn Witness) -> Option<Judged> {
             let number = self.0.fetch_add(1, Ordering::SeqCst);
             assert!(number % 2 == 1, "a defect in judging");
             Some(Judged::default())
@@ -272,7 +327,7 @@ mod tests {
         for _ in 0..10 {
             parts.queue.offer(testing::exchange(&parts.budget));
         }
-        workers.finish();
+        workers.finish(Duration::from_secs(20));
         assert_eq!(parts.metrics.skipped(SkipReason::Panicked), 5);
         assert_eq!(parts.metrics.judged.get(), 5);
         assert_eq!(parts.metrics.seen.get(), 10);
@@ -297,7 +352,7 @@ mod tests {
             &parts.clock,
         )
         .unwrap();
-        workers.finish();
+        workers.finish(Duration::from_secs(20));
         parts.queue.offer(testing::exchange(&parts.budget));
         assert_eq!(parts.metrics.skipped(SkipReason::Stopping), 1);
         let skipped: u64 = SkipReason::ALL.map(|reason| parts.metrics.skipped(reason)).iter().sum();

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::budget::{Budget, Reservation};
 use super::metrics::RecordMetrics;
+use super::notice::Teller;
 use super::parcel::{Parcel, ParcelKind, weight};
 use super::spool::metrics::SpoolMetrics;
 use super::spool::{Spool, SpoolError};
@@ -222,6 +223,13 @@ impl Batch {
 // === impl Writer ===
 
 impl Writer {
+    /// The same, and `teller` hears of groups that were stored.
+    #[must_use]
+    pub fn telling(mut self, teller: Arc<Teller>) -> Self {
+        self.delivery.telling(teller);
+        self
+    }
+
     /// Stores batch after batch until there is nothing left to store.
     pub async fn run(self) {
         let Some(spooling) = &self.spool else { return self.take_in().await };
@@ -328,7 +336,7 @@ impl Spooling {
         let results = spooling.await.unwrap_or_default();
         self.filled.notify_one();
         let parcels = Arc::try_unwrap(parcels).unwrap_or_else(|shared| (*shared).clone());
-        let cut_off = || Err(SpoolError::Form("cut off".to_owned()));
+        let cut_off = || Err(SpoolError::Cancelled);
         let results = results.into_iter().chain(std::iter::repeat_with(cut_off));
         let mut left = Vec::new();
         for (parcel, result) in parcels.into_iter().rev().zip(results) {

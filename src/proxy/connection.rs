@@ -9,11 +9,26 @@ use http::{HeaderMap, Request, Uri, Version};
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Whether the request asks to become another protocol (RFC 9110 §7.8).
+/// What two readers of a head might read differently, though hyper reads it in one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Objection {
+    /// No host where there must be one, several, or one with a user.
+    Host,
+    /// Another transfer coding than `chunked`, or `chunked` twice.
+    TransferCoding,
+    /// Several lengths, which HTTP/2 lets through.
+    Length,
+}
+
+/// Whether the request asks to become another protocol (RFC 9110 §7.8). HTTP/2 is none: in a
+/// tunnel that speaks it, requests would pass that nobody judges.
 pub fn is_upgrade<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    let http2 = |value: &HeaderValue| value.to_str().is_ok_and(|it| it.contains("h2"));
     request.version() == Version::HTTP_11
-        && request.headers().contains_key(UPGRADE)
-        && connection_options(request.headers()).any(|option| option == "upgrade")
+        && headers.contains_key(UPGRADE)
+        && connection_options(headers).any(|option| option == "upgrade")
+        && !headers.get_all(UPGRADE).iter().any(http2)
 }
 
 /// Removes the fields that concern one connection only (RFC 9110 §7.6.1): those that
@@ -64,6 +79,31 @@ pub fn forwardable(mut parts: Parts, upgrading: bool) -> Parts {
     parts
 }
 
+/// Why a request must not be passed on, if there is a reason (RFC 9112 §3.2, §6.1). hyper has
+/// refused the rest: lengths that differ, folded lines, codings that do not end in `chunked`.
+pub fn objection<B>(request: &Request<B>) -> Option<Objection> {
+    let headers = request.headers();
+    let mut hosts = headers.get_all(HOST).iter();
+    let missing = hosts.next().is_none() && request.version() == Version::HTTP_11;
+    let user = request.uri().authority().is_some_and(|it| it.as_str().contains('@'));
+    if missing || user || hosts.next().is_some() {
+        return Some(Objection::Host);
+    }
+    if request.version() == Version::HTTP_2
+        && headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some()
+    {
+        return Some(Objection::Length);
+    }
+    if headers.contains_key(TRANSFER_ENCODING) {
+        let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+        let chunked = |it: &HeaderValue| it.as_bytes().eq_ignore_ascii_case(b"chunked");
+        if !codings.next().is_some_and(chunked) || codings.next().is_some() {
+            return Some(Objection::TransferCoding);
+        }
+    }
+    None
+}
+
 fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = String> {
     headers
         .get_all(CONNECTION)
@@ -71,6 +111,19 @@ fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = String> {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(|option| option.trim().to_ascii_lowercase())
+}
+
+// === impl Objection ===
+
+impl Objection {
+    /// Its name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::TransferCoding => "transfer_coding",
+            Self::Length => "length",
+        }
+    }
 }
 
 #[cfg(test)]

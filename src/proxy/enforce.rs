@@ -36,7 +36,7 @@ use crate::model::id::IdSource;
 use crate::model::mode::{Mode, Modes};
 use crate::model::verdict::{SkipReason, Verdict};
 use crate::model::violation::Side;
-use crate::observer::budget::Budget;
+use crate::observer::budget::{Budget, Reservation};
 use crate::observer::exchange::{Ending, Exchange, Half, Pending};
 use crate::registry::LoadedContract;
 use crate::validation::RequestJudgement;
@@ -69,7 +69,7 @@ pub struct EnforcementParts {
     pub body_limit: usize,
     /// Who judges while traffic waits.
     pub judges: Arc<Inline>,
-    /// Memory of what is held.
+    /// Memory of what is held, apart from that of what waits to be judged.
     pub budget: Budget,
     /// Counters.
     pub metrics: EnforcementMetrics,
@@ -221,7 +221,7 @@ impl Enforcement {
         let started = self.parts.clock.instant();
         // A stream without a length may wait for its response before it goes on.
         let endless = is_stream(headers) && body.size_hint().exact().is_none();
-        let (mut body, captured, cut) = match self.hold(body, endless).await {
+        let (body, captured, cut) = match self.hold(body, endless).await {
             Holding::Whole(body, captured) => (body, captured, None),
             Holding::Cut(body, captured, reason) => (body, captured, Some(reason)),
             Holding::Broken(captured) => {
@@ -239,7 +239,7 @@ impl Enforcement {
         match ruling {
             Ok(()) => {
                 if complete {
-                    settle(pending, &mut body, |exchange| {
+                    settle(pending, captured, |exchange, captured| {
                         exchange.request_body = captured;
                         exchange.known.request = judged.ok();
                     });
@@ -248,12 +248,13 @@ impl Enforcement {
             }
             Err(cause) => {
                 let operation = stance.operation.as_ref().map(|(_, index)| *index);
-                let judged = judged.unwrap_or_else(|reason| RequestJudgement {
+                let mut judged = judged.unwrap_or_else(|reason| RequestJudgement {
                     operation,
                     verdict: Verdict::skipped(reason),
                 });
+                say_why_cut(&mut judged.verdict, cut);
                 let answer = self.reject(Side::Request, pending, stance, cause, &judged.verdict);
-                settle(pending, &mut body, |exchange| {
+                settle(pending, captured, |exchange, captured| {
                     exchange.request_body = captured;
                     exchange.ending = Ending::Rejected;
                     exchange.known.request = Some(judged);
@@ -275,7 +276,7 @@ impl Enforcement {
         B: Body<Data = Bytes> + Unpin,
     {
         let started = self.parts.clock.instant();
-        let (mut body, captured, cut) = match self.hold(body, is_stream(headers)).await {
+        let (body, captured, cut) = match self.hold(body, is_stream(headers)).await {
             Holding::Whole(body, captured) => (body, captured, None),
             Holding::Cut(body, captured, reason) => (body, captured, Some(reason)),
             Holding::Broken(captured) => {
@@ -293,7 +294,7 @@ impl Enforcement {
         match ruling {
             Ok(()) => {
                 if whole {
-                    settle(pending, &mut body, |exchange| {
+                    settle(pending, captured, |exchange, captured| {
                         exchange.response_body = captured;
                         exchange.known.response = judged.ok();
                     });
@@ -302,9 +303,10 @@ impl Enforcement {
                 Ok(Passage { body, captured: whole })
             }
             Err(cause) => {
-                let verdict = judged.unwrap_or_else(Verdict::skipped);
+                let mut verdict = judged.unwrap_or_else(Verdict::skipped);
+                say_why_cut(&mut verdict, cut);
                 let answer = self.reject(Side::Response, pending, stance, cause, &verdict);
-                settle(pending, &mut body, |exchange| {
+                settle(pending, captured, |exchange, captured| {
                     exchange.response_body = captured;
                     exchange.known.response = Some(verdict);
                 });
@@ -388,6 +390,11 @@ impl Enforcement {
         }
     }
 
+    /// Memory for an exchange that is enforced even when the observer has none left.
+    pub fn reserve(&self, stance: &Stance, bytes: usize) -> Option<Reservation> {
+        if stance.modes.enforces() { self.parts.budget.reserve(bytes) } else { None }
+    }
+
     /// Answers an exchange for which there is no memory, where the settings ask for that.
     pub fn without_memory(&self, stance: &mut Stance) -> Option<Refusal> {
         if !stance.modes.enforces() {
@@ -436,15 +443,23 @@ impl Stance {
     }
 }
 
-/// Gives the exchange what is known of a half, and the memory that its body draws on.
-fn settle<B>(pending: &Pending, body: &mut Payload<B>, change: impl FnOnce(&mut Exchange)) {
-    let memory = body.take_memory();
+/// Gives the exchange what is known of a half. Its body is judged already: where the observer has
+/// no memory for it, it goes without.
+fn settle(pending: &Pending, mut captured: Captured, change: impl FnOnce(&mut Exchange, Captured)) {
     pending.update(|exchange| {
-        if let Some(memory) = memory {
-            exchange.reservation.absorb(memory);
+        if !exchange.reservation.grow(captured.kept()) {
+            captured.let_go();
         }
-        change(exchange);
+        change(exchange, captured);
     });
+}
+
+/// To the judge a body that was not held to its end broke off; we know why it did.
+fn say_why_cut(verdict: &mut Verdict, cut: Option<SkipReason>) {
+    if let Some(reason) = cut {
+        verdict.skipped.retain(|one| *one != SkipReason::BodyIncomplete);
+        verdict.skip(reason);
+    }
 }
 
 /// Whether a body may go on without end, item by item.
@@ -465,3 +480,6 @@ fn hash(bytes: &[u8]) -> u64 {
     let mixed = (fnv ^ fnv >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
     mixed ^ mixed >> 33
 }
+
+#[cfg(test)]
+mod tests;

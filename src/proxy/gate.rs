@@ -5,29 +5,31 @@
 //! waits for anything but the two peers.
 
 use std::convert::Infallible;
-use std::pin::Pin;
+use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
 
+use super::answer::AnswerBody;
 use super::connection::{forwardable, is_upgrade, strip_hop_by_hop};
 use super::enforce::{Enforcement, Passage, Replacement, Stance};
 use super::hold::{Payload, Witness};
 use super::metrics::{ProxyMetrics, Raised, UpstreamFailure};
 use super::peer::Peer;
 use super::pool::{Lane, Lanes, Pool, Return, Sender};
+use super::progress::{Look, Progress};
 use super::reject::{self, Invented, Refusal};
 use super::route::{Route, RouteTable};
-use super::tap::{Capture, EndObserver, Progress, Tap};
+use super::tap::{Capture, EndObserver, Tap};
 use super::trace::{self, Tracer};
 use super::upgrade;
+use crate::config::limits::LimitSettings;
 use crate::model::clock::Clock;
 use crate::model::exchange::{Captured, RequestHead, ResponseHead};
 use crate::model::mode::Mode;
@@ -41,6 +43,7 @@ use crate::observer::queue::Queue;
 pub struct Gate {
     routes: Arc<ArcSwap<RouteTable>>,
     lanes: Lanes,
+    limits: LimitSettings,
     queue: Arc<Queue>,
     budget: Budget,
     metrics: ProxyMetrics,
@@ -62,16 +65,6 @@ struct Way<'a> {
     pool: &'a Arc<Pool>,
 }
 
-/// The body of an answer: the upstream's, or ours.
-#[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "nearly every body is the large one")]
-pub enum AnswerBody {
-    /// The upstream's, passing through.
-    Upstream(Tap<Payload>),
-    /// Invented by us.
-    Invented(Full<Bytes>),
-}
-
 // === impl Gate ===
 
 impl Gate {
@@ -83,19 +76,35 @@ impl Gate {
         metrics: ProxyMetrics,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { routes, lanes: Lanes::default(), queue, budget, metrics, clock, tracer: None }
-    }
-
-    /// Takes up the callers' traces.
-    #[must_use]
-    pub fn with_tracer(mut self, tracer: Option<Tracer>) -> Self {
-        self.tracer = tracer;
-        self
+        Self {
+            routes,
+            lanes: Lanes::default(),
+            limits: LimitSettings::default(),
+            queue,
+            budget,
+            metrics,
+            clock,
+            tracer: None,
+        }
     }
 
     /// The lane of the calling thread. Asked once per downstream connection.
     pub fn lane(&self) -> Lane {
         self.lanes.mine()
+    }
+
+    /// Holds requests to `limits`.
+    #[must_use]
+    pub fn within(mut self, limits: LimitSettings) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Takes up the callers' traces.
+    #[must_use]
+    pub fn tracing(mut self, tracer: Option<Tracer>) -> Self {
+        self.tracer = tracer;
+        self
     }
 
     /// Where times come from.
@@ -154,7 +163,10 @@ impl Gate {
         if stance.modes.is_off() {
             return Ok(None);
         }
-        let Some(reservation) = self.budget.reserve(head_weight(request.headers())) else {
+        let weight = head_weight(request.headers());
+        let reservation =
+            self.budget.reserve(weight).or_else(|| enforcement.reserve(&stance, weight));
+        let Some(reservation) = reservation else {
             self.queue.refuse(SkipReason::CaptureMemory);
             return enforcement.without_memory(&mut stance).map_or(Ok(None), Err);
         };
@@ -212,7 +224,7 @@ impl Gate {
         let watched = opened.as_ref().filter(|_| !captured);
         let capture = watched.map(|opened| way.capture(opened, Half::Request));
         // A body that is over before it began cannot make progress, and needs no watching.
-        let progress = (!body.is_end_stream()).then(Progress::default);
+        let progress = (!body.is_end_stream()).then(|| self.progress(&parts.headers));
         let mut body = Tap::new(body, capture);
         if let Some(progress) = &progress {
             body = body.with_progress(progress.clone());
@@ -223,12 +235,9 @@ impl Gate {
         let request = Request::from_parts(forwardable(parts, upgrade.is_some()), body);
         let sent = self.clock.instant();
         let (mut response, sender) =
-            self.exchange(request, way, progress).await.map_err(|failure| {
-                self.metrics.upstream_failed(failure);
-                if let Some(opened) = &opened {
-                    opened.pending.update(|exchange| exchange.ending = Ending::UpstreamFailed);
-                }
-                reject::upstream_failed(failure)
+            self.exchange(request, way, progress.as_ref()).await.map_err(|failure| {
+                let pending = opened.as_ref().map(|opened| &opened.pending);
+                self.unanswered(failure, progress.as_ref(), pending)
             })?;
         self.note_head(&response, opened.as_ref().map(|one| &one.pending), started, sent);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -347,14 +356,14 @@ impl Gate {
         &self,
         mut request: Request<Tap<Payload>>,
         way: Way<'_>,
-        progress: Option<Progress>,
+        progress: Option<&Progress>,
     ) -> Result<(Response<Incoming>, Sender), UpstreamFailure> {
         let mut spare = None;
         let upstream = &way.route.upstream;
         while let Some(mut sender) = way.pool.take() {
             spare = spare.or_else(|| repeatable(&request));
             let sending = sender.try_send_request(request);
-            match in_time(upstream.timeout(), sending, progress.as_ref()).await? {
+            match in_time(upstream.timeout(), sending, progress).await? {
                 Ok(response) => return Ok((response, sender)),
                 Err(mut error) => match error.take_message().or_else(|| spare.take()) {
                     Some(again) => request = again,
@@ -364,10 +373,39 @@ impl Gate {
         }
         let mut sender = upstream.connect().await?;
         let sending = sender.try_send_request(request);
-        match in_time(upstream.timeout(), sending, progress.as_ref()).await? {
+        match in_time(upstream.timeout(), sending, progress).await? {
             Ok(response) => Ok((response, sender)),
             Err(_) => Err(UpstreamFailure::Broken),
         }
+    }
+
+    /// How a body comes along. One of gRPC may rest: its messages come when they come.
+    fn progress(&self, headers: &HeaderMap) -> Progress {
+        let grpc = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
+        let mut pace = self.limits.connection.pace;
+        if headers.get(CONTENT_TYPE).is_some_and(grpc) {
+            pace.min_rate = 0;
+        }
+        let limit = self.limits.exchange.request_body.map_or(u64::MAX, NonZeroU64::get);
+        Progress::new(pace, limit)
+    }
+
+    /// The answer to a request that has none: by whose fault it is.
+    fn unanswered(
+        &self,
+        failure: UpstreamFailure,
+        progress: Option<&Progress>,
+        pending: Option<&Pending>,
+    ) -> Response<Invented> {
+        if let Some(fault) = progress.and_then(Progress::fault) {
+            self.metrics.refused(fault.as_str());
+            return reject::unfinished(fault);
+        }
+        self.metrics.upstream_failed(failure);
+        if let Some(pending) = pending {
+            pending.update(|exchange| exchange.ending = Ending::UpstreamFailed);
+        }
+        reject::upstream_failed(failure)
     }
 
     fn note_head(
@@ -443,15 +481,18 @@ async fn in_time<T>(
     sending: impl Future<Output = T>,
     progress: Option<&Progress>,
 ) -> Result<T, UpstreamFailure> {
-    let count = || progress.map_or(0, Progress::count);
     let mut sending = std::pin::pin!(sending);
-    let mut before = count();
+    let Some(progress) = progress else {
+        let sent = tokio::time::timeout(timeout, sending).await;
+        return sent.map_err(|_| UpstreamFailure::Timeout);
+    };
+    let step = progress.step(timeout);
+    let mut look = Look::default();
     loop {
-        match tokio::time::timeout(timeout, sending.as_mut()).await {
-            Ok(output) => return Ok(output),
-            Err(_) if count() != before => before = count(),
-            Err(_) => return Err(UpstreamFailure::Timeout),
+        if let Ok(output) = tokio::time::timeout(step, sending.as_mut()).await {
+            return Ok(output);
         }
+        progress.look(&mut look, step, timeout)?;
     }
 }
 
@@ -475,37 +516,4 @@ fn head_weight(headers: &HeaderMap) -> usize {
     let bytes: usize =
         headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
     FIXED + bytes
-}
-
-// === impl AnswerBody ===
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
-            Self::Upstream(body) => Pin::new(body).poll_frame(cx),
-            Self::Invented(body) => {
-                Pin::new(body).poll_frame(cx).map_err(|never: Infallible| match never {})
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Upstream(body) => body.is_end_stream(),
-            Self::Invented(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Upstream(body) => body.size_hint(),
-            Self::Invented(body) => body.size_hint(),
-        }
-    }
 }

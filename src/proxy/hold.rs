@@ -42,6 +42,7 @@ pub struct Held<B> {
     /// Bytes still to come, where the sender announced a length.
     exact: Option<u64>,
     over: bool,
+    /// Given back once everything that was held has been passed on.
     memory: Option<Reservation>,
 }
 
@@ -206,16 +207,6 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Held<B> {
 }
 
 // === impl Payload ===
-
-impl<B> Payload<B> {
-    /// The memory it draws on, for whoever keeps the same bytes longer.
-    pub fn take_memory(&mut self) -> Option<Reservation> {
-        match self {
-            Self::Live(_) => None,
-            Self::Held(held) => held.memory.take(),
-        }
-    }
-}
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Payload<B> {
     type Data = Bytes;

@@ -31,6 +31,8 @@ pub struct ProxyMetrics {
     pub in_flight: IntGauge,
     /// Downstream connections.
     pub connections: IntGauge,
+    /// Requests that wait for their turn.
+    pub queued: IntGauge,
     /// Connections opened to the upstream.
     pub upstream_connections: IntCounter,
     /// Requests that no route takes.
@@ -106,6 +108,7 @@ impl ProxyMetrics {
             )?,
             in_flight: metrics.gauge("cvt_proxy_in_flight", "Exchanges under way.")?,
             connections: metrics.gauge("cvt_proxy_connections", "Downstream connections open.")?,
+            queued: metrics.gauge("cvt_proxy_queued", "Requests that wait for their turn.")?,
             upstream_connections: metrics.counter(
                 "cvt_proxy_upstream_connections_total",
                 "Connections opened to the upstream.",

@@ -6,13 +6,15 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::limits::Excess;
 use super::metrics::UpstreamFailure;
+use super::progress::Fault;
 use crate::model::verdict::{SkipReason, Verdict};
 use crate::model::violation::{Location, Side, Violation};
 
@@ -106,6 +108,20 @@ pub fn broken_off() -> Response<Invented> {
     )
 }
 
+/// The downstream did not send a body as it should have.
+pub fn unfinished(fault: Fault) -> Response<Invented> {
+    match fault {
+        Fault::Broken => broken_off(),
+        Fault::TooLong => over_limit(Excess::Body),
+        Fault::Slow => problem(
+            StatusCode::REQUEST_TIMEOUT,
+            "limit.slow_body",
+            "Request too slow",
+            "The body of the request came more slowly than the sidecar waits for.",
+        ),
+    }
+}
+
 /// No route takes the request: 404.
 pub fn unrouted() -> Response<Invented> {
     problem(
@@ -119,6 +135,57 @@ pub fn unrouted() -> Response<Invented> {
 /// The request asks for something a reverse proxy does not do.
 pub fn refused(status: StatusCode, kind: &str, title: &str, detail: &str) -> Response<Invented> {
     problem(status, kind, title, detail)
+}
+
+/// The request is over a limit; says when to come back where that helps.
+pub fn over_limit(excess: Excess) -> Response<Invented> {
+    let (status, title, detail) = match excess {
+        Excess::Target => (
+            StatusCode::URI_TOO_LONG,
+            "Target too long",
+            "The target of the request is longer than the sidecar lets pass.",
+        ),
+        Excess::Body => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "Body too large",
+            "The body of the request is larger than the sidecar lets pass.",
+        ),
+        Excess::Rate(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too many requests",
+            "The service takes no more requests at this rate.",
+        ),
+        Excess::ClientRate(_) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many requests",
+            "This address sends more requests than it may.",
+        ),
+        Excess::Busy | Excess::Waited => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too busy",
+            "The service is busy with other requests.",
+        ),
+    };
+    let mut response = problem(status, &format!("limit.{}", excess.as_str()), title, detail);
+    let after = match excess {
+        Excess::Target | Excess::Body => return response,
+        Excess::Rate(after) | Excess::ClientRate(after) => after.as_secs_f64().ceil().max(1.0),
+        Excess::Busy | Excess::Waited => 1.0,
+    };
+    if let Ok(after) = HeaderValue::from_str(&format!("{after:.0}")) {
+        response.headers_mut().insert(RETRY_AFTER, after);
+    }
+    response
+}
+
+/// The upstream's answer is over a limit.
+pub fn too_long_an_answer() -> Response<Invented> {
+    problem(
+        StatusCode::BAD_GATEWAY,
+        "limit.response_body_too_large",
+        "Answer too large",
+        "The service's answer is larger than the sidecar lets pass.",
+    )
 }
 
 // === impl Rejection ===

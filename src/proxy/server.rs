@@ -1,6 +1,7 @@
 //! The traffic service: Pingora accepts, rustls secures, hyper serves.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,9 +19,11 @@ use pingora_core::protocols::{Stream, TcpKeepalive};
 use pingora_core::server::{ListenFds, ShutdownWatch};
 use pingora_core::services::Service;
 use pingora_core::services::listening::Service as Listening;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
-use super::gate::{AnswerBody, Gate};
+use super::answer::AnswerBody;
+use super::entrance::{Answered, Entrance};
+use super::interim::Interim;
 use super::metrics::Raised;
 use super::overseer::{Finding, Overseer};
 use super::peer::Peer;
@@ -38,10 +41,14 @@ const LINGER_LOOK: Duration = Duration::from_millis(50);
 
 /// Everything the traffic service is made of.
 pub struct TrafficParts {
-    /// The way through the proxy.
-    pub gate: Arc<Gate>,
-    /// Where to listen.
+    /// The way in.
+    pub entrance: Entrance,
+    /// Where it listens.
     pub listen: SocketAddr,
+    /// The listening socket itself.
+    pub listener: TcpListener,
+    /// Told when traffic is taken.
+    pub started: oneshot::Sender<()>,
     /// Threads that carry traffic.
     pub threads: usize,
     /// The longest a downstream may take to send a request's head.
@@ -64,11 +71,14 @@ pub struct Connections(Arc<AtomicUsize>);
 /// begins, and not when Pingora's own shutdown does: that one cuts off what is in flight.
 pub struct TrafficService {
     listening: Listening<TrafficApp>,
+    address: String,
+    listener: Option<TcpListener>,
+    started: Option<oneshot::Sender<()>>,
     stop: watch::Receiver<bool>,
 }
 
 struct TrafficApp {
-    gate: Arc<Gate>,
+    entrance: Arc<Entrance>,
     http: auto::Builder<TokioExecutor>,
     connections: Connections,
     identity: Option<Acceptor>,
@@ -84,10 +94,11 @@ pub struct Counted {
 
 /// What is shared by the exchanges of one connection.
 struct Shared {
-    gate: Arc<Gate>,
+    entrance: Arc<Entrance>,
     lane: Lane,
     peer: Arc<Peer>,
     tally: Arc<Tally>,
+    interim: Interim,
     /// Whether the connection is to end after the next answer.
     ending: AtomicBool,
     resets: usize,
@@ -100,10 +111,10 @@ struct GivesUpTooMuch;
 
 /// Makes the traffic service.
 pub fn traffic_service(parts: TrafficParts) -> TrafficService {
-    let TrafficParts { listen, threads, stop, .. } = parts;
+    let address = parts.listen.to_string();
     let app = TrafficApp {
         http: http_builder(&parts.limits),
-        gate: parts.gate,
+        entrance: Arc::new(parts.entrance),
         connections: parts.connections,
         identity: parts.identity,
         limits: parts.limits,
@@ -120,10 +131,16 @@ pub fn traffic_service(parts: TrafficParts) -> TrafficService {
     });
     // hyper brings buffers of its own: Pingora's would copy every byte once more and hold 64 KiB
     // per connection.
-    let listener = ListenerConfig::tcp(listen.to_string()).tcp_socket_options(options);
+    let listener = ListenerConfig::tcp(address.clone()).tcp_socket_options(options);
     listening.add_listener(listener.l4_buffer(L4BufferSettings::unbuffered()));
-    listening.threads = Some(threads);
-    TrafficService { listening, stop }
+    listening.threads = Some(parts.threads);
+    TrafficService {
+        listening,
+        address,
+        listener: Some(parts.listener),
+        started: Some(parts.started),
+        stop: parts.stop,
+    }
 }
 
 /// HTTP as it is spoken downstream. hyper's own timer for heads is off: it makes a timer for
@@ -160,6 +177,13 @@ impl Service for TrafficService {
         _shutdown: ShutdownWatch,
         listeners_per_fd: usize,
     ) {
+        // As Pingora's own hand-over does it: a socket in the table is used, none is bound.
+        if let (Some(fds), Some(listener)) = (&fds, self.listener.take()) {
+            fds.lock().add(self.address.clone(), listener.into_raw_fd());
+        }
+        if let Some(started) = self.started.take() {
+            let _ = started.send(());
+        }
         Service::start_service(&mut self.listening, fds, self.stop.clone(), listeners_per_fd).await;
     }
 
@@ -185,7 +209,7 @@ impl ServerApp for TrafficApp {
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let metrics = self.gate.metrics();
+        let metrics = self.entrance.gate().metrics();
         let gauge = Raised::new(&metrics.connections);
         let counted = Counted::new(&self.connections, gauge);
         if self.connections.open() > self.limits.connections {
@@ -206,12 +230,14 @@ impl ServerApp for TrafficApp {
             }
         };
         let tally = Arc::new(Tally::default());
-        let wire = Wire::new(transport, tally.clone(), counted);
+        let interim = Interim::default();
+        let wire = Wire::new(transport, tally.clone(), interim.clone(), counted);
         let shared = Shared {
-            gate: self.gate.clone(),
-            lane: self.gate.lane(),
+            entrance: self.entrance.clone(),
+            lane: self.entrance.gate().lane(),
             peer: Arc::new(peer),
             tally,
+            interim,
             ending: AtomicBool::new(false),
             resets: self.limits.resets,
         };
@@ -227,7 +253,7 @@ impl TrafficApp {
         let service = service_fn(|request| Shared::exchange(shared.clone(), request));
         let connection = self.http.serve_connection_with_upgrades(TokioIo::new(wire), service);
         let mut connection = std::pin::pin!(connection);
-        let clock = self.gate.clock();
+        let clock = self.entrance.gate().clock();
         let mut overseer = Overseer::new(self.limits, self.head_timeout, clock.instant());
         let mut looks = tokio::time::interval(overseer.interval());
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -254,7 +280,7 @@ impl TrafficApp {
                     let now = clock.instant();
                     match overseer.look(shared.tally.snapshot(), now) {
                         Finding::Cut(abuse) => {
-                            self.gate.metrics().refused(abuse.as_str());
+                            self.entrance.gate().metrics().refused(abuse.as_str());
                             return;
                         }
                         Finding::Idle => connection.as_mut().graceful_shutdown(),
@@ -272,9 +298,9 @@ impl TrafficApp {
     fn note_failure(&self, error: &(dyn std::error::Error + Send + Sync + 'static)) {
         let Some(error) = error.downcast_ref::<hyper::Error>() else { return };
         if error.is_parse_too_large() {
-            self.gate.metrics().refused("head_too_large");
+            self.entrance.gate().metrics().refused("head_too_large");
         } else if error.is_parse() {
-            self.gate.metrics().refused("malformed");
+            self.entrance.gate().metrics().refused("malformed");
         }
     }
 }
@@ -297,11 +323,12 @@ impl Shared {
             return Err(GivesUpTooMuch);
         }
         let open = self.tally.open(multiplexed);
-        let Ok(mut answer) = self.gate.serve(request, &self.peer, self.lane).await;
+        let Answered { mut response, limit, turn } =
+            self.entrance.serve(request, &self.peer, self.lane, &self.interim).await;
         if self.ending.load(Ordering::Relaxed) && !multiplexed {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(answer.map(|body| open.hold(body)))
+        Ok(response.map(|body| open.hold(body, limit, turn)))
     }
 }
 

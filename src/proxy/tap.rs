@@ -4,13 +4,12 @@
 //! once, however the body ends, also when it is dropped half-way.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::progress::{Fault, Interrupted, Progress};
 use crate::model::exchange::{BodyEnd, Captured};
 use crate::observer::exchange::{Half, Pending};
 
@@ -31,10 +30,6 @@ pub struct Capture {
     half: Half,
     pending: Pending,
 }
-
-/// Counts frames, so that a time-out can tell a slow body from a stuck one. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct Progress(Arc<AtomicU64>);
 
 /// Runs once when the body has ended; told whether every byte passed.
 type OnEnd = Box<dyn EndObserver>;
@@ -62,7 +57,7 @@ impl<B: Body> Tap<B> {
         self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
-    /// Also counts frames.
+    /// Also tells how it comes along, and ends where it is longer than may pass.
     #[must_use]
     pub fn with_progress(mut self, progress: Progress) -> Self {
         self.progress = Some(progress);
@@ -88,18 +83,27 @@ impl<B: Body> Tap<B> {
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Tap<B> {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = Interrupted<B::Error>;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(inner).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) else {
+            if let Some(progress) = &self.progress {
+                progress.waits();
+            }
+            return Poll::Pending;
+        };
         match &frame {
             Some(Ok(frame)) => {
-                if let Some(progress) = &self.progress {
-                    progress.0.fetch_add(1, Ordering::Relaxed);
+                if let Some(progress) = &self.progress
+                    && !progress.passed(frame.data_ref().map_or(0, Bytes::len))
+                {
+                    progress.blame(Fault::TooLong);
+                    self.end(BodyEnd::Cancelled);
+                    return Poll::Ready(Some(Err(Interrupted::TooLong)));
                 }
                 if let Some(capture) = &mut self.capture {
                     capture.keep(frame);
@@ -108,10 +112,20 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tap<B> {
                     self.end(BodyEnd::Complete);
                 }
             }
-            Some(Err(_)) => self.end(BodyEnd::Reset),
-            None => self.end(BodyEnd::Complete),
+            Some(Err(_)) => {
+                if let Some(progress) = &self.progress {
+                    progress.blame(Fault::Broken);
+                }
+                self.end(BodyEnd::Reset);
+            }
+            None => {
+                if let Some(progress) = &self.progress {
+                    progress.ended();
+                }
+                self.end(BodyEnd::Complete);
+            }
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(Interrupted::Sender)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -160,14 +174,5 @@ impl Capture {
 impl std::fmt::Debug for Capture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Capture").field("half", &self.half).finish_non_exhaustive()
-    }
-}
-
-// === impl Progress ===
-
-impl Progress {
-    /// Frames counted so far.
-    pub fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
     }
 }

@@ -8,19 +8,28 @@ use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use pingora_core::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
+use super::interim::Interim;
+use super::limits::Turn;
+use super::metrics::ProxyMetrics;
 use super::server::Counted;
 
 /// A downstream connection.
 pub struct Wire {
     transport: Transport,
     tally: Arc<Tally>,
+    interim: Interim,
+    /// What is being written past hyper.
+    beside: BytesMut,
+    /// Whether hyper has nothing half-written.
+    between: bool,
     // Also while the connection is another protocol's, long after HTTP has let go of it.
     _counted: Counted,
 }
@@ -74,15 +83,62 @@ pub struct Open {
 /// The body of an answer, which holds its exchange open until it has passed.
 pub struct Held<B> {
     body: B,
+    limit: Option<BodyLimit>,
     _open: Open,
+    _turn: Turn,
 }
+
+/// What may still pass of a body.
+pub struct BodyLimit {
+    /// Bytes.
+    pub left: u64,
+    /// Where it is counted that a body is longer.
+    pub metrics: ProxyMetrics,
+}
+
+/// A body that is longer than may pass.
+#[derive(Debug, thiserror::Error)]
+#[error("the body is longer than may pass")]
+struct TooLong;
 
 // === impl Wire ===
 
 impl Wire {
     /// The connection `transport`, counted in `tally`.
-    pub fn new(transport: Transport, tally: Arc<Tally>, counted: Counted) -> Self {
-        Self { transport, tally, _counted: counted }
+    pub fn new(
+        transport: Transport,
+        tally: Arc<Tally>,
+        interim: Interim,
+        counted: Counted,
+    ) -> Self {
+        let beside = BytesMut::new();
+        Self { transport, tally, interim, beside, between: true, _counted: counted }
+    }
+
+    /// Writes the interim responses that wait, if it can be done between two messages.
+    fn poll_beside(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.interim.waits() {
+            let waiting = self.interim.take();
+            if self.between {
+                self.beside.unsplit(waiting);
+            }
+        }
+        while self.beside.has_remaining() {
+            let result = match &mut self.transport {
+                Transport::Plain(stream) => Pin::new(stream).poll_write(cx, &self.beside),
+                Transport::Tls(stream) => Pin::new(stream).poll_write(cx, &self.beside),
+            };
+            self.wrote(&result);
+            match ready!(result)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.beside.advance(written),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn has_beside(&self) -> bool {
+        self.interim.waits() || self.beside.has_remaining()
     }
 
     fn wrote(&self, result: &Poll<io::Result<usize>>) {
@@ -124,6 +180,10 @@ impl AsyncWrite for Wire {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let wire = self.get_mut();
+        if wire.has_beside() {
+            ready!(wire.poll_beside(cx))?;
+        }
+        wire.between = false;
         let result = match &mut wire.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Transport::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
@@ -138,6 +198,10 @@ impl AsyncWrite for Wire {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let wire = self.get_mut();
+        if wire.has_beside() {
+            ready!(wire.poll_beside(cx))?;
+        }
+        wire.between = false;
         let result = match &mut wire.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
@@ -153,8 +217,14 @@ impl AsyncWrite for Wire {
         }
     }
 
+    /// hyper flushes when its own buffer is empty, and whenever it is woken.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().transport {
+        let wire = self.get_mut();
+        wire.between = true;
+        if wire.has_beside() {
+            ready!(wire.poll_beside(cx))?;
+        }
+        match &mut wire.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
@@ -204,9 +274,9 @@ impl Tally {
 
 impl Open {
     /// The exchange is answered; it is over when `body` has passed.
-    pub fn hold<B>(mut self, body: B) -> Held<B> {
+    pub fn hold<B>(mut self, body: B, limit: Option<BodyLimit>, turn: Turn) -> Held<B> {
         self.answered = true;
-        Held { body, _open: self }
+        Held { body, limit, _open: self, _turn: turn }
     }
 }
 
@@ -221,15 +291,28 @@ impl Drop for Open {
 
 // === impl Held ===
 
-impl<B: Body + Unpin> Body for Held<B> {
-    type Data = B::Data;
-    type Error = B::Error;
+impl<B> Body for Held<B>
+where
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Unpin,
+{
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let (Some(limit), Some(Ok(frame))) = (&mut self.limit, &frame)
+            && let Some(data) = frame.data_ref()
+        {
+            let Some(left) = limit.left.checked_sub(data.len() as u64) else {
+                limit.metrics.refused("response_body_too_large");
+                return Poll::Ready(Some(Err(TooLong.into())));
+            };
+            limit.left = left;
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {

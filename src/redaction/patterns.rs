@@ -11,8 +11,24 @@ const CARD_MIN: usize = 13;
 /// Words before a token: everything up to the next space is it.
 const SCHEMES: [&str; 2] = ["bearer ", "basic "];
 /// How well-known tokens begin.
-const PREFIXES: [&str; 13] = [
+const PREFIXES: [&str; 29] = [
     "eyJ",
+    "ASIA",
+    "AROA",
+    "ABIA",
+    "ghu_",
+    "ghr_",
+    "xapp-",
+    "xoxa-",
+    "xoxs-",
+    "npm_",
+    "pypi-",
+    "hf_",
+    "shpat_",
+    "SG.",
+    "dop_v1_",
+    "sk-ant-",
+    "sk-proj-",
     "sk_live_",
     "sk_test_",
     "rk_live_",

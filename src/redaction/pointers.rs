@@ -41,6 +41,11 @@ impl PointerSet {
         Ok(set)
     }
 
+    /// The set of every place.
+    pub fn whole() -> Self {
+        Self { nodes: vec![Node { ends: true, ..Node::default() }] }
+    }
+
     /// Whether no place is in the set.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()

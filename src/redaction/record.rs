@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::body::BodyForm;
 use super::names::Names;
 use super::pointers::{InvalidPointer, PointerSet};
 use super::{Redacted, Rules};
@@ -65,6 +66,8 @@ pub struct Hints<'h> {
     pub request_cut: bool,
     /// The response body goes on beyond what was kept.
     pub response_cut: bool,
+    /// Of bodies nothing shall be kept but keys and types.
+    pub shape_only: bool,
 }
 
 // === impl Redactor ===
@@ -95,14 +98,18 @@ impl Redactor {
         let request_type = content_type(&record.request_headers);
         let response_type = content_type(&record.response_headers);
         record.request_body = record.request_body.and_then(|body| {
-            self.body(&body, request_type.as_deref(), &masks.request_body, hints.request_cut)
+            let places = &masks.request_body;
+            self.one_body(&body, request_type.as_deref(), places, hints.request_cut, hints)
         });
         record.response_body = record.response_body.and_then(|body| {
-            self.body(&body, response_type.as_deref(), &masks.response_body, hints.response_cut)
+            let places = &masks.response_body;
+            self.one_body(&body, response_type.as_deref(), places, hints.response_cut, hints)
         });
         self.header_list(&mut record.request_headers, &masks.request_headers);
         self.header_list(&mut record.response_headers, &masks.response_headers);
-        for text in [&mut record.request_id, &mut record.consumer_version] {
+        for text in
+            [&mut record.request_id, &mut record.consumer_version, &mut record.request_method]
+        {
             if let Some(masked) = self.patterns(text, false) {
                 *text = masked;
             }
@@ -113,19 +120,41 @@ impl Redactor {
         Redacted::new(record)
     }
 
+    fn one_body(
+        &self,
+        body: &str,
+        content_type: Option<&str>,
+        places: &PointerSet,
+        cut: bool,
+        hints: Hints<'_>,
+    ) -> Option<String> {
+        if !hints.shape_only {
+            return self.body(body, content_type, places, cut);
+        }
+        // Of other forms no more than everything can be hidden.
+        let form = BodyForm::of(content_type, body.as_bytes());
+        let whole = PointerSet::whole();
+        matches!(form, BodyForm::Json | BodyForm::Form)
+            .then(|| self.body(body, content_type, &whole, cut))
+            .flatten()
+    }
+
     fn header_list(&self, headers: &mut HeaderList, secret: &[String]) {
-        for (name, value) in headers {
-            let name = name.to_ascii_lowercase();
+        for (shown, value) in headers {
+            let name = shown.to_ascii_lowercase();
             let masked = secret.contains(&name)
                 || self.headers.contains(&name)
                 || self.is_secret_name(&name);
             *value = self.header(&name, value, masked);
+            if let Some(masked) = self.patterns(shown, false) {
+                *shown = masked;
+            }
         }
     }
 
     fn header(&self, name: &str, value: &str, secret: bool) -> String {
         match name {
-            "cookie" if secret => super::target::mask_cookies(value),
+            "cookie" if secret => self.cookies(value),
             "set-cookie" if secret => self.set_cookie(value),
             _ if secret => match value.split_once(' ') {
                 // the scheme of a credential is no secret, when it is one
@@ -144,6 +173,11 @@ impl Redactor {
                 None => self.patterns(value, false).unwrap_or_else(|| value.to_owned()),
             },
         }
+    }
+
+    /// Whether a text that shall be shown looks like a secret, wherever it stands.
+    pub fn looks_secret(&self, text: &str) -> bool {
+        self.patterns(text, false).is_some()
     }
 
     /// Whether a name says that its value is a secret.

@@ -98,21 +98,25 @@ impl Redactor {
     /// The value of a `Set-Cookie` header; its name and attributes stay.
     pub(super) fn set_cookie(&self, text: &str) -> String {
         let (pair, attributes) = text.split_at(text.find(';').unwrap_or(text.len()));
-        let attributes = self.patterns(attributes, false).unwrap_or_else(|| attributes.to_owned());
+        format!("{}{}", self.cookie(pair), self.shown(attributes))
+    }
+
+    /// The values of a `Cookie` header masked; names stay.
+    pub(super) fn cookies(&self, text: &str) -> String {
+        text.split(';').map(|pair| self.cookie(pair)).collect::<Vec<_>>().join(";")
+    }
+
+    fn cookie(&self, pair: &str) -> String {
         match pair.split_once('=') {
-            Some((name, value)) => format!("{name}={}{attributes}", mask(value)),
-            None => format!("{}{attributes}", mask(pair)),
+            Some((name, value)) => format!("{}={}", self.shown(name), mask(value)),
+            None => mask(pair),
         }
     }
-}
 
-/// The values of a `Cookie` header masked; names stay.
-pub(super) fn mask_cookies(text: &str) -> String {
-    let masked = text.split(';').map(|pair| match pair.split_once('=') {
-        Some((name, value)) => format!("{name}={}", mask(value)),
-        None => mask(pair),
-    });
-    masked.collect::<Vec<_>>().join(";")
+    /// A piece that stays, but for what looks like a secret in it.
+    pub(super) fn shown<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.patterns(text, false).map_or(Cow::Borrowed(text), Cow::Owned)
+    }
 }
 
 fn decode(text: &str) -> Cow<'_, str> {

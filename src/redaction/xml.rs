@@ -30,7 +30,7 @@ impl Redactor {
             let (tag, after) = tag.split_at(end);
             if tag.starts_with("</") {
                 secret = secret.saturating_sub(1);
-                out.push_str(tag);
+                out.push_str(&self.shown(tag));
             } else {
                 let names = self.is_secret_name(local_name(tag));
                 out.push_str(&self.tag(tag, secret > 0 || names));
@@ -62,7 +62,7 @@ impl Redactor {
         while let Some(at) = rest.find(['"', '\'']) {
             let quote = &rest[at..=at];
             let (before, quoted) = rest.split_at(at + 1);
-            out.push_str(before);
+            out.push_str(&self.shown(before));
             let end = quoted.find(quote).unwrap_or(quoted.len());
             let name = before.trim_end_matches([' ', '=', '"', '\'', '\t', '\n', '\r']);
             let name = name.rsplit([' ', '\t', '\n', '\r', ':']).next().unwrap_or("");
@@ -76,7 +76,7 @@ impl Redactor {
             out.push_str(&quoted[end..closed]);
             rest = &quoted[closed..];
         }
-        out.push_str(rest);
+        out.push_str(&self.shown(rest));
         out
     }
 }

@@ -1,6 +1,9 @@
 //! What can go wrong in storage, one variant per thing the caller can do about it.
 
+use uuid::Uuid;
+
 use crate::model::page::InvalidCursor;
+use crate::sealing::OpenError;
 
 /// Why an operation on the store failed. No message carries a stored value.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,17 @@ pub enum StoreError {
         /// The migration needed.
         needed: i64,
     },
+    /// What is stored is sealed and cannot be opened: give the key it names.
+    #[error(
+        "the headers and bodies of record {record} cannot be read: {reason}; add the key to \
+         encryption.key_file, on a line behind the key in use"
+    )]
+    Sealed {
+        /// The record.
+        record: Uuid,
+        /// What is wrong with the seal.
+        reason: OpenError,
+    },
     /// The cursor is not one of this listing: start from the first page.
     #[error("the cursor does not belong to this listing; start from the first page")]
     InvalidCursor,
@@ -78,9 +92,18 @@ pub enum StoreError {
     Unexpected(String),
 }
 
+/// What another process expired just now, while a record of it was being stored.
+pub(crate) const CLEARED_AWAY: &str = "what the record belongs to was just cleared away";
+
 // === impl StoreError ===
 
 impl StoreError {
+    /// Whether another process cleared away what the operation was about to use: at once, it
+    /// may succeed.
+    pub(crate) fn is_cleared_away(&self) -> bool {
+        matches!(self, Self::Unavailable(text) if text == CLEARED_AWAY)
+    }
+
     /// Whether the same call may succeed later without anyone changing a setting.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Full(_))
@@ -96,6 +119,7 @@ impl StoreError {
             Self::NewerDatabase { .. } => "newer_database",
             Self::Foreign(_) => "foreign",
             Self::NotMigrated { .. } => "not_migrated",
+            Self::Sealed { .. } => "sealed",
             Self::InvalidCursor => "invalid_cursor",
             Self::Refused(_) => "refused",
             Self::Unexpected(_) => "unexpected",

@@ -1,29 +1,16 @@
 //! What storage counts: how long each operation took, and how it failed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use prometheus::{HistogramVec, IntCounterVec};
-use uuid::Uuid;
 
-use super::query::{
-    AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, Purge, RecordsOf, ReplacedContent, SchemaFilter, SchemaList, StoredSchema,
-    UsageFilter, ValidationAnalytics, ValidationFilter,
-};
+use super::operations::operations_of;
+use super::query::MigrationReport;
 use super::store::{
     ComparisonStore, ConsumerStore, SchemaStore, Store, StoreResult, ValidationStore,
 };
-use crate::model::clock::{Clock, Timestamp};
-use crate::model::comparison::ComparisonRecord;
-use crate::model::consumer::ConsumerRecord;
-use crate::model::group::{MergedGroup, ViolationGroup};
-use crate::model::page::Page;
-use crate::model::record::ValidationRecord;
-use crate::model::schema::SchemaRecord;
-use crate::model::usage::OperationUsage;
-use crate::redaction::Redacted;
+use crate::model::clock::Clock;
 use crate::telemetry::metrics::{LATENCY_BUCKETS, Metrics, MetricsError};
 
 /// Instruments of a store. Cheap to clone.
@@ -97,52 +84,10 @@ macro_rules! measured {
     };
 }
 
-measured! { SchemaStore:
-    set_schema(record: &SchemaRecord, on_conflict: OnConflict) -> StoredSchema;
-    get_schema(schema_id: &str) -> Option<SchemaRecord>;
-    get_schema_version(schema_id: &str, version: &str) -> Option<SchemaRecord>;
-    delete_schema(schema_id: &str, records: RecordsOf) -> bool;
-    delete_schema_version(schema_id: &str, version: &str) -> bool;
-    list_schema_ids() -> Vec<String>;
-    list_versions(schema_id: &str) -> Vec<String>;
-    list_schemas(filter: &SchemaFilter, page: &PageRequest) -> SchemaList;
-    get_previous_version(schema_id: &str, current: &str) -> Option<String>;
-    schema_history(schema_id: &str, version: &str) -> Vec<ReplacedContent>;
-    schema_revision() -> i64;
-    wait_schema_change(seen: i64, patience: Duration) -> i64;
-}
-
-measured! { ValidationStore:
-    record_validations(records: &[Redacted<ValidationRecord>]) -> u64;
-    get_validation(id: Uuid) -> Option<ValidationRecord>;
-    list_validations(filter: &ValidationFilter, page: &PageRequest) -> Page<ValidationRecord>;
-    get_validation_analytics(filter: &ValidationFilter, options: &AnalyticsOptions)
-        -> ValidationAnalytics;
-    expire_validations(kind: ExpireKind, older_than: Timestamp, batch: u32) -> u64;
-    count_expirable(kind: ExpireKind, older_than: Timestamp) -> u64;
-    merge_groups(batch: Uuid, groups: &[ViolationGroup]) -> Vec<MergedGroup>;
-    purge(purge: Purge<'_>, batch: u32) -> u64;
-    list_groups(filter: &GroupFilter, page: &PageRequest) -> Page<ViolationGroup>;
-}
-
-measured! { ComparisonStore:
-    record_comparison(record: &ComparisonRecord) -> ();
-    get_comparison(schema_id: &str, old_version: &str, new_version: &str)
-        -> Option<ComparisonRecord>;
-    list_comparisons(schema_id: &str, page: &PageRequest) -> Page<ComparisonRecord>;
-}
-
-measured! { ConsumerStore:
-    register_consumer(record: &ConsumerRecord) -> ConsumerRecord;
-    get_consumer(consumer_id: &str, schema_id: &str, environment: &str) -> Option<ConsumerRecord>;
-    list_consumers(filter: &ConsumerFilter, page: &PageRequest) -> Page<ConsumerRecord>;
-    deregister_consumer(consumer_id: &str, schema_id: &str, environment: &str) -> bool;
-    update_consumer_validation(
-        consumer_id: &str, schema_id: &str, environment: &str, validated_at: Timestamp
-    ) -> bool;
-    merge_usage(batch: Uuid, usage: &[OperationUsage]) -> ();
-    list_usage(filter: &UsageFilter, page: &PageRequest) -> Page<OperationUsage>;
-}
+operations_of!(SchemaStore, measured);
+operations_of!(ValidationStore, measured);
+operations_of!(ComparisonStore, measured);
+operations_of!(ConsumerStore, measured);
 
 #[async_trait]
 impl Store for MeasuredStore {
@@ -165,7 +110,7 @@ impl Store for MeasuredStore {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{MemoryStore, PageRequest};
+    use super::super::{MemoryStore, PageRequest, SchemaFilter};
     use super::*;
     use crate::model::clock::SystemClock;
     use crate::model::page::Cursor;

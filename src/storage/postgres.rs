@@ -6,6 +6,7 @@
 //! UTC day (see [`partition`]), so that expiring drops whole days. A changed schema is announced
 //! by NOTIFY; who misses it looks for it within two seconds.
 
+pub(crate) mod copy;
 mod partition;
 
 use std::sync::Arc;
@@ -18,14 +19,13 @@ use tokio::time::timeout;
 
 use super::error::StoreError;
 use super::query::ExpireKind;
+use super::sql::Held;
 use super::sql::schemas::CHANNEL;
 use super::sql::store::{Db, SqlStore};
-use super::sql::{Held, Link, validations};
 use super::store::StoreResult;
 use crate::config::storage::{PostgresSettings, SslMode};
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::record::ValidationRecord;
-use crate::redaction::Redacted;
 
 /// How long a missed notification stays unnoticed at most.
 const POLL: Duration = Duration::from_secs(1);
@@ -104,27 +104,14 @@ impl PostgresDb {
         Ok(Held::PostgresWrite(self.pool.begin().await?))
     }
 
-    /// Inserts records that are not there, making the days they fall on.
-    pub(crate) async fn insert_validations(
-        &self,
-        records: &[Redacted<ValidationRecord>],
-    ) -> StoreResult<u64> {
-        self.days.ensure(&self.pool, records).await?;
-        let inserted = self.insert(records).await;
-        if inserted.is_err() {
-            // another sidecar may have dropped a day that we remember
-            self.days.forget();
-        }
-        inserted
+    /// Makes the days that records fall on.
+    pub(crate) async fn expect(&self, records: &[&ValidationRecord]) -> StoreResult<()> {
+        self.days.ensure(&self.pool, records).await
     }
 
-    /// Multi-row statements in one transaction. One array per column and UNNEST, measured side by
-    /// side, were no faster: partitions and indexes cost more than the statement.
-    async fn insert(&self, records: &[Redacted<ValidationRecord>]) -> StoreResult<u64> {
-        let mut tx = self.pool.begin().await?;
-        let inserted = validations::insert(&mut Link::Postgres(&mut tx), records).await?;
-        tx.commit().await?;
-        Ok(inserted)
+    /// Forgets which days there are: another sidecar may have dropped one.
+    pub(crate) fn forget(&self) {
+        self.days.forget();
     }
 
     /// Drops one whole day that expires; `None` when there is none.

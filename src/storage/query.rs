@@ -120,7 +120,9 @@ pub struct ValidationFilter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnalyticsOptions {
     /// Width of a point of the time series, in whole microseconds; `None` leaves the series
-    /// out. Widened until the series has at most [`MAX_BUCKETS`] points.
+    /// out. Widened where the range of time, as asked for or in the whole hours that the
+    /// records span, would have more than [`MAX_BUCKETS`] points; then to whole minutes, hours
+    /// or days, if the width asked for divides them.
     pub bucket: Option<Duration>,
     /// How many entries each list has at most, the biggest first.
     pub top: u32,
@@ -195,7 +197,7 @@ pub enum ExpireKind {
     Invalid,
     /// Records of either kind; PostgreSQL drops whole days of them.
     All,
-    /// Bodies and headers only; the records stay.
+    /// Bodies only; the records stay.
     Bodies,
 }
 
@@ -208,6 +210,19 @@ pub enum Purge<'p> {
     NameInGroups(&'p str),
     /// Violation groups that were not seen at this time or later.
     GroupsBefore(Timestamp),
+    /// Facts of usage that were not seen at this time or later; registrations stay.
+    UsageBefore(Timestamp),
+}
+
+/// What a batch of rewriting records did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rewritten {
+    /// Records shown.
+    pub seen: u64,
+    /// Records whose payload was written again.
+    pub changed: u64,
+    /// Where the next batch starts; `None` after the last.
+    pub next: Option<Cursor>,
 }
 
 /// Which consumers.
@@ -308,16 +323,40 @@ impl ValidationAnalytics {
     }
 }
 
-/// The width of a series' buckets in microseconds: as asked, or as wide as the range between
-/// the first and the last record needs.
-pub(crate) fn bucket_micros(asked: Duration, first: Timestamp, last: Timestamp) -> i64 {
+/// The width of a time line's buckets in microseconds: as asked, or as wide as the range needs;
+/// then in whole minutes, hours or days where what was asked divides them.
+pub(crate) fn bucket_micros(asked: Duration, from: Timestamp, until: Timestamp) -> i64 {
+    const MINUTE: i64 = 60_000_000;
     let asked = i64::try_from(asked.as_micros()).unwrap_or(i64::MAX).max(1);
-    let range = last.as_micros().saturating_sub(first.as_micros()).max(0);
-    let points = i64::from(MAX_BUCKETS) - 1;
-    let needed = range / points + 1;
+    let range = until.as_micros().saturating_sub(from.as_micros()).max(1);
+    // a range that starts within a bucket reaches into one more
+    let needed = (range - 1) / (i64::from(MAX_BUCKETS) - 1) + 1;
     if asked >= needed {
-        asked
-    } else {
-        needed.div_euclid(asked).saturating_add(1).saturating_mul(asked)
+        return asked;
+    }
+    let unit = [24 * 60 * MINUTE, 60 * MINUTE, MINUTE]
+        .into_iter()
+        .find(|unit| *unit <= needed && unit % asked == 0)
+        .unwrap_or(asked);
+    ((needed - 1) / unit + 1).saturating_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_lines_have_a_bounded_number_of_points() {
+        let width = |asked: u64, range: u64| {
+            let until = Timestamp::default().plus(Duration::from_secs(range));
+            bucket_micros(Duration::from_secs(asked), Timestamp::default(), until) / 1_000_000
+        };
+        assert_eq!(width(60, 86_400), 60);
+        assert_eq!(width(1, 25_000), 13);
+        assert_eq!(width(1, 200_000), 120, "whole minutes");
+        assert_eq!(width(60, 90 * 86_400), 2 * 3_600, "whole hours");
+        assert_eq!(width(7, 90 * 86_400), 3_892, "whole sevens");
+        assert_eq!(width(3_600, 9_000 * 86_400), 5 * 86_400, "whole days");
+        assert_eq!(width(0, 1), 1_000_000 / 1_999 / 1_000_000);
     }
 }

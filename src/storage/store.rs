@@ -22,8 +22,8 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::query::{
     AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, Purge, RecordsOf, ReplacedContent, SchemaFilter, SchemaList, StoredSchema,
-    UsageFilter, ValidationAnalytics, ValidationFilter,
+    PageRequest, Purge, RecordsOf, ReplacedContent, Rewritten, SchemaFilter, SchemaList,
+    StoredSchema, UsageFilter, ValidationAnalytics, ValidationFilter,
 };
 use crate::model::clock::Timestamp;
 use crate::model::comparison::ComparisonRecord;
@@ -37,6 +37,10 @@ use crate::redaction::Redacted;
 
 /// The answer of a store.
 pub type StoreResult<T> = Result<T, StoreError>;
+
+/// Changes the payload (headers and bodies) of a stored record in place, and says whether it
+/// did; whatever else it changes is not stored.
+pub type Rewrite<'r> = dyn Fn(&mut ValidationRecord) -> StoreResult<bool> + Send + Sync + 'r;
 
 /// Registered documents and their versions.
 ///
@@ -148,6 +152,16 @@ pub trait ValidationStore: Send + Sync {
 
     /// How many rows [`ValidationStore::expire_validations`] would touch until it returns 0.
     async fn count_expirable(&self, kind: ExpireKind, older_than: Timestamp) -> StoreResult<u64>;
+
+    /// Shows a page of all records, in the order of [`ValidationStore::list_validations`], to
+    /// `rewrite` and stores the payloads it changes; an error of `rewrite` stores none of them.
+    /// Records stored or deleted meanwhile disturb nothing. The cursor may be kept between
+    /// processes: it is how a rewrite of everything is resumed.
+    async fn rewrite_validations(
+        &self,
+        page: &PageRequest,
+        rewrite: &Rewrite<'_>,
+    ) -> StoreResult<Rewritten>;
 
     /// Adds to violation groups, or starts them; says of each what had been seen of it before,
     /// by fingerprint. Several writers may merge at once: each group is new to one of them. A

@@ -35,7 +35,7 @@ pub fn install(level: &str, form: Form) {
                 tracing_subscriber::fmt::layer()
                     .json()
                     .flatten_event(true)
-                    .with_span_list(false)
+                    .with_current_span(false)
                     .with_writer(std::io::stderr),
             )
             .try_init(),

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::support::documents::ANYTHING;
-use crate::support::{Client, Setup, Sidecar, Step, Upstream, eventually};
+use crate::support::{Client, Gate, Setup, Sidecar, Step, Upstream, eventually, json_answer};
 
 const GET: &str = "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -101,4 +101,116 @@ fn an_idle_connection_ends_in_good_order() {
     assert_eq!(ended.kind(), std::io::ErrorKind::UnexpectedEof);
     let metrics = sidecar.metrics();
     assert!(metrics.sum("cvt_proxy_refused_total", &[]) < 0.5, "nobody was refused anything");
+}
+
+#[test]
+fn trap_t23_a_body_that_drips_is_refused_and_the_upstream_is_free_again() {
+    let upstream = Upstream::json("200 OK", "{}");
+    let sidecar = setup(&upstream)
+        .env("CVT_LIMIT_MIN_RATE", "1000")
+        .env("CVT_LIMIT_MIN_RATE_WINDOW", "1s")
+        .start();
+    let mut slow = Client::connect(sidecar.traffic);
+    slow.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nx");
+    let answer = slow.read("POST");
+    assert_eq!(answer.status(), 408, "{}", answer.text());
+    wait_for_refusal(&sidecar, "slow_body", 1.0);
+    let metrics = sidecar.metrics();
+    assert!(
+        metrics.sum("cvt_proxy_upstream_failures_total", &[]) < 0.5,
+        "not the upstream's fault"
+    );
+    assert!(upstream.received().is_empty(), "half a request is none");
+}
+
+#[test]
+fn trap_t18_heads_over_the_limits_are_refused_with_the_status_for_it() {
+    let upstream = Upstream::json("200 OK", "{}");
+    let sidecar = setup(&upstream).env("CVT_LIMIT_TARGET", "1KiB").start();
+    let ask = |target: &str, headers: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
+        let mut client = Client::connect(sidecar.traffic);
+        // The refusal may come while the rest is still being sent.
+        let _ = client.try_send(request);
+        client.try_read("GET").map_or(0, |answer| answer.status())
+    };
+    assert_eq!(ask("/echo", ""), 200);
+    assert_eq!(ask(&format!("/echo?a={}", "x".repeat(2000)), ""), 414);
+    assert_eq!(ask("/echo", &format!("X-Long: {}\r\n", "x".repeat(1 << 20))), 431);
+    let many = "X-Many: 1\r\n".repeat(200);
+    assert_eq!(ask("/echo", &many), 431);
+    wait_for_refusal(&sidecar, "target_too_long", 1.0);
+    wait_for_refusal(&sidecar, "head_too_large", 2.0);
+    assert_eq!(upstream.received().len(), 1);
+}
+
+#[test]
+fn bodies_over_the_limit_are_refused_in_both_directions() {
+    let upstream = Upstream::start(|request| {
+        let long = request.start_line().contains("long");
+        json_answer("200 OK", &"1".repeat(if long { 3000 } else { 3 }))
+    });
+    let sidecar = setup(&upstream)
+        .env("CVT_LIMIT_REQUEST_BODY", "1KiB")
+        .env("CVT_LIMIT_RESPONSE_BODY", "2KiB")
+        .start();
+    let post = |framing: &str, body: &str| {
+        let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{body}");
+        Client::once(sidecar.traffic, head).status()
+    };
+    assert_eq!(post("Content-Length: 1024", &"x".repeat(1024)), 200);
+    assert_eq!(post("Content-Length: 1025", &"x".repeat(1025)), 413);
+    let chunks = format!("400\r\n{}\r\n400\r\n{}\r\n0\r\n\r\n", "x".repeat(1024), "x".repeat(1024));
+    assert_eq!(post("Transfer-Encoding: chunked", &chunks), 413);
+    assert_eq!(upstream.received().len(), 1, "no refused body arrived whole");
+    assert_eq!(Client::get(sidecar.traffic, "/long").status(), 502);
+    wait_for_refusal(&sidecar, "request_body_too_large", 2.0);
+    wait_for_refusal(&sidecar, "response_body_too_large", 1.0);
+}
+
+#[test]
+fn over_its_rate_an_address_is_told_when_to_come_back() {
+    let upstream = Upstream::json("200 OK", "{}");
+    let sidecar = setup(&upstream).env("CVT_LIMIT_CLIENT_RATE", "2").start();
+    let mut client = Client::connect(sidecar.traffic);
+    let answers: Vec<_> = (0..20).map(|_| client.ask(GET)).collect();
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status() == 429).collect();
+    assert!(!refused.is_empty(), "20 requests at once, 2 a second are allowed");
+    assert_eq!(refused[0].all("retry-after"), ["1"]);
+    assert_eq!(refused[0].json()["status"], 429);
+    assert_eq!(upstream.received().len(), 20 - refused.len());
+    wait_for_refusal(&sidecar, "client_rate", 1.0);
+}
+
+#[test]
+fn over_the_ceiling_requests_wait_and_then_are_told_to_come_back() {
+    let gate = Gate::default();
+    let upstream = Upstream::start({
+        let gate = gate.clone();
+        move |_| {
+            [vec![Step::Wait(gate.clone())], json_answer("200 OK", "{}")]
+                .into_iter()
+                .flatten()
+                .collect()
+        }
+    });
+    let sidecar = setup(&upstream)
+        .env("CVT_LIMIT_CONCURRENCY", "1")
+        .env("CVT_LIMIT_QUEUE", "1")
+        .env("CVT_LIMIT_QUEUE_TIMEOUT", "60s")
+        .start();
+    let mut first = Client::connect(sidecar.traffic);
+    first.send(GET);
+    upstream.wait_for(1);
+    let mut second = Client::connect(sidecar.traffic);
+    second.send(GET);
+    sidecar.wait_for_metrics("the one that waits", |m| m.sum("cvt_proxy_queued", &[]) > 0.5);
+    let mut third = Client::connect(sidecar.traffic);
+    let third = third.ask(GET);
+    assert_eq!(third.status(), 503);
+    assert_eq!(third.all("retry-after"), ["1"]);
+    assert_eq!(upstream.received().len(), 1, "the second waits");
+    gate.open();
+    assert_eq!((first.read("GET").status(), second.read("GET").status()), (200, 200));
+    wait_for_refusal(&sidecar, "busy", 1.0);
 }

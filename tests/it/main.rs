@@ -7,20 +7,31 @@
 )]
 
 mod alerts;
+mod canary;
+mod clients;
+mod consumers;
 mod corpus;
 mod demo;
 mod deploy;
+mod encryption;
 mod enforcement;
 mod example;
 mod floors;
+mod groups;
+mod handover;
 mod lifecycle;
 mod limits;
 mod maintenance;
+mod masks;
 mod metrics;
 mod recording;
 mod redaction;
+mod reports;
 mod routes;
+mod sampling;
 mod schema_corpus;
+mod smuggling;
+mod soak;
 mod spool;
 mod startup;
 mod storage;

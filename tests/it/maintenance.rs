@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
 use crate::support::documents::USERS;
@@ -75,4 +76,59 @@ fn a_sidecar_without_a_document_judges_by_what_is_registered() {
     let unknown = without_document("nobody").refuse();
     assert_eq!(unknown.code, Some(2));
     assert!(unknown.stderr.contains("nobody") && unknown.stderr.contains("--spec"), "{unknown:?}");
+}
+
+/// The seed's promise: records older than `CVT_VALIDATION_RETENTION_DAYS` go in the background,
+/// schemas and consumers stay.
+#[test]
+fn the_seeds_retention_end_to_end() {
+    let upstream = Upstream::json("200 OK", r#"{"name":"Ada","age":36}"#);
+    let setup = || Setup::new(USERS, upstream.address()).args(&["--record", "all"]);
+    let first = setup().start();
+    for path in ["/users/1", "/users/2", "/users/one", "/users/4"] {
+        Client::get(first.traffic, path);
+    }
+    first.records(4);
+    let (finished, dir) = first.terminate();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let (_, listed, _) = run(dir.path(), &["validations", "list", "--json"], None);
+    let ids: Vec<String> = listed
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+        .map(|record| record["id"].as_str().expect("an id").to_owned())
+        .collect();
+    // two of them are a day too old, the others have a day left
+    age(dir.path(), &ids[..2], 91);
+    age(dir.path(), &ids[2..], 89);
+    let second = setup().env("CVT_RETENTION_INTERVAL", "1s").inside(dir).start();
+    second.wait_for_metrics("expiry", |m| m.sum("cvt_retention_expired_total", &[]) >= 2.0);
+    let (finished, dir) = second.terminate();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let (_, listed, _) = run(dir.path(), &["validations", "list", "--json"], None);
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    assert!(ids[2..].iter().all(|id| listed.contains(id)), "{listed}");
+    let (_, groups, _) = run(dir.path(), &["violations", "--json"], None);
+    assert_eq!(groups.lines().count(), 1, "what was learned stays: {groups}");
+    let (_, consumers, _) = run(dir.path(), &["consumers", "list", "--json"], None);
+    assert_eq!(consumers.lines().count(), 1, "{consumers}");
+    let (code, report, _) = run(dir.path(), &["report"], None);
+    assert!(code == Some(0) && report.contains("4 exchanges judged"), "{report}");
+}
+
+/// Makes records so many days old.
+fn age(dir: &Path, ids: &[String], days: u64) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let url = format!("sqlite://{}", dir.join("cvt.db").display());
+        let mut connection = SqliteConnection::connect(&url).await.expect("the database");
+        for id in ids {
+            sqlx::query("UPDATE validation_runs SET validated_at = validated_at - ? WHERE id = ?")
+                .bind(i64::try_from(days * 86_400_000_000).expect("microseconds"))
+                .bind(id)
+                .execute(&mut connection)
+                .await
+                .expect("the statement runs");
+        }
+        connection.close().await.expect("it closes");
+    });
 }

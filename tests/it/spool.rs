@@ -1,11 +1,25 @@
 //! Storage that is away, slow or full: traffic goes on, and what was recorded is stored later,
 //! each record once.
 
+mod outage;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
+use cvt_sidecar::config::storage::StorageSettings;
+use cvt_sidecar::model::chance::SystemChance;
+use cvt_sidecar::model::clock::{Clock, SystemClock, Timestamp};
+use cvt_sidecar::model::usage::{OperationUsage, UsageFact, UsageKind};
+use cvt_sidecar::observer::metrics::RecordMetrics;
+use cvt_sidecar::observer::parcel::Parcel;
+use cvt_sidecar::observer::spool::metrics::SpoolMetrics;
+use cvt_sidecar::observer::writer::{self, WriterParts};
+use cvt_sidecar::storage::{self, Access};
+use cvt_sidecar::telemetry::metrics::Metrics;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use uuid::Uuid;
 
 use crate::storage::server::Server;
 use crate::support::documents::USERS;
@@ -164,6 +178,34 @@ fn a_sidecar_stopped_while_storage_is_away_leaves_its_records_to_the_next() {
 }
 
 #[test]
+fn trap_t20_a_sidecar_starts_while_storage_is_away_and_records_wait() {
+    let server = Server::start(&["fsync = off"]);
+    let upstream = Upstream::json("200 OK", ADA);
+    server.run("stop");
+    let sidecar = on_postgres(&server, &upstream).start_unready();
+    send(&sidecar, 0, 20);
+    wait_until_spooled(&sidecar, 20);
+    let answer = Client::get(sidecar.admin, "/readyz");
+    assert_eq!(answer.status(), 503, "{}", answer.text());
+    server.run("start");
+    wait_until_stored(&sidecar, 20);
+    assert_stored_once(&server, 20);
+    let schemas = server.psql("postgres", "SELECT schema_id, is_latest FROM schemas");
+    assert_eq!(schemas.trim(), "users|t", "the document is registered too");
+}
+
+#[test]
+fn without_a_document_a_start_without_storage_says_why_not() {
+    let server = Server::start(&["fsync = off"]);
+    server.run("stop");
+    let dsn = format!("postgres://cvt@127.0.0.1:{}/postgres", server.settings("postgres").port);
+    let upstream = ["--upstream", "http://127.0.0.1:1", "--schema-id", "users"];
+    let refused = Setup::bare().args(&upstream).args(&["--storage", &dsn]).refuse();
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("storage postgres://"), "{refused:?}");
+}
+
+#[test]
 fn trap_t20_a_locked_database_is_slow_and_costs_nothing() {
     let upstream = Upstream::json("200 OK", ADA);
     let sidecar = Setup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
@@ -214,6 +256,53 @@ fn without_a_disk_for_the_spool_records_wait_in_memory() {
     wait_until_stored(&sidecar, 20);
     let ids = sidecar.records(20).into_iter().map(|record| record["request_id"].clone());
     assert_each_once(ids.map(|id| id.as_str().expect("an id").to_owned()), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_storage_refuses_for_good_is_counted_by_kind() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("cvt.db");
+    let settings = StorageSettings::Sqlite { path: path.clone() };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = storage::open(&settings, Access::Write, clock).await.expect("a store");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut connection = options.connect().await.expect("the file");
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON consumer_usage \
+         BEGIN SELECT RAISE(ABORT, 'refused by a test'); END";
+    sqlx::raw_sql(refuse).execute(&mut connection).await.expect("a trigger");
+    let metrics = Metrics::default();
+    let (deadline, set) = tokio::sync::watch::channel(None);
+    let (outbox, writer) = writer::channel(WriterParts {
+        store,
+        spool: None,
+        metrics: RecordMetrics::new(&metrics).expect("counters"),
+        spool_metrics: SpoolMetrics::new(&metrics).expect("counters"),
+        chance: Arc::new(SystemChance),
+        deadline: set,
+    });
+    let usage = OperationUsage {
+        schema_id: "users".into(),
+        schema_version: "1".into(),
+        consumer_id: "shop".into(),
+        consumer_version: String::new(),
+        environment: "test".into(),
+        method: "GET".into(),
+        path: "/users".into(),
+        facts: vec![UsageFact {
+            kind: UsageKind::Operation,
+            name: String::new(),
+            count: 1,
+            first_seen: Timestamp::default(),
+            last_seen: Timestamp::default(),
+        }],
+    };
+    outbox.offer(Parcel::Usage(Uuid::from_u128(1), vec![usage])).expect("room");
+    drop(outbox);
+    writer.run().await;
+    drop(deadline);
+    let text = metrics.encode().expect("metrics");
+    let line = r#"cvt_parcels_dropped_total{kind="usage",reason="refused"} 1"#;
+    assert!(text.contains(line), "{text}");
 }
 
 #[test]

@@ -4,18 +4,22 @@
 //! its file's `cases!`. What only one backend promises has a file of its own.
 
 mod analytics;
-mod bed;
+pub(crate) mod bed;
 mod comparisons;
 mod consumers;
+mod counting;
 mod faults;
 pub(crate) mod fixtures;
 mod groups;
 mod migrations;
 mod paging;
 mod plans;
+
 mod raw;
 mod retention;
+mod rewriting;
 mod schemas;
+mod sealing;
 pub(crate) mod server;
 mod usage;
 mod validations;

@@ -10,6 +10,7 @@ mod client;
 mod deadline;
 pub(crate) mod documents;
 pub(crate) mod h2;
+pub(crate) mod load;
 mod message;
 mod metrics;
 mod recorder;

@@ -92,6 +92,7 @@ fn try_run(arguments: &DemoArgs) -> Result<(), String> {
             colours: std::io::stdout().is_terminal(),
             document: DOCUMENT_FILE.to_owned(),
         }),
+        take_over: false,
     };
     let summary = app::run(&config, hooks).map_err(|error| error.to_string())?;
     println!("\n{summary}");

@@ -70,7 +70,7 @@ fn any_case(at: usize, value: &Value) -> Case {
 
 fn case(at: usize, value: &Value, is_har: bool) -> Case {
     Case {
-        id: value.get("id").cloned().unwrap_or_else(|| Value::from(at)),
+        id: ["id", "_id"].iter().find_map(|key| value.get(*key)).cloned().unwrap_or(at.into()),
         spec: value.get("spec").filter(|spec| !spec.is_null()).cloned(),
         document: value.get("document").filter(|_| value.get("request").is_none()).cloned(),
         exchange: exchange(value, is_har),
@@ -87,6 +87,8 @@ fn exchange(value: &Value, is_har: bool) -> Result<RecordedExchange, String> {
     let head =
         RequestHead { method, target: target_of(target)?, version: Version::HTTP_11, headers };
     let response = value.get("response").and_then(Value::as_object);
+    // HAR asks for a response; the status 0 says that there was none
+    let response = response.filter(|one| !is_har || one.get("status") != Some(&Value::from(0)));
     let response = response.map(|response| response_of(response, is_har)).transpose()?;
     Ok(RecordedExchange { request: head, request_body: body, response })
 }
@@ -142,6 +144,10 @@ fn message(half: &Map<String, Value>, is_har: bool, har_body: &str) -> Result<Me
         _ => {}
     }
     let body = if is_har { har_text(half.get(har_body)) } else { body_of(half.get("body")) };
+    let size = half.get("bodySize").and_then(Value::as_i64).filter(|_| is_har);
+    if body.is_none() && size.is_some_and(|size| size > 0) {
+        return Ok((headers, Captured::unread()));
+    }
     if is_har {
         // HAR keeps bodies decoded.
         headers.remove(http::header::CONTENT_ENCODING);

@@ -3,6 +3,8 @@ use std::fs;
 use uuid::Uuid;
 
 use super::*;
+use crate::config::encryption::SecretKey;
+use crate::model::chance::SeededChance;
 use crate::model::clock::ManualClock;
 use crate::observer::testing::record;
 
@@ -17,8 +19,15 @@ fn settings(directory: &Path) -> SpoolSettings {
 }
 
 fn open(directory: &Path) -> (Spool, Recovered) {
+    open_with(directory, &[])
+}
+
+/// Opens the spool with keys that consist of these bytes.
+fn open_with(directory: &Path, keys: &[u8]) -> (Spool, Recovered) {
+    let keys: Vec<_> = keys.iter().map(|byte| SecretKey::new([*byte; 32])).collect();
+    let keys = Keyring::new(&keys, Arc::new(SeededChance::new(1)));
     let clock = ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000));
-    Spool::open(&settings(directory), Arc::new(clock)).unwrap()
+    Spool::open(&settings(directory), keys, Arc::new(clock)).unwrap()
 }
 
 /// A parcel of `count` records whose ids begin at `first`.
@@ -217,4 +226,26 @@ fn a_form_of_another_version_is_kept_aside() {
     }
     assert_eq!(reasons.len(), 2);
     assert!(reasons.iter().all(|reason| !reason.contains("secret")), "{reasons:?}");
+}
+
+#[test]
+fn with_a_key_nothing_lies_in_clear_and_without_it_nothing_comes_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let (spool, _) = open_with(directory.path(), &[1]);
+    spool.append(&records(0, 3)).unwrap();
+    let bytes = fs::read(files(directory.path()).remove(0)).unwrap();
+    assert!(!String::from_utf8_lossy(&bytes).contains("books"), "the path of a record");
+    drop(spool);
+    let (spool, recovered) = open_with(directory.path(), &[2]);
+    assert_eq!(recovered.records, 3, "counting needs no key");
+    let Some(Next::Unreadable { count, reason, place, .. }) = spool.next().unwrap() else {
+        panic!("it opened with another key")
+    };
+    assert!(count == 3 && reason.contains("sealed with key"), "{reason}");
+    let aside = spool.keep_aside(&place).unwrap();
+    spool.done(&place).unwrap();
+    drop(spool);
+    fs::rename(&aside, aside.with_extension("spool")).unwrap();
+    let (spool, _) = open_with(directory.path(), &[2, 1]);
+    assert_eq!(drain(&spool), [0, 1, 2], "with the key it comes out");
 }

@@ -13,7 +13,9 @@ use tokio::time::Instant;
 
 use super::Loss;
 use crate::model::chance::{Chance, jitter};
+use crate::model::group::MergedGroup;
 use crate::observer::metrics::RecordMetrics;
+use crate::observer::notice::Teller;
 use crate::observer::parcel::Parcel;
 use crate::storage::{Store, StoreError};
 
@@ -30,6 +32,8 @@ pub(super) struct Delivery {
     chance: Arc<dyn Chance>,
     deadline: watch::Receiver<Option<Instant>>,
     away: Arc<AtomicBool>,
+    /// Told about groups that were stored.
+    teller: Option<Arc<Teller>>,
 }
 
 /// Growing pauses between tries.
@@ -45,7 +49,12 @@ impl Delivery {
         chance: Arc<dyn Chance>,
         deadline: watch::Receiver<Option<Instant>>,
     ) -> Self {
-        Self { store, metrics, chance, deadline, away: Arc::default() }
+        Self { store, metrics, chance, deadline, away: Arc::default(), teller: None }
+    }
+
+    /// From now on `teller` hears of groups that were stored.
+    pub(super) fn telling(&mut self, teller: Arc<Teller>) {
+        self.teller = Some(teller);
     }
 
     /// Gives storage the parcels, the last one first; those it took or refused for good are
@@ -53,11 +62,15 @@ impl Delivery {
     pub(super) async fn attempt(&self, left: &mut Vec<Parcel>) -> Result<(), StoreError> {
         while let Some(parcel) = left.last() {
             let started = Instant::now();
-            let Err(error) = parcel.store(&*self.store).await else {
-                self.metrics.stored(parcel, started.elapsed());
-                self.note_back();
-                left.pop();
-                continue;
+            let error = match parcel.store(&*self.store).await {
+                Ok(merged) => {
+                    self.metrics.stored(parcel, started.elapsed());
+                    self.note_back();
+                    left.pop();
+                    self.tell(&merged);
+                    continue;
+                }
+                Err(error) => error,
             };
             self.metrics.failed();
             if !is_about_the_parcel(&error) {
@@ -86,20 +99,22 @@ impl Delivery {
         self.metrics.lost(loss, usize::try_from(records).unwrap_or(usize::MAX));
     }
 
-    /// Waits before the next try; false when the deadline has passed.
+    /// Waits before the next try; false when the deadline has passed, or when nobody is left to
+    /// set one: whoever started this is gone.
     pub(super) async fn pause(&self, pauses: &mut Pauses) -> bool {
         let pause = pauses.next().mul_f64(jitter(&*self.chance));
         let mut deadline = self.deadline.clone();
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            _ = deadline.changed() => {}
+            Ok(()) = deadline.changed() => {}
         }
         !self.is_over()
     }
 
-    /// Whether the deadline has passed.
+    /// Whether the deadline has passed, or can no more be set.
     pub(super) fn is_over(&self) -> bool {
-        self.deadline.borrow().is_some_and(|deadline| Instant::now() >= deadline)
+        let passed = self.deadline.borrow().is_some_and(|deadline| Instant::now() >= deadline);
+        passed || self.deadline.has_changed().is_err()
     }
 
     /// Ends when the deadline passes.
@@ -117,6 +132,12 @@ impl Delivery {
         self.metrics.failed();
         if !self.away.swap(true, Ordering::Relaxed) {
             tracing::warn!(event = "storage_slow", "records go to the spool meanwhile");
+        }
+    }
+
+    fn tell(&self, merged: &[MergedGroup]) {
+        if let (Some(teller), false) = (&self.teller, merged.is_empty()) {
+            teller.merged(merged);
         }
     }
 
@@ -145,6 +166,7 @@ fn is_about_the_parcel(error: &StoreError) -> bool {
         | StoreError::NotMigrated { .. } => false,
         StoreError::Conflict { .. }
         | StoreError::Corrupt { .. }
+        | StoreError::Sealed { .. }
         | StoreError::InvalidCursor
         | StoreError::Unexpected(_) => true,
     }

@@ -51,6 +51,8 @@ impl Replay {
                 }
                 Ok(None) if *self.last.borrow() => return,
                 Ok(None) => self.idle().await,
+                // The runtime is going down.
+                Err(SpoolError::Cancelled) => return,
                 Err(error) => {
                     self.note(&error);
                     if !self.delivery.pause(&mut pauses).await {
@@ -133,7 +135,13 @@ impl Replay {
         match self.ask(move |spool| spool.keep_aside(&place)).await {
             Ok(path) => {
                 let (kind, path) = (kind.as_str(), path.display());
-                tracing::error!(event = "spool_unreadable", kind, reason, kept = %path);
+                tracing::error!(
+                    event = "spool_unreadable",
+                    kind,
+                    reason,
+                    kept = %path,
+                    "give what is missing, name the file .spool again and start again"
+                );
             }
             Err(error) => self.note(&error),
         }
@@ -151,6 +159,6 @@ impl Replay {
     ) -> Result<T, SpoolError> {
         let spool = self.spool.clone();
         let asked = tokio::task::spawn_blocking(move || question(&spool)).await;
-        asked.unwrap_or_else(|error| Err(SpoolError::Form(error.to_string())))
+        asked.unwrap_or(Err(SpoolError::Cancelled))
     }
 }

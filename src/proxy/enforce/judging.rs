@@ -36,7 +36,7 @@ impl Enforcement {
             let verdict = pending.update(|exchange| {
                 let contract = exchange.contract.as_ref().ok_or(SkipReason::NoContract)?;
                 judges.here(paces.pace(), |judge| {
-                    judge.request(&contract.contract, &exchange.request, captured)
+                    judge.request(&contract.contract, &exchange.request, captured, &mut ())
                 })
             });
             return verdict.unwrap_or(Err(SkipReason::Stopping));
@@ -47,7 +47,9 @@ impl Enforcement {
         let (contract, head) = copies.flatten().ok_or(SkipReason::NoContract)?;
         let captured = captured.clone();
         let work = move |inline: &super::Inline| {
-            inline.here(paces.pace(), |judge| judge.request(&contract.contract, &head, &captured))
+            inline.here(paces.pace(), |judge| {
+                judge.request(&contract.contract, &head, &captured, &mut ())
+            })
         };
         judges.elsewhere(self.parts.settings.judging_budget, work).await
     }
@@ -69,7 +71,7 @@ impl Enforcement {
                 let response = exchange.response.as_ref().ok_or(SkipReason::NoResponse)?;
                 judges.here(paces.pace(), |judge| {
                     let (contract, request) = (&contract.contract, &exchange.request);
-                    judge.response(contract, operation, request, response, captured)
+                    judge.response(contract, operation, request, (response, captured), &mut ())
                 })
             });
             return verdict.unwrap_or(Err(SkipReason::Stopping));
@@ -83,7 +85,13 @@ impl Enforcement {
         let captured = captured.clone();
         let work = move |inline: &super::Inline| {
             inline.here(paces.pace(), |judge| {
-                judge.response(&contract.contract, operation, &request, &response, &captured)
+                judge.response(
+                    &contract.contract,
+                    operation,
+                    &request,
+                    (&response, &captured),
+                    &mut (),
+                )
             })
         };
         judges.elsewhere(self.parts.settings.judging_budget, work).await

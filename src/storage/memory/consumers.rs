@@ -135,6 +135,20 @@ fn same(wanted: Option<&String>, value: &str) -> bool {
 // === impl State ===
 
 impl State {
+    /// Forgets at most `batch` facts last seen before `time`; says how many.
+    pub(super) fn forget_facts(&mut self, time: Timestamp, batch: usize) -> u64 {
+        let mut gone = 0;
+        for used in self.usage.values_mut() {
+            used.facts.retain(|_, fact| {
+                let goes = fact.last_seen < time && gone < batch;
+                gone += usize::from(goes);
+                !goes
+            });
+        }
+        self.usage.retain(|_, used| !used.facts.is_empty());
+        gone as u64
+    }
+
     fn merge(&mut self, usage: &OperationUsage) {
         if let Some(new) = registration(usage) {
             let record = self.consumers.entry(key_of(&new)).or_insert(new);

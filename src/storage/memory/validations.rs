@@ -1,6 +1,7 @@
 //! Records and violation groups in memory.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -13,12 +14,13 @@ use crate::model::record::ValidationRecord;
 use crate::redaction::Redacted;
 use crate::storage::error::StoreError;
 use crate::storage::query::{
-    AnalyticsOptions, Bucket, ExpireKind, GroupFilter, NamedCount, PageRequest, Purge, Tally,
-    ValidationAnalytics, ValidationFilter, bucket_micros,
+    AnalyticsOptions, Bucket, ExpireKind, GroupFilter, NamedCount, PageRequest, Purge, Rewritten,
+    Tally, ValidationAnalytics, ValidationFilter, bucket_micros,
 };
+use crate::storage::sql::rollups::Span;
 use crate::storage::sql::schemas::page_of;
 use crate::storage::sql::validations::time_and_id;
-use crate::storage::store::{StoreResult, ValidationStore};
+use crate::storage::store::{Rewrite, StoreResult, ValidationStore};
 
 #[async_trait]
 impl ValidationStore for MemoryStore {
@@ -66,9 +68,7 @@ impl ValidationStore for MemoryStore {
             .take(page.limit() as usize + 1)
             .cloned()
             .collect();
-        Ok(page_of(items, page, |record: &ValidationRecord| {
-            Cursor::new([record.validated_at.as_micros().to_string(), record.id.to_string()])
-        }))
+        Ok(page_of(items, page, cursor_of))
     }
 
     async fn get_validation_analytics(
@@ -79,7 +79,7 @@ impl ValidationStore for MemoryStore {
         let state = self.state.lock();
         let records: Vec<_> =
             state.records.values().filter(|record| matches(filter, record)).collect();
-        Ok(analytics(&records, options))
+        Ok(analytics(&records, filter, options))
     }
 
     async fn expire_validations(
@@ -110,6 +110,30 @@ impl ValidationStore for MemoryStore {
     async fn count_expirable(&self, kind: ExpireKind, older_than: Timestamp) -> StoreResult<u64> {
         let state = self.state.lock();
         Ok(state.records.values().filter(|record| expires(kind, older_than, record)).count() as u64)
+    }
+
+    async fn rewrite_validations(
+        &self,
+        page: &PageRequest,
+        rewrite: &Rewrite<'_>,
+    ) -> StoreResult<Rewritten> {
+        let before: Option<RecordKey> = page.cursor.as_ref().map(time_and_id).transpose()?;
+        let mut state = self.state.lock();
+        let older = state.records.iter().rev();
+        let older = older.filter(|(key, _)| before.is_none_or(|before| **key < before));
+        let records = older.map(|(_, record)| record.clone()).take(page.limit() as usize + 1);
+        let mut page = page_of(records.collect(), page, cursor_of);
+        let mut changed = Vec::new();
+        for record in &mut page.items {
+            if rewrite(record)? {
+                changed.push(&*record);
+            }
+        }
+        for record in &changed {
+            state.replace_payload(record);
+        }
+        let changed = changed.len() as u64;
+        Ok(Rewritten { seen: page.items.len() as u64, changed, next: page.next })
     }
 
     async fn merge_groups(
@@ -161,6 +185,7 @@ impl ValidationStore for MemoryStore {
                 }
                 Ok(old.len() as u64)
             }
+            Purge::UsageBefore(time) => Ok(state.forget_facts(time, batch)),
         }
     }
 
@@ -190,6 +215,10 @@ impl ValidationStore for MemoryStore {
             Cursor::new([group.last_seen.as_micros().to_string(), group.fingerprint.clone()])
         }))
     }
+}
+
+fn cursor_of(record: &ValidationRecord) -> Cursor {
+    Cursor::new([record.validated_at.as_micros().to_string(), record.id.to_string()])
 }
 
 fn time_and_name(cursor: &Cursor) -> StoreResult<(Timestamp, &str)> {
@@ -240,7 +269,11 @@ fn size_of(record: &ValidationRecord) -> usize {
         + violations
 }
 
-fn analytics(records: &[&ValidationRecord], options: &AnalyticsOptions) -> ValidationAnalytics {
+fn analytics(
+    records: &[&ValidationRecord],
+    filter: &ValidationFilter,
+    options: &AnalyticsOptions,
+) -> ValidationAnalytics {
     let failed = records.iter().filter(|record| !record.valid).count() as u64;
     let mut answer = ValidationAnalytics::default().with_totals(records.len() as u64, failed);
     answer.by_method = tally(records, options.top, |record| &record.request_method);
@@ -252,7 +285,12 @@ fn analytics(records: &[&ValidationRecord], options: &AnalyticsOptions) -> Valid
     if let (Some(width), Some(first), Some(last)) =
         (options.bucket, records.first(), records.last())
     {
-        let width = bucket_micros(width, first.validated_at, last.validated_at);
+        let hour = |record: &ValidationRecord| {
+            Timestamp::from_micros(Span::Hour.floor(record.validated_at.as_micros()))
+        };
+        let from = filter.from.unwrap_or_else(|| hour(first));
+        let until = filter.until.unwrap_or_else(|| hour(last).plus(Duration::from_hours(1)));
+        let width = bucket_micros(width, from, until);
         answer.series = series(records, width);
     }
     answer
@@ -313,6 +351,17 @@ fn series(records: &[&ValidationRecord], width: i64) -> Vec<Bucket> {
 // === impl State ===
 
 impl State {
+    /// Takes over the headers and bodies of `new`, the record of the same id.
+    fn replace_payload(&mut self, new: &ValidationRecord) {
+        let Some(record) = self.records.get_mut(&(new.validated_at, new.id)) else { return };
+        self.bytes = self.bytes.saturating_sub(size_of(record));
+        record.request_headers.clone_from(&new.request_headers);
+        record.request_body.clone_from(&new.request_body);
+        record.response_headers.clone_from(&new.response_headers);
+        record.response_body.clone_from(&new.response_body);
+        self.bytes += size_of(record);
+    }
+
     /// Drops the oldest `batch` records that `goes` picks; says how many.
     pub(super) fn drop_records(
         &mut self,

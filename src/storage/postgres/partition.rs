@@ -12,9 +12,9 @@ use time::{Date, Duration, OffsetDateTime};
 
 use crate::model::clock::Timestamp;
 use crate::model::record::ValidationRecord;
-use crate::redaction::Redacted;
 use crate::storage::error::StoreError;
 use crate::storage::query::ExpireKind;
+use crate::storage::sql::{Link, rollups};
 use crate::storage::store::StoreResult;
 
 /// Serializes making and dropping days in all sidecars: "cvt-days" as a number.
@@ -34,11 +34,11 @@ impl KnownDays {
     pub(super) async fn ensure(
         &self,
         pool: &PgPool,
-        records: &[Redacted<ValidationRecord>],
+        records: &[&ValidationRecord],
     ) -> StoreResult<()> {
         let mut missing = BTreeSet::new();
         for record in records {
-            missing.insert(day_of(record.get().validated_at)?);
+            missing.insert(day_of(record.validated_at)?);
         }
         {
             let known = self.0.lock();
@@ -106,6 +106,7 @@ impl KnownDays {
             let count: i64 = sqlx::query_scalar(AssertSqlSafe(text)).fetch_one(&mut *tx).await?;
             let text = format!("DROP TABLE {runs}, {}", name_of(VIOLATIONS, day));
             sqlx::query(AssertSqlSafe(text)).execute(&mut *tx).await?;
+            rollups::drop_day(&mut Link::Postgres(&mut tx), bounds(day).0).await?;
             tx.commit().await?;
             self.0.lock().remove(&day);
             // 0 would say that nothing is left to expire

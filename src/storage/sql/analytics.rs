@@ -1,6 +1,11 @@
 //! Numbers about validation records.
+//!
+//! They come from the sums kept beside the records (`rollups`); records are read for the
+//! minutes at the edges of a range of time, and for time lines finer than a minute.
 
-use super::validations::narrow;
+use super::rollups::{Piece, Span, pieces};
+use super::series::{self, Facet};
+use super::validations;
 use super::{Dialect, Link, Query, Reader};
 use crate::model::clock::Timestamp;
 use crate::storage::query::{
@@ -9,10 +14,10 @@ use crate::storage::query::{
 };
 use crate::storage::store::StoreResult;
 
-const TABLE: &str = "validation_runs";
+const TABLE: &str = "validation_rollups";
 /// SUM over no rows is NULL, and over BIGINT a NUMERIC in PostgreSQL.
-const FAILED: &str =
-    "CAST(COALESCE(SUM(CASE WHEN valid THEN 0 ELSE 1 END), 0) AS BIGINT) AS failed";
+const TOTAL: &str = "CAST(COALESCE(SUM(total), 0) AS BIGINT) AS total";
+const FAILED: &str = "CAST(COALESCE(SUM(failed), 0) AS BIGINT) AS failed";
 
 /// Everything about the records of `filter`; the link should hold a snapshot.
 pub(crate) async fn analytics(
@@ -20,135 +25,136 @@ pub(crate) async fn analytics(
     filter: &ValidationFilter,
     options: &AnalyticsOptions,
 ) -> StoreResult<ValidationAnalytics> {
-    let (total, failed, first, last) = totals(link, filter).await?;
-    let mut answer = ValidationAnalytics::default().with_totals(total, failed);
-    if total == 0 {
+    let mut answer = ValidationAnalytics::default();
+    if filter.from.zip(filter.until).is_some_and(|(from, until)| from >= until) {
         return Ok(answer);
     }
-    answer.top_violations = top_violations(link, filter, options.top).await?;
-    tallies(link, filter, options.top, &mut answer).await?;
-    if let Some(width) = options.bucket {
-        answer.series = series(link, filter, bucket_micros(width, first, last)).await?;
+    for row in &link.rows(numbers(filter, options.top)).await? {
+        let row = Reader::new(row, TABLE, "name");
+        let (name, total, failed) = (row.text("name")?, row.count("total")?, row.count("failed")?);
+        match row.int("list")? {
+            0 => answer = answer.with_totals(total, failed),
+            1 => answer.by_method.push(Tally { name, total, failed }),
+            2 => answer.by_schema.push(Tally { name, total, failed }),
+            3 => answer.by_operation.push(Tally { name, total, failed }),
+            4 => answer.by_consumer.push(Tally { name, total, failed }),
+            _ => answer.top_violations.push(NamedCount { name, count: total }),
+        }
+    }
+    if let Some(width) = options.bucket.filter(|_| answer.total_validations > 0) {
+        let (from, until) = range(link, filter).await?;
+        answer.series = line(link, filter, bucket_micros(width, from, until)).await?;
     }
     Ok(answer)
 }
 
-async fn totals(
-    link: &mut Link<'_>,
-    filter: &ValidationFilter,
-) -> StoreResult<(u64, u64, Timestamp, Timestamp)> {
-    let query = totals_statement(link.dialect(), filter);
-    let Some(row) = link.row(query).await? else {
-        return Ok((0, 0, Timestamp::default(), Timestamp::default()));
-    };
-    let row = Reader::new(&row, TABLE, "total");
-    Ok((
-        row.count("total")?,
-        row.count("failed")?,
-        Timestamp::from_micros(row.int("first")?),
-        Timestamp::from_micros(row.int("last")?),
-    ))
-}
+/// The columns that records are tallied by, in the order of the answer's lists.
+const TALLIED: [&str; 4] =
+    ["request_method", "schema_id", "COALESCE(operation, '')", "consumer_id"];
 
-pub(crate) fn totals_statement(dialect: Dialect, filter: &ValidationFilter) -> Query {
-    let (first, last) = (dialect.micros("MIN(validated_at)"), dialect.micros("MAX(validated_at)"));
-    let mut query = Query::build(format!(
-        "SELECT COUNT(*) AS total, {FAILED}, COALESCE({first}, 0) AS first, \
-         COALESCE({last}, 0) AS last FROM {TABLE} AS r"
+/// All counts but the time line, in one statement: how many records each series has, what
+/// these series are, and their sums by name; equal entries go by name.
+pub(crate) fn numbers(filter: &ValidationFilter, top: u32) -> Query {
+    let mut query = Query::build("WITH parts AS (");
+    for (index, piece) in pieces(filter.from, filter.until, Some(Span::Month)).iter().enumerate() {
+        query.push(if index > 0 { " UNION ALL " } else { "" });
+        part(&mut query, *piece);
+    }
+    query.push(&format!(
+        "), counts AS (SELECT series, {TOTAL} FROM parts GROUP BY series), \
+         seen AS MATERIALIZED (SELECT s.id, s.request_method, s.schema_id, s.operation, \
+         s.consumer_id, counts.total, CASE WHEN s.valid THEN 0 ELSE counts.total END AS failed \
+         FROM counts JOIN validation_series AS s ON s.id = counts.series"
     ));
-    narrow(&mut query, filter);
+    series::narrow(&mut query, Facet::Record, filter);
+    query.push(&format!(") SELECT CAST(0 AS BIGINT) AS list, COALESCE(MIN(schema_id), '') AS name, {TOTAL}, {FAILED} FROM seen"));
+    for (index, column) in TALLIED.iter().enumerate() {
+        let list = index + 1;
+        query.push(&format!(
+            " UNION ALL SELECT * FROM (SELECT CAST({list} AS BIGINT) AS list, {column} AS name, {TOTAL}, {FAILED} \
+             FROM seen GROUP BY 2 ORDER BY 3 DESC, 2 LIMIT "
+        ));
+        query.bind(top).push(&format!(") AS list_{list}"));
+    }
+    query.push(&format!(
+        " UNION ALL SELECT * FROM (SELECT CAST(5 AS BIGINT) AS list, k.code AS name, {TOTAL}, {FAILED} FROM seen \
+         JOIN validation_series_codes AS k ON k.series = seen.id GROUP BY 2 \
+         ORDER BY 3 DESC, 2 LIMIT "
+    ));
+    query.bind(top).push(") AS list_5 ORDER BY 1, 3 DESC, 2");
     query
 }
 
-/// The columns that records are tallied by, in the order of the answer's lists.
-const TALLIED: [&str; 4] = ["request_method", "schema_id", "operation", "consumer_id"];
-
-/// The biggest entries by each name.
-async fn tallies(
-    link: &mut Link<'_>,
-    filter: &ValidationFilter,
-    top: u32,
-    answer: &mut ValidationAnalytics,
-) -> StoreResult<()> {
-    for row in &link.rows(tallies_statement(filter, top)).await? {
-        let row = Reader::new(row, TABLE, "name");
-        let tally = Tally {
-            name: row.text("name")?,
-            total: row.count("total")?,
-            failed: row.count("failed")?,
-        };
-        match row.int("list")? {
-            0 => answer.by_method.push(tally),
-            1 => answer.by_schema.push(tally),
-            2 => answer.by_operation.push(tally),
-            _ => answer.by_consumer.push(tally),
+/// How many records of each series a piece of time has.
+fn part(query: &mut Query, piece: Piece) {
+    match piece {
+        Piece::Buckets(span, from, until) => {
+            query.push("SELECT series, total FROM validation_rollups WHERE span = ");
+            query.bind(span.number());
+            buckets(query, "start", from, until);
+        }
+        Piece::Records(from, until) => {
+            query.push(
+                "SELECT series, COUNT(*) AS total FROM validation_runs WHERE series IS NOT NULL",
+            );
+            query.push(" AND validated_at >= ").bind(Timestamp::from_micros(from));
+            query.push(" AND validated_at < ").bind(Timestamp::from_micros(until));
+            query.push(" GROUP BY series");
         }
     }
-    Ok(())
 }
 
-/// Equal entries go by name: one pass over the records, then one over their combinations for
-/// each name.
-pub(crate) fn tallies_statement(filter: &ValidationFilter, top: u32) -> Query {
-    let mut query = Query::build(format!(
-        "WITH seen AS MATERIALIZED (SELECT request_method, schema_id, \
-         COALESCE(operation, '') AS operation, consumer_id, COUNT(*) AS total, {FAILED} \
-         FROM {TABLE} AS r"
-    ));
-    narrow(&mut query, filter);
-    query.push(" GROUP BY 1, 2, 3, 4)");
-    for (index, column) in TALLIED.iter().enumerate() {
-        query.push(if index == 0 { " " } else { " UNION ALL " });
-        query.push(&format!(
-            "SELECT * FROM (SELECT CAST({index} AS BIGINT) AS list, {column} AS name, \
-             CAST(SUM(total) AS BIGINT) AS total, CAST(SUM(failed) AS BIGINT) AS failed \
-             FROM seen GROUP BY {column} ORDER BY 3 DESC, 2 LIMIT "
-        ));
-        query.bind(top).push(&format!(") AS list_{index}"));
+fn buckets(query: &mut Query, column: &str, from: Option<i64>, until: Option<i64>) {
+    for (operator, bound) in [(" >= ", from), (" < ", until)] {
+        if let Some(bound) = bound {
+            query.push(" AND ").push(column).push(operator).bind(bound);
+        }
     }
-    query.push(" ORDER BY 1, 3 DESC, 2");
-    query
 }
 
-async fn top_violations(
+/// The range of a time line: as asked for, or else that of the records, in whole hours.
+async fn range(
     link: &mut Link<'_>,
     filter: &ValidationFilter,
-    top: u32,
-) -> StoreResult<Vec<NamedCount>> {
-    if filter.valid == Some(true) {
-        return Ok(Vec::new());
+) -> StoreResult<(Timestamp, Timestamp)> {
+    if let (Some(from), Some(until)) = (filter.from, filter.until) {
+        return Ok((from, until));
     }
-    let rows = link.rows(violations_statement(filter, top)).await?;
-    rows.iter()
-        .map(|row| {
-            let row = Reader::new(row, "validation_violations", "name");
-            Ok(NamedCount { name: row.text("name")?, count: row.count("total")? })
-        })
-        .collect()
+    let Some(row) = link.row(hours(filter)).await? else {
+        return Ok((Timestamp::default(), Timestamp::default()));
+    };
+    let row = Reader::new(&row, TABLE, "first");
+    let first = Timestamp::from_micros(row.int("first")?);
+    let end = Timestamp::from_micros(row.int("last")?.saturating_add(Span::Hour.micros()));
+    Ok((filter.from.unwrap_or(first), filter.until.unwrap_or(end)))
 }
 
-pub(crate) fn violations_statement(filter: &ValidationFilter, top: u32) -> Query {
-    let codes = "SELECT code AS name, COUNT(*) AS total FROM validation_violations AS v";
-    let by_time =
-        ValidationFilter { from: filter.from, until: filter.until, ..ValidationFilter::default() };
-    let mut query = Query::build(codes);
-    if *filter == by_time {
-        narrow(&mut query, &by_time);
-    } else {
-        query.push(&format!(" JOIN (SELECT validated_at, id FROM {TABLE} AS r"));
-        narrow(&mut query, &ValidationFilter { valid: Some(false), ..filter.clone() });
-        query.push(") AS r ON v.run_id = r.id AND v.validated_at = r.validated_at");
-    }
-    query.push(" GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ").bind(top);
+/// The first and the last hour that has records of `filter`, its times aside.
+pub(crate) fn hours(filter: &ValidationFilter) -> Query {
+    let hour = Span::Hour.number();
+    let one = |function: &str| {
+        format!(
+            "(SELECT {function}(r.start) FROM validation_rollups AS r \
+             WHERE r.series = s.id AND r.span = {hour})"
+        )
+    };
+    let mut query = Query::build(format!(
+        "SELECT COALESCE(MIN(first), 0) AS first, COALESCE(MAX(last), 0) AS last \
+         FROM (SELECT {} AS first, {} AS last FROM validation_series AS s",
+        one("MIN"),
+        one("MAX")
+    ));
+    series::narrow(&mut query, Facet::of(filter), filter);
+    query.push(") AS hours");
     query
 }
 
-async fn series(
+async fn line(
     link: &mut Link<'_>,
     filter: &ValidationFilter,
     width: i64,
 ) -> StoreResult<Vec<Bucket>> {
-    let rows = link.rows(series_statement(link.dialect(), filter, width)).await?;
+    let rows = link.rows(line_statement(link.dialect(), filter, width)).await?;
     rows.iter()
         .map(|row| {
             let row = Reader::new(row, TABLE, "start");
@@ -161,15 +167,49 @@ async fn series(
         .collect()
 }
 
-pub(crate) fn series_statement(dialect: Dialect, filter: &ValidationFilter, width: i64) -> Query {
-    let micros = dialect.micros("validated_at");
-    // integer division rounds towards zero in both; nothing was judged before 1970
-    let mut query = Query::build(format!("SELECT {micros} / "));
-    query.bind(width).push(" * ").bind(width);
-    query.push(&format!(" AS start, COUNT(*) AS total, {FAILED} FROM {TABLE} AS r"));
-    narrow(&mut query, filter);
-    query.push(" GROUP BY 1 ORDER BY 1");
+/// Buckets that lie in one point whole are summed up; the rest is counted record by record.
+pub(crate) fn line_statement(dialect: Dialect, filter: &ValidationFilter, width: i64) -> Query {
+    let widest = [Span::Hour, Span::Minute].into_iter().find(|span| width % span.micros() == 0);
+    let mut query = Query::build(format!("SELECT start, {TOTAL}, {FAILED} FROM ("));
+    for (index, piece) in pieces(filter.from, filter.until, widest).iter().enumerate() {
+        query.push(if index > 0 { " UNION ALL " } else { "" });
+        match piece {
+            Piece::Buckets(span, from, until) => {
+                query.push("SELECT ").push("r.start / ").bind(width).push(" * ").bind(width);
+                query.push(
+                    " AS start, r.total, CASE WHEN s.valid THEN 0 ELSE r.total END AS failed \
+                     FROM validation_series AS s JOIN validation_rollups AS r ON r.series = s.id",
+                );
+                query.start_conditions();
+                series::narrow(&mut query, Facet::of(filter), filter);
+                query.condition().push("r.span = ").bind(span.number());
+                buckets(&mut query, "r.start", *from, *until);
+            }
+            Piece::Records(..) => {
+                let micros = dialect.micros("validated_at");
+                query.push(&format!("SELECT {micros} / ")).bind(width).push(" * ").bind(width);
+                query.push(
+                    " AS start, 1 AS total, CASE WHEN valid THEN 0 ELSE 1 END AS failed \
+                     FROM validation_runs AS r",
+                );
+                query.start_conditions();
+                validations::narrow(&mut query, &within(filter, *piece));
+                query.condition().push("series IS NOT NULL");
+            }
+        }
+    }
+    query.push(") AS points GROUP BY 1 ORDER BY 1");
     query
+}
+
+/// The filter, for a piece of its time.
+fn within(filter: &ValidationFilter, piece: Piece) -> ValidationFilter {
+    let mut filter = filter.clone();
+    if let Piece::Records(from, until) = piece {
+        filter.from = Some(Timestamp::from_micros(from)).filter(|_| from != i64::MIN);
+        filter.until = Some(Timestamp::from_micros(until)).filter(|_| until != i64::MAX);
+    }
+    filter
 }
 
 #[cfg(test)]
@@ -197,7 +237,7 @@ mod tests {
         let some = |text: &str| Some(text.to_owned());
         let day = || ValidationFilter {
             from: Some(Timestamp::from_micros(1)),
-            until: Some(Timestamp::from_micros(2)),
+            until: Some(Timestamp::from_micros(86_400_000_002)),
             ..none()
         };
         vec![
@@ -207,14 +247,15 @@ mod tests {
             ValidationFilter { schema_id: some("s"), ..day() },
             ValidationFilter { consumer_id: some("c"), ..day() },
             ValidationFilter { operation: some("/o"), ..day() },
+            ValidationFilter { operation: some("/o"), method: some("GET"), ..none() },
             ValidationFilter { valid: Some(false), ..day() },
             ValidationFilter { code: some("c"), ..none() },
             ValidationFilter { code: some("c"), ..day() },
         ]
     }
 
-    /// No table is read from end to end, no page is sorted; what spans all records goes by an
-    /// index that holds all it asks for.
+    /// No record is read that is not asked for, no page is sorted but for records of one
+    /// instant, and sums are found by their key.
     #[tokio::test]
     async fn sqlite_scans_no_table() {
         let dir = tempfile::TempDir::new().unwrap();
@@ -225,25 +266,23 @@ mod tests {
         for filter in filters() {
             let page = PageRequest { size: 10, cursor: None };
             let list = plan(&mut conn, listing(&filter, &page).unwrap()).await;
-            let sorted = list.iter().any(|step| step.contains("TEMP B-TREE"));
-            assert!(!sorted || filter.code.is_some(), "{filter:?}: {list:#?}");
+            let sorted =
+                |step: &String| step.contains("TEMP B-TREE") && !step.contains("LAST TERM");
+            assert!(!list.iter().any(sorted) || filter.code.is_some(), "{filter:?}: {list:#?}");
             let statements = [
                 listing(&filter, &page).unwrap(),
-                totals_statement(Dialect::Sqlite, &filter),
-                tallies_statement(&filter, 10),
-                violations_statement(&filter, 10),
-                series_statement(Dialect::Sqlite, &filter, 60),
+                numbers(&filter, 10),
+                hours(&filter),
+                line_statement(Dialect::Sqlite, &filter, 3_600_000_000),
+                line_statement(Dialect::Sqlite, &filter, 60_000_000),
             ];
             for statement in statements {
                 let text = statement.text.clone();
-                let steps = plan(&mut conn, statement).await;
-                // asked for everything, the narrow table of codes is read whole, in its order
-                let whole = filter == ValidationFilter::default() && text.contains("AS v");
-                for step in steps.iter().filter(|_| !whole) {
-                    let table = ["r", "v", "validation_runs", "validation_violations"]
-                        .iter()
-                        .any(|name| step == &format!("SCAN {name}"));
-                    assert!(!table, "{text}: {steps:#?}");
+                for step in plan(&mut conn, statement).await {
+                    let table = step.strip_prefix("SCAN ").and_then(|scan| scan.split(' ').next());
+                    let big = ["r", "v", TABLE, "validation_runs", "validation_violations"];
+                    let whole = table.is_some_and(|table| big.contains(&table));
+                    assert!(!whole, "{text}: {step}");
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use sqlx::error::DatabaseError;
 
-use crate::storage::error::StoreError;
+use crate::storage::error::{CLEARED_AWAY, StoreError};
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
@@ -38,6 +38,8 @@ fn from_sqlstate(code: &str, message: String) -> StoreError {
     match code {
         "53100" => StoreError::Full(message),
         "28000" | "28P01" | "3D000" | "42501" | "25006" => StoreError::Refused(message),
+        // foreign_key_violation of a series, check_violation of a day without partition
+        "23503" | "23514" => StoreError::Unavailable(CLEARED_AWAY.to_owned()),
         // query_canceled is the statement timeout; 55P03 the lock timeout
         "57014" | "55P03" | "40001" | "40P01" => StoreError::Unavailable(message),
         _ if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => {
@@ -49,6 +51,10 @@ fn from_sqlstate(code: &str, message: String) -> StoreError {
 
 /// <https://www.sqlite.org/rescode.html>
 fn from_sqlite(code: i32, message: String) -> StoreError {
+    if code == 787 {
+        // SQLITE_CONSTRAINT_FOREIGNKEY
+        return StoreError::Unavailable(CLEARED_AWAY.to_owned());
+    }
     match code & 0xff {
         5 | 6 | 9 | 10 | 15 | 17 => StoreError::Unavailable(message),
         13 => StoreError::Full(message),

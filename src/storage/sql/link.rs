@@ -5,7 +5,7 @@ use sqlx::query::Query as Bound;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
 use time::OffsetDateTime;
 
-use super::query::{Query, Value};
+use super::query::{List, Query, Value};
 use super::row::Row;
 use crate::storage::store::StoreResult;
 
@@ -154,9 +154,19 @@ fn for_sqlite<'q>(query: Query) -> Bound<'q, Sqlite, <Sqlite as sqlx::Database>:
             Value::At(at) => bound.bind(at.as_micros()),
             Value::Id(id) => bound.bind(id.map(|id| id.to_string())),
             Value::Json(json) => bound.bind(Box::<str>::from(json).into_string()),
+            Value::List(list) => bound.bind(json_list(list)),
         };
     }
     bound
+}
+
+fn json_list(list: List) -> String {
+    match list {
+        List::Ints(numbers) => serde_json::Value::from(numbers),
+        List::Texts(texts) => serde_json::Value::from(texts),
+        List::Ids(ids) => ids.iter().map(ToString::to_string).collect(),
+    }
+    .to_string()
 }
 
 fn for_postgres<'q>(query: Query) -> Bound<'q, Postgres, <Postgres as sqlx::Database>::Arguments> {
@@ -169,6 +179,9 @@ fn for_postgres<'q>(query: Query) -> Bound<'q, Postgres, <Postgres as sqlx::Data
             Value::At(at) => bound.bind(OffsetDateTime::from(at)),
             Value::Id(id) => bound.bind(id),
             Value::Json(json) => bound.bind(json),
+            Value::List(List::Ints(numbers)) => bound.bind(numbers),
+            Value::List(List::Texts(texts)) => bound.bind(texts),
+            Value::List(List::Ids(ids)) => bound.bind(ids),
         };
     }
     bound

@@ -36,8 +36,12 @@ macro_rules! migration {
 }
 
 /// Every migration there is, in order.
-pub(crate) const MIGRATIONS: &[Migration] =
-    &[migration!(1, "001_init"), migration!(2, "002_consumers"), migration!(3, "003_rejected")];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    migration!(1, "001_init"),
+    migration!(2, "002_consumers"),
+    migration!(3, "003_rejected"),
+    migration!(4, "004_rollups"),
+];
 
 /// PostgreSQL's advisory lock of all our migrations: "cvt-side" as a number.
 const LOCK: i64 = 0x6376_742d_7369_6465;
@@ -89,6 +93,9 @@ pub(crate) async fn migrate(
     dry_run: bool,
 ) -> StoreResult<MigrationReport> {
     if link.dialect() == Dialect::Postgres && !dry_run {
+        // building an index may take longer than any other statement
+        link.script("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '10min'".to_owned())
+            .await?;
         link.run(Query::new("SELECT pg_advisory_xact_lock($1)", [LOCK.into()])).await?;
     }
     let state = state(link, migrations).await?;

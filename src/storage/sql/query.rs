@@ -25,6 +25,17 @@ pub(crate) enum Value {
     Id(Option<Uuid>),
     /// A JSON text: TEXT in SQLite, JSONB in PostgreSQL.
     Json(Box<JsonRawValue>),
+    /// Several values of one kind, for [`Query::among`]: a JSON list in SQLite, an array in
+    /// PostgreSQL.
+    List(List),
+}
+
+/// Values of one kind.
+#[derive(Debug, Clone)]
+pub(crate) enum List {
+    Ints(Vec<i64>),
+    Texts(Vec<String>),
+    Ids(Vec<Uuid>),
 }
 
 /// A statement under construction.
@@ -41,7 +52,7 @@ pub(crate) struct Query {
 impl Value {
     /// Text that may be absent.
     pub(crate) fn opt(text: Option<&str>) -> Self {
-        Self::Text(text.map(clean))
+        Self::Text(text.map(|text| clean(text).into_owned()))
     }
 
     /// `value` as JSON.
@@ -57,7 +68,7 @@ impl Value {
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
-        Self::Text(Some(clean(text)))
+        Self::Text(Some(clean(text).into_owned()))
     }
 }
 
@@ -88,6 +99,12 @@ impl From<bool> for Value {
 impl From<Timestamp> for Value {
     fn from(at: Timestamp) -> Self {
         Self::At(at)
+    }
+}
+
+impl From<List> for Value {
+    fn from(list: List) -> Self {
+        Self::List(list)
     }
 }
 
@@ -138,6 +155,21 @@ impl Query {
         self
     }
 
+    /// Starts over with conditions, for another SELECT of the same statement.
+    pub(crate) fn start_conditions(&mut self) -> &mut Self {
+        self.conditions = false;
+        self
+    }
+
+    /// Adds a condition that `column` is one of the values.
+    pub(crate) fn among(&mut self, dialect: Dialect, column: &str, list: List) -> &mut Self {
+        self.condition().push(column);
+        match dialect {
+            Dialect::Sqlite => self.push(" IN (SELECT value FROM json_each(").bind(list).push("))"),
+            Dialect::Postgres => self.push(" = ANY(").bind(list).push(")"),
+        }
+    }
+
     /// Adds a condition on a row of columns, as `(a, b) > ($1, $2)`.
     pub(crate) fn beyond(
         &mut self,
@@ -176,8 +208,9 @@ impl Query {
     }
 }
 
-fn clean(text: &str) -> String {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text.to_owned() }
+/// The text as both databases can hold it.
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 
 /// JSONB refuses `\u0000`; an escaped backslash before `u0000` is none of these.

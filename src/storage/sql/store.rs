@@ -7,8 +7,10 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::retention::{self, Taken};
+use super::series::{self, Book};
+use super::settle::settle;
 use super::{
-    Held, analytics, comparisons, consumers, groups, migrate, schemas, usage, validations,
+    Held, analytics, comparisons, consumers, groups, insert, migrate, schemas, usage, validations,
 };
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::comparison::ComparisonRecord;
@@ -22,12 +24,12 @@ use crate::redaction::Redacted;
 use crate::storage::postgres::PostgresDb;
 use crate::storage::query::{
     AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, Purge, RecordsOf, ReplacedContent, SchemaFilter, SchemaList, StoredSchema,
-    UsageFilter, ValidationAnalytics, ValidationFilter,
+    PageRequest, Purge, RecordsOf, ReplacedContent, Rewritten, SchemaFilter, SchemaList,
+    StoredSchema, UsageFilter, ValidationAnalytics, ValidationFilter,
 };
 use crate::storage::sqlite::SqliteDb;
 use crate::storage::store::{
-    ComparisonStore, ConsumerStore, SchemaStore, Store, StoreResult, ValidationStore,
+    ComparisonStore, ConsumerStore, Rewrite, SchemaStore, Store, StoreResult, ValidationStore,
 };
 
 /// Records deleted per transaction when a schema takes its records along.
@@ -43,13 +45,14 @@ pub(crate) enum Db {
 pub(crate) struct SqlStore {
     db: Db,
     clock: Arc<dyn Clock>,
+    book: Book,
 }
 
 // === impl Db ===
 
 impl Db {
     /// A connection to read with.
-    async fn read(&self) -> StoreResult<Held> {
+    pub(crate) async fn read(&self) -> StoreResult<Held> {
         match self {
             Self::Sqlite(db) => db.read().await,
             Self::Postgres(db) => db.read().await,
@@ -65,10 +68,25 @@ impl Db {
     }
 
     /// A transaction to write in.
-    async fn begin(&self) -> StoreResult<Held> {
+    pub(crate) async fn begin(&self) -> StoreResult<Held> {
         match self {
             Self::Sqlite(db) => db.begin().await,
             Self::Postgres(db) => db.begin().await,
+        }
+    }
+
+    /// Prepares for the days that `records` fall on.
+    pub(crate) async fn expect(&self, records: &[&ValidationRecord]) -> StoreResult<()> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(db) => db.expect(records).await,
+        }
+    }
+
+    /// Forgets what was prepared: another process may have cleared it away.
+    pub(crate) fn forget(&self) {
+        if let Self::Postgres(db) = self {
+            db.forget();
         }
     }
 }
@@ -77,7 +95,7 @@ impl Db {
 
 impl SqlStore {
     pub(crate) fn new(db: Db, clock: Arc<dyn Clock>) -> Self {
-        Self { db, clock }
+        Self { db, clock, book: Book::default() }
     }
 
     /// Refuses a database that lacks migrations.
@@ -89,7 +107,26 @@ impl SqlStore {
         let mut held = self.db.begin().await?;
         let touched = retention::expire(&mut held.link(), taken, batch).await?;
         held.commit().await?;
+        if touched == 0 {
+            self.tidy().await?;
+        }
         Ok(touched)
+    }
+
+    /// Clears away series that count nothing any more.
+    async fn tidy(&self) -> StoreResult<()> {
+        let mut held = self.db.begin().await?;
+        match series::tidy(&mut held.link()).await {
+            Ok(0) => Ok(()),
+            Ok(_) => {
+                held.commit().await?;
+                self.book.forget();
+                Ok(())
+            }
+            // a writer counts in one again: the next round finds what is left
+            Err(error) if error.is_cleared_away() => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -181,16 +218,7 @@ impl SchemaStore for SqlStore {
 #[async_trait]
 impl ValidationStore for SqlStore {
     async fn record_validations(&self, records: &[Redacted<ValidationRecord>]) -> StoreResult<u64> {
-        if records.is_empty() {
-            return Ok(0);
-        }
-        if let Db::Postgres(db) = &self.db {
-            return db.insert_validations(records).await;
-        }
-        let mut held = self.db.begin().await?;
-        let inserted = validations::insert(&mut held.link(), records).await?;
-        held.commit().await?;
-        Ok(inserted)
+        insert::record(&self.db, &self.book, records).await
     }
 
     async fn get_validation(&self, id: Uuid) -> StoreResult<Option<ValidationRecord>> {
@@ -219,6 +247,7 @@ impl ValidationStore for SqlStore {
         older_than: Timestamp,
         batch: u32,
     ) -> StoreResult<u64> {
+        settle(&self.db, &self.book).await?;
         if let Db::Postgres(db) = &self.db
             && let Some(dropped) = db.expire_day(kind, older_than).await?
         {
@@ -229,6 +258,14 @@ impl ValidationStore for SqlStore {
 
     async fn count_expirable(&self, kind: ExpireKind, older_than: Timestamp) -> StoreResult<u64> {
         retention::count(&mut self.db.read().await?.link(), kind, older_than).await
+    }
+
+    async fn rewrite_validations(
+        &self,
+        page: &PageRequest,
+        rewrite: &Rewrite<'_>,
+    ) -> StoreResult<Rewritten> {
+        validations::rewrite(self.db.begin().await?, page, rewrite).await
     }
 
     async fn merge_groups(
@@ -247,6 +284,9 @@ impl ValidationStore for SqlStore {
             }
             Purge::GroupsBefore(time) => {
                 groups::delete_before(self.db.begin().await?, time, batch).await
+            }
+            Purge::UsageBefore(time) => {
+                usage::delete_before(self.db.begin().await?, time, batch).await
             }
         }
     }
@@ -358,6 +398,9 @@ impl Store for SqlStore {
         let now = self.clock.now();
         let report = migrate::migrate(&mut held.link(), migrate::MIGRATIONS, now, dry_run).await?;
         held.commit().await?;
+        if !dry_run {
+            settle(&self.db, &self.book).await?;
+        }
         Ok(report)
     }
 

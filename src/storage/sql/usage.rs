@@ -152,6 +152,19 @@ pub(crate) async fn list(
     Ok(Page { items: gather(&rows)?, next: keys.next })
 }
 
+/// Forgets at most `batch` facts last seen before `time`; commits.
+pub(crate) async fn delete_before(mut held: Held, time: Timestamp, batch: u32) -> StoreResult<u64> {
+    let key = format!("{OPERATION}, kind, name");
+    let mut query = Query::build(format!(
+        "DELETE FROM consumer_usage WHERE ({key}) IN (SELECT {key} FROM consumer_usage \
+         WHERE last_seen < "
+    ));
+    query.bind(time).push(&format!(" ORDER BY {key} LIMIT ")).bind(batch).push(")");
+    let deleted = held.link().run(query).await?;
+    held.commit().await?;
+    Ok(deleted)
+}
+
 fn narrow(query: &mut Query, filter: &UsageFilter) {
     query
         .equals("schema_id", filter.schema_id.as_deref())

@@ -3,58 +3,30 @@
 use uuid::Uuid;
 
 use super::schemas::page_of;
-use super::{Link, Query, Reader, Row, Value};
+use super::{Held, Link, Query, Reader, Row, Value};
 use crate::model::clock::Timestamp;
 use crate::model::page::{Cursor, Page};
 use crate::model::record::ValidationRecord;
 use crate::model::violation::Side;
-use crate::redaction::Redacted;
 use crate::storage::error::StoreError;
-use crate::storage::query::{PageRequest, ValidationFilter};
-use crate::storage::store::StoreResult;
+use crate::storage::query::{PageRequest, Rewritten, ValidationFilter};
+use crate::storage::store::{Rewrite, StoreResult};
 
-const COLUMNS: &str = "id, schema_id, schema_version, schema_hash, request_method, request_path, \
-     request_headers, request_body, response_status, response_headers, response_body, valid, \
-     errors, duration_ms, validated_at, environment, client_id, client_ip, operation, violations, \
-     skipped, consumer_id, consumer_version, mode, request_id, trace_id, upstream_us, duration_us, \
-     request_size, response_size, rejected";
-const COLUMN_COUNT: usize = 31;
-
-/// Rows per statement, biggest first: few distinct statements, so that each is prepared once.
-const CHUNKS: [usize; 4] = [64, 16, 4, 1];
-
-/// Inserts the records that are not there; says how many. The caller commits.
-pub(crate) async fn insert(
-    link: &mut Link<'_>,
-    records: &[Redacted<ValidationRecord>],
-) -> StoreResult<u64> {
-    let mut inserted = 0;
-    let mut rest = records;
-    while let Some(size) = CHUNKS.into_iter().find(|size| *size <= rest.len()) {
-        let (chunk, more) = rest.split_at(size);
-        inserted += insert_chunk(link, chunk).await?;
-        rest = more;
-    }
-    insert_codes(link, records).await?;
-    Ok(inserted)
+macro_rules! columns {
+    () => {
+        "id, schema_id, schema_version, schema_hash, request_method, request_path, \
+         request_headers, request_body, response_status, response_headers, response_body, valid, \
+         errors, duration_ms, validated_at, environment, client_id, client_ip, operation, \
+         violations, skipped, consumer_id, consumer_version, mode, request_id, trace_id, \
+         upstream_us, duration_us, request_size, response_size, rejected"
+    };
 }
+const COLUMNS: &str = columns!();
+/// The table and the columns of [`values_of`].
+pub(crate) const INTO: &str = concat!("validation_runs (", columns!(), ", series)");
 
-async fn insert_chunk(
-    link: &mut Link<'_>,
-    records: &[Redacted<ValidationRecord>],
-) -> StoreResult<u64> {
-    let mut query = Query::build(format!("INSERT INTO validation_runs ({COLUMNS}) VALUES "));
-    for (index, record) in records.iter().enumerate() {
-        if index > 0 {
-            query.push(", ");
-        }
-        query.bulk_row(link.dialect(), values_of(record.get())?);
-    }
-    query.push(" ON CONFLICT DO NOTHING");
-    link.run(query).await
-}
-
-fn values_of(record: &ValidationRecord) -> StoreResult<[Value; COLUMN_COUNT]> {
+/// A record as a row, with the number of its series.
+pub(crate) fn values_of(record: &ValidationRecord, series: i64) -> StoreResult<[Value; 32]> {
     Ok([
         record.id.into(),
         record.schema_id.as_str().into(),
@@ -87,37 +59,8 @@ fn values_of(record: &ValidationRecord) -> StoreResult<[Value; COLUMN_COUNT]> {
         record.request_size.into(),
         record.response_size.into(),
         Value::opt(record.rejected.map(Side::as_str)),
+        series.into(),
     ])
-}
-
-/// Notes which codes the records carry, once per record and code.
-async fn insert_codes(
-    link: &mut Link<'_>,
-    records: &[Redacted<ValidationRecord>],
-) -> StoreResult<()> {
-    let mut pairs = Vec::new();
-    for record in records.iter().map(Redacted::get) {
-        let mut codes: Vec<_> = record.violations.iter().map(|found| found.code.as_str()).collect();
-        codes.sort_unstable();
-        codes.dedup();
-        pairs.extend(codes.into_iter().map(|code| (code, record.validated_at, record.id)));
-    }
-    let mut rest = pairs.as_slice();
-    while let Some(size) = CHUNKS.into_iter().find(|size| *size <= rest.len()) {
-        let (chunk, more) = rest.split_at(size);
-        let mut query =
-            Query::build("INSERT INTO validation_violations (code, validated_at, run_id) VALUES ");
-        for (index, (code, at, id)) in chunk.iter().enumerate() {
-            if index > 0 {
-                query.push(", ");
-            }
-            query.bulk_row(link.dialect(), [(*code).into(), (*at).into(), (*id).into()]);
-        }
-        query.push(" ON CONFLICT DO NOTHING");
-        link.run(query).await?;
-        rest = more;
-    }
-    Ok(())
 }
 
 /// One record.
@@ -135,9 +78,43 @@ pub(crate) async fn list(
 ) -> StoreResult<Page<ValidationRecord>> {
     let rows = link.rows(listing(filter, page)?).await?;
     let items = rows.iter().map(record_of).collect::<StoreResult<Vec<_>>>()?;
-    Ok(page_of(items, page, |record: &ValidationRecord| {
-        Cursor::new([record.validated_at.as_micros().to_string(), record.id.to_string()])
-    }))
+    Ok(page_of(items, page, cursor_of))
+}
+
+fn cursor_of(record: &ValidationRecord) -> Cursor {
+    Cursor::new([record.validated_at.as_micros().to_string(), record.id.to_string()])
+}
+
+/// Shows a page of all records to `rewrite` and stores the payloads it changes; commits.
+pub(crate) async fn rewrite(
+    mut held: Held,
+    page: &PageRequest,
+    rewrite: &Rewrite<'_>,
+) -> StoreResult<Rewritten> {
+    let mut link = held.link();
+    let mut query = listing(&ValidationFilter::default(), page)?;
+    query.push(link.dialect().for_update());
+    let rows = link.rows(query).await?;
+    let records = rows.iter().map(record_of).collect::<StoreResult<Vec<_>>>()?;
+    let mut page = page_of(records, page, cursor_of);
+    let mut changed = 0;
+    for record in &mut page.items {
+        if rewrite(record)? {
+            changed += link.run(payload_update(record)?).await?;
+        }
+    }
+    held.commit().await?;
+    Ok(Rewritten { seen: page.items.len() as u64, changed, next: page.next })
+}
+
+fn payload_update(record: &ValidationRecord) -> StoreResult<Query> {
+    let mut query = Query::build("UPDATE validation_runs SET request_headers = ");
+    query.bind(Value::json(&record.request_headers)?);
+    query.push(", request_body = ").bind(Value::opt(record.request_body.as_deref()));
+    query.push(", response_headers = ").bind(Value::json(&record.response_headers)?);
+    query.push(", response_body = ").bind(Value::opt(record.response_body.as_deref()));
+    query.equals("id", Some(record.id)).equals("validated_at", Some(record.validated_at));
+    Ok(query)
 }
 
 /// The statement of a listing; its plan is checked by a test.

@@ -33,6 +33,12 @@ fn a_request_over_the_limit_passes_or_is_refused() {
                 assert!(upstream.wait_for(1)[0].text() == long, "the body changed");
             } else {
                 assert!(upstream.received().is_empty());
+                let record = &sidecar.records(1)[0];
+                assert_eq!(
+                    record["skipped"],
+                    serde_json::json!(["body_over_limit", "no_response"]),
+                    "{record}"
+                );
             }
         }
     }

@@ -7,7 +7,7 @@ use super::source::Source;
 const FLOORS: &[&[&str]] = &[
     &["model", "telemetry"],
     &["config"],
-    &["contract", "redaction", "sampling"],
+    &["contract", "redaction", "sampling", "sealing"],
     &["validation"],
     &["storage", "tls"],
     &["registry", "observer", "compatibility", "retention"],
@@ -25,7 +25,7 @@ const FORBIDDEN: &[(&str, &str, &str)] =
     &[("proxy", "storage", "traffic never waits on a database")];
 
 /// Floors without a runtime, files or a clock.
-const PURE: &[&str] = &["contract", "redaction", "sampling", "validation"];
+const PURE: &[&str] = &["contract", "redaction", "sampling", "sealing", "validation"];
 
 /// What makes code impure, as the beginning of a path.
 const IMPURE: &[&str] = &[
@@ -77,6 +77,7 @@ const OWNERS: &[(&str, &[Owner])] = &[
     ("sqlx", &[Module("storage")]),
     ("moka", &[Module("registry")]),
     ("jsonschema", &[Module("contract"), Module("validation"), Module("compatibility")]),
+    ("chacha20poly1305", &[Module("sealing")]),
     ("prometheus", &[Module("telemetry"), FilesNamed("metrics.rs")]),
 ];
 

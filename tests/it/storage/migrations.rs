@@ -1,8 +1,16 @@
 //! Bringing a database to this version's form.
 
-use cvt_sidecar::storage::{Access, OnConflict, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::fixtures::{hash, record, redact, schema};
+use cvt_sidecar::model::page::MAX_PAGE_SIZE;
+use cvt_sidecar::storage::{
+    Access, AnalyticsOptions, ExpireKind, OnConflict, PageRequest, Store, StoreError,
+    ValidationFilter,
+};
+
+use super::bed::memory;
+use super::fixtures::{at, hash, record, redact, redact_all, schema};
 use super::raw::Raw;
 
 /// The migrations of one kind of database, in order: number, name, text.
@@ -180,4 +188,127 @@ async fn a_process_that_dies_while_migrating_hands_over() {
     assert!(!next.is_finished(), "it waits for the lock");
     dying.close_hard().await.unwrap();
     next.await.unwrap().unwrap();
+}
+
+/// Stores `count` records as the first versions did, one a minute from the start; every tenth
+/// carries a code, every twentieth two.
+async fn records_of_an_earlier_version(raw: &Raw, count: u32) {
+    const VIOLATION: &str = r#"{"code":"CODE","name":null,"instance_pointer":"/a",
+        "schema_pointer":"/b","keyword":"type","position":null,"message":"expected text"}"#;
+    let one = VIOLATION.replace("CODE", "request.body.schema");
+    let two = format!("{one},{}", VIOLATION.replace("CODE", "request.query.missing"));
+    let last = count - 1;
+    let (numbers, id, time, json) = match raw.kind() {
+        "sqlite" => (
+            format!(
+                "(WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {last}) \
+                 SELECT i FROM n)"
+            ),
+            "printf('01900000-0000-7000-8000-%012x', i)",
+            "1700000000000000 + i * 60000000",
+            "TEXT",
+        ),
+        _ => (
+            format!("(SELECT i FROM generate_series(0, {last}) AS i)"),
+            "CAST('01900000-0000-7000-8000-' || lpad(to_hex(i), 12, '0') AS UUID)",
+            "to_timestamp(1700000000) + i * interval '1 minute'",
+            "JSONB",
+        ),
+    };
+    if raw.kind() == "postgres" {
+        for table in ["validation_runs", "validation_violations"] {
+            for (day, next) in
+                [("20231114", "20231115"), ("20231115", "20231116"), ("20231116", "20231117")]
+            {
+                raw.run(&format!(
+                    "CREATE TABLE {table}_{day} PARTITION OF {table} FOR VALUES FROM ('{day}') TO ('{next}')"
+                ))
+                .await;
+            }
+        }
+    }
+    raw.run(&format!(
+        "INSERT INTO validation_runs (id, schema_id, schema_version, schema_hash, request_method, \
+         request_path, request_headers, request_body, response_status, response_headers, \
+         response_body, valid, errors, duration_ms, validated_at, environment, client_id, \
+         client_ip, operation, violations, skipped, consumer_id, consumer_version, mode, \
+         request_id, duration_us, request_size, response_size) \
+         SELECT {id}, 'schema-' || (i % 3), '1', 'ab', 'GET', '/a', '[]', NULL, 200, '[]', 'x', \
+         i % 10 > 0, '[]', 1, {time}, 'prod', 'c', '10.0.0.1', \
+         CASE WHEN i % 7 = 0 THEN NULL ELSE '/a' END, \
+         CAST(CASE WHEN i % 20 = 0 THEN '[{two}]' WHEN i % 10 = 0 THEN '[{one}]' ELSE '[]' END AS {json}), \
+         '[]', 'consumer-' || (i % 5), '1', 'warn', 'req', 1, 0, 1 FROM {numbers} AS numbers"
+    ))
+    .await;
+    for (code, every) in [("request.body.schema", 10), ("request.query.missing", 20)] {
+        raw.run(&format!(
+            "INSERT INTO validation_violations (code, validated_at, run_id) \
+             SELECT '{code}', {time}, {id} FROM {numbers} AS numbers WHERE i % {every} = 0"
+        ))
+        .await;
+    }
+}
+
+/// Every number a store gives, against one that counts its records anew.
+async fn numbers_are_right(store: &Arc<dyn Store>) -> u64 {
+    let reference = memory();
+    let mut page = PageRequest::first(MAX_PAGE_SIZE);
+    loop {
+        let found = store.list_validations(&ValidationFilter::default(), &page).await.unwrap();
+        reference.store.record_validations(&redact_all(&found.items)).await.unwrap();
+        let Some(cursor) = found.next else { break };
+        page = PageRequest::after(MAX_PAGE_SIZE, cursor);
+    }
+    let none = ValidationFilter::default;
+    let options = AnalyticsOptions { bucket: Some(Duration::from_hours(1)), top: 10 };
+    let mut total = 0;
+    for filter in [
+        none(),
+        ValidationFilter { code: Some("request.query.missing".into()), ..none() },
+        ValidationFilter { schema_id: Some("schema-1".into()), from: Some(at(9_999)), ..none() },
+        ValidationFilter { valid: Some(false), until: Some(at(9_999)), ..none() },
+    ] {
+        let found = store.get_validation_analytics(&filter, &options).await.unwrap();
+        let expected = reference.store.get_validation_analytics(&filter, &options).await.unwrap();
+        assert_eq!(found, expected, "{filter:?}");
+        total = total.max(found.total_validations);
+    }
+    total
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_of_earlier_versions_are_counted() {
+    for version in 1..=3 {
+        for raw in Raw::both() {
+            at_version(&raw, version).await;
+            records_of_an_earlier_version(&raw, 2_500).await;
+            let store = raw.open(Access::Write).await.unwrap();
+            assert_eq!(numbers_are_right(&store).await, 2_500, "{} {version}", raw.kind());
+            // and they leave again with their numbers
+            store.expire_validations(ExpireKind::Invalid, at(6_000), 1_000).await.unwrap();
+            while store.expire_validations(ExpireKind::All, at(30_000), 700).await.unwrap() > 0 {}
+            assert_eq!(numbers_are_right(&store).await, 2_000, "{} {version}", raw.kind());
+        }
+    }
+}
+
+/// A process was interrupted between the migration and counting; three go on at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn counting_is_shared_and_goes_on_where_it_stopped() {
+    for raw in Raw::both() {
+        at_version(&raw, 4).await;
+        records_of_an_earlier_version(&raw, 2_900).await;
+        let raw = Arc::new(raw);
+        let tasks: Vec<_> = (0..3)
+            .map(|_| {
+                let raw = raw.clone();
+                tokio::spawn(async move { raw.open(Access::Write).await.map(drop) })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap().unwrap();
+        }
+        let store = raw.open(Access::Read).await.unwrap();
+        assert_eq!(numbers_are_right(&store).await, 2_900, "{}", raw.kind());
+    }
 }

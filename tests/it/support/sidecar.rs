@@ -16,8 +16,23 @@ use super::{Client, Metrics, eventually};
 /// What a sidecar is started with.
 pub(crate) struct Setup {
     dir: TempDir,
+    launch: Launch,
+}
+
+/// A command line and its environment.
+#[derive(Clone)]
+struct Launch {
+    /// The command that the sidecar is run by, if any.
+    around: Vec<String>,
     args: Vec<String>,
     env: Vec<(String, String)>,
+}
+
+/// A sidecar that does not listen yet.
+pub(crate) struct Starting {
+    dir: TempDir,
+    child: Child,
+    output: Output,
 }
 
 /// A running sidecar; killed when dropped.
@@ -27,6 +42,7 @@ pub(crate) struct Sidecar {
     /// Where metrics and health are.
     pub(crate) admin: SocketAddr,
     dir: TempDir,
+    launch: Launch,
     child: Child,
     output: Output,
 }
@@ -49,9 +65,14 @@ struct Output {
     readers: Vec<JoinHandle<()>>,
 }
 
+const BINARY: &str = env!("CARGO_BIN_EXE_cvt-sidecar");
+
 /// The binary under test, with none of the caller's settings.
 pub(crate) fn command(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cvt-sidecar"));
+    bare(Command::new(BINARY), dir)
+}
+
+fn bare(mut command: Command, dir: &Path) -> Command {
     command.current_dir(dir).stdin(Stdio::null()).env_clear();
     for kept in ["PATH", "HOME", "LLVM_PROFILE_FILE"] {
         if let Some(value) = std::env::var_os(kept) {
@@ -68,8 +89,9 @@ impl Setup {
     pub(crate) fn new(document: &str, upstream: SocketAddr) -> Self {
         let mut setup = Self::bare();
         setup.write("openapi.yaml", document);
-        setup.args.extend(["--spec".into(), "openapi.yaml".into()]);
-        setup.args.extend(["--upstream".into(), format!("http://{upstream}")]);
+        let args = &mut setup.launch.args;
+        args.extend(["--spec".into(), "openapi.yaml".into()]);
+        args.extend(["--upstream".into(), format!("http://{upstream}")]);
         setup
     }
 
@@ -77,20 +99,19 @@ impl Setup {
     pub(crate) fn bare() -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
         let dir = TempDir::new().expect("a temporary directory");
-        Self { dir, args: vec!["run".into()], env: Vec::new() }
-            .env("CVT_LISTEN", &any)
-            .env("CVT_ADMIN_LISTEN", &any)
+        let launch = Launch { around: Vec::new(), args: vec!["run".into()], env: Vec::new() };
+        Self { dir, launch }.env("CVT_LISTEN", &any).env("CVT_ADMIN_LISTEN", &any)
     }
 
     /// Adds arguments.
     pub(crate) fn args(mut self, args: &[&str]) -> Self {
-        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self.launch.args.extend(args.iter().map(|arg| (*arg).to_owned()));
         self
     }
 
     /// Sets a variable.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
-        self.env.push((name.to_owned(), value.to_owned()));
+        self.launch.env.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -118,18 +139,16 @@ impl Setup {
         fs::write(self.dir.path().join(name), text).expect("a written file");
     }
 
-    fn spawn(&self) -> (Child, Output) {
-        let mut child = command(self.dir.path())
-            .args(&self.args)
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary runs");
-        let mut output = Output::default();
-        output.follow(child.stdout.take().expect("a pipe"), &Arc::clone(&output.stdout));
-        output.follow(child.stderr.take().expect("a pipe"), &Arc::clone(&output.stderr));
-        (child, output)
+    /// Runs it by the command `around`.
+    pub(crate) fn inside_of(mut self, around: &[&str]) -> Self {
+        self.launch.around = around.iter().map(|part| (*part).to_owned()).collect();
+        self
+    }
+
+    /// Starts it and waits for nothing.
+    pub(crate) fn launch(self) -> Starting {
+        let (child, output) = self.launch.spawn(self.dir.path());
+        Starting { dir: self.dir, child, output }
     }
 
     /// Starts it and waits until it is ready.
@@ -146,7 +165,51 @@ impl Setup {
     /// Starts it and waits until it listens, ready or not.
     #[track_caller]
     pub(crate) fn start_unready(self) -> Sidecar {
-        let (mut child, output) = self.spawn();
+        let launch = self.launch.clone();
+        self.launch().listening(launch)
+    }
+
+    /// Starts it, expecting it to give up, and says how it did.
+    #[track_caller]
+    pub(crate) fn refuse(self) -> Finished {
+        self.launch().finished()
+    }
+}
+
+// === impl Launch ===
+
+impl Launch {
+    fn spawn(&self, dir: &Path) -> (Child, Output) {
+        let command = match self.around.split_first() {
+            None => command(dir),
+            Some((program, arguments)) => {
+                let mut command = bare(Command::new(program), dir);
+                command.args(arguments).arg(BINARY);
+                command
+            }
+        };
+        let mut command = command;
+        let mut child = command
+            .args(&self.args)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut output = Output::default();
+        output.follow(child.stdout.take().expect("a pipe"), &Arc::clone(&output.stdout));
+        output.follow(child.stderr.take().expect("a pipe"), &Arc::clone(&output.stderr));
+        (child, output)
+    }
+}
+
+// === impl Starting ===
+
+impl Starting {
+    /// Waits until it listens.
+    #[track_caller]
+    fn listening(self, launch: Launch) -> Sidecar {
+        let Self { dir, mut child, output } = self;
         let (traffic, admin) = eventually("the sidecar's ports", || {
             let said = format!("{}{}", output.stdout(), output.stderr());
             if let Ok(Some(status)) = child.try_wait() {
@@ -154,15 +217,20 @@ impl Setup {
             }
             listening(&said).ok_or(said)
         });
-        Sidecar { traffic, admin, dir: self.dir, child, output }
+        Sidecar { traffic, admin, dir, launch, child, output }
     }
 
-    /// Starts it, expecting it to give up, and says how it did.
+    /// Asks it to stop and waits until it has.
     #[track_caller]
-    pub(crate) fn refuse(self) -> Finished {
-        let (mut child, output) = self.spawn();
-        let status = wait(&mut child, &output);
-        output.finish(status)
+    pub(crate) fn terminate(self) -> Finished {
+        signal(&self.child, rustix::process::Signal::TERM);
+        self.finished()
+    }
+
+    #[track_caller]
+    fn finished(mut self) -> Finished {
+        let status = wait(&mut self.child, &self.output);
+        self.output.finish(status)
     }
 }
 
@@ -233,8 +301,47 @@ impl Sidecar {
 
     /// Asks it to stop and waits until it has.
     #[track_caller]
-    pub(crate) fn terminate(mut self) -> (Finished, TempDir) {
-        self.signal(rustix::process::Signal::TERM);
+    pub(crate) fn terminate(self) -> (Finished, TempDir) {
+        signal(&self.child, rustix::process::Signal::TERM);
+        self.ended()
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub(crate) fn wait_for_end(self) -> Finished {
+        self.ended().0
+    }
+
+    /// Has a new process take its place, and waits until the old one has ended.
+    #[track_caller]
+    pub(crate) fn succeed(self) -> (Self, Finished) {
+        let launch = self.launch.clone();
+        let successor = self.successor(&[]);
+        signal(&self.child, rustix::process::Signal::QUIT);
+        let mut successor = successor.listening(launch);
+        let (finished, dir) = self.ended();
+        successor.dir = dir;
+        (successor, finished)
+    }
+
+    /// Starts a successor with more arguments that cannot start, and says how it ended.
+    #[track_caller]
+    pub(crate) fn refuse_successor(&self, args: &[&str]) -> Finished {
+        let starting = self.successor(args);
+        signal(&self.child, rustix::process::Signal::QUIT);
+        starting.finished()
+    }
+
+    fn successor(&self, args: &[&str]) -> Starting {
+        let mut launch = self.launch.clone();
+        launch.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        launch.args.push("--upgrade".to_owned());
+        let (child, output) = launch.spawn(self.dir.path());
+        Starting { dir: TempDir::new().expect("a temporary directory"), child, output }
+    }
+
+    #[track_caller]
+    fn ended(mut self) -> (Finished, TempDir) {
         let status = wait(&mut self.child, &self.output);
         let output = std::mem::take(&mut self.output);
         let dir = std::mem::replace(&mut self.dir, TempDir::new().expect("a temporary directory"));
@@ -247,11 +354,11 @@ impl Sidecar {
         self.child.wait().expect("its end");
         std::mem::replace(&mut self.dir, TempDir::new().expect("a temporary directory"))
     }
+}
 
-    fn signal(&self, signal: rustix::process::Signal) {
-        let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw);
-        rustix::process::kill_process(pid.expect("a process id"), signal).expect("a live process");
-    }
+fn signal(child: &Child, signal: rustix::process::Signal) {
+    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(pid.expect("a process id"), signal).expect("a live process");
 }
 
 impl Drop for Sidecar {

@@ -1,0 +1,226 @@
+//! `cvt-sidecar consumers`: who calls, and what they use.
+
+use std::io::{self, Write};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::output::{clean, count, write_json};
+use super::place::{self, Place};
+use super::{FINE, NO};
+use crate::model::consumer::ConsumerRecord;
+use crate::model::page::Cursor;
+use crate::model::usage::{OperationUsage, UsageFact, UsageKind};
+use crate::storage::{ConsumerFilter, PageRequest, Store, UsageFilter};
+
+/// Arguments of `consumers`.
+#[derive(Debug, Args)]
+pub struct ConsumersArgs {
+    #[command(subcommand)]
+    command: ConsumersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConsumersCommand {
+    /// List consumers by schema and environment
+    List(ListArgs),
+    /// Show what one consumer uses
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Consumers of one schema only
+    #[arg(long, value_name = "ID")]
+    schema_id: Option<String>,
+    /// Consumers of one environment only
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+    /// Consumers on a page
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// Where to go on: the cursor that the page before ended with
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Its id
+    #[arg(value_name = "ID")]
+    consumer: String,
+    /// What it uses of one schema only
+    #[arg(long, value_name = "ID")]
+    schema_id: Option<String>,
+    /// What it uses in one environment only
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+}
+
+/// A registration, and what was seen of its use.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    registration: ConsumerRecord,
+    usage: Vec<OperationUsage>,
+}
+
+/// Lists consumers or shows one.
+pub fn run(arguments: &ConsumersArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
+    place::run(async {
+        match &arguments.command {
+            ConsumersCommand::List(arguments) => list(arguments, environment, out).await,
+            ConsumersCommand::Show(arguments) => show(arguments, environment, out).await,
+        }
+    })
+}
+
+async fn list(
+    arguments: &ListArgs,
+    environment: &[(String, String)],
+    out: &mut dyn Write,
+) -> Result<u8, String> {
+    let cursor = arguments.cursor.as_deref().map(str::parse::<Cursor>).transpose();
+    let cursor = cursor.map_err(|error| format!("--cursor: {error}"))?;
+    let filter = ConsumerFilter {
+        schema_id: arguments.schema_id.clone(),
+        environment: arguments.environment.clone(),
+        consumer_id: None,
+    };
+    let store = arguments.place.open(environment, true).await?;
+    let page = store.list_consumers(&filter, &PageRequest { size: arguments.limit, cursor }).await;
+    store.close().await;
+    let page = page.map_err(|error| error.to_string())?;
+    for record in &page.items {
+        let json = arguments.place.json;
+        let written = if json { write_json(record, out) } else { write_line(record, out) };
+        if written.is_err() {
+            // A reader that has seen enough closes the pipe.
+            return Ok(FINE);
+        }
+    }
+    if page.items.is_empty() && !arguments.place.json {
+        let _ = writeln!(out, "No consumers.");
+    }
+    if let Some(next) = page.next {
+        eprintln!("more with --cursor {next}");
+    }
+    Ok(FINE)
+}
+
+fn write_line(record: &ConsumerRecord, out: &mut dyn Write) -> io::Result<()> {
+    let version = match record.consumer_version.as_str() {
+        "" => String::new(),
+        version => format!(" {version}"),
+    };
+    let line = format!(
+        "{}{version}  {} {} ({})  {} operations, last seen {}",
+        record.consumer_id,
+        record.schema_id,
+        record.schema_version,
+        record.environment,
+        record.used_endpoints.len(),
+        record.last_validated_at
+    );
+    writeln!(out, "{}", clean(&line))
+}
+
+async fn show(
+    arguments: &ShowArgs,
+    environment: &[(String, String)],
+    out: &mut dyn Write,
+) -> Result<u8, String> {
+    let store = arguments.place.open(environment, true).await?;
+    let found = gather(&*store, arguments).await;
+    store.close().await;
+    let found = found?;
+    if found.is_empty() {
+        eprintln!("cvt-sidecar: no consumer has the id {}", clean(&arguments.consumer));
+        return Ok(NO);
+    }
+    for shown in &found {
+        let json = arguments.place.json;
+        let written = if json { write_json(shown, out) } else { write_whole(shown, out) };
+        if written.is_err() {
+            break;
+        }
+    }
+    Ok(FINE)
+}
+
+async fn gather(store: &dyn Store, arguments: &ShowArgs) -> Result<Vec<Shown>, String> {
+    let filter = ConsumerFilter {
+        schema_id: arguments.schema_id.clone(),
+        environment: arguments.environment.clone(),
+        consumer_id: Some(arguments.consumer.clone()),
+    };
+    let page = store.list_consumers(&filter, &PageRequest::first(1_000)).await;
+    let mut all = Vec::new();
+    for registration in page.map_err(|error| error.to_string())?.items {
+        let filter = UsageFilter {
+            schema_id: Some(registration.schema_id.to_string()),
+            environment: Some(registration.environment.clone()),
+            consumer_id: Some(registration.consumer_id.clone()),
+            ..UsageFilter::default()
+        };
+        let usage = super::report::all_usage(store, &filter).await?;
+        all.push(Shown { registration, usage });
+    }
+    Ok(all)
+}
+
+fn write_whole(shown: &Shown, out: &mut dyn Write) -> io::Result<()> {
+    let record = &shown.registration;
+    write_line(record, out)?;
+    writeln!(out, "  registered {}", record.registered_at)?;
+    for endpoint in &record.used_endpoints {
+        let same = |usage: &&OperationUsage| {
+            usage.method == endpoint.method && usage.path == endpoint.path
+        };
+        let usage = shown.usage.iter().find(same);
+        let calls = usage.and_then(|usage| of(usage, UsageKind::Operation).next());
+        let seen = calls.map_or_else(
+            || "registered, not seen".to_owned(),
+            |fact| format!("{} times, last {}", count(fact.count), fact.last_seen),
+        );
+        writeln!(out, "\n  {} {}  {seen}", clean(&endpoint.method), clean(&endpoint.path))?;
+        if let Some(usage) = usage {
+            write_facts("parameters", usage, UsageKind::Parameter, out)?;
+            write_facts("sends", usage, UsageKind::RequestField, out)?;
+            write_facts("statuses", usage, UsageKind::Status, out)?;
+        }
+        if !endpoint.used_fields.is_empty() {
+            writeln!(out, "    receives    {}", clean(&endpoint.used_fields.join(", ")))?;
+        }
+    }
+    let undocumented = shown.usage.iter().flat_map(|usage| of(usage, UsageKind::Undocumented));
+    for (at, fact) in undocumented.enumerate() {
+        if at == 0 {
+            writeln!(out, "\n  not in the document")?;
+        }
+        writeln!(out, "    {}  {} times", clean(&fact.name), count(fact.count))?;
+    }
+    writeln!(out)
+}
+
+fn of(usage: &OperationUsage, kind: UsageKind) -> impl Iterator<Item = &UsageFact> {
+    usage.facts.iter().filter(move |fact| fact.kind == kind)
+}
+
+fn write_facts(
+    title: &str,
+    usage: &OperationUsage,
+    kind: UsageKind,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let all: Vec<_> =
+        of(usage, kind).map(|fact| format!("{} ({})", fact.name, count(fact.count))).collect();
+    if all.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "    {title:<11} {}", clean(&all.join(", ")))
+}

@@ -1,0 +1,162 @@
+//! `cvt-sidecar export`: records as a HAR file or as JSON lines, page by page.
+
+mod har;
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::output::write_json;
+use super::place::{self, Place};
+use super::{FINE, NO};
+use crate::model::record::ValidationRecord;
+use crate::storage::{PageRequest, Store, ValidationFilter};
+
+/// Records held in memory at once.
+const PAGE: u32 = 200;
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    place: Place,
+    /// har: a file that browsers and `cvt-sidecar validate --exchange` read. jsonl: one record per line
+    #[arg(long, value_enum, default_value_t = Format::Har)]
+    format: Format,
+    /// Where to write [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Records that break the contract only
+    #[arg(long, conflicts_with = "valid")]
+    invalid: bool,
+    /// Records that do not break the contract only
+    #[arg(long)]
+    valid: bool,
+    /// Records of one schema only
+    #[arg(long, value_name = "ID")]
+    schema_id: Option<String>,
+    /// Records of one method only
+    #[arg(long)]
+    method: Option<String>,
+    /// Records of one path template only, such as /books/{id}
+    #[arg(long, value_name = "TEMPLATE")]
+    operation: Option<String>,
+    /// Records of one consumer only
+    #[arg(long, value_name = "ID")]
+    consumer: Option<String>,
+    /// Records with a violation of one code only, such as response.body.schema
+    #[arg(long)]
+    code: Option<String>,
+    /// Records of one environment only
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+    /// Records judged at this time or later, RFC 3339
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Records judged before this time only, RFC 3339
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// The most records
+    #[arg(long)]
+    limit: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Har,
+    Jsonl,
+}
+
+/// Writes records, newest first.
+pub fn run(arguments: &ExportArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
+    place::run(async {
+        let filter = arguments.filter()?;
+        let store = arguments.place.open(environment, true).await?;
+        let written = match &arguments.out {
+            None => export(&*store, &filter, arguments, out).await,
+            Some(path) => {
+                let file = File::create(path)
+                    .map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
+                let mut file = BufWriter::new(file);
+                let written = export(&*store, &filter, arguments, &mut file).await;
+                written.and_then(|count| file.flush().map(|()| count).map_err(|e| e.to_string()))
+            }
+        };
+        store.close().await;
+        let count = written?;
+        eprintln!("{count} records exported");
+        Ok(if count == 0 { NO } else { FINE })
+    })
+}
+
+async fn export(
+    store: &dyn Store,
+    filter: &ValidationFilter,
+    arguments: &ExportArgs,
+    out: &mut dyn Write,
+) -> Result<u64, String> {
+    let broken = |error: io::Error| format!("the export cannot be written: {error}");
+    let format = arguments.format;
+    let limit = arguments.limit.unwrap_or(u64::MAX);
+    let progress = io::stderr().is_terminal();
+    let mut count = 0;
+    let mut page = PageRequest::first(PAGE);
+    if format == Format::Har {
+        har::begin(out).map_err(broken)?;
+    }
+    'pages: loop {
+        let found = store.list_validations(filter, &page).await.map_err(|e| e.to_string())?;
+        for record in &found.items {
+            if count == limit {
+                break 'pages;
+            }
+            write_record(format, record, count == 0, out).map_err(broken)?;
+            count += 1;
+        }
+        if progress {
+            eprint!("\r{count} records …");
+        }
+        let Some(cursor) = found.next else { break };
+        page = PageRequest::after(PAGE, cursor);
+    }
+    if progress {
+        eprint!("\r\x1b[K");
+    }
+    if format == Format::Har {
+        har::end(out).map_err(broken)?;
+    }
+    out.flush().map_err(broken)?;
+    Ok(count)
+}
+
+fn write_record(
+    format: Format,
+    record: &ValidationRecord,
+    first: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    match format {
+        Format::Jsonl => write_json(record, out),
+        Format::Har => har::entry(record, first, out),
+    }
+}
+
+// === impl ExportArgs ===
+
+impl ExportArgs {
+    fn filter(&self) -> Result<ValidationFilter, String> {
+        Ok(ValidationFilter {
+            schema_id: self.schema_id.clone(),
+            method: self.method.clone(),
+            environment: self.environment.clone(),
+            valid: if self.invalid { Some(false) } else { self.valid.then_some(true) },
+            from: place::time("--since", self.since.as_deref())?,
+            until: place::time("--until", self.until.as_deref())?,
+            consumer_id: self.consumer.clone(),
+            operation: self.operation.clone(),
+            code: self.code.clone(),
+        })
+    }
+}

@@ -1,0 +1,60 @@
+//! Where a command reads from, and how it runs.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::{FAILED, settings};
+use crate::app;
+use crate::config::Config;
+use crate::model::clock::{Clock, SystemClock, Timestamp};
+use crate::storage::Store;
+
+/// Flags of every command about what was recorded.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// Where it is kept: a path, sqlite://PATH or postgres://… [default: as `run` has it]
+    #[arg(long, value_name = "DSN")]
+    storage: Option<String>,
+    /// JSON instead of text for people
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+// === impl Place ===
+
+impl Place {
+    /// Opens the store, to read from it or also to change it.
+    pub(super) async fn open(
+        &self,
+        environment: &[(String, String)],
+        read_only: bool,
+    ) -> Result<Arc<dyn Store>, String> {
+        let flags = self.storage.iter().map(|dsn| ("storage.dsn", "--storage", dsn.clone()));
+        let typed = settings::typed(None, environment, flags.collect())?;
+        let config = Config::load_store(typed).map_err(|error| error.to_string())?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let opened = app::open_store(&config.storage, &config.encryption, read_only, &clock).await;
+        opened.map_err(|error| error.to_string())
+    }
+}
+
+/// Runs a command to its end; an error goes to standard error.
+pub(super) fn run(command: impl Future<Output = Result<u8, String>>) -> u8 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = runtime
+        .map_err(|error| format!("the system gives no threads: {error}"))
+        .and_then(|runtime| runtime.block_on(command));
+    outcome.unwrap_or_else(|message| {
+        eprintln!("cvt-sidecar: {message}");
+        FAILED
+    })
+}
+
+/// Reads a time given as a flag.
+pub(super) fn time(flag: &str, text: Option<&str>) -> Result<Option<Timestamp>, String> {
+    let Some(text) = text else { return Ok(None) };
+    let expected = || format!("{flag}: expected a time such as 2026-01-31T12:00:00Z");
+    Timestamp::parse(text).map(Some).ok_or_else(expected)
+}

@@ -1,0 +1,252 @@
+//! Documents and usage put together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::documented::Documented;
+use crate::contract::{CompiledOperation, Contract};
+use crate::model::clock::Timestamp;
+use crate::model::group::ViolationGroup;
+use crate::model::schema::SchemaRecord;
+use crate::model::usage::{OperationUsage, UsageFact, UsageKind};
+use crate::model::verdict::Outcome;
+
+/// Consumers named per operation.
+const NAMED: usize = 20;
+
+/// One schema: its latest version against everything that was seen of it.
+#[derive(Debug, Serialize)]
+pub(in crate::cli) struct SchemaReport {
+    pub(in crate::cli) schema_id: String,
+    pub(in crate::cli) version: String,
+    pub(in crate::cli) title: String,
+    /// Exchanges judged.
+    pub(in crate::cli) exchanges: u64,
+    /// Those of them that broke the contract.
+    pub(in crate::cli) violating: u64,
+    /// Documented and used, most used first.
+    pub(in crate::cli) used: Vec<OperationReport>,
+    /// Documented and never used.
+    pub(in crate::cli) never_used: Vec<OperationReport>,
+    /// Used and not documented, their paths guessed from what was seen.
+    pub(in crate::cli) undocumented: Vec<Named>,
+    /// Used while an earlier version documented it.
+    pub(in crate::cli) no_longer_documented: Vec<Named>,
+    /// What was not judged, and why.
+    pub(in crate::cli) unjudged: Vec<Named>,
+    /// The most frequent violation groups.
+    pub(in crate::cli) groups: Vec<ViolationGroup>,
+}
+
+/// One documented operation.
+#[derive(Debug, Serialize)]
+pub(in crate::cli) struct OperationReport {
+    pub(in crate::cli) method: String,
+    pub(in crate::cli) path: String,
+    pub(in crate::cli) operation_id: Option<String>,
+    pub(in crate::cli) deprecated: bool,
+    pub(in crate::cli) exchanges: u64,
+    pub(in crate::cli) violating: u64,
+    pub(in crate::cli) first_seen: Option<Timestamp>,
+    pub(in crate::cli) last_seen: Option<Timestamp>,
+    /// By whom, most calls first.
+    pub(in crate::cli) consumers: Vec<Named>,
+    pub(in crate::cli) parameters: Coverage,
+    pub(in crate::cli) statuses: Coverage,
+    pub(in crate::cli) request_fields: Coverage,
+    pub(in crate::cli) response_fields: Coverage,
+}
+
+/// How much of what is documented was seen.
+#[derive(Debug, Serialize)]
+pub(in crate::cli) struct Coverage {
+    pub(in crate::cli) documented: usize,
+    pub(in crate::cli) seen: usize,
+    pub(in crate::cli) never_seen: Vec<String>,
+    /// Seen and not documented.
+    pub(in crate::cli) undocumented: Vec<Named>,
+}
+
+/// A name and how often.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(in crate::cli) struct Named {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) count: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::cli) consumers: Vec<String>,
+}
+
+/// What all consumers used of one operation.
+#[derive(Debug, Default)]
+struct Used<'u> {
+    facts: BTreeMap<(UsageKind, &'u str), u64>,
+    consumers: BTreeMap<&'u str, u64>,
+    seen: Option<(Timestamp, Timestamp)>,
+}
+
+// === impl SchemaReport ===
+
+impl SchemaReport {
+    /// Puts together what the document promises and what was seen.
+    pub(super) fn new(
+        record: &SchemaRecord,
+        contract: &Contract,
+        usage: &[OperationUsage],
+        groups: Vec<ViolationGroup>,
+    ) -> Self {
+        let mut seen = used_operations(usage);
+        let operations = contract.operations().iter().map(|operation| {
+            let used = seen.remove(&(operation.method.as_str(), &*operation.template));
+            OperationReport::new(contract, operation, &used.unwrap_or_default())
+        });
+        let (mut used, never_used): (Vec<_>, Vec<_>) =
+            operations.partition(|operation| operation.exchanges > 0);
+        used.sort_by_key(|operation| std::cmp::Reverse(operation.exchanges));
+        // what belongs to no operation stands under an empty path
+        let (nowhere, gone): (Vec<_>, Vec<_>) =
+            seen.into_iter().partition(|((_, path), _)| path.is_empty());
+        drop(nowhere);
+        let no_longer_documented = gone.iter().map(|((method, path), used)| Named {
+            name: format!("{method} {path}"),
+            count: used.count(UsageKind::Operation, ""),
+            consumers: used.consumers.keys().map(|name| (*name).to_owned()).collect(),
+        });
+        let undocumented = facts_of(usage, UsageKind::Undocumented);
+        let outside: u64 = undocumented.iter().map(|named| named.count).sum();
+        let known: u64 = used.iter().map(|operation| operation.exchanges).sum();
+        let violating: u64 = used.iter().map(|operation| operation.violating).sum();
+        Self {
+            schema_id: record.schema_id.to_string(),
+            version: record.version.clone(),
+            title: contract.title().to_owned(),
+            exchanges: known + outside,
+            violating: violating + outside,
+            never_used,
+            undocumented,
+            no_longer_documented: no_longer_documented.collect(),
+            unjudged: facts_of(usage, UsageKind::Unjudged),
+            groups,
+            used,
+        }
+    }
+
+    /// The deprecated operations among those used.
+    pub(super) fn deprecated(&self) -> impl Iterator<Item = &OperationReport> {
+        self.used.iter().filter(|operation| operation.deprecated)
+    }
+}
+
+fn used_operations(usage: &[OperationUsage]) -> BTreeMap<(&str, &str), Used<'_>> {
+    let mut all: BTreeMap<(&str, &str), Used<'_>> = BTreeMap::new();
+    for usage in usage {
+        let used = all.entry((&usage.method, &usage.path)).or_default();
+        for fact in &usage.facts {
+            used.add(&usage.consumer_id, fact);
+        }
+    }
+    all
+}
+
+/// Every fact of one kind, whoever and whatever operation it is of, most frequent first.
+pub(super) fn facts_of(usage: &[OperationUsage], kind: UsageKind) -> Vec<Named> {
+    let mut all: BTreeMap<&str, (u64, BTreeSet<&str>)> = BTreeMap::new();
+    for usage in usage {
+        for fact in usage.facts.iter().filter(|fact| fact.kind == kind) {
+            let (count, consumers) = all.entry(&fact.name).or_default();
+            *count += fact.count;
+            consumers.insert(&usage.consumer_id);
+        }
+    }
+    let named = all.into_iter().map(|(name, (count, consumers))| Named {
+        name: name.to_owned(),
+        count,
+        consumers: consumers.into_iter().take(NAMED).map(str::to_owned).collect(),
+    });
+    let mut named: Vec<_> = named.collect();
+    named.sort_by_key(|named| std::cmp::Reverse(named.count));
+    named
+}
+
+// === impl Used ===
+
+impl<'u> Used<'u> {
+    fn add(&mut self, consumer: &'u str, fact: &'u UsageFact) {
+        *self.facts.entry((fact.kind, &fact.name)).or_default() += fact.count;
+        if fact.kind == UsageKind::Operation {
+            *self.consumers.entry(consumer).or_default() += fact.count;
+            let (first, last) = self.seen.unwrap_or((fact.first_seen, fact.last_seen));
+            self.seen = Some((first.min(fact.first_seen), last.max(fact.last_seen)));
+        }
+    }
+
+    fn count(&self, kind: UsageKind, name: &str) -> u64 {
+        self.facts.get(&(kind, name)).copied().unwrap_or(0)
+    }
+
+    fn of(&self, kind: UsageKind) -> impl Iterator<Item = (&'u str, u64)> {
+        let all = self.facts.iter().filter(move |((known, _), _)| *known == kind);
+        all.map(|((_, name), count)| (*name, *count))
+    }
+}
+
+// === impl OperationReport ===
+
+impl OperationReport {
+    fn new(contract: &Contract, operation: &CompiledOperation, used: &Used<'_>) -> Self {
+        let documented = Documented::of(contract, operation);
+        let consumers = used.consumers.iter().map(|(name, count)| Named {
+            name: (*name).to_owned(),
+            count: *count,
+            consumers: Vec::new(),
+        });
+        let mut consumers: Vec<_> = consumers.collect();
+        consumers.sort_by_key(|named| std::cmp::Reverse(named.count));
+        consumers.truncate(NAMED);
+        let coverage = |all, kind| Coverage::new(all, used.of(kind), str::to_owned);
+        let status = |seen: &str| documented.status(seen).unwrap_or(seen).to_owned();
+        Self {
+            method: operation.method.to_string(),
+            path: operation.template.to_string(),
+            operation_id: operation.operation_id.as_deref().map(str::to_owned),
+            deprecated: operation.deprecated,
+            exchanges: used.count(UsageKind::Operation, ""),
+            violating: used.count(UsageKind::Outcome, Outcome::Violates.as_str()),
+            first_seen: used.seen.map(|(first, _)| first),
+            last_seen: used.seen.map(|(_, last)| last),
+            consumers,
+            parameters: coverage(&documented.parameters, UsageKind::Parameter),
+            statuses: Coverage::new(&documented.statuses, used.of(UsageKind::Status), status),
+            request_fields: coverage(&documented.request_fields, UsageKind::RequestField),
+            response_fields: coverage(&documented.response_fields, UsageKind::ResponseField),
+        }
+    }
+}
+
+// === impl Coverage ===
+
+impl Coverage {
+    /// `belongs` says under which documented name something seen falls.
+    fn new<'u>(
+        documented: &BTreeSet<String>,
+        seen: impl Iterator<Item = (&'u str, u64)>,
+        belongs: impl Fn(&str) -> String,
+    ) -> Self {
+        let mut met = BTreeSet::new();
+        let mut undocumented = Vec::new();
+        for (name, count) in seen {
+            let place = belongs(name);
+            if documented.contains(&place) {
+                met.insert(place);
+            } else {
+                undocumented.push(Named { name: name.to_owned(), count, consumers: Vec::new() });
+            }
+        }
+        Self {
+            documented: documented.len(),
+            seen: met.len(),
+            never_seen: documented.difference(&met).cloned().collect(),
+            undocumented,
+        }
+    }
+}

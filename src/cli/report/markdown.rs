@@ -1,0 +1,127 @@
+//! The report as Markdown, for a wiki or a pull request.
+
+use std::io::{self, Write};
+
+use super::{Coverage, Named, Report, SchemaReport};
+use crate::cli::output::{clean, count, names};
+
+/// Writes it; with `details` what was never seen is named.
+pub(super) fn write(report: &Report, details: bool, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "# Contract report")?;
+    for schema in &report.schemas {
+        write_schema(schema, details, out)?;
+    }
+    write_named("Exchanges never judged", &report.never_judged, out)
+}
+
+fn write_schema(schema: &SchemaReport, details: bool, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "\n## {} {}\n", cell(&schema.title), cell(&schema.version))?;
+    writeln!(out, "{}", super::text::headline(schema).replace('\n', ".\n"))?;
+    write_used(schema, out)?;
+    if !schema.never_used.is_empty() {
+        writeln!(out, "\n### Documented and never used\n")?;
+    }
+    for operation in &schema.never_used {
+        writeln!(out, "- `{} {}`", operation.method, cell(&operation.path))?;
+    }
+    write_named("Used but not documented", &schema.undocumented, out)?;
+    write_named("Used but no longer documented", &schema.no_longer_documented, out)?;
+    let deprecated = schema.deprecated().map(|operation| Named {
+        name: format!("{} {}", operation.method, operation.path),
+        count: operation.exchanges,
+        consumers: operation.consumers.iter().map(|named| named.name.clone()).collect(),
+    });
+    write_named("Deprecated but used", &deprecated.collect::<Vec<_>>(), out)?;
+    if !schema.groups.is_empty() {
+        writeln!(
+            out,
+            "\n### Most frequent violations\n\n| count | operation | code | at | rule |"
+        )?;
+        writeln!(out, "|--:|---|---|---|---|")?;
+    }
+    for group in &schema.groups {
+        writeln!(
+            out,
+            "| {} | `{} {}` | `{}` | `{}` | {} |",
+            count(group.count),
+            group.method,
+            cell(&group.operation),
+            group.code,
+            cell(&group.instance_pointer),
+            cell(&group.message)
+        )?;
+    }
+    write_named("Not judged", &schema.unjudged, out)?;
+    if details {
+        write_details(schema, out)?;
+    }
+    Ok(())
+}
+
+fn write_used(schema: &SchemaReport, out: &mut dyn Write) -> io::Result<()> {
+    if !schema.used.is_empty() {
+        writeln!(out, "\n### Documented and used\n")?;
+        writeln!(
+            out,
+            "| operation | exchanges | broken | by | parameters | statuses | request fields | response fields |"
+        )?;
+        writeln!(out, "|---|--:|--:|---|--:|--:|--:|--:|")?;
+    }
+    for operation in &schema.used {
+        let by: Vec<_> = operation.consumers.iter().map(|named| named.name.clone()).collect();
+        let note = if operation.deprecated { " (deprecated)" } else { "" };
+        let covered = operation.coverages().map(|(_, coverage)| share(coverage));
+        writeln!(
+            out,
+            "| `{} {}`{note} | {} | {} | {} | {} |",
+            operation.method,
+            cell(&operation.path),
+            count(operation.exchanges),
+            count(operation.violating),
+            cell(&names(&by, 5)),
+            covered.join(" | ")
+        )?;
+    }
+    Ok(())
+}
+
+fn write_details(schema: &SchemaReport, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "\n### Never seen\n")?;
+    for operation in &schema.used {
+        for (what, coverage) in operation.coverages() {
+            if !coverage.never_seen.is_empty() {
+                let all = cell(&coverage.never_seen.join(", "));
+                let (method, path) = (&operation.method, cell(&operation.path));
+                writeln!(out, "- `{method} {path}`, {what}: {all}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_named(title: &str, all: &[Named], out: &mut dyn Write) -> io::Result<()> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n### {title}\n")?;
+    for named in all {
+        let by = match named.consumers.len() {
+            0 => String::new(),
+            _ => format!(" by {}", cell(&names(&named.consumers, 5))),
+        };
+        writeln!(out, "- {} × `{}`{by}", count(named.count), cell(&named.name))?;
+    }
+    Ok(())
+}
+
+fn share(coverage: &Coverage) -> String {
+    match coverage.documented {
+        0 => "–".to_owned(),
+        documented => format!("{}/{documented}", coverage.seen),
+    }
+}
+
+/// Text that breaks no table and starts no markup.
+fn cell(text: &str) -> String {
+    clean(text).replace(['\n', '`'], " ").replace('|', "\\|").replace('<', "&lt;")
+}

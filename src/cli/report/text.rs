@@ -1,0 +1,148 @@
+//! The report as plain text.
+
+use std::io::{self, Write};
+
+use super::{Coverage, Named, OperationReport, Report, SchemaReport};
+use crate::cli::output::{clean, count, names};
+use crate::cli::violations::headline as headline_of;
+
+/// Writes it; with `details` what was never seen is named.
+pub(super) fn write(report: &Report, details: bool, out: &mut dyn Write) -> io::Result<()> {
+    if report.schemas.is_empty() {
+        writeln!(out, "No schema is registered.")?;
+    }
+    for (at, schema) in report.schemas.iter().enumerate() {
+        if at > 0 {
+            writeln!(out)?;
+        }
+        write_schema(schema, details, out)?;
+    }
+    write_named("exchanges never judged", &report.never_judged, out)
+}
+
+fn write_schema(schema: &SchemaReport, details: bool, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", clean(&headline(schema)))?;
+    if !schema.used.is_empty() {
+        writeln!(out, "\ndocumented and used")?;
+    }
+    for operation in &schema.used {
+        write_operation(operation, details, out)?;
+    }
+    if !schema.never_used.is_empty() {
+        writeln!(out, "\ndocumented and never used")?;
+    }
+    for operation in &schema.never_used {
+        let note = if operation.deprecated { "  deprecated" } else { "" };
+        writeln!(out, "  {:<7} {}{note}", operation.method, clean(&operation.path))?;
+    }
+    write_named("used but not documented", &schema.undocumented, out)?;
+    write_named("used but no longer documented", &schema.no_longer_documented, out)?;
+    let deprecated: Vec<_> = schema.deprecated().collect();
+    if !deprecated.is_empty() {
+        writeln!(out, "\ndeprecated but used")?;
+    }
+    for operation in deprecated {
+        let by: Vec<_> = operation.consumers.iter().map(|named| named.name.clone()).collect();
+        let (method, path) = (&operation.method, clean(&operation.path));
+        writeln!(out, "  {method:<7} {path}  by {}", names(&by, 5))?;
+    }
+    if !schema.groups.is_empty() {
+        writeln!(out, "\nmost frequent violations")?;
+    }
+    for group in &schema.groups {
+        let (count, line) = (count(group.count), headline_of(group));
+        writeln!(out, "  {count:>9} × {line}  ({})", group.fingerprint)?;
+    }
+    write_named("not judged", &schema.unjudged, out)
+}
+
+/// Names, versions and totals in one or two lines.
+pub(super) fn headline(schema: &SchemaReport) -> String {
+    let share = if schema.exchanges == 0 {
+        0.0
+    } else {
+        schema.violating as f64 * 100.0 / schema.exchanges as f64
+    };
+    format!(
+        "{} {}: {} operations, {} used, {} never used\n{} exchanges judged, {} ({share:.1} %) broke \
+         the contract",
+        schema.schema_id,
+        schema.version,
+        schema.used.len() + schema.never_used.len(),
+        schema.used.len(),
+        schema.never_used.len(),
+        count(schema.exchanges),
+        count(schema.violating)
+    )
+}
+
+fn write_operation(
+    operation: &OperationReport,
+    details: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let by: Vec<_> = operation
+        .consumers
+        .iter()
+        .map(|named| format!("{} ({})", named.name, count(named.count)))
+        .collect();
+    writeln!(
+        out,
+        "  {:<7} {}  {} times, {} broke the contract; by {}",
+        operation.method,
+        clean(&operation.path),
+        count(operation.exchanges),
+        count(operation.violating),
+        names(&by, 3)
+    )?;
+    let coverages = operation.coverages();
+    let parts: Vec<_> = coverages
+        .iter()
+        .filter(|(_, coverage)| coverage.documented > 0)
+        .map(|(what, coverage)| format!("{} of {} {what}", coverage.seen, coverage.documented))
+        .collect();
+    if !parts.is_empty() {
+        writeln!(out, "          seen {}", parts.join(", "))?;
+    }
+    for (what, coverage) in coverages {
+        if !coverage.undocumented.is_empty() {
+            let all: Vec<_> =
+                coverage.undocumented.iter().map(|named| named.name.clone()).collect();
+            writeln!(out, "          not documented: {what} {}", names(&all, 10))?;
+        }
+        if details && !coverage.never_seen.is_empty() {
+            let all = clean(&coverage.never_seen.join(", "));
+            writeln!(out, "          never seen: {what} {all}")?;
+        }
+    }
+    Ok(())
+}
+
+fn write_named(title: &str, all: &[Named], out: &mut dyn Write) -> io::Result<()> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{title}")?;
+    for named in all {
+        let by = match named.consumers.len() {
+            0 => String::new(),
+            _ => format!("  by {}", names(&named.consumers, 5)),
+        };
+        writeln!(out, "  {:>9} × {}{by}", count(named.count), clean(&named.name))?;
+    }
+    Ok(())
+}
+
+// === impl OperationReport ===
+
+impl OperationReport {
+    /// What was seen of each kind of thing, and what to call it.
+    pub(super) fn coverages(&self) -> [(&'static str, &Coverage); 4] {
+        [
+            ("parameters", &self.parameters),
+            ("statuses", &self.statuses),
+            ("request fields", &self.request_fields),
+            ("response fields", &self.response_fields),
+        ]
+    }
+}

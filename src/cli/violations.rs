@@ -1,0 +1,132 @@
+//! `cvt-sidecar violations`: what breaks the contract, by kind and place.
+
+mod curl;
+mod show;
+
+use std::io::{self, Write};
+
+use clap::{Args, Subcommand};
+
+use super::FINE;
+use super::output::{clean, count, names, write_json};
+use super::place::{self, Place};
+use crate::model::group::ViolationGroup;
+use crate::model::page::Cursor;
+use crate::storage::{GroupFilter, PageRequest};
+
+/// Arguments of `violations`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ViolationsArgs {
+    #[command(subcommand)]
+    command: Option<ViolationsCommand>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum ViolationsCommand {
+    /// List groups of violations, seen last first
+    List(Box<ListArgs>),
+    /// Explain one group: the rule, an example, a command that repeats it
+    Show(show::ShowArgs),
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Groups of one schema only
+    #[arg(long, value_name = "ID")]
+    schema_id: Option<String>,
+    /// Groups of one path template only, such as /books/{id}
+    #[arg(long, value_name = "TEMPLATE")]
+    operation: Option<String>,
+    /// Groups of one code only, such as response.body.schema
+    #[arg(long)]
+    code: Option<String>,
+    /// Groups seen at this time or later, RFC 3339
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Groups on a page
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// Where to go on: the cursor that the page before ended with
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+/// Lists or explains.
+pub fn run(arguments: ViolationsArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
+    place::run(async {
+        match arguments.command {
+            None => list(arguments.list, environment, out).await,
+            Some(ViolationsCommand::List(arguments)) => list(*arguments, environment, out).await,
+            Some(ViolationsCommand::Show(arguments)) => {
+                show::show(&arguments, environment, out).await
+            }
+        }
+    })
+}
+
+async fn list(
+    arguments: ListArgs,
+    environment: &[(String, String)],
+    out: &mut dyn Write,
+) -> Result<u8, String> {
+    let cursor = arguments.cursor.as_deref().map(str::parse::<Cursor>).transpose();
+    let cursor = cursor.map_err(|error| format!("--cursor: {error}"))?;
+    let filter = GroupFilter {
+        fingerprint: None,
+        schema_id: arguments.schema_id,
+        code: arguments.code,
+        operation: arguments.operation,
+        seen_since: place::time("--since", arguments.since.as_deref())?,
+    };
+    let store = arguments.place.open(environment, true).await?;
+    let page = store.list_groups(&filter, &PageRequest { size: arguments.limit, cursor }).await;
+    store.close().await;
+    let page = page.map_err(|error| error.to_string())?;
+    let json = arguments.place.json;
+    for group in &page.items {
+        let written = if json { write_json(group, out) } else { write_group(group, out) };
+        if written.is_err() {
+            // A reader that has seen enough closes the pipe.
+            return Ok(FINE);
+        }
+    }
+    if page.items.is_empty() && !json {
+        let _ = writeln!(out, "No violations.");
+    }
+    if let Some(next) = page.next {
+        eprintln!("more with --cursor {next}");
+    }
+    Ok(FINE)
+}
+
+fn write_group(group: &ViolationGroup, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "✗ {}", headline(group))?;
+    writeln!(
+        out,
+        "    {} times, {} to {}, by {}; {}",
+        count(group.count),
+        group.first_seen,
+        group.last_seen,
+        names(&group.consumers, 3),
+        group.fingerprint
+    )
+}
+
+/// Operation, code, place and sentence on one line.
+pub(super) fn headline(group: &ViolationGroup) -> String {
+    let operation = match group.operation.as_str() {
+        "" => "undocumented".to_owned(),
+        template => format!("{} {template}", group.method),
+    };
+    let name = group.name.as_deref().map(|name| format!(" `{name}`")).unwrap_or_default();
+    let at = match group.instance_pointer.as_str() {
+        "" => String::new(),
+        pointer => format!(" at {pointer}"),
+    };
+    clean(&format!("{operation}  {}{name}{at}: {}", group.code, group.message))
+}

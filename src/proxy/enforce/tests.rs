@@ -1,0 +1,238 @@
+use std::sync::mpsc;
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode, Uri, Version};
+use http_body_util::{BodyExt, Full};
+use parking_lot::Mutex;
+
+use super::*;
+use crate::config::{Problems, Typed, Values, enforcement};
+use crate::contract::{CompileOptions, Contract};
+use crate::model::clock::{SystemClock, Timestamp};
+use crate::model::exchange::{RequestHead, ResponseHead};
+use crate::model::id::{SchemaId, SystemIds};
+use crate::observer::exchange::Known;
+use crate::observer::metrics::ObserverMetrics;
+use crate::observer::queue::Queue;
+use crate::observer::worker::{Judging, MakeJudge};
+use crate::telemetry::metrics::Metrics;
+use crate::validation::Witness;
+
+const DOCUMENT: &str = r"
+openapi: 3.1.0
+info: {title: t, version: '1'}
+paths:
+  /users:
+    post:
+      requestBody: {content: {'*/*': {}}}
+      responses: {'200': {description: d, content: {'*/*': {}}}}
+";
+
+/// A judge with a defect: it panics, or does not come to an end before it is released.
+enum Defective {
+    Panics,
+    Hangs(Arc<Mutex<mpsc::Receiver<()>>>),
+}
+
+impl Defective {
+    fn fail(&self) -> ! {
+        match self {
+            Self::Panics => panic!("a defect in judging"),
+            Self::Hangs(released) => {
+                let _ = released.lock().recv();
+                panic!("released")
+            }
+        }
+    }
+}
+
+impl Judging for Defective {
+    fn request(
+        &mut self,
+        _: &Contract,
+        _: &RequestHead,
+        _: &Captured,
+        _: &mut dyn Witness,
+    ) -> RequestJudgement {
+        self.fail()
+    }
+
+    fn response(
+        &mut self,
+        _: &Contract,
+        _: Option<OperationIndex>,
+        _: &RequestHead,
+        _: (&ResponseHead, &Captured),
+        _: &mut dyn Witness,
+    ) -> Verdict {
+        self.fail()
+    }
+}
+
+/// Enforcement of everything on one route, and what it counts.
+struct Bed {
+    enforcement: Arc<Enforcement>,
+    metrics: Metrics,
+    queue: Arc<Queue>,
+    contract: Arc<LoadedContract>,
+}
+
+impl Bed {
+    fn new(action: &str, budget: &str, memory: usize, make_judge: MakeJudge) -> Self {
+        let metrics = Metrics::default();
+        let variables = [
+            ("CVT_MODE", "strict"),
+            ("CVT_ENFORCE_RESPONSES", "true"),
+            ("CVT_ON_UNENFORCEABLE", action),
+            ("CVT_ENFORCEMENT_JUDGING_BUDGET", budget),
+        ];
+        let environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let typed = Typed { environment: environment.to_vec(), ..Typed::default() };
+        let mut problems = Problems::default();
+        let values = Values::collect(typed, &mut problems);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let enforcement = Arc::new(Enforcement::new(EnforcementParts {
+            route: "default".into(),
+            settings: enforcement::read(&values, &mut problems),
+            body_limit: 1 << 20,
+            judges: Arc::new(Inline::new(make_judge, 1, clock.clone())),
+            budget: Budget::new(memory),
+            metrics: EnforcementMetrics::new(&metrics).unwrap(),
+            clock,
+            ids: Arc::new(SystemIds),
+        }));
+        problems.or_fail().unwrap();
+        let observer = ObserverMetrics::new(&metrics).unwrap();
+        let contract = Contract::compile(DOCUMENT.as_bytes(), &CompileOptions::default()).unwrap();
+        let contract = Arc::new(LoadedContract::new(SchemaId::new("t").unwrap(), contract));
+        Self { enforcement, metrics, queue: Arc::new(Queue::new(8, observer)), contract }
+    }
+
+    fn open(&self) -> (Pending, Stance) {
+        let headers = HeaderMap::new();
+        let contract = Some(&self.contract);
+        let stance = self.enforcement.stance(contract, &Method::POST, "/users", &headers);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let request = RequestHead {
+            method: Method::POST,
+            target: Uri::from_static("/users"),
+            version: Version::HTTP_11,
+            headers,
+        };
+        let response = ResponseHead { status: StatusCode::OK, headers: HeaderMap::new() };
+        let exchange = Exchange {
+            contract: Some(self.contract.clone()),
+            id: stance.id,
+            modes: stance.modes,
+            client_ip: None,
+            client_subject: None,
+            request,
+            request_body: Captured::unread(),
+            response: Some(response),
+            response_body: Captured::unread(),
+            ending: Ending::Responded,
+            rejected: None,
+            known: Known::default(),
+            arrived_at: Timestamp::default(),
+            duration: Duration::ZERO,
+            upstream_duration: None,
+            reservation: Budget::new(1 << 20).reserve(0).unwrap(),
+        };
+        let started = clock.instant();
+        (Pending::new(Box::new(exchange), started, clock, self.queue.clone()), stance)
+    }
+
+    /// Sends a body of `length` bytes through both halves; the status where it does not pass.
+    async fn send(&self, length: usize) -> [Result<usize, u16>; 2] {
+        let body = || Full::new(Bytes::from(vec![b'x'; length]));
+        let (pending, mut stance) = self.open();
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/x"))]);
+        let (enforcement, stance) = (&self.enforcement, &mut stance);
+        let request = match enforcement.request(&pending, stance, &headers, body(), false).await {
+            Ok(passage) => Ok(passage.body.collect().await.unwrap().to_bytes().len()),
+            Err(answer) => Err(answer.status().as_u16()),
+        };
+        let response = match enforcement.response(&pending, stance, &headers, body()).await {
+            Ok(passage) => Ok(passage.body.collect().await.unwrap().to_bytes().len()),
+            Err(replacement) => Err(replacement.answer.status().as_u16()),
+        };
+        [request, response]
+    }
+
+    /// Asserts that both halves were counted as unenforceable for `reason`.
+    #[track_caller]
+    fn counted(&self, reason: &str, action: &str) {
+        let text = self.metrics.encode().unwrap();
+        for side in ["request", "response"] {
+            let labels = format!("action=\"{action}\",reason=\"{reason}\",side=\"{side}\"");
+            let line = format!("cvt_unenforceable_total{{{labels}}} 1");
+            assert!(text.contains(&line), "{line} is missing in:\n{text}");
+        }
+    }
+}
+
+/// Small bodies are judged on the calling thread, large ones on another.
+const SIZES: [usize; 2] = [10, 100_000];
+
+#[tokio::test]
+async fn trap_t25_a_panic_in_judging_follows_the_settings_and_is_counted() {
+    for length in SIZES {
+        for (action, expected) in
+            [("forward", [Ok(length), Ok(length)]), ("reject", [Err(503), Err(502)])]
+        {
+            let bed = Bed::new(action, "1h", 1 << 20, Arc::new(|| Box::new(Defective::Panics)));
+            let sent = bed.send(length).await;
+            assert_eq!(sent, expected, "{length} {action}");
+            bed.counted("panicked", action);
+            assert_eq!(bed.queue.len(), 1, "the exchange itself goes on");
+        }
+    }
+}
+
+#[tokio::test]
+async fn traffic_does_not_wait_longer_than_the_budget() {
+    let (release, released) = mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let make_judge: MakeJudge = Arc::new(move || Box::new(Defective::Hangs(released.clone())));
+    for (action, expected) in
+        [("forward", [Ok(SIZES[1]), Ok(SIZES[1])]), ("reject", [Err(503), Err(502)])]
+    {
+        let bed = Bed::new(action, "1ms", 1 << 20, make_judge.clone());
+        assert_eq!(bed.send(SIZES[1]).await, expected);
+        bed.counted("judging_budget", action);
+    }
+    drop(release);
+}
+
+#[tokio::test]
+async fn without_memory_nothing_is_held() {
+    for (action, expected) in [("forward", [Ok(10), Ok(10)]), ("reject", [Err(503), Err(502)])] {
+        let bed = Bed::new(action, "1h", 20, Arc::new(|| Box::new(Defective::Panics)));
+        assert_eq!(bed.send(10).await, expected);
+        bed.counted("capture_memory", action);
+    }
+}
+
+#[test]
+fn streams_are_known_by_their_media_type() {
+    let of = |text: &'static str| {
+        is_stream(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(text))]))
+    };
+    for stream in [
+        "text/event-stream",
+        "application/x-ndjson; charset=utf-8",
+        "Application/gRPC+proto",
+        "multipart/x-mixed-replace; boundary=b",
+    ] {
+        assert!(of(stream), "{stream}");
+    }
+    for whole in ["application/json", "text/plain", "multipart/form-data", "nonsense"] {
+        assert!(!of(whole), "{whole}");
+    }
+}
+
+#[test]
+fn the_hash_of_a_request_id_never_changes() {
+    assert_eq!(hash(b"r1"), 0xb9a7_8d75_092f_a7d9);
+    assert_eq!(hash(b"0194f3e2"), 0x04df_4210_7bb8_2122);
+}

@@ -1,0 +1,132 @@
+//! Where requests come in: what no reader may read twice and what is over a limit goes no
+//! further; the rest goes through the gate.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response, StatusCode, Version};
+use http_body::Body;
+use hyper::body::Incoming;
+
+use super::answer::AnswerBody;
+use super::connection::{Objection, objection};
+use super::gate::Gate;
+use super::interim::Interim;
+use super::limits::{Limits, Turn};
+use super::peer::Peer;
+use super::pool::Lane;
+use super::reject::{self, Invented};
+use super::wire::BodyLimit;
+
+/// The way in, in front of the gate.
+pub struct Entrance {
+    gate: Arc<Gate>,
+    limits: Limits,
+}
+
+/// An answer, and what it holds until it has passed.
+pub struct Answered {
+    /// The answer.
+    pub response: Response<AnswerBody>,
+    /// What may pass of its body, if there is a limit.
+    pub limit: Option<BodyLimit>,
+    /// Its place among the exchanges that run at once.
+    pub turn: Turn,
+}
+
+// === impl Entrance ===
+
+impl Entrance {
+    /// The way into `gate` under `limits`.
+    pub fn new(gate: Arc<Gate>, limits: Limits) -> Self {
+        Self { gate, limits }
+    }
+
+    /// The gate behind.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// Carries one exchange.
+    pub async fn serve(
+        &self,
+        mut request: Request<Incoming>,
+        peer: &Peer,
+        lane: Lane,
+        interim: &Interim,
+    ) -> Answered {
+        let turn = match self.admit(&request, peer).await {
+            Ok(turn) => turn,
+            Err(refused) => return self.refuse(refused),
+        };
+        poll_fn(|cx| {
+            interim.listen(&mut request, cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        let Ok(response) = self.gate.serve(request, peer, lane).await;
+        let Some(limit) = self.limits.response_body() else {
+            return Answered { response, limit: None, turn };
+        };
+        let metrics = self.gate.metrics();
+        if response.body().size_hint().lower() > limit {
+            metrics.refused("response_body_too_large");
+            let response = reject::too_long_an_answer().map(AnswerBody::Invented);
+            return Answered { response, limit: None, turn };
+        }
+        let limit = BodyLimit { left: limit, metrics: metrics.clone() };
+        Answered { response, limit: Some(limit), turn }
+    }
+
+    async fn admit(
+        &self,
+        request: &Request<Incoming>,
+        peer: &Peer,
+    ) -> Result<Turn, Response<Invented>> {
+        let metrics = self.gate.metrics();
+        if let Some(objection) = objection(request) {
+            metrics.refused(objection.as_str());
+            let mut answer = objected(objection);
+            if request.version() < Version::HTTP_2 {
+                // What else this peer has sent is not to be trusted either.
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            return Err(answer);
+        }
+        self.limits.admit(request, peer.ip).await.map_err(|excess| {
+            metrics.refused(excess.as_str());
+            reject::over_limit(excess)
+        })
+    }
+
+    fn refuse(&self, response: Response<Invented>) -> Answered {
+        self.gate.metrics().answered(response.status());
+        let response = response.map(AnswerBody::Invented);
+        Answered { response, limit: None, turn: Turn::default() }
+    }
+}
+
+fn objected(objection: Objection) -> Response<Invented> {
+    match objection {
+        Objection::Host => reject::refused(
+            StatusCode::BAD_REQUEST,
+            "request.host",
+            "Not one host",
+            "A request names the host it is for exactly once, and without a user.",
+        ),
+        Objection::Length => reject::refused(
+            StatusCode::BAD_REQUEST,
+            "request.length",
+            "Several lengths",
+            "A request says at most once how long its body is.",
+        ),
+        Objection::TransferCoding => reject::refused(
+            StatusCode::NOT_IMPLEMENTED,
+            "request.transfer_coding",
+            "Unknown transfer coding",
+            "The only transfer coding there is between hops is chunked, once.",
+        ),
+    }
+}

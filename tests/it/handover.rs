@@ -1,0 +1,166 @@
+//! The end of the process and its succession, under load, with the real binary.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
+
+use crate::support::documents::USERS;
+use crate::support::load::Load;
+use crate::support::{Client, Finished, Setup, Sidecar, Upstream, command, eventually};
+
+const ADA: &str = r#"{"name":"Ada","age":36}"#;
+const GET: &str = "GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// How many records a sidecar left in `dir`.
+fn stored_in(dir: &Path) -> usize {
+    let mut count = 0;
+    let mut cursor: Option<String> = None;
+    loop {
+        let mut list = command(dir);
+        list.args(["validations", "list", "--json", "--limit", "1000"]);
+        list.args(cursor.iter().flat_map(|cursor| ["--cursor", cursor]));
+        let page = list.output().expect("the binary runs");
+        assert!(page.status.success(), "{page:?}");
+        count += String::from_utf8_lossy(&page.stdout).lines().count();
+        let said = String::from_utf8_lossy(&page.stderr).into_owned();
+        let Some((_, next)) = said.split_once("more with --cursor ") else { return count };
+        cursor = Some(next.trim().to_owned());
+    }
+}
+
+#[test]
+fn a_new_process_takes_over_under_load_and_no_request_fails() {
+    let upstream = Upstream::json("200 OK", ADA);
+    let mut sidecar = Setup::new(USERS, upstream.address()).start();
+    let load = Load::start(sidecar.traffic, 4, GET);
+    load.wait_for(100);
+    for _ in 0..3 {
+        let (traffic, admin, pid) = (sidecar.traffic, sidecar.admin, sidecar.pid());
+        let (successor, finished) = sidecar.succeed();
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert_eq!((successor.traffic, successor.admin), (traffic, admin));
+        assert_ne!(successor.pid(), pid);
+        load.wait_for(100);
+        assert_eq!(Client::get(admin, "/healthz").status(), 200);
+        sidecar = successor;
+    }
+    let met = load.finish();
+    let failures = [&met.failed, &met.unserved, &met.unconnected];
+    assert!(failures.iter().all(|count| count.load(Ordering::SeqCst) == 0), "{met:?}");
+    let (finished, _) = sidecar.terminate();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+}
+
+#[test]
+fn a_successor_that_fails_leaves_the_old_process_serving() {
+    let upstream = Upstream::json("200 OK", ADA);
+    let sidecar = Setup::new(USERS, upstream.address()).start();
+    let load = Load::start(sidecar.traffic, 2, GET);
+    load.wait_for(20);
+    let refused = sidecar.refuse_successor(&["--spec", "missing.yaml"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    load.wait_for(20);
+    let met = load.finish();
+    assert_eq!(met.failed.load(Ordering::SeqCst), 0, "{met:?}");
+}
+
+#[test]
+fn trap_t21_a_request_to_stop_under_load_finishes_what_it_began_and_stores_it() {
+    let upstream = Upstream::json("200 OK", ADA);
+    let sidecar = Setup::new(USERS, upstream.address())
+        .env("CVT_OBSERVER_PRIORITY", "normal")
+        .args(&["--record", "all"])
+        .start();
+    let load = Load::start(sidecar.traffic, 2, GET);
+    load.wait_for(200);
+    let (finished, dir) = sidecar.terminate();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let met = load.finish();
+    assert_eq!(met.failed.load(Ordering::SeqCst), 0, "an exchange was cut: {met:?}");
+    let (answered, stored) = (met.answered.load(Ordering::SeqCst), stored_in(dir.path()));
+    assert!(stored >= answered, "{answered} were answered, {stored} are stored");
+}
+
+#[test]
+fn trap_t21_what_was_stored_is_there_after_a_kill() {
+    let upstream = Upstream::json("200 OK", ADA);
+    let sidecar = Setup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
+    let load = Load::start(sidecar.traffic, 2, GET);
+    load.wait_for(100);
+    let metrics = sidecar
+        .wait_for_metrics("stored records", |m| m.sum("cvt_records_written_total", &[]) >= 50.0);
+    let dir = sidecar.kill();
+    load.finish();
+    let acknowledged = metrics.sum("cvt_records_written_total", &[]);
+    let found = stored_in(dir.path());
+    assert!(found as f64 >= acknowledged, "{acknowledged} were acknowledged, {found} are there");
+    let again = Setup::new(USERS, upstream.address()).inside(dir).start();
+    assert_eq!(Client::get(again.traffic, "/users/1").status(), 200);
+}
+
+#[test]
+fn a_request_to_stop_while_it_starts_is_heard() {
+    // A database that takes connections and never answers keeps it starting.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("an address");
+    let dsn = format!("postgres://cvt:cvt@{address}/cvt");
+    let upstream = Upstream::json("200 OK", ADA);
+    let starting = Setup::new(USERS, upstream.address()).args(&["--storage", &dsn]).launch();
+    let (_connection, _) = silent.accept().expect("it connects to its database");
+    let finished: Finished = starting.terminate();
+    assert!(finished.code.is_some(), "it was ended by the signal: {finished:?}");
+}
+
+/// Runs `command` if the machine lets it.
+fn allowed(command: &[&str]) -> bool {
+    let (program, arguments) = command.split_first().expect("a program");
+    let mut command = Command::new(program);
+    let tried = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    tried.is_ok_and(|status| status.success())
+}
+
+/// The processes whose parent is `pid`, as (pid, state).
+fn children(pid: u32) -> Vec<(u32, char)> {
+    let stat = |entry: std::fs::DirEntry| {
+        let child: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (_, fields) = stat.rsplit_once(") ")?;
+        let mut fields = fields.split(' ');
+        let state = fields.next()?.chars().next()?;
+        (fields.next()?.parse::<u32>().ok()? == pid).then_some((child, state))
+    };
+    std::fs::read_dir("/proc").expect("procfs").flatten().filter_map(stat).collect()
+}
+
+#[test]
+fn as_the_first_process_of_a_container_it_stops_when_asked_and_leaves_no_zombies() {
+    const CONTAINER: &[&str] = &["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    if !allowed(&[CONTAINER, &["true"]].concat()) {
+        eprintln!("this machine lets nobody make a process namespace: not tried");
+        return;
+    }
+    let upstream = Upstream::json("200 OK", ADA);
+    let sidecar = Setup::new(USERS, upstream.address()).inside_of(CONTAINER).start();
+    let first = eventually("the first process", || {
+        children(sidecar.pid()).first().map(|(pid, _)| *pid).ok_or_else(|| "none".to_owned())
+    });
+    // A process whose parent ends becomes a child of the first one, and ends there.
+    let enter = first.to_string();
+    let orphan = ["nsenter", "-t", &enter, "-p", "sh", "-c", "(sleep 0.05 & sleep 0.06 &) && true"];
+    if allowed(&orphan) {
+        eventually("the end of the orphans", || {
+            let left = children(first);
+            if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+        });
+    }
+    assert_eq!(Client::get(sidecar.traffic, "/users/1").status(), 200);
+    let finished = stop_inside(sidecar, first);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+}
+
+/// Asks the process `first` to stop and waits for the one around it.
+fn stop_inside(sidecar: Sidecar, first: u32) -> Finished {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(first).expect("a pid")).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a live process");
+    sidecar.wait_for_end()
+}

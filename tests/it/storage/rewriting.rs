@@ -1,0 +1,131 @@
+//! Rewriting payloads, and forgetting usage.
+
+use cvt_sidecar::model::page::Cursor;
+use cvt_sidecar::model::record::ValidationRecord;
+use cvt_sidecar::model::violation::ViolationCode;
+use cvt_sidecar::storage::{PageRequest, Purge, StoreError, UsageFilter, ValidationFilter};
+use uuid::Uuid;
+
+use super::bed::Bed;
+use super::fixtures::{at, id, invalid, record, redact, redact_all, usage};
+
+super::cases! {
+    usage_is_forgotten_by_age_and_registrations_stay
+    payloads_are_rewritten_page_by_page
+    a_rewrite_goes_on_where_it_stopped
+    a_rewrite_that_fails_changes_nothing
+    a_rewrite_changes_the_payload_alone
+}
+
+const CODE: ViolationCode = ViolationCode::REQUEST_BODY_SCHEMA;
+
+async fn store(bed: &Bed, records: &[ValidationRecord]) {
+    bed.store.record_validations(&redact_all(records)).await.unwrap();
+}
+
+async fn records(bed: &Bed) -> Vec<ValidationRecord> {
+    let (filter, page) = (ValidationFilter::default(), PageRequest::first(1_000));
+    bed.store.list_validations(&filter, &page).await.unwrap().items
+}
+
+async fn usage_is_forgotten_by_age_and_registrations_stay(bed: Bed) {
+    let seen = [usage("shop", "/old", 1, &["x"]), usage("shop", "/new", 9, &["x"])];
+    bed.store.merge_usage(Uuid::from_u128(1), &seen).await.unwrap();
+    let old = Purge::UsageBefore(at(9));
+    assert_eq!(bed.store.purge(old, 2).await.unwrap(), 2);
+    assert_eq!(bed.store.purge(old, 2).await.unwrap(), 1);
+    assert_eq!(bed.store.purge(old, 2).await.unwrap(), 0);
+    let page = PageRequest::default();
+    let left = bed.store.list_usage(&UsageFilter::default(), &page).await.unwrap().items;
+    assert_eq!(left, [seen[1].clone()]);
+    assert!(bed.store.get_consumer("shop", "books", "prod").await.unwrap().is_some());
+}
+
+/// Marks a record's response body once.
+fn seal(record: &mut ValidationRecord) -> bool {
+    let Some(body) = record.response_body.as_mut().filter(|body| !body.starts_with("sealed:"))
+    else {
+        return false;
+    };
+    body.insert_str(0, "sealed:");
+    record.request_headers = vec![("sealed".into(), "ü".into())];
+    true
+}
+
+async fn payloads_are_rewritten_page_by_page(bed: Bed) {
+    let mut all: Vec<_> = (1..=7).map(record).collect();
+    all[3].response_body = None;
+    store(&bed, &all).await;
+    let (mut page, mut seen, mut changed) = (PageRequest::first(3), 0, 0);
+    loop {
+        let done = bed.store.rewrite_validations(&page, &|record| Ok(seal(record))).await.unwrap();
+        seen += done.seen;
+        changed += done.changed;
+        // what is stored meanwhile is newer and does not come up
+        let late = record(100 + i64::try_from(seen).unwrap());
+        bed.store.record_validation(&redact(late)).await.unwrap();
+        let Some(cursor) = done.next else { break };
+        page = PageRequest::after(3, cursor);
+    }
+    assert_eq!((seen, changed), (7, 6));
+    for record in records(&bed).await {
+        let old = record.validated_at < at(100);
+        let sealed = record.request_headers == [("sealed".to_owned(), "ü".to_owned())];
+        assert_eq!(sealed, old && record.id != id(4), "{}", record.request_id);
+        if sealed {
+            assert_eq!(record.response_body.as_deref(), Some(r#"sealed:{"title":"Dune"}"#));
+        }
+    }
+}
+
+async fn a_rewrite_goes_on_where_it_stopped(mut bed: Bed) {
+    store(&bed, &(1..=5).map(record).collect::<Vec<_>>()).await;
+    let rewrite = |record: &mut ValidationRecord| Ok(seal(record));
+    let done = bed.store.rewrite_validations(&PageRequest::first(2), &rewrite).await.unwrap();
+    let kept = done.next.unwrap().to_string();
+    bed.restart().await;
+    let page = PageRequest::after(10, kept.parse::<Cursor>().unwrap());
+    let done = bed.store.rewrite_validations(&page, &rewrite).await.unwrap();
+    assert_eq!((done.seen, done.changed, done.next), (3, 3, None));
+}
+
+async fn a_rewrite_that_fails_changes_nothing(bed: Bed) {
+    store(&bed, &(1..=4).map(record).collect::<Vec<_>>()).await;
+    let before = records(&bed).await;
+    let failing = |record: &mut ValidationRecord| {
+        if record.id == id(2) {
+            return Err(StoreError::Refused("no key".into()));
+        }
+        Ok(seal(record))
+    };
+    let failed = bed.store.rewrite_validations(&PageRequest::first(10), &failing).await;
+    assert!(matches!(failed, Err(StoreError::Refused(_))), "{failed:?}");
+    assert_eq!(records(&bed).await, before);
+}
+
+async fn a_rewrite_changes_the_payload_alone(bed: Bed) {
+    store(&bed, &[invalid(1, CODE)]).await;
+    let all = PageRequest::default();
+    let done = bed
+        .store
+        .rewrite_validations(&all, &|record| {
+            record.request_headers.clear();
+            record.request_body = Some("b".into());
+            record.response_headers.clear();
+            record.response_body = None;
+            record.valid = true;
+            record.schema_id = "other".into();
+            record.violations.clear();
+            Ok(true)
+        })
+        .await;
+    assert_eq!(done.unwrap().changed, 1);
+    let expected = ValidationRecord {
+        request_headers: Vec::new(),
+        request_body: Some("b".into()),
+        response_headers: Vec::new(),
+        response_body: None,
+        ..invalid(1, CODE)
+    };
+    assert_eq!(records(&bed).await, [expected]);
+}
