@@ -186,12 +186,16 @@ impl Config {
         problems.or_fail().map(|()| config)
     }
 
-    /// The section about the admin port alone, for commands that ask a running sidecar.
-    pub fn load_admin(typed: Typed) -> Result<admin::AdminSettings, ConfigError> {
+    /// The sections about the admin port alone, for commands that ask a running sidecar; with
+    /// its encryption, if it has any.
+    pub fn load_admin(
+        typed: Typed,
+    ) -> Result<(admin::AdminSettings, Option<tls::ServerTls>), ConfigError> {
         let mut problems = Problems::default();
         let values = Values::collect(typed, &mut problems);
         let settings = admin::read(&values, &mut problems);
-        problems.or_fail().map(|()| settings)
+        let encrypted = tls::read(&values, &mut problems).admin;
+        problems.or_fail().map(|()| (settings, encrypted))
     }
 
     /// The sections about storage alone, for commands that need no traffic.

@@ -17,7 +17,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::answer::AnswerBody;
-use super::connection::{forwardable, is_upgrade, strip_hop_by_hop};
+use super::connection::{forwardable, head_weight, is_upgrade, repeatable, strip_hop_by_hop};
 use super::enforce::{Enforcement, Passage, Replacement, Stance};
 use super::hold::{Payload, Witness};
 use super::metrics::{ProxyMetrics, Raised, UpstreamFailure};
@@ -494,26 +494,4 @@ async fn in_time<T>(
         }
         progress.look(&mut look, step, timeout)?;
     }
-}
-
-/// A copy of a request that may be sent twice, if it is one.
-fn repeatable(request: &Request<Tap<Payload>>) -> Option<Request<Tap<Payload>>> {
-    if !request.method().is_idempotent() || !request.body().is_end_stream() {
-        return None;
-    }
-    let mut copy = Request::new(Tap::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    // hyper keeps the case of header names here.
-    *copy.extensions_mut() = request.extensions().clone();
-    Some(copy)
-}
-
-/// About how many bytes a head holds.
-fn head_weight(headers: &HeaderMap) -> usize {
-    const FIXED: usize = 1024;
-    let bytes: usize =
-        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
-    FIXED + bytes
 }

@@ -89,7 +89,7 @@ fn scenes() -> Shown {
     shown.add(&of_enforcement(upstream.address()));
     let (finished, dir) = sidecar.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
-    let past = scenes::database_with_a_past(upstream.address(), dir);
+    let past = scenes::database_with_a_past(upstream.address(), dir, "warn");
     scenes::refuse_records(&past);
     Client::get(past.traffic, "/users/one");
     shown.add(&past.wait_for_metrics("the loss", |m| {
