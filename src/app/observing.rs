@@ -30,7 +30,7 @@ use crate::observer::worker::{MakeJudge, Workers};
 use crate::redaction::{Redactor, Rules};
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::spans::{self, Collector, SpanExporter, SpanSender};
+use crate::telemetry::spans::{self, Collector, SpanSender};
 use crate::validation::{Judge, JudgeOptions};
 
 /// How long the last spans may take to reach a collector.
@@ -64,15 +64,11 @@ impl Observing {
         announce: Arc<dyn Announce>,
     ) -> Result<Self, StartError> {
         let record_metrics = RecordMetrics::new(metrics)?;
-        let budget = Budget::new(config.observer.memory);
         let observer_metrics = ObserverMetrics::new(metrics)?;
-        let length = config.observer.queue_exchanges;
-        let queue = Arc::new(Queue::new(length, observer_metrics.clone()));
-        queue.show(metrics, budget.clone())?;
+        let (queue, budget) = queue(config, metrics, &observer_metrics)?;
         let Storing { outbox, writer, spooled, deadline } =
             Storing::prepare(config, store, metrics, &record_metrics, clock)?;
-        let (spans, exporter) = spans(config, metrics)?;
-        let exporter = exporter.map(|exporter| control.spawn(exporter.run()));
+        let (spans, exporter) = spans(config, control, metrics)?;
         let kinds = Arc::new(Kinds::default());
         let teller = learning::teller(config, metrics, clock, &kinds, announce)?;
         let writer = control.spawn(writer.telling(teller.clone()).run());
@@ -143,16 +139,29 @@ impl Observing {
     }
 }
 
+/// The queue, and the memory that what waits in it may take.
+fn queue(
+    config: &Config,
+    metrics: &Metrics,
+    counted: &ObserverMetrics,
+) -> Result<(Arc<Queue>, Budget), StartError> {
+    let budget = Budget::new(config.observer.memory);
+    let queue = Arc::new(Queue::new(config.observer.queue_exchanges, counted.clone()));
+    queue.show(metrics, budget.clone())?;
+    Ok((queue, budget))
+}
+
 /// Where spans are handed over and the task that sends them, when there is a collector.
 fn spans(
     config: &Config,
+    control: &Runtime,
     metrics: &Metrics,
-) -> Result<(Option<SpanSender>, Option<SpanExporter>), StartError> {
+) -> Result<(Option<SpanSender>, Option<JoinHandle<()>>), StartError> {
     let Some(address) = config.tracing.endpoint.clone() else { return Ok((None, None)) };
     let CollectorAddress { host, port, path } = address;
     let service = config.tracing.service_name.clone();
     let (sender, exporter) = spans::channel(Collector { host, port, path, service }, metrics)?;
-    Ok((Some(sender), Some(exporter)))
+    Ok((Some(sender), Some(control.spawn(exporter.run()))))
 }
 
 pub(super) fn worker_count(config: &Config) -> usize {
