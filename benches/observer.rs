@@ -137,7 +137,7 @@ fn run(
         f64::from(count) / done.took.as_secs_f64(),
         done.used.saturating_sub(making).as_secs_f64() * 1e6 / f64::from(count),
         done.held,
-        stored / written.max(1),
+        stored.checked_div(written).unwrap_or(0),
         written as f64 / done.took.as_secs_f64(),
     ))
 }

@@ -62,7 +62,7 @@ pub async fn open(
             options.read_only = access == Access::Read;
             options.open_unmigrated(clock).await?
         }
-        StorageSettings::Postgres(settings) => postgres::prepare(settings, clock),
+        StorageSettings::Postgres(settings) => postgres::prepare(settings, clock)?,
     };
     match access {
         Access::Write => drop(store.migrate(false).await?),

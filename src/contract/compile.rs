@@ -47,7 +47,7 @@ impl Contract {
     pub fn compile(bytes: &[u8], options: &CompileOptions<'_>) -> Result<Self, ContractError> {
         let document = Document::read(bytes, options)?;
         let hash = hash_of(document.bundle().map_or(bytes, str::as_bytes));
-        Self::plan(&document, hash, options)
+        Self::plan(document, hash, options)
     }
 
     /// Compiles a document and hands out the text to keep with it: the document itself or, where
@@ -57,29 +57,29 @@ impl Contract {
         options: &CompileOptions<'_>,
     ) -> Result<(String, Self), ContractError> {
         let document = Document::read(text.as_bytes(), options)?;
-        let Some(bundle) = document.bundle() else {
+        let Some(bundle) = document.bundle().map(str::to_owned) else {
             let hash = hash_of(text.as_bytes());
-            return Ok((text, Self::plan(&document, hash, options)?));
+            return Ok((text, Self::plan(document, hash, options)?));
         };
         let (size, limit) = (bundle.len(), options.limits.bytes);
         if size > limit {
             let message = format!("{size} bytes with all its files, {limit} are allowed");
             return Err(ContractError::OverLimit(Problem::new(message)));
         }
-        let contract = Self::plan(&document, hash_of(bundle.as_bytes()), options)?;
-        Ok((bundle.to_owned(), contract))
+        let contract = Self::plan(document, hash_of(bundle.as_bytes()), options)?;
+        Ok((bundle, contract))
     }
 
     fn plan(
-        document: &Document,
+        document: Document,
         hash: String,
         options: &CompileOptions<'_>,
     ) -> Result<Self, ContractError> {
-        let mut schemas = SchemaCompiler::new(document, options);
+        let mut schemas = SchemaCompiler::new(&document, options);
         if options.unused_components {
             schemas.compile_components()?;
         }
-        let mut planner = Planner::new(document, schemas, options.strict_fields);
+        let mut planner = Planner::new(&document, schemas, options.strict_fields);
         let mut routes = RouteTable::new(options.trailing_slash);
         let override_base = match &options.base_path {
             Some(path) => Some(BasePath::parse(path).ok_or_else(|| {
@@ -92,24 +92,28 @@ impl Contract {
             planner.lint(LintCode::Lenient, "/paths", "the document lists no operation");
         }
         let (schemas, met) = planner.into_parts();
-        let mut lints = document.lints().to_vec();
-        let (schemas, noticed) = schemas.finish()?;
+        let lowered = schemas.lower()?;
+        let info = |key: &str| document.root().get("info").and_then(|info| text_of(info.get(key)?));
+        let (version, title) = (info("version"), info("title"));
+        let openapi_version = declared_version(&document);
+        let property_names = PropertyNames::of(document.root());
+        let source = Arc::clone(document.source());
+        let mut lints = document.into_lints();
+        let (schemas, noticed) = lowered.compile(options)?;
         lints.extend(noticed);
         lints.extend(met);
-        let property_names = PropertyNames::of(document.root());
-        let held = routes.weight() + document.source().weight() + property_names.weight();
+        let held = routes.weight() + source.weight() + property_names.weight();
         let weight = held + schemas.len() * 2_048 + operations.len() * 2_048;
-        let info = |key: &str| document.root().get("info").and_then(|info| text_of(info.get(key)?));
         Ok(Self {
-            version: info("version").unwrap_or_default().into(),
-            title: info("title").unwrap_or_default().into(),
-            openapi_version: declared_version(document).into(),
+            version: version.unwrap_or_default().into(),
+            title: title.unwrap_or_default().into(),
+            openapi_version: openapi_version.into(),
             hash: hash.into(),
             operations,
             routes,
             schemas,
             lints,
-            source: Arc::clone(document.source()),
+            source,
             property_names,
             weight,
             strict_fields: options.strict_fields,

@@ -120,6 +120,11 @@ impl Document {
         &self.lints
     }
 
+    /// Gives the tree up, and keeps what was noticed while reading.
+    pub(super) fn into_lints(self) -> Vec<Lint> {
+        self.lints
+    }
+
     /// What stands at `pointer`, reference or not.
     pub fn lookup(&self, pointer: &str) -> Option<&Value> {
         pointer::lookup(&self.root, pointer)

@@ -107,6 +107,12 @@ impl Planner<'_> {
             (Some(schema), shape) => Some((schema, shape)),
             _ => None,
         };
+        for keyword in ["prefixEncoding", "itemEncoding"] {
+            if resolved.value.get(keyword).is_some() {
+                let message = "parts without names are not judged by their encoding";
+                self.lint(LintCode::NewerFeature, &pointer::join(at, keyword), message);
+            }
+        }
         let mut plan = MediaPlan {
             schema,
             shape,

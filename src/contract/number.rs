@@ -83,6 +83,32 @@ pub(super) fn short_integer(text: &[u8]) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
+/// How a JSON number compares with an integer, where that can be told from digits alone: at most
+/// 18 of them before the point, and no exponent.
+pub(super) fn compare_plain(text: &[u8], limit: i64) -> Option<Ordering> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    let whole = digits.iter().position(|byte| *byte == b'.').unwrap_or(digits.len());
+    let value = short_integer(digits.get(..whole)?)?;
+    let value = if negative { -value } else { value };
+    let mut has_fraction = false;
+    for byte in digits.get(whole + 1..).unwrap_or_default() {
+        match byte {
+            b'0' => {}
+            b'1'..=b'9' => has_fraction = true,
+            _ => return None,
+        }
+    }
+    // A fraction moves a number away from zero, and never past the next integer.
+    Some(match value.cmp(&limit) {
+        Ordering::Equal if has_fraction && negative => Ordering::Less,
+        Ordering::Equal if has_fraction => Ordering::Greater,
+        other => other,
+    })
+}
+
 // === impl Decimal ===
 
 impl Decimal {
@@ -307,6 +333,21 @@ mod tests {
             for (j, b) in ascending.iter().enumerate() {
                 assert_eq!(decimal(a).cmp(&decimal(b)), i.cmp(&j), "{a} {b}");
             }
+        }
+    }
+
+    #[test]
+    fn plain_numbers_compare_as_decimals_do() {
+        let limits = [-2, -1, 0, 1, 12, 100_000_000_000_000_000];
+        for text in ["0", "-0", "0.0", "-0.5", "0.5", "-1", "-1.0", "-1.5", "12.000", "12.5", "1.9"]
+        {
+            for limit in limits {
+                let exact = decimal(text).cmp(&Decimal::from_integer(limit));
+                assert_eq!(compare_plain(text.as_bytes(), limit), Some(exact), "{text} {limit}");
+            }
+        }
+        for text in ["1e2", "1.5E1", "1234567890123456789", "1234567890123456789.5"] {
+            assert_eq!(compare_plain(text.as_bytes(), 0), None, "{text}");
         }
     }
 

@@ -10,6 +10,7 @@ mod keywords;
 mod set;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -17,12 +18,20 @@ pub(crate) use super::lower::Discriminator;
 pub use set::{Judged, SchemaId, SchemaSet};
 pub(crate) use set::{SchemaError, cut_short};
 
-use super::document::{Document, pointer};
+use super::document::{Document, Source, pointer};
 use super::error::ContractError;
 use super::lint::Lint;
-use super::lower::{self, Direction};
+use super::lower::{self, Dialect, Direction, Lowered};
 use super::options::CompileOptions;
 use super::shape::{ShapeBuilder, ShapeId, Shapes};
+
+/// The schemas of one contract in the form that they are compiled from.
+pub(super) struct LoweredSchemas {
+    lowered: Lowered,
+    shapes: Shapes,
+    source: Arc<Source>,
+    dialect: Dialect,
+}
 
 /// Collects the schemas of one contract.
 pub struct SchemaCompiler<'d> {
@@ -97,10 +106,31 @@ impl<'d> SchemaCompiler<'d> {
 
     /// Compiles all schemas asked for.
     pub fn finish(self) -> Result<(SchemaSet, Vec<Lint>), ContractError> {
-        let mut lowered = lower::lower(self.document, self.options, &self.entries)?;
-        let lints = std::mem::take(&mut lowered.lints);
-        let shapes = self.shapes.into_shapes();
-        let set = SchemaSet::compile(self.document, self.options, lowered, shapes)?;
-        Ok((set, lints))
+        let options = self.options;
+        self.lower()?.compile(options)
+    }
+
+    /// Takes everything that compiling needs out of the document, whose tree is not needed any
+    /// more then: of a large document it is most of what compiling holds.
+    pub(super) fn lower(self) -> Result<LoweredSchemas, ContractError> {
+        Ok(LoweredSchemas {
+            lowered: lower::lower(self.document, self.options, &self.entries)?,
+            shapes: self.shapes.into_shapes(),
+            source: Arc::clone(self.document.source()),
+            dialect: Dialect::of(self.document.version()),
+        })
+    }
+}
+
+// === impl LoweredSchemas ===
+
+impl LoweredSchemas {
+    /// Compiles the schemas.
+    pub(super) fn compile(
+        mut self,
+        options: &CompileOptions<'_>,
+    ) -> Result<(SchemaSet, Vec<Lint>), ContractError> {
+        let lints = std::mem::take(&mut self.lowered.lints);
+        Ok((SchemaSet::compile(self, options)?, lints))
     }
 }

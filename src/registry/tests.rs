@@ -6,6 +6,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
 use super::*;
+use crate::config::cache::CacheSettings;
 use crate::config::{Config, Typed};
 use crate::contract::NoFiles;
 use crate::model::clock::{ManualClock, Timestamp};
@@ -20,11 +21,16 @@ struct House {
 }
 
 fn house(store: Option<Arc<dyn Store>>) -> House {
+    house_with(store, |_| ())
+}
+
+fn house_with(store: Option<Arc<dyn Store>>, adjust: impl FnOnce(&mut CacheSettings)) -> House {
     let flags = vec![
         ("spec", "--spec", "x".into()),
         ("upstream", "--upstream", "http://127.0.0.1:1".into()),
     ];
-    let config = Config::load(Typed { flags, ..Typed::default() }).unwrap();
+    let mut config = Config::load(Typed { flags, ..Typed::default() }).unwrap();
+    adjust(&mut config.cache);
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_micros(1_000_000)));
     let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new(clock.clone())));
     let metrics = Metrics::default();
@@ -94,7 +100,7 @@ async fn a_new_process_finds_the_latest_in_storage() {
 }
 
 #[tokio::test]
-async fn many_who_ask_at_once_share_one_look_up() {
+async fn bug_b24_many_who_ask_at_once_share_one_look_up() {
     let before = house(None);
     before.registry.register(document("1", "/a")).await.unwrap();
     let after = house(Some(before.store));
@@ -169,6 +175,43 @@ async fn a_route_without_a_document_follows_what_others_register() {
     }
     stop.send(true).unwrap();
     following.await.unwrap();
+}
+
+/// A cache that holds nothing takes nothing away from who uses a contract.
+#[tokio::test]
+async fn a_contract_in_force_is_never_evicted() {
+    let house = house_with(None, |cache| cache.max_bytes = 1);
+    let first = house.registry.register(document("1", "/a")).await.unwrap();
+    let contract = Arc::new(ArcSwapOption::from(Some(first)));
+    let (stop, stopped) = watch::channel(false);
+    let slot = Slot { contract: contract.clone(), follows: true };
+    let slots = Arc::new(ArcSwap::from_pointee(vec![slot]));
+    let following = tokio::spawn(house.registry.follow(slots, stopped));
+    for n in 0..20 {
+        let mut other = document("1", "/other");
+        other.details.schema_id = Some(SchemaId::new(&format!("other-{n}")).unwrap());
+        house.registry.register(other).await.unwrap();
+    }
+    let text = house.metrics.encode().unwrap();
+    assert!(text.contains("cvt_cache_items_total 0"), "{text}");
+    assert_eq!(contract.load().as_ref().unwrap().contract.version(), "1");
+    stop.send(true).unwrap();
+    following.await.unwrap();
+    // gone from the cache, it is found again in storage
+    let again = house.registry.lookup(&id(), None).await.unwrap().unwrap();
+    assert_eq!(again.contract.version(), "1");
+}
+
+#[tokio::test]
+async fn bug_b24_what_is_not_there_is_remembered_for_a_while() {
+    let house = house(None);
+    for _ in 0..5 {
+        assert!(house.registry.lookup(&id(), None).await.unwrap().is_none());
+    }
+    let text = house.metrics.encode().unwrap();
+    assert!(text.contains("cvt_cache_misses_total 1"), "{text}");
+    house.registry.register(document("1", "/a")).await.unwrap();
+    assert!(house.registry.lookup(&id(), None).await.unwrap().is_some(), "a registration shows");
 }
 
 struct PetFile;

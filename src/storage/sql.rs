@@ -6,6 +6,7 @@
 //! Statements are built from constant text and bound values only.
 
 pub(crate) mod analytics;
+pub(crate) mod buckets;
 pub(crate) mod comparisons;
 pub(crate) mod consumers;
 pub(crate) mod fault;

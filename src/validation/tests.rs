@@ -1,6 +1,7 @@
 //! Whole exchanges through the judge, and the traps of other validators.
 
 mod bodies;
+mod choices;
 
 use std::sync::OnceLock;
 

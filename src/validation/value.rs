@@ -117,6 +117,10 @@ pub(super) fn judge_parameter(
     let outcome = match &plan.form {
         ValueForm::Content(kind) => {
             let kind = *kind;
+            if kind != BodyKind::Json && !shape.types().any_scalar() {
+                // A list or an object in a form that is not read here, such as XML.
+                return findings.skip(SkipReason::UnsupportedMediaType);
+            }
             let attempts = Attempts::of(Kind::Primitive);
             settle(arena, findings, plan.schema, attempts, |reader| {
                 let [field] = fields.as_slice() else { return Err(Unreadable::Repeated) };

@@ -7,7 +7,9 @@
 )]
 
 mod alerts;
+mod allocations;
 mod canary;
+mod cases;
 mod clients;
 mod consumers;
 mod corpus;

@@ -141,7 +141,7 @@ fn trap_t22_hostile_traffic_does_not_widen_what_is_counted_by_operation() {
     let mut client = Client::connect(sidecar.traffic);
     for n in 0..300 {
         client.ask(format!(
-            "GET /hostile-{n} HTTP/1.1\r\nHost: a\r\nX-Consumer-Id: hostile-{}\r\n\r\n",
+            "GET /hostile-{n} HTTP/1.1\r\nHost: a\r\nX-Consumer-Id: caller-{}\r\n\r\n",
             n % 5
         ));
     }

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use sha2::{Digest, Sha256};
 
 use crate::support::documents::ANYTHING;
-use crate::support::{Client, Setup, Sidecar};
+use crate::support::{Setup, Sidecar};
 
 const BLOCK: usize = 1 << 20;
 const BLOCKS: usize = 1024;
@@ -22,14 +22,12 @@ fn serve_once<T: Send + 'static>(
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let serving = thread::spawn(move || {
-        loop {
-            // Health checks connect and say nothing.
-            let (stream, _) = listener.accept().expect("a connection");
-            let mut stream = BufReader::with_capacity(BLOCK, stream);
-            if matches!(stream.fill_buf(), Ok([_, ..])) {
-                return serve(stream);
-            }
-        }
+        // Health checks connect and say nothing.
+        let mut speaking = listener.incoming().map(|stream| {
+            let mut stream = BufReader::with_capacity(BLOCK, stream.expect("a connection"));
+            matches!(stream.fill_buf(), Ok([_, ..])).then_some(stream)
+        });
+        serve(speaking.find_map(|stream| stream).expect("a connection that speaks"))
     });
     (address, serving)
 }
@@ -73,6 +71,33 @@ fn hash_of(from: &mut impl Read) -> Vec<u8> {
         left -= read;
     }
     hash.finalize().to_vec()
+}
+
+/// A body in chunks, taken out of its framing as it arrives.
+struct Chunks<R> {
+    from: R,
+    left: usize,
+}
+
+impl<R: BufRead> Read for Chunks<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let mut line = String::new();
+        if self.left == 0 {
+            self.from.read_line(&mut line)?;
+            self.left = usize::from_str_radix(line.trim_end(), 16).expect("a chunk's length");
+            if self.left == 0 {
+                return Ok(0);
+            }
+        }
+        let most = self.left.min(buffer.len());
+        let read = self.from.read(&mut buffer[..most])?;
+        assert_ne!(read, 0, "the stream broke off");
+        self.left -= read;
+        if self.left == 0 {
+            self.from.read_line(&mut line)?;
+        }
+        Ok(read)
+    }
 }
 
 /// A number of `/proc/PID/status`, in KiB.
@@ -141,16 +166,22 @@ fn trap_t04_a_million_items_of_an_event_stream_pass_in_flat_memory() {
             stream.flush().expect("an end");
         });
         let sidecar = Setup::new(ANYTHING, address).args(&["--mode", mode]).start();
-        let mut client = Client::connect(sidecar.traffic);
-        client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
-        client.read_head();
+        let mut stream = BufReader::new(connect(&sidecar));
+        let request = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+        stream.get_mut().write_all(request.as_bytes()).expect("a request");
+        skip_head(&mut stream);
         let mut early = 0;
-        client.read_lines("data: ", ITEMS, |number, line| {
-            assert_eq!(line, format!("data: {{\"item\": {number}}}"), "{mode}");
-            if number == ITEMS / 10 {
+        let lines = BufReader::new(Chunks { from: stream, left: 0 }).lines();
+        let items = lines.map(|line| line.expect("a line")).filter(|line| !line.is_empty());
+        let mut count = 0;
+        for line in items {
+            assert_eq!(line, format!("data: {{\"item\": {count}}}"), "{mode}");
+            count += 1;
+            if count == ITEMS / 10 {
                 early = memory(&sidecar, "VmRSS:");
             }
-        });
+        }
+        assert_eq!(count, ITEMS, "{mode}");
         let late = memory(&sidecar, "VmRSS:");
         producing.join().expect("the whole stream");
         println!("{mode}: {early} KiB after a tenth, {late} KiB at the end");

@@ -5,6 +5,7 @@
 
 mod analytics;
 pub(crate) mod bed;
+mod bugs;
 mod comparisons;
 mod consumers;
 mod counting;
@@ -16,11 +17,13 @@ mod paging;
 mod plans;
 
 mod raw;
+mod replicas;
 mod retention;
 mod rewriting;
 mod schemas;
 mod sealing;
 pub(crate) mod server;
+mod tls;
 mod usage;
 mod validations;
 

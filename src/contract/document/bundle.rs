@@ -92,7 +92,7 @@ mod tests {
         let origin = loaded.origin(at);
         assert_eq!(origin, registered.origin(at));
         assert_eq!(&*origin.pointer, "schemas/pet.yaml#/Pet/properties/name/type");
-        assert_eq!(origin.position.map(|at| (at.line, at.column)), Some((5, 18)));
+        assert_eq!(origin.position.map(|at| (at.line, at.column)), Some((5, 12)));
     }
 
     #[test]

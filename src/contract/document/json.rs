@@ -48,8 +48,17 @@ pub(super) fn position(text: &str, offset: usize) -> Position {
 pub(super) struct Marks {
     /// Hash of the pointer, key's place and value's place of everything down to [`MARKED_LEVELS`].
     places: Vec<(u64, u32, u32)>,
-    /// Lines begun before each block of [`BLOCK`] bytes.
-    lines: Vec<u32>,
+    /// What stands before each block of [`BLOCK`] bytes.
+    blocks: Vec<Before>,
+}
+
+/// The text before a block, summed up: some documents are one line of megabytes.
+#[derive(Clone, Copy, Default)]
+struct Before {
+    /// Lines begun.
+    lines: u32,
+    /// Characters since the last of them began.
+    column: u32,
 }
 
 /// Levels that are marked: `/paths/~1a/get` and `/components/schemas/A`.
@@ -68,14 +77,13 @@ impl Marks {
         scan.mark(&mut String::new(), start, 0, &mut places);
         places.sort_unstable_by_key(|(hash, ..)| *hash);
         places.shrink_to_fit();
-        let mut lines = Vec::with_capacity(text.len() / BLOCK + 1);
-        let mut count = 0u32;
+        let mut blocks = Vec::with_capacity(text.len() / BLOCK + 1);
+        let mut before = Before::default();
         for block in text.as_bytes().chunks(BLOCK) {
-            lines.push(count);
-            let begun = line_breaks(block);
-            count = count.saturating_add(u32::try_from(begun).unwrap_or(u32::MAX));
+            blocks.push(before);
+            before = before.after(block);
         }
-        Self { places, lines }
+        Self { places, blocks }
     }
 
     /// Where the member or item that `pointer` leads to stands (its key, for a member).
@@ -105,16 +113,29 @@ impl Marks {
 
     fn position(&self, text: &str, offset: usize) -> Position {
         let block = offset / BLOCK;
-        let before = self.lines.get(block).copied().unwrap_or_default();
-        let bytes = text.as_bytes();
-        let within = bytes.get(block * BLOCK..offset).unwrap_or_default();
-        let begun = line_breaks(within);
-        let line_start = bytes[..offset].iter().rposition(|byte| *byte == b'\n');
-        let line = text.get(line_start.map_or(0, |at| at + 1)..offset).unwrap_or_default();
+        let before = self.blocks.get(block).copied().unwrap_or_default();
+        let within = text.as_bytes().get(block * BLOCK..offset).unwrap_or_default();
+        let here = before.after(within);
+        Position { line: here.lines.saturating_add(1), column: here.column.saturating_add(1) }
+    }
+}
+
+// === impl Before ===
+
+impl Before {
+    /// The same with some bytes more, which need not end where a character does.
+    fn after(self, bytes: &[u8]) -> Self {
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        Position {
-            line: count(begun + 1).saturating_add(before),
-            column: count(line.chars().count() + 1),
+        let last_line = bytes.iter().rposition(|byte| *byte == b'\n');
+        let line = bytes.get(last_line.map_or(0, |at| at + 1)..).unwrap_or_default();
+        // Every character has one byte that is no continuation of another.
+        let characters = count(line.iter().filter(|byte| (**byte & 0xc0) != 0x80).count());
+        Self {
+            lines: self.lines.saturating_add(count(line_breaks(bytes))),
+            column: match last_line {
+                Some(_) => characters,
+                None => self.column.saturating_add(characters),
+            },
         }
     }
 }
@@ -298,6 +319,20 @@ mod tests {
         assert_eq!(at("/a/b/c/d/1/e"), Some((2, 3)));
         assert_eq!(at("/z/0/0/0/0"), Some((2, 26)));
         assert_eq!(at("/z/0/0/0/1"), None);
+    }
+
+    #[test]
+    fn columns_count_characters_across_blocks() {
+        let long = "é".repeat(BLOCK);
+        let text = format!("{{\"a\":\"{long}\",\"b\":\"{long}\",\n\"{long}\":1,\"c\":2}}");
+        let marks = Marks::new(&text);
+        let at = |pointer: &str| marks.locate(&text, pointer).map(|at| (at.line, at.column));
+        assert_eq!(at("/b"), Some((1, 9 + u32::try_from(BLOCK).unwrap())));
+        assert_eq!(at("/c"), Some((2, 6 + u32::try_from(BLOCK).unwrap())));
+        assert_eq!(at("/b").map(|(line, column)| Position { line, column }), {
+            let offset = text.find("\"b\"").unwrap();
+            Some(position(&text, offset))
+        });
     }
 
     #[test]

@@ -77,6 +77,7 @@ pub(super) struct IndexedKey {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Open {
     pub(super) entry: u32,
+    pub(super) is_object: bool,
     /// Items, or keys written.
     pub(super) len: u32,
     /// Keys that a later one took the place of.
@@ -85,8 +86,9 @@ pub(super) struct Open {
     pub(super) seen: [u64; 4],
 }
 
-/// Objects with more members than this get an index.
-pub(super) const INDEX_FROM: u32 = 16;
+/// Objects with more members than this get an index: up to here, looking along the keys costs less
+/// than sorting them.
+pub(super) const INDEX_FROM: u32 = 32;
 
 /// An object without an index.
 pub(super) const NO_INDEX: u32 = u32::MAX;
@@ -215,6 +217,23 @@ impl Arena {
     }
 }
 
+// === impl Open ===
+
+impl Open {
+    pub(super) fn new(entry: u32, is_object: bool) -> Self {
+        Self { entry, is_object, len: 0, buried: 0, seen: [0; 4] }
+    }
+
+    /// Notes the hash of a key; whether one of that hash may have been there before.
+    #[inline]
+    pub(super) fn may_repeat(&mut self, hash: u32) -> bool {
+        let (word, bit) = ((hash >> 6 & 3) as usize, 1u64 << (hash & 63));
+        let repeats = self.seen[word] & bit != 0;
+        self.seen[word] |= bit;
+        repeats
+    }
+}
+
 // === impl Entry ===
 
 impl Entry {
@@ -237,19 +256,30 @@ impl Entry {
 
 /// The hash that keys are told apart by: cheap on short names, and only ever a hint, since equal
 /// hashes are followed by a comparison and nothing is stored in buckets.
+#[inline]
 pub(super) fn key_hash(key: &[u8]) -> u32 {
     const K: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut hash = (key.len() as u64).wrapping_mul(K);
-    let mut chunks = key.chunks_exact(8);
-    for chunk in &mut chunks {
-        let word = chunk.first_chunk::<8>().map_or(0, |word| u64::from_le_bytes(*word));
-        hash = (hash ^ word).wrapping_mul(K);
+    let mut rest = key;
+    while let Some((word, after)) = rest.split_first_chunk::<8>() {
+        hash = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(K);
         hash ^= hash >> 29;
+        rest = after;
     }
-    let mut last = 0u64;
-    for &byte in chunks.remainder() {
-        last = (last << 8) | u64::from(byte);
-    }
-    hash = (hash ^ last).wrapping_mul(K);
+    hash = (hash ^ last_word(rest)).wrapping_mul(K);
     (hash >> 32) as u32
+}
+
+/// Fewer than eight bytes as one word, without a loop; some of them may stand in it twice.
+#[inline]
+fn last_word(bytes: &[u8]) -> u64 {
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        return u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last));
+    }
+    match (bytes.first(), bytes.get(bytes.len() / 2), bytes.last()) {
+        (Some(first), Some(middle), Some(last)) => {
+            u64::from(*first) << 16 | u64::from(*middle) << 8 | u64::from(*last)
+        }
+        _ => 0,
+    }
 }

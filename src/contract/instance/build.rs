@@ -59,11 +59,16 @@ impl Arena {
     /// Ends the innermost open container and returns it; `null` when none is open.
     pub fn end(&mut self) -> NodeId {
         let Some(open) = self.open.pop() else { return self.null() };
+        self.finish(&open)
+    }
+
+    /// Writes down what is known of a container once its last member is written.
+    #[inline]
+    pub(super) fn finish(&mut self, open: &Open) -> NodeId {
         let end = self.next();
-        let is_object = self.entry(open.entry).kind == Kind::Object;
         let mut len = open.len - open.buried;
         let mut start = NO_INDEX;
-        if is_object && open.len > INDEX_FROM {
+        if open.is_object && open.len > INDEX_FROM {
             start = self.index_keys(open.entry + 1, end);
             len = self.bury_repeated(start);
         }
@@ -119,33 +124,44 @@ impl Arena {
     #[inline]
     pub(super) fn push_entry(&mut self, entry: Entry) -> NodeId {
         let id = self.next();
+        self.count_value();
+        self.entries.push(entry);
+        NodeId(id)
+    }
+
+    /// Counts a value that is about to be written into the innermost open container.
+    #[inline]
+    pub(super) fn count_value(&mut self) {
         // A member is counted at its key.
         if let Some(open) = self.open.last_mut() {
             let after_key = matches!(self.entries.last(), Some(last) if last.kind == Kind::Key);
             open.len += u32::from(!after_key);
         }
-        self.entries.push(entry);
-        NodeId(id)
     }
 
     pub(super) fn begin(&mut self, kind: Kind) {
         let id = self.push_entry(Entry { kind, start: NO_INDEX, len: 0, end: 0 });
-        self.open.push(Open { entry: id.0, len: 0, buried: 0, seen: [0; 4] });
+        self.open.push(Open::new(id.0, kind == Kind::Object));
     }
 
     pub(super) fn push_key(&mut self, start: u32, len: usize, hash: u32) {
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         let key = Entry { kind: Kind::Key, start, len, end: hash };
         if let Some(mut open) = self.open.pop() {
-            open.len += 1;
-            if open.len <= INDEX_FROM {
-                let (word, bit) = ((hash >> 6 & 3) as usize, 1u64 << (hash & 63));
-                if open.seen[word] & bit != 0 && self.bury(open.entry, key) {
-                    open.buried += 1;
-                }
-                open.seen[word] |= bit;
-            }
+            self.push_key_into(&mut open, key);
             self.open.push(open);
+        } else {
+            self.entries.push(key);
+        }
+    }
+
+    /// The same for a container that is not on the list of open ones.
+    #[inline]
+    pub(super) fn push_key_into(&mut self, open: &mut Open, key: Entry) {
+        open.len += 1;
+        // Beyond that the index finds what is repeated.
+        if open.len <= INDEX_FROM && open.may_repeat(key.end) && self.bury(open.entry, key) {
+            open.buried += 1;
         }
         self.entries.push(key);
     }

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::arena::{Arena, Kind, NodeId, key_hash};
+use super::arena::{Arena, Entry, Kind, NO_INDEX, NodeId, Open, key_hash};
 use crate::contract::number;
 
 /// Why bytes are not a JSON text, and where.
@@ -46,6 +46,15 @@ struct Parser<'t> {
     base: u32,
     /// Containers open when the pass began: those belong to the caller.
     floor: usize,
+}
+
+/// What comes next in the innermost container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// A member or an item.
+    Member,
+    /// Its bracket was read.
+    Close,
 }
 
 impl Arena {
@@ -107,85 +116,96 @@ impl Parser<'_> {
         Ok(id)
     }
 
-    /// Reads a value and all it holds.
+    /// Reads a value and all it holds. The innermost open container is kept at hand; those
+    /// around it lie on the arena's list.
     fn value(&mut self, arena: &mut Arena) -> Result<NodeId, JsonError> {
+        self.skip_space();
+        arena.count_value();
+        let root = NodeId(arena.next());
+        let Some(bracket @ (b'{' | b'[')) = self.peek() else {
+            self.scalar(arena)?;
+            return Ok(root);
+        };
+        let mut top = self.enter(arena, bracket)?;
+        let mut step = self.first_step(&top);
         loop {
-            self.skip_space();
-            let opened = match self.peek() {
-                Some(b'{') => {
-                    self.enter(arena, Kind::Object)?;
-                    if self.closes(b'}') { None } else { Some(self.key(arena)?) }
-                }
-                Some(b'[') => {
-                    self.enter(arena, Kind::Array)?;
-                    if self.closes(b']') { None } else { Some(()) }
-                }
-                _ => {
-                    let id = self.scalar(arena)?;
-                    if arena.open.len() == self.floor {
-                        return Ok(id);
+            match step {
+                Step::Member => {
+                    if top.is_object {
+                        self.key(arena, &mut top)?;
+                    } else {
+                        top.len += 1;
                     }
-                    self.after_value(arena)?.then_some(())
+                    self.skip_space();
+                    if let Some(bracket @ (b'{' | b'[')) = self.peek() {
+                        arena.open.push(top);
+                        top = self.enter(arena, bracket)?;
+                        step = self.first_step(&top);
+                    } else {
+                        self.scalar(arena)?;
+                        step = self.after_value(&top)?;
+                    }
                 }
-            };
-            if opened.is_some() {
-                continue;
-            }
-            // A container is complete; so may be those around it.
-            loop {
-                let id = arena.end();
-                if arena.open.len() == self.floor {
-                    return Ok(id);
-                }
-                if self.after_value(arena)? {
-                    break;
+                Step::Close => {
+                    arena.finish(&top);
+                    if arena.open.len() == self.floor {
+                        return Ok(root);
+                    }
+                    let Some(outer) = arena.open.pop() else { return Ok(root) };
+                    top = outer;
+                    step = self.after_value(&top)?;
                 }
             }
         }
     }
 
-    fn enter(&mut self, arena: &mut Arena, kind: Kind) -> Result<(), JsonError> {
+    fn enter(&mut self, arena: &mut Arena, bracket: u8) -> Result<Open, JsonError> {
         if arena.open.len() >= arena.max_depth as usize {
             return Err(JsonErrorKind::TooDeep.at(self.at));
         }
         self.at += 1;
-        arena.begin(kind);
-        Ok(())
+        let is_object = bracket == b'{';
+        let entry = arena.next();
+        let kind = if is_object { Kind::Object } else { Kind::Array };
+        arena.entries.push(Entry { kind, start: NO_INDEX, len: 0, end: 0 });
+        Ok(Open::new(entry, is_object))
     }
 
-    fn closes(&mut self, bracket: u8) -> bool {
+    /// What to do in a container that was just entered.
+    #[inline]
+    fn first_step(&mut self, top: &Open) -> Step {
         self.skip_space();
-        let closes = self.peek() == Some(bracket);
-        self.at += usize::from(closes);
-        closes
+        if self.peek() == Some(closing(top)) {
+            self.at += 1;
+            return Step::Close;
+        }
+        Step::Member
     }
 
-    /// What follows a value in the innermost container: `true` when another value does, `false`
-    /// when the container was closed.
-    fn after_value(&mut self, arena: &mut Arena) -> Result<bool, JsonError> {
+    /// What to do after a value in a container.
+    #[inline]
+    fn after_value(&mut self, top: &Open) -> Result<Step, JsonError> {
         self.skip_space();
-        let open = arena.open.last().map_or(0, |open| open.entry);
-        let is_object = arena.entry(open).kind == Kind::Object;
-        let byte = self.peek();
-        self.at += 1;
-        match (byte, is_object) {
-            (Some(b','), true) => {
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
                 self.skip_space();
-                self.key(arena)?;
-                Ok(true)
+                Ok(Step::Member)
             }
-            (Some(b','), false) => Ok(true),
-            (Some(b'}'), true) | (Some(b']'), false) => Ok(false),
-            (byte, is_object) => {
-                self.at -= 1;
+            Some(byte) if byte == closing(top) => {
+                self.at += 1;
+                Ok(Step::Close)
+            }
+            byte => {
                 let expected =
-                    if is_object { "a comma or a brace" } else { "a comma or a bracket" };
+                    if top.is_object { "a comma or a brace" } else { "a comma or a bracket" };
                 Err(self.wrong(byte, expected))
             }
         }
     }
 
-    fn key(&mut self, arena: &mut Arena) -> Result<(), JsonError> {
+    #[inline]
+    fn key(&mut self, arena: &mut Arena, top: &mut Open) -> Result<(), JsonError> {
         match self.peek() {
             Some(b'"') => self.at += 1,
             byte => return Err(self.wrong(byte, "a key")),
@@ -193,7 +213,8 @@ impl Parser<'_> {
         let (start, len) = self.string(arena)?;
         let from = start as usize;
         let hash = key_hash(arena.text.as_bytes().get(from..from + len).unwrap_or_default());
-        arena.push_key(start, len, hash);
+        let key = Entry { kind: Kind::Key, start, len: small(len), end: hash };
+        arena.push_key_into(top, key);
         self.skip_space();
         match self.peek() {
             Some(b':') => self.at += 1,
@@ -202,24 +223,35 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn scalar(&mut self, arena: &mut Arena) -> Result<NodeId, JsonError> {
+    #[inline]
+    fn scalar(&mut self, arena: &mut Arena) -> Result<(), JsonError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         match rest.first() {
             Some(b'"') => {
                 self.at += 1;
                 let (start, len) = self.string(arena)?;
-                Ok(arena.scalar(Kind::String, start, len))
+                write(arena, Kind::String, start, len);
+                Ok(())
             }
             Some(b'-' | b'0'..=b'9') => self.number(rest, arena),
-            Some(b't') if rest.starts_with(b"true") => Ok(self.word(arena, Kind::True, 4)),
-            Some(b'f') if rest.starts_with(b"false") => Ok(self.word(arena, Kind::False, 5)),
-            Some(b'n') if rest.starts_with(b"null") => Ok(self.word(arena, Kind::Null, 4)),
+            Some(b't') if rest.starts_with(b"true") => {
+                self.word(arena, Kind::True, 4);
+                Ok(())
+            }
+            Some(b'f') if rest.starts_with(b"false") => {
+                self.word(arena, Kind::False, 5);
+                Ok(())
+            }
+            Some(b'n') if rest.starts_with(b"null") => {
+                self.word(arena, Kind::Null, 4);
+                Ok(())
+            }
             byte => Err(self.wrong(byte.copied(), "a value")),
         }
     }
 
     /// Reads a number; an integer of at most 18 digits, as most are, in one pass.
-    fn number(&mut self, rest: &[u8], arena: &mut Arena) -> Result<NodeId, JsonError> {
+    fn number(&mut self, rest: &[u8], arena: &mut Arena) -> Result<(), JsonError> {
         let negative = rest.first() == Some(&b'-');
         let from = usize::from(negative);
         let mut at = from;
@@ -232,22 +264,26 @@ impl Parser<'_> {
         let odd = at == from || more || (at > from + 1 && rest.get(from) == Some(&b'0'));
         if !odd && (value != 0 || !negative) {
             self.at += at;
-            return Ok(arena.integer(if negative { -value } else { value }));
+            let end = arena.next() + 1;
+            arena.entries.push(Entry::integer(if negative { -value } else { value }, end));
+            return Ok(());
         }
         let Some(len) = number::scan_number(rest) else {
             return Err(JsonErrorKind::Expected("a number").at(self.at));
         };
-        let start = self.base + u32::try_from(self.at).unwrap_or_default();
+        let start = self.base + small(self.at);
         self.at += len;
-        Ok(arena.scalar(Kind::Decimal, start, len))
+        write(arena, Kind::Decimal, start, len);
+        Ok(())
     }
 
-    fn word(&mut self, arena: &mut Arena, kind: Kind, len: usize) -> NodeId {
+    fn word(&mut self, arena: &mut Arena, kind: Kind, len: usize) {
         self.at += len;
-        arena.scalar(kind, 0, 0)
+        write(arena, kind, 0, 0);
     }
 
     /// Reads a string after its opening quote; returns where it stands in the arena's text.
+    #[inline]
     fn string(&mut self, arena: &mut Arena) -> Result<(u32, usize), JsonError> {
         let from = self.at;
         self.skip_plain();
@@ -255,7 +291,7 @@ impl Parser<'_> {
             Some(b'"') => {
                 let len = self.at - from;
                 self.at += 1;
-                Ok((self.base + u32::try_from(from).unwrap_or_default(), len))
+                Ok((self.base + small(from), len))
             }
             Some(b'\\') => self.escaped_string(arena, from),
             byte => Err(self.wrong(byte, "the end of a string")),
@@ -263,6 +299,7 @@ impl Parser<'_> {
     }
 
     /// Reads a string that has escapes, from `from` on, to the end of the arena's text.
+    #[cold]
     fn escaped_string(
         &mut self,
         arena: &mut Arena,
@@ -370,6 +407,9 @@ impl Parser<'_> {
 
     #[inline]
     fn skip_space(&mut self) {
+        if self.peek().is_some_and(|byte| byte > b' ') {
+            return;
+        }
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
         }
@@ -386,6 +426,24 @@ impl Parser<'_> {
             None => JsonErrorKind::Incomplete(expected).at(self.at.min(self.bytes.len())),
         }
     }
+}
+
+/// The bracket that ends a container.
+fn closing(top: &Open) -> u8 {
+    if top.is_object { b'}' } else { b']' }
+}
+
+/// Writes a scalar that its container has counted already.
+#[inline]
+fn write(arena: &mut Arena, kind: Kind, start: u32, len: usize) {
+    let end = arena.next() + 1;
+    arena.entries.push(Entry { kind, start, len: small(len), end });
+}
+
+/// Places in a text are small: a longer one was refused before.
+#[inline]
+fn small(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -349,7 +349,12 @@ impl<'d> Planner<'d> {
         }
         let units = std::mem::take(&mut self.units);
         self.index.clear();
-        Ok(Root { schema: json!({ "$defs": definitions }), units })
+        let mut schema = json!({ "$defs": definitions });
+        if let Some(dialect) = dialect {
+            // The root is checked by the meta-schema of the document's own dialect.
+            schema["$schema"] = json!(dialect);
+        }
+        Ok(Root { schema, units })
     }
 
     fn lower_unit(&mut self, key: &UnitKey, dialect: Option<&str>) -> Result<Value, ContractError> {

@@ -12,7 +12,7 @@ use crate::contract::lower::{
     Dialect, EXACT_CONST, EXACT_ENUM, LESS_THAN, MORE_THAN, NUMBER_FORMAT, READ_ONLY,
     UNENFORCEABLE, WRITE_ONLY,
 };
-use crate::contract::number::{Decimal, Divisor};
+use crate::contract::number::{Decimal, Divisor, compare_plain};
 
 type Options<'o> = ValidationOptions<'o, std::sync::Arc<dyn jsonschema::Retrieve>, Instance>;
 type Made<'a> = Result<Box<dyn for<'i> Keyword<'i, Instance>>, ValidationError<'a>>;
@@ -143,7 +143,11 @@ impl<'i> Keyword<'i, Instance> for Limit {
     fn is_valid(&self, node: Node<'i>) -> bool {
         match (Node::as_number(&node), self.short) {
             (Some(Number::Integer(value)), Some(limit)) => self.bound.allows(value.cmp(&limit)),
-            (Some(number), _) => self.bound.allows(number.decimal().cmp(&self.exact)),
+            (Some(number @ Number::Digits(digits)), short) => {
+                let plain = short.and_then(|limit| compare_plain(digits.as_bytes(), limit));
+                self.bound.allows(plain.unwrap_or_else(|| number.decimal().cmp(&self.exact)))
+            }
+            (Some(number), None) => self.bound.allows(number.decimal().cmp(&self.exact)),
             (None, _) => true,
         }
     }

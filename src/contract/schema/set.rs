@@ -7,12 +7,12 @@ use std::sync::Arc;
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
-use super::keywords;
-use crate::contract::document::{Document, Source, pointer};
+use super::{LoweredSchemas, keywords};
+use crate::contract::document::{Source, pointer};
 use crate::contract::error::{ContractError, Problem};
 use crate::contract::instance::{Arena, Instance, Node};
 use crate::contract::lower::{
-    Dialect, Discriminator, EXACT_CONST, EXACT_ENUM, LESS_THAN, Lowered, MORE_THAN, NUMBER_FORMAT,
+    Dialect, Discriminator, EXACT_CONST, EXACT_ENUM, LESS_THAN, MORE_THAN, NUMBER_FORMAT,
     READ_ONLY, Root, UNENFORCEABLE, WRITE_ONLY,
 };
 use crate::contract::options::CompileOptions;
@@ -80,11 +80,10 @@ impl SchemaId {
 
 impl SchemaSet {
     pub(super) fn compile(
-        document: &Document,
+        parts: LoweredSchemas,
         options: &CompileOptions<'_>,
-        mut lowered: Lowered,
-        shapes: Shapes,
     ) -> Result<Self, ContractError> {
+        let LoweredSchemas { lowered, shapes, source, dialect } = parts;
         let entries: Vec<Entry> = lowered
             .entries
             .iter()
@@ -94,12 +93,11 @@ impl SchemaSet {
             })
             .collect();
         let mut roots = Vec::with_capacity(lowered.roots.len());
-        for (index, root) in std::mem::take(&mut lowered.roots).into_iter().enumerate() {
+        for (index, root) in lowered.roots.into_iter().enumerate() {
             let leads = entries.iter().filter(|entry| entry.root as usize == index);
-            roots.push(CompiledRoot::compile(document, options, root, leads)?);
+            roots.push(CompiledRoot::compile(&source, dialect, options, root, leads)?);
         }
-        let source = Arc::clone(document.source());
-        let Lowered { names, discriminators, .. } = lowered;
+        let (names, discriminators) = (lowered.names, lowered.discriminators);
         Ok(Self { roots, entries, names, source, shapes, discriminators })
     }
 
@@ -193,7 +191,8 @@ impl fmt::Debug for SchemaSet {
 
 impl CompiledRoot {
     fn compile<'e>(
-        document: &Document,
+        source: &Source,
+        dialect: Dialect,
         options: &CompileOptions<'_>,
         root: Root,
         leads: impl Iterator<Item = &'e Entry>,
@@ -210,26 +209,36 @@ impl CompiledRoot {
             .collect();
         schema["properties"] = Value::Object(leads);
         let patterns = PatternOptions::fancy_regex().backtrack_limit(options.limits.regex_steps);
-        let judge = keywords::register(
-            jsonschema::options_for::<Instance>(),
-            Dialect::of(document.version()),
-        )
-        .with_draft(Draft::Draft202012)
-        .should_validate_formats(true)
-        .with_pattern_options(patterns)
-        .offline();
-        let validator = judge.build(&schema).map_err(|error| broken(document, &units, &error))?;
+        let judge = keywords::register(jsonschema::options_for::<Instance>(), dialect)
+            .with_draft(draft_of(&schema))
+            .should_validate_formats(true)
+            .with_pattern_options(patterns)
+            .offline();
+        let validator = judge.build(&schema).map_err(|error| broken(source, &units, &error))?;
         Ok(Self { validator, units })
     }
 }
 
+/// The draft that a root is written in.
+fn draft_of(root: &Value) -> Draft {
+    let dialect = root.get("$schema").and_then(Value::as_str).unwrap_or_default();
+    let older = [
+        ("draft-04", Draft::Draft4),
+        ("draft-06", Draft::Draft6),
+        ("draft-07", Draft::Draft7),
+        ("2019-09", Draft::Draft201909),
+    ];
+    let found = older.into_iter().find(|(name, _)| dialect.contains(name));
+    found.map_or(Draft::Draft202012, |(_, draft)| draft)
+}
+
 /// The error of a schema that does not compile.
-fn broken(document: &Document, units: &[Box<str>], error: &ValidationError<'_>) -> ContractError {
+fn broken(source: &Source, units: &[Box<str>], error: &ValidationError<'_>) -> ContractError {
     let paths = [error.instance_path().as_str(), error.schema_path().as_str()];
     let place = paths.iter().find_map(|path| locate(units, path));
     let message = crate::contract::schema_error_text(error);
     ContractError::Schema(match place {
-        Some((pointer, _)) => document.source().problem(&pointer, message),
+        Some((pointer, _)) => source.problem(&pointer, message),
         None => Problem::new(message),
     })
 }

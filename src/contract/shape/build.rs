@@ -250,7 +250,8 @@ fn read_part(at: &str, part: &Value, known: &mut Known, children: &mut Children)
             name: text("name"),
             namespace: text("namespace"),
             prefix: text("prefix"),
-            attribute: flag("attribute"),
+            // OpenAPI 3.2 says the same by `nodeType`.
+            attribute: flag("attribute") || text("nodeType").as_deref() == Some("attribute"),
             wrapped: flag("wrapped"),
         });
     }

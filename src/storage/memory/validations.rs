@@ -17,7 +17,7 @@ use crate::storage::query::{
     AnalyticsOptions, Bucket, ExpireKind, GroupFilter, NamedCount, PageRequest, Purge, Rewritten,
     Tally, ValidationAnalytics, ValidationFilter, bucket_micros,
 };
-use crate::storage::sql::rollups::Span;
+use crate::storage::sql::buckets::Span;
 use crate::storage::sql::schemas::page_of;
 use crate::storage::sql::validations::time_and_id;
 use crate::storage::store::{Rewrite, StoreResult, ValidationStore};

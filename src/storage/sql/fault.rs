@@ -1,5 +1,7 @@
 //! What a database's error means for the caller.
 
+use std::io::ErrorKind;
+
 use sqlx::error::DatabaseError;
 
 use crate::storage::error::{CLEARED_AWAY, StoreError};
@@ -9,8 +11,10 @@ impl From<sqlx::Error> for StoreError {
         use sqlx::Error as E;
         match error {
             E::Database(error) => from_database(&*error),
-            E::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-                Self::Full(error.to_string())
+            E::Io(error) if error.kind() == ErrorKind::StorageFull => Self::Full(error.to_string()),
+            // a certificate that does not fit: no attempt will mend that
+            E::Io(error) if error.kind() == ErrorKind::InvalidData => {
+                Self::Refused(format!("TLS: {error}"))
             }
             E::Io(error) => Self::Unavailable(error.to_string()),
             E::PoolTimedOut => Self::Unavailable("no connection became free in time".to_owned()),

@@ -2,8 +2,8 @@
 //!
 //! The common case is that none of a batch is there yet: it is stored at full speed, and a
 //! count or a broken key tells when that was wrong. Then nothing was stored, what is there is
-//! taken out of the batch, and the rest is stored the same way. Either way the sums beside the
-//! records (`rollups`) grow in the same transaction by exactly what was stored.
+//! taken out of the batch, and the rest is stored the same way. Either way the numbers beside
+//! the records (`rollups`) grow in the same transaction by exactly what was stored.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -24,25 +24,33 @@ const CHUNKS: [usize; 4] = [64, 16, 4, 1];
 /// How often a batch is started over when others store or clear away what it meets.
 const ATTEMPTS: u32 = 4;
 
-/// Stores the records that are not there; says how many.
+/// What was stored.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Stored {
+    pub(crate) records: u64,
+    /// Rows that wait to be folded into the sums.
+    pub(crate) noted: usize,
+}
+
+/// Stores the records that are not there.
 pub(crate) async fn record(
     db: &Db,
     book: &Book,
     records: &[Redacted<ValidationRecord>],
-) -> StoreResult<u64> {
+) -> StoreResult<Stored> {
     let mut records: Vec<_> = records.iter().map(Redacted::get).collect();
     for attempt in 1.. {
         if records.is_empty() {
-            return Ok(0);
+            return Ok(Stored::default());
         }
         match store(db, book, &records).await {
-            Ok(true) => return Ok(records.len() as u64),
-            Ok(false) if attempt < ATTEMPTS => {
+            Ok(Some(noted)) => return Ok(Stored { records: records.len() as u64, noted }),
+            Ok(None) if attempt < ATTEMPTS => {
                 let there = stored(&mut db.read().await?.link(), &records).await?;
                 let mut new = HashSet::new();
                 records.retain(|record| !there.contains(&record.id) && new.insert(record.id));
             }
-            Ok(false) => break,
+            Ok(None) => break,
             Err(error) => {
                 db.forget();
                 book.forget();
@@ -55,8 +63,9 @@ pub(crate) async fn record(
     Err(StoreError::Unavailable("others store the same records at the same time".to_owned()))
 }
 
-/// Stores all of the records; `false` when some are there already, and then none.
-async fn store(db: &Db, book: &Book, records: &[&ValidationRecord]) -> StoreResult<bool> {
+/// Stores all of the records and says how many rows that noted; none of them when some are
+/// there already.
+async fn store(db: &Db, book: &Book, records: &[&ValidationRecord]) -> StoreResult<Option<usize>> {
     db.expect(records).await?;
     let series = Numbered::new(db, book, records).await?;
     let mut held = db.begin().await?;
@@ -70,7 +79,7 @@ async fn store(db: &Db, book: &Book, records: &[&ValidationRecord]) -> StoreResu
         }
     };
     if !new {
-        return Ok(false);
+        return Ok(None);
     }
     let codes = records.iter().zip(series.of_records()).flat_map(|(record, known)| {
         known
@@ -82,10 +91,9 @@ async fn store(db: &Db, book: &Book, records: &[&ValidationRecord]) -> StoreResu
     insert_codes(&mut link, codes).await?;
     let counted = records.iter().zip(series.of_records());
     let counted = counted.map(|(record, known)| (record.validated_at, known));
-    // last: all sidecars count in the same rows, which stay locked until the commit
-    rollups::add(&mut link, counted, 1).await?;
+    let noted = rollups::note(&mut link, counted).await?;
     held.commit().await?;
-    Ok(true)
+    Ok(Some(noted))
 }
 
 /// Which series each record of a batch belongs to.

@@ -41,6 +41,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     migration!(2, "002_consumers"),
     migration!(3, "003_rejected"),
     migration!(4, "004_rollups"),
+    migration!(5, "005_recent"),
 ];
 
 /// PostgreSQL's advisory lock of all our migrations: "cvt-side" as a number.

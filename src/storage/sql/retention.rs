@@ -54,6 +54,9 @@ pub(crate) async fn expire(link: &mut Link<'_>, taken: Taken<'_>, batch: u32) ->
 
 /// Removes what is kept beside records that are gone: their codes and their part of the sums.
 async fn uncount(link: &mut Link<'_>, gone: &[Gone]) -> StoreResult<()> {
+    if gone.is_empty() {
+        return Ok(());
+    }
     let ids: HashSet<_> = gone.iter().map(|record| record.series).collect();
     let known = series::of_ids(link, ids.into_iter().collect()).await?;
     let of = |record: &Gone| known.get(&record.series).map(|known| &**known);
@@ -77,8 +80,7 @@ async fn uncount(link: &mut Link<'_>, gone: &[Gone]) -> StoreResult<()> {
         query.push(")");
         link.run(query).await?;
     }
-    let counted = gone.iter().filter_map(|record| Some((record.at, of(record)?)));
-    rollups::add(link, counted, -1).await
+    rollups::fold(link, gone.iter().map(|record| (record.at, record.series))).await
 }
 
 /// `statement` over the oldest `batch` rows that are taken.

@@ -6,8 +6,8 @@
 //! over all records and over those of one name, which time lines are drawn from.
 //!
 //! What must hold: a number stands for one series for ever. A series that nothing counts any
-//! more is cleared away; a process that still remembers its number is refused by the foreign
-//! key, forgets what it remembers and names the series anew. A new name to count by goes into
+//! more is cleared away; a process that still remembers its number is refused when it notes a
+//! record, forgets what it remembers and names the series anew. A new name to count by goes into
 //! [`Series`], gets a [`Facet`], and a condition in [`narrow`].
 
 use std::borrow::Cow;
@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::query::{List, Query, Value, clean};
 use super::store::Db;
-use super::{Link, Reader};
+use super::{Dialect, Link, Reader, rollups};
 use crate::model::record::ValidationRecord;
 use crate::storage::query::ValidationFilter;
 use crate::storage::store::StoreResult;
@@ -60,7 +60,9 @@ pub(crate) struct Series<'r> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) id: i64,
-    /// The numbers of its facets.
+    /// The number of the sum over everything.
+    pub(crate) all: i64,
+    /// The numbers of its other facets.
     pub(crate) facets: Vec<i64>,
     /// The violation codes its records carry.
     pub(crate) codes: Vec<String>,
@@ -282,14 +284,14 @@ async fn name(
 }
 
 fn known(series: &Series<'_>, ids: &HashMap<Fingerprint, i64>) -> Option<Arc<Known>> {
-    let facets = series
-        .facets()
-        .iter()
-        .map(|one| ids.get(&one.fingerprint()).copied())
-        .collect::<Option<Vec<_>>>()?;
+    let all = Series::empty(Facet::All, series.valid).fingerprint();
+    let facets = series.facets();
+    let facets = facets.iter().filter(|facet| facet.facet != Facet::All);
+    let facets = facets.map(|facet| ids.get(&facet.fingerprint()).copied());
     Some(Arc::new(Known {
         id: *ids.get(&series.fingerprint())?,
-        facets,
+        all: *ids.get(&all)?,
+        facets: facets.collect::<Option<Vec<_>>>()?,
         codes: series.codes.iter().map(|code| code.clone().into_owned()).collect(),
     }))
 }
@@ -375,6 +377,13 @@ pub(crate) async fn of_ids(
 
 /// Clears away series that count nothing; says how many.
 pub(crate) async fn tidy(link: &mut Link<'_>) -> StoreResult<u64> {
+    rollups::lock(link).await?;
+    if link.dialect() == Dialect::Postgres {
+        // waits for those who have noted records, and lets others note when this is done
+        link.script("LOCK TABLE validation_recent_batches IN SHARE ROW EXCLUSIVE MODE".to_owned())
+            .await?;
+    }
+    rollups::fold(link, std::iter::empty()).await?;
     link.run(Query::new(
         "DELETE FROM validation_series WHERE NOT EXISTS \
          (SELECT 1 FROM validation_rollups AS r WHERE r.series = validation_series.id)",

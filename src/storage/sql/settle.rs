@@ -102,7 +102,8 @@ async fn step(db: &Db, book: &Book, records: &[Uncounted]) -> StoreResult<u64> {
             return Ok(0);
         }
     }
-    rollups::add(&mut link, rows.iter().map(|(record, known)| (record.at, &***known)), 1).await?;
+    rollups::note(&mut link, rows.iter().map(|(record, known)| (record.at, &***known))).await?;
+    rollups::fold(&mut link, std::iter::empty()).await?;
     held.commit().await?;
     Ok(records.len() as u64)
 }

@@ -1,6 +1,7 @@
 //! The store over either database.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,7 +11,8 @@ use super::retention::{self, Taken};
 use super::series::{self, Book};
 use super::settle::settle;
 use super::{
-    Held, analytics, comparisons, consumers, groups, insert, migrate, schemas, usage, validations,
+    Held, analytics, comparisons, consumers, groups, insert, migrate, rollups, schemas, usage,
+    validations,
 };
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::comparison::ComparisonRecord;
@@ -34,6 +36,8 @@ use crate::storage::store::{
 
 /// Records deleted per transaction when a schema takes its records along.
 const DELETE_BATCH: u32 = 1_000;
+/// Rows that gather before they are folded into the sums.
+const FOLD_AT: usize = 8_192;
 
 /// The connections to either database.
 pub(crate) enum Db {
@@ -46,6 +50,8 @@ pub(crate) struct SqlStore {
     db: Db,
     clock: Arc<dyn Clock>,
     book: Book,
+    /// Rows noted since this process last folded.
+    noted: AtomicUsize,
 }
 
 // === impl Db ===
@@ -95,7 +101,7 @@ impl Db {
 
 impl SqlStore {
     pub(crate) fn new(db: Db, clock: Arc<dyn Clock>) -> Self {
-        Self { db, clock, book: Book::default() }
+        Self { db, clock, book: Book::default(), noted: AtomicUsize::new(0) }
     }
 
     /// Refuses a database that lacks migrations.
@@ -111,6 +117,19 @@ impl SqlStore {
             self.tidy().await?;
         }
         Ok(touched)
+    }
+
+    /// Folds what has gathered into the sums.
+    async fn fold(&self) {
+        let folded = async {
+            let mut held = self.db.begin().await?;
+            rollups::fold(&mut held.link(), std::iter::empty()).await?;
+            held.commit().await
+        };
+        if let Err(error) = folded.await {
+            // nothing is lost: it waits where it is, and is counted there too
+            tracing::debug!(event = "fold_failed", %error, "sums are brought up later");
+        }
     }
 
     /// Clears away series that count nothing any more.
@@ -218,7 +237,13 @@ impl SchemaStore for SqlStore {
 #[async_trait]
 impl ValidationStore for SqlStore {
     async fn record_validations(&self, records: &[Redacted<ValidationRecord>]) -> StoreResult<u64> {
-        insert::record(&self.db, &self.book, records).await
+        let stored = insert::record(&self.db, &self.book, records).await?;
+        let noted = self.noted.fetch_add(stored.noted, Ordering::Relaxed) + stored.noted;
+        if noted >= FOLD_AT {
+            self.noted.store(0, Ordering::Relaxed);
+            self.fold().await;
+        }
+        Ok(stored.records)
     }
 
     async fn get_validation(&self, id: Uuid) -> StoreResult<Option<ValidationRecord>> {

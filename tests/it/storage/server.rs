@@ -71,6 +71,32 @@ impl Server {
         assert!(done.success(), "pg_ctl {action}: {}", self.log());
     }
 
+    /// Makes the server speak TLS with this certificate and key.
+    pub(crate) fn encrypt(&self, cert: &Path, key: &Path) {
+        for (file, name) in [(cert, "server.crt"), (key, "server.key")] {
+            let text = std::fs::read(file).unwrap();
+            let path = self.dir.join("data").join(name);
+            // written by the server's user: it refuses a key that others own or may read
+            let script = format!("umask 077; cat > '{}'", path.display());
+            let mut writing = as_server(Path::new("sh"))
+                .args(["-c", &script])
+                .stdin(Stdio::piped())
+                .spawn()
+                .expect("a shell runs");
+            writing.stdin.take().unwrap().write_all(&text).unwrap();
+            assert!(writing.wait().unwrap().success());
+        }
+        self.psql("postgres", "ALTER SYSTEM SET ssl = on");
+        self.run("restart");
+    }
+
+    /// Lets only connections in that are encrypted.
+    pub(crate) fn refuse_plain_connections(&self) {
+        let rules = "hostssl all all 127.0.0.1/32 trust\n";
+        std::fs::write(self.dir.join("data/pg_hba.conf"), rules).unwrap();
+        self.run("restart");
+    }
+
     /// What the server logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()

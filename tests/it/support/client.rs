@@ -1,6 +1,6 @@
 //! A downstream that sends exactly what the test wrote.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -90,25 +90,6 @@ impl Client {
     #[track_caller]
     pub(crate) fn read_head(&mut self) -> Message {
         Message::read_response_head(&mut self.stream).expect("a response's head")
-    }
-
-    /// Reads `n` lines that begin with `prefix`, whatever frames them, and hands each over.
-    #[track_caller]
-    pub(crate) fn read_lines(&mut self, prefix: &str, n: usize, mut take: impl FnMut(usize, &str)) {
-        let mut line = String::new();
-        let mut seen = 0;
-        while seen < n {
-            line.clear();
-            assert_ne!(
-                self.stream.read_line(&mut line).expect("a line in time"),
-                0,
-                "it broke off"
-            );
-            if line.starts_with(prefix) {
-                take(seen, line.trim_end());
-                seen += 1;
-            }
-        }
     }
 
     /// Reads exactly `n` bytes.
