@@ -73,7 +73,7 @@ fn chart_and_manifest_carry_the_rules_of_prometheus() {
         let groups = rules.split_once("groups:\n").expect("groups").1;
         for line in groups.lines() {
             let indent = if line.is_empty() { "" } else { "  " };
-            expected.push_str(&format!("{indent}{line}\n"));
+            expected.extend([indent, line, "\n"]);
         }
     }
     assert_eq!(manifest.split_once("  groups:\n").expect("groups").1, expected);
