@@ -205,6 +205,7 @@ fn recorder(
         usage: UsageBook::new(UsageMetrics::new(all)?),
         redactor,
         sender,
+        spans: None,
         clock: Arc::new(SystemClock),
         ids: Arc::new(SystemIds),
     }))
@@ -261,6 +262,8 @@ impl Pattern {
             arrived_at: self.clock.now(),
             duration: Duration::from_millis(3),
             upstream_duration: None,
+            forwarded_after: Duration::ZERO,
+            trace: None,
             // As the gate reckons: heads, their fixed part, and the bodies.
             reservation: self.budget.reserve(2 * (1024 + 500 + self.body.len())).expect("room"),
         })

@@ -34,11 +34,12 @@ use tokio::sync::{oneshot, watch};
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::config::logging::Format;
+use crate::model::chance::SystemChance;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::id::{SchemaId, SystemIds};
 use crate::observer::notice::Announce;
 use crate::proxy::{
-    self, Connections, Entrance, Gate, Limits, ProxyMetrics, RouteTable, TlsSetupError,
+    self, Connections, Entrance, Gate, Limits, ProxyMetrics, RouteTable, TlsSetupError, Tracer,
     TrafficParts,
 };
 use crate::registry::metrics::RegistryMetrics;
@@ -417,7 +418,9 @@ impl Traffic {
         let (queue, budget) = (observing.queue.clone(), observing.budget.clone());
         let limits = Limits::new(config.limits.exchange, &metrics, clock.clone());
         let gate = Gate::new(routes.clone(), queue, budget, metrics, clock.clone());
-        let gate = gate.within(config.limits);
+        let tracer = config.tracing.endpoint.as_ref();
+        let tracer = tracer.map(|_| Tracer::new(config.tracing.ratio, Arc::new(SystemChance)));
+        let gate = gate.within(config.limits).tracing(tracer);
         let entrance = Entrance::new(Arc::new(gate), limits);
         Ok(Self { threads, entrance, routes, started: oneshot::channel().0 })
     }

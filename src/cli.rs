@@ -7,6 +7,7 @@ mod check;
 mod consumers;
 pub mod demo;
 mod export;
+mod health;
 mod keys;
 mod maintain;
 mod output;
@@ -44,6 +45,8 @@ struct Arguments {
 enum Command {
     /// Stand in front of a service and judge its traffic
     Run(Box<run::RunArgs>),
+    /// Ask a running sidecar how it is
+    Health(health::HealthArgs),
     /// Compile a document and say what is in it
     Check(check::CheckArgs),
     /// Judge exchanges from files
@@ -89,6 +92,7 @@ pub fn main(
     let mut out = std::io::BufWriter::new(std::io::stdout());
     ExitCode::from(match arguments.command {
         Command::Run(arguments) => run::run(*arguments, &environment),
+        Command::Health(arguments) => health::run(&arguments, &environment, &mut out),
         Command::Check(arguments) => check::run(&arguments, &mut out),
         Command::Validate(arguments) => validate::run(&arguments, &mut out, &mut std::io::stderr()),
         Command::Validations(arguments) => validations::run(arguments, &environment, &mut out),

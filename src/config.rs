@@ -30,6 +30,7 @@ pub mod sampling;
 pub mod spool;
 pub mod storage;
 pub mod tls;
+pub mod tracing;
 pub mod traffic;
 pub mod upgrade;
 pub mod upstream;
@@ -78,6 +79,8 @@ pub struct Config {
     pub retention: retention::RetentionSettings,
     /// The admin port.
     pub admin: admin::AdminSettings,
+    /// Distributed tracing.
+    pub tracing: tracing::TracingSettings,
     /// Which listeners are encrypted.
     pub tls: tls::TlsSettings,
     /// How a new process takes the place of this one.
@@ -143,6 +146,7 @@ impl Config {
             retention::SETTINGS,
             admin::SETTINGS,
             tls::SETTINGS,
+            tracing::SETTINGS,
             upgrade::SETTINGS,
             logging::SETTINGS,
         ]
@@ -174,11 +178,24 @@ impl Config {
             retention: retention::read(&values, &mut problems),
             admin: admin::read(&values, &mut problems),
             tls: tls::read(&values, &mut problems),
+            tracing: tracing::read(&values, &mut problems),
             upgrade: upgrade::read(&values, &mut problems),
             logging: logging::read(&values, &mut problems),
             notices: values.notices(),
         };
         problems.or_fail().map(|()| config)
+    }
+
+    /// The sections about the admin port alone, for commands that ask a running sidecar; with
+    /// its encryption, if it has any.
+    pub fn load_admin(
+        typed: Typed,
+    ) -> Result<(admin::AdminSettings, Option<tls::ServerTls>), ConfigError> {
+        let mut problems = Problems::default();
+        let values = Values::collect(typed, &mut problems);
+        let settings = admin::read(&values, &mut problems);
+        let encrypted = tls::read(&values, &mut problems).admin;
+        problems.or_fail().map(|()| (settings, encrypted))
     }
 
     /// The sections about storage alone, for commands that need no traffic.

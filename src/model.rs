@@ -15,6 +15,7 @@ pub mod mode;
 pub mod page;
 pub mod record;
 pub mod schema;
+pub mod trace;
 pub mod usage;
 pub mod verdict;
 pub mod violation;

@@ -19,6 +19,7 @@ pub mod screen;
 pub mod spool;
 #[cfg(test)]
 mod testing;
+mod trace;
 pub mod usage;
 pub mod worker;
 pub mod writer;

@@ -6,3 +6,4 @@
 pub mod logging;
 pub mod metrics;
 pub mod process;
+pub mod spans;

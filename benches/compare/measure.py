@@ -1,347 +1,258 @@
-"""Interleaved rounds of wrk against nginx and the sidecar's modes, on one machine.
+"""nginx and the sidecar in its four modes, side by side on one machine.
 
-The proxies run on the first half of the cores, the load and the upstream on the other half,
-each proxy with as many traffic threads as it has cores. A round measures every proxy once, in
-turning order, so that whatever else the machine does meets all of them. CPU time is that of
-the proxy's processes (user and system), read after everything that was queued is judged.
+Rounds are interleaved: each measures every proxy once, in turning order, so that whatever else
+the machine does meets all of them; what is shown are medians over the rounds. Everything is
+judged, at the priority of traffic, and the default record policy stores its share. `strict`
+holds and judges both halves. Throughput and CPU time come from wrk at full speed; latencies from
+pace.rs at half the rate that the slowest proxy reached, the same for all.
 """
 
 import argparse
-import contextlib
+import datetime
 import json
 import os
 import re
 import shutil
-import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 
-HERE = Path(__file__).parent
-BODY = (HERE / "body.json").read_text()
-TARGET = "/shops/covent-garden/orders?dry_run=true"
-TICK = os.sysconf("SC_CLK_TCK")
+import chart
+import rig
 
-# What the design asks for: the most that CPU time per request may cost, relative to another.
-TARGETS = [("off", "nginx", 1.3), ("warn", "off", 2.0)]
+MODES = ["nginx", "off", "shadow", "warn", "strict"]
+MAIN = "POST 1 KiB"
 
-UPSTREAM = """
-worker_processes {workers}; daemon off; pid {dir}/upstream.pid; error_log {dir}/upstream.log;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off; keepalive_requests 1000000000; keepalive_timeout 1h; default_type application/json;
-    client_body_temp_path {dir}/u1; proxy_temp_path {dir}/u2; fastcgi_temp_path {dir}/u3;
-    uwsgi_temp_path {dir}/u4; scgi_temp_path {dir}/u5;
-    server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ return 200 '{body}'; }} }}
-}}
-"""
-
-PROXY = """
-worker_processes {workers}; daemon off; pid {dir}/proxy.pid; error_log {dir}/proxy.log;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off; keepalive_requests 1000000000; keepalive_timeout 1h;
-    client_body_temp_path {dir}/p1; proxy_temp_path {dir}/p2; fastcgi_temp_path {dir}/p3;
-    uwsgi_temp_path {dir}/p4; scgi_temp_path {dir}/p5;
-    upstream service {{
-        server 127.0.0.1:{upstream}; keepalive 512; keepalive_requests 1000000000; keepalive_timeout 1h;
-    }}
-    server {{
-        listen 127.0.0.1:{port} backlog=4096;
-        location / {{ proxy_pass http://service; proxy_http_version 1.1; proxy_set_header Connection ""; }}
-    }}
-}}
-"""
-
-LOAD = """
-local file = io.open("{body}"); wrk.body = file:read("*a"); file:close()
-wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
-wrk.headers["X-Consumer-Id"] = "bench"
-done = function(summary, latency, requests)
-    local failed = summary.errors.connect + summary.errors.read + summary.errors.write
-        + summary.errors.status + summary.errors.timeout
-    io.write(string.format('{{"requests": %d, "us": %d, "failed": %d, "p50": %d, "p99": %d}}\\n',
-        summary.requests, summary.duration, failed, latency:percentile(50), latency:percentile(99)))
-end
-"""
+# What is asked of each: (name, the figure, relative to, at most).
+TARGETS = [
+    ("CPU, off, POST 1 KiB", "POST 1 KiB", "off", "nginx", 1.15),
+    ("CPU, warn, POST 1 KiB", "POST 1 KiB", "warn", "off", 1.5),
+    ("CPU, warn, GET 64 KiB", "GET 64 KiB", "warn", "off", 6.0),
+]
 
 
-class Proxy:
-    """A proxy under load: its port, its processes and, for a sidecar, its admin port."""
-
-    def __init__(self, name, port, process, admin=None):
-        self.name, self.port, self.process, self.admin = name, port, process, admin
-        self.rounds = []
-
-    def cpu_seconds(self):
-        ticks = 0
-        for pid in [self.process.pid, *children_of(self.process.pid)]:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / TICK
-
-    def peak_mib(self):
-        peak = 0
-        for pid in [self.process.pid, *children_of(self.process.pid)]:
-            found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-            peak += int(found.group(1)) if found else 0
-        return peak / 1024
-
-    def counts(self):
-        """Exchanges seen, judged and skipped so far, and records written."""
-        if self.admin is None:
-            return {}
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=10) as answer:
-            lines = answer.read().decode().splitlines()
-        sums = {"seen": 0, "judged": 0, "skipped": 0, "violations": 0, "written": 0}
-        names = {
-            "cvt_exchanges_seen_total": "seen",
-            "cvt_exchanges_judged_total": "judged",
-            "cvt_exchanges_skipped_total": "skipped",
-            "cvt_violations_total": "violations",
-            "cvt_records_written_total": "written",
-        }
-        for line in lines:
-            name = re.split(r"[ {]", line, maxsplit=1)[0]
-            if name in names:
-                sums[names[name]] += float(line.rsplit(" ", 1)[1])
-        return {name: int(value) for name, value in sums.items()}
-
-    def settled_counts(self):
-        """The counts, once everything that was seen is judged or skipped."""
-        deadline = time.monotonic() + 60
-        while True:
-            counts = self.counts()
-            if not counts or counts["judged"] + counts["skipped"] >= counts["seen"]:
-                return counts
-            if time.monotonic() > deadline:
-                sys.exit(f"{self.name}: not everything that was seen was judged or skipped: {counts}")
-            time.sleep(0.05)
+def plan(args):
+    """Cells to measure: workload, connections, rounds, seconds."""
+    if args.quick:
+        return [(workload, 64, 1, 1) for workload in rig.WORKLOADS]
+    cells = [(workload, 64, args.rounds, args.seconds) for workload in rig.WORKLOADS]
+    few = max(3, args.rounds - 2)
+    return cells + [(MAIN, 1, few, args.seconds), (MAIN, 1000, few, args.seconds)]
 
 
-def children_of(pid):
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in text.split()]
+def start_all(bench):
+    started = [bench.start_nginx()]
+    for mode in MODES[1:]:
+        settings = {"CVT_OBSERVER_PRIORITY": "normal"}
+        if mode == "strict":
+            settings["CVT_ENFORCE_RESPONSES"] = "true"
+        try:
+            started.append(bench.start_sidecar(mode, mode, **settings))
+        except rig.Refused as refused:
+            print(f"LEFT OUT: {refused}", file=sys.stderr)
+    return started
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def flood_once(bench, proxy, workload, connections, seconds):
+    before, cpu = proxy.settled_counts(), proxy.cpu_seconds()
+    load = bench.flood(proxy.port, workload, connections, seconds)
+    after = proxy.settled_counts()
+    cpu = proxy.cpu_seconds() - cpu
+    if load["failed"]:
+        sys.exit(f"{proxy.name}: {load['failed']} requests failed")
+    return {
+        "requests_per_second": load["requests"] / (load["us"] / 1e6),
+        "cpu_us_per_request": cpu * 1e6 / load["requests"],
+        "requests": load["requests"],
+        **{name: after[name] - before[name] for name in after},
+    }
 
 
-def wait_until(what, ready, process, log):
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            sys.exit(f"{what} ended with {process.returncode}:\n{log.read_text()[-4000:]}")
-        with contextlib.suppress(OSError):
-            if ready():
-                return
-        time.sleep(0.05)
-    sys.exit(f"{what} is not ready:\n{log.read_text()[-4000:]}")
+def in_turns(proxies, rounds):
+    for turn in range(rounds):
+        for at in range(len(proxies)):
+            yield turn, proxies[(turn + at) % len(proxies)]
 
 
-class Bench:
-    """Everything that runs, in one temporary directory."""
-
-    def __init__(self, args, folder):
-        self.args, self.folder, self.processes = args, Path(folder), []
-        cores = sorted(os.sched_getaffinity(0))
-        half = max(1, len(cores) // 2)
-        self.proxy_cores, self.load_cores = cores[:half], cores[half:] or cores
-        self.upstream = free_port()
-        (self.folder / "post.lua").write_text(LOAD.format(body=HERE / "body.json"))
-
-    def spawn(self, name, cores, command, **options):
-        log = self.folder / f"{name}.out"
-        pinned = ["taskset", "-c", ",".join(map(str, cores)), *command]
-        process = subprocess.Popen(
-            pinned, stdin=subprocess.DEVNULL, stdout=log.open("w"), stderr=subprocess.STDOUT, **options
+def throughput(bench, proxies, cell):
+    workload, connections, rounds, seconds = cell
+    for proxy in proxies:
+        bench.flood(proxy.port, workload, connections, 1)
+    found = {proxy.name: [] for proxy in proxies}
+    for turn, proxy in in_turns(proxies, rounds):
+        one = flood_once(bench, proxy, workload, connections, seconds)
+        found[proxy.name].append(one)
+        print(
+            f"{workload:10} {connections:5} connections, round {turn + 1}: {proxy.name:7}"
+            f"{one['requests_per_second']:9.0f} requests/s {one['cpu_us_per_request']:8.2f} µs CPU", flush=True,
         )
-        self.processes.append(process)
-        return process, log
+    return {"workload": workload, "connections": connections, "rounds": found}
 
-    def nginx(self, name, text, cores, port):
-        config = self.folder / f"{name}.conf"
-        config.write_text(text)
-        process, log = self.spawn(name, cores, ["nginx", "-p", str(self.folder), "-c", str(config)])
-        wait_until(name, lambda: socket.create_connection(("127.0.0.1", port), 1).close() is None, process, log)
-        return process
 
-    def start_upstream(self):
-        text = UPSTREAM.format(
-            workers=len(self.load_cores), dir=self.folder, port=self.upstream, body=BODY.replace("'", "\\'")
-        )
-        self.nginx("upstream", text, self.load_cores, self.upstream)
-
-    def start_nginx(self):
-        port = free_port()
-        text = PROXY.format(
-            workers=len(self.proxy_cores), dir=self.folder, port=port, upstream=self.upstream
-        )
-        return Proxy("nginx", port, self.nginx("nginx", text, self.proxy_cores, port))
-
-    def start_sidecar(self, name, mode, **settings):
-        port, admin = free_port(), free_port()
-        folder = self.folder / f"sidecar-{name}"
-        folder.mkdir()
-        command = [
-            str(Path(self.args.binary).resolve()), "run", "--spec", str(HERE / "contract.yaml"),
-            "--upstream", f"http://127.0.0.1:{self.upstream}", "--listen", f"127.0.0.1:{port}",
-            "--admin-listen", f"127.0.0.1:{admin}", "--mode", mode,
-        ]
-        env = {
-            "PATH": os.environ["PATH"],
-            "CVT_TRAFFIC_THREADS": str(len(self.proxy_cores)),
-            **settings,
+def summed_up(cell):
+    """Medians of a cell, and what became of every exchange."""
+    rows = {}
+    for name, rounds in cell["rounds"].items():
+        row = {
+            figure: round(statistics.median(one[figure] for one in rounds), 2)
+            for figure in ["requests_per_second", "cpu_us_per_request"]
         }
-        process, log = self.spawn(name, self.proxy_cores, command, cwd=folder, env=env)
-        ready = f"http://127.0.0.1:{admin}/readyz"
-        wait_until(name, lambda: urllib.request.urlopen(ready, timeout=2).status == 200, process, log)
-        return Proxy(name, port, process, admin)
-
-    def load(self, port, seconds):
-        threads = max(1, len(self.load_cores) // 2)
-        command = [
-            "taskset", "-c", ",".join(map(str, self.load_cores)), "wrk", "-t", str(threads),
-            "-c", str(self.args.connections), "-d", f"{seconds}s", "-s", str(self.folder / "post.lua"),
-            f"http://127.0.0.1:{port}{TARGET}",
-        ]
-        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        return json.loads(out.strip().splitlines()[-1])
-
-    def measure(self, proxy, seconds):
-        before, cpu = proxy.settled_counts(), proxy.cpu_seconds()
-        load = self.load(proxy.port, seconds)
-        after = proxy.settled_counts()
-        cpu = proxy.cpu_seconds() - cpu
-        if load["failed"]:
-            sys.exit(f"{proxy.name}: {load['failed']} requests failed")
-        return {
-            "requests_per_second": load["requests"] / (load["us"] / 1e6),
-            "cpu_us_per_request": cpu * 1e6 / load["requests"],
-            "p50_us": load["p50"],
-            "p99_us": load["p99"],
-            "requests": load["requests"],
-            **{name: after[name] - before[name] for name in after},
-        }
-
-    def stop(self):
-        for process in reversed(self.processes):
-            process.send_signal(signal.SIGTERM)
-        for process in self.processes:
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        for figure in ["requests", "seen", "judged", "skipped", "violations", "written"]:
+            if figure in rounds[0]:
+                row[figure] = sum(one[figure] for one in rounds)
+        rows[name] = row
+    return {"workload": cell["workload"], "connections": cell["connections"], "proxies": rows}
 
 
-def summary_of(proxy):
-    def median(name):
-        return statistics.median(one[name] for one in proxy.rounds)
-
-    names = ["requests_per_second", "cpu_us_per_request", "p50_us", "p99_us"]
-    summary = {name: round(median(name), 2) for name in names}
-    for name in ["requests", "seen", "judged", "skipped", "violations", "written"]:
-        if name in proxy.rounds[0]:
-            summary[name] = sum(one[name] for one in proxy.rounds)
-    summary["peak_mib"] = round(proxy.peak_mib(), 1)
-    return summary
+def ratio(cell, of, to):
+    """The median over rounds of one proxy's CPU time divided by the other's in the same round."""
+    pairs = zip(cell["rounds"][of], cell["rounds"][to])
+    return statistics.median(one["cpu_us_per_request"] / other["cpu_us_per_request"] for one, other in pairs)
 
 
-def ratio(proxies, of, to, name):
-    """The median over rounds of one proxy's figure divided by the other's in the same round."""
-    pairs = zip(proxies[of].rounds, proxies[to].rounds)
-    return statistics.median(one[name] / other[name] for one, other in pairs)
+def latency(bench, proxies, rate, rounds, seconds):
+    found = {proxy.name: [] for proxy in proxies}
+    for turn, proxy in in_turns(proxies, rounds):
+        one = bench.pace(proxy.port, MAIN, 64, rate, seconds)
+        found[proxy.name].append(one)
+        print(
+            f"{MAIN} at {rate:.0f} requests/s, round {turn + 1}: {proxy.name:7} p50 {one['p50']} µs,"
+            f" p99 {one['p99']} µs, p99.9 {one['p999']} µs", flush=True,
+        )
+        proxy.settled_counts()
+    medians = {
+        name: {figure: round(statistics.median(one[figure] for one in rounds), 1) for figure in rounds[0]}
+        for name, rounds in found.items()
+    }
+    return {"workload": MAIN, "connections": 64, "asked_rate": round(rate, 1), "proxies": medians}
 
 
-def report(bench, proxies):
-    cpu_model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    result = {
-        "machine": cpu_model.group(1) if cpu_model else "unknown",
+def memory(bench, seconds):
+    """Resident memory of a sidecar with 100 operations, as it comes: idle, under 64, under 1,000."""
+    sidecar = bench.start_sidecar("memory", "warn", operations=100)
+    idle = sidecar.memory_mib()
+    figures = {"idle": round(idle, 1)}
+    for connections in [64, 1000]:
+        bench.flood(sidecar.port, MAIN, connections, seconds)
+        figures[str(connections)] = round(sidecar.memory_mib("VmHWM"), 1)
+    bench.stop([sidecar])
+    print(f"memory: {figures} MiB")
+    return figures
+
+
+def start_up(bench, times):
+    ready = []
+    for _ in range(times):
+        sidecar = bench.start_sidecar("start", "warn")
+        ready.append(sidecar.ready_ms)
+        bench.stop([sidecar])
+    figure = round(statistics.median(ready), 1)
+    print(f"start to ready: {figure} ms")
+    return figure
+
+
+def operations(bench, rounds, seconds):
+    """CPU per request with many operations against few, everything judged."""
+    settings = {"CVT_OBSERVER_PRIORITY": "normal", "CVT_RECORD": "violations"}
+    proxies = [bench.start_sidecar(str(count), "warn", operations=count, **settings) for count in (5, 5000)]
+    cell = throughput(bench, proxies, (MAIN, 64, rounds, seconds))
+    bench.stop(proxies)
+    return round(ratio(cell, "5000", "5"), 3)
+
+
+def machine():
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    memory_kib = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text()).group(1))
+    return {
+        "cpu": model.group(1) if model else "unknown",
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(memory_kib / 1024 / 1024),
+        "kernel": os.uname().release,
+    }
+
+
+def measure(bench, args):
+    bench.start_upstream()
+    proxies = start_all(bench)
+    cells = [throughput(bench, proxies, cell) for cell in plan(args)]
+    main = next(cell for cell in cells if (cell["workload"], cell["connections"]) == (MAIN, 64))
+    medians = summed_up(main)["proxies"]
+    rate = min(row["requests_per_second"] for row in medians.values()) / 2
+    paced = latency(bench, proxies, rate, 1 if args.quick else args.rounds, 2 if args.quick else args.seconds)
+    peaks = {proxy.name: round(proxy.memory_mib("VmHWM"), 1) for proxy in proxies}
+    bench.stop(proxies)
+    ratios = []
+    for name, workload, of, to, most in TARGETS:
+        cell = next(c for c in cells if (c["workload"], c["connections"]) == (workload, 64))
+        if of in cell["rounds"]:
+            ratios.append({"name": name, "of": of, "to": to, "cpu": round(ratio(cell, of, to), 3), "most": most})
+    return {
+        "date": datetime.date.today().isoformat(),
+        "command": "benches/compare/run" + (" --quick" if args.quick else ""),
+        "machine": machine(),
         "proxy_cores": bench.proxy_cores,
         "load_cores": bench.load_cores,
-        "connections": bench.args.connections,
-        "seconds": bench.args.seconds,
-        "rounds": bench.args.rounds,
-        "body_bytes": len(BODY),
-        "proxies": {name: summary_of(proxy) for name, proxy in proxies.items()},
-        "ratios": [],
+        "rounds": 1 if args.quick else args.rounds,
+        "seconds": 1 if args.quick else args.seconds,
+        "body_bytes": {"1 KiB": len(rig.BODY), "64 KiB": bench.list_bytes},
+        "throughput": [summed_up(cell) for cell in cells],
+        "latency": paced,
+        "ratios": ratios,
+        "peak_mib": peaks,
+        "memory_mib": memory(bench, 1 if args.quick else 3),
+        "start_to_ready_ms": start_up(bench, 3 if args.quick else 9),
+        "binary_mib": round(Path(args.binary).stat().st_size / 1024 / 1024, 1),
+        "cpu_5000_to_5_operations": operations(bench, *((1, 1) if args.quick else (args.rounds, args.seconds))),
     }
-    print(f"\n{'':9}{'requests/s':>12}{'CPU µs/req':>12}{'p50 µs':>9}{'p99 µs':>9}{'judged':>10}{'skipped':>9}{'MiB':>8}")
-    for name, row in result["proxies"].items():
-        judged = f"{100 * row['judged'] / row['seen']:.2f} %" if row.get("seen") else "-"
-        print(
-            f"{name:9}{row['requests_per_second']:12.0f}{row['cpu_us_per_request']:12.2f}{row['p50_us']:9.0f}"
-            f"{row['p99_us']:9.0f}{judged:>10}{row.get('skipped', 0):9}{row['peak_mib']:8.1f}"
-        )
-    print()
-    met = True
-    for of, to, most in TARGETS:
-        cpu = ratio(proxies, of, to, "cpu_us_per_request")
-        throughput = ratio(proxies, of, to, "requests_per_second")
-        met = met and cpu <= most
-        result["ratios"].append(
-            {"of": of, "to": to, "cpu": round(cpu, 3), "throughput": round(throughput, 3), "most_cpu": most}
-        )
-        word = "met" if cpu <= most else "MISSED"
-        print(f"{of} / {to}: CPU {cpu:.2f} (at most {most}: {word}), throughput {throughput:.2f}")
-    warn = result["proxies"]["warn"]
-    # wrk ends with requests under way, which the sidecar sees and wrk does not count.
-    most_seen = warn["requests"] + bench.args.rounds * bench.args.connections
-    whole = warn["requests"] <= warn["seen"] == warn["judged"] <= most_seen and warn["violations"] == 0
-    print(
-        f"warn: {warn['requests']} requests sent, {warn['seen']} seen, {warn['judged']} judged, "
-        f"{warn['violations']} violations, {warn['written']} records: {'everything judged' if whole else 'NOT ALL JUDGED'}"
-    )
-    result["everything_judged"] = whole
-    Path(bench.args.json).write_text(json.dumps(result, indent=2) + "\n")
-    print(f"figures in {bench.args.json}")
-    return met and whole
+
+
+def everything_judged(result):
+    """Whether each sidecar that judges judged each exchange and found nothing wrong."""
+    whole = True
+    for cell in result["throughput"]:
+        for name, row in cell["proxies"].items():
+            if name in ("nginx", "off"):
+                continue
+            well = row["requests"] <= row["seen"] == row["judged"] and row["violations"] == 0
+            if not well:
+                print(f"{name}, {cell['workload']}, {cell['connections']} connections: NOT ALL JUDGED {row}")
+            whole = whole and well
+    return whole
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", required=True, help="the sidecar to measure")
+    parser.add_argument("--pace", required=True, help="pace.rs, compiled")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=5, help="per proxy and round")
-    parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--json", default="target/compare.json", help="where the figures go")
+    parser.add_argument("--seconds", type=int, default=3, help="per proxy and round")
+    parser.add_argument("--quick", action="store_true", help="one short round: only shows that it works")
+    parser.add_argument("--out", help="folder for compare.json and compare.svg")
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     parser.add_argument("--check", action="store_true", help="exit code 1 when a target is missed")
     args = parser.parse_args()
+    out = Path(args.out or ("target/compare" if args.quick else "benches/results"))
     folder = tempfile.mkdtemp(prefix="cvt-compare.")
     os.chmod(folder, 0o755)
-    bench = Bench(args, folder)
+    bench = rig.Rig(args.binary, args.pace, folder)
     try:
-        bench.start_upstream()
-        started = [
-            bench.start_nginx(),
-            bench.start_sidecar("off", "off"),
-            # Everything judged: judging at the priority of traffic. By default it gives way.
-            bench.start_sidecar("warn", "warn", CVT_OBSERVER_PRIORITY="normal"),
-        ]
-        for proxy in started:
-            bench.load(proxy.port, 2)
-        for turn in range(args.rounds):
-            for at in range(len(started)):
-                proxy = started[(turn + at) % len(started)]
-                proxy.rounds.append(bench.measure(proxy, args.seconds))
-                one = proxy.rounds[-1]
-                print(
-                    f"round {turn + 1}  {proxy.name:6}{one['requests_per_second']:10.0f} requests/s"
-                    f"{one['cpu_us_per_request']:9.2f} µs CPU", flush=True,
-                )
-        met = report(bench, {proxy.name: proxy for proxy in started})
+        result = measure(bench, args)
+    except rig.Refused as refused:
+        sys.exit(str(refused))
     finally:
         bench.stop()
         shutil.rmtree(folder, ignore_errors=True)
+    result["everything_judged"] = everything_judged(result)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "compare.json").write_text(json.dumps(result, indent=2) + "\n")
+    (out / "compare.svg").write_text(chart.draw(result))
+    table = chart.table(result)
+    print("\n" + table)
+    if args.readme:
+        chart.into_readme(Path("README.md"), table)
+    print(f"\nfigures in {out}/compare.json, chart in {out}/compare.svg")
+    met = all(one["cpu"] <= one["most"] for one in result["ratios"]) and result["everything_judged"]
     return 0 if met or not args.check else 1
 
 

@@ -18,7 +18,7 @@ pub struct TerminalLines {
 
 impl Announce for LogLines {
     fn violation(&self, notice: &Notice) {
-        let Notice { news, group, schema_id, operation, violation, count } = notice;
+        let Notice { news, group, schema_id, operation, violation, trace, count } = notice;
         let position = violation.position;
         tracing::warn!(
             event = "violation",
@@ -34,6 +34,7 @@ impl Announce for LogLines {
             line = position.map(|position| position.line),
             column = position.map(|position| position.column),
             count,
+            trace_id = trace.map(|trace| trace.to_string()),
             seen_before = news.seen_before().map(|time| time.to_string()),
             "{}",
             violation.message

@@ -13,6 +13,7 @@ use super::learning::{self, Learning, Sources};
 use super::storing::Storing;
 use super::summary::Summary;
 use crate::config::Config;
+use crate::config::tracing::CollectorAddress;
 use crate::model::clock::Clock;
 use crate::model::id::SystemIds;
 use crate::observer::budget::Budget;
@@ -29,7 +30,11 @@ use crate::observer::worker::{MakeJudge, Workers};
 use crate::redaction::{Redactor, Rules};
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::spans::{self, Collector, SpanSender};
 use crate::validation::{Judge, JudgeOptions};
+
+/// How long the last spans may take to reach a collector.
+const SPAN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The running observer.
 pub(super) struct Observing {
@@ -38,6 +43,7 @@ pub(super) struct Observing {
     pub(super) make_judge: MakeJudge,
     workers: Workers,
     writer: JoinHandle<()>,
+    exporter: Option<JoinHandle<()>>,
     learning: Learning,
     deadline: watch::Sender<Option<Instant>>,
     kinds: Arc<Kinds>,
@@ -58,13 +64,11 @@ impl Observing {
         announce: Arc<dyn Announce>,
     ) -> Result<Self, StartError> {
         let record_metrics = RecordMetrics::new(metrics)?;
-        let budget = Budget::new(config.observer.memory);
         let observer_metrics = ObserverMetrics::new(metrics)?;
-        let length = config.observer.queue_exchanges;
-        let queue = Arc::new(Queue::new(length, observer_metrics.clone()));
-        queue.show(metrics, budget.clone())?;
+        let (queue, budget) = queue(config, metrics, &observer_metrics)?;
         let Storing { outbox, writer, spooled, deadline } =
             Storing::prepare(config, store, metrics, &record_metrics, clock)?;
+        let (spans, exporter) = spans(config, control, metrics)?;
         let kinds = Arc::new(Kinds::default());
         let teller = learning::teller(config, metrics, clock, &kinds, announce)?;
         let writer = control.spawn(writer.telling(teller.clone()).run());
@@ -89,6 +93,7 @@ impl Observing {
             usage,
             redactor,
             sender: outbox,
+            spans,
             clock: clock.clone(),
             ids: Arc::new(SystemIds),
         });
@@ -101,6 +106,7 @@ impl Observing {
             make_judge,
             workers: workers.map_err(StartError::Threads)?,
             writer,
+            exporter,
             learning,
             deadline,
             kinds,
@@ -112,7 +118,7 @@ impl Observing {
 
     /// Judges what waits, stores what was judged, within `timeout`.
     pub(super) fn finish(self, control: &Runtime, timeout: Duration) -> Summary {
-        let Self { workers, writer, learning, deadline, kinds, .. } = self;
+        let Self { workers, writer, exporter, learning, deadline, kinds, .. } = self;
         let (metrics, record_metrics, spooled) = (self.metrics, self.record_metrics, self.spooled);
         // The last recorder goes with the threads; with it and the flusher the last outbox.
         workers.finish(timeout);
@@ -123,10 +129,39 @@ impl Observing {
             if tokio::time::timeout(timeout * 2, writer).await.is_err() {
                 tracing::error!(event = "flush_cut_short", "records may be lost");
             }
+            if let Some(exporter) = exporter {
+                // Spans are worth little more patience.
+                let _ = tokio::time::timeout(SPAN_TIMEOUT, exporter).await;
+            }
         });
         teller.finish();
         Summary::new(&metrics, &record_metrics, &spooled, &kinds)
     }
+}
+
+/// The queue, and the memory that what waits in it may take.
+fn queue(
+    config: &Config,
+    metrics: &Metrics,
+    counted: &ObserverMetrics,
+) -> Result<(Arc<Queue>, Budget), StartError> {
+    let budget = Budget::new(config.observer.memory);
+    let queue = Arc::new(Queue::new(config.observer.queue_exchanges, counted.clone()));
+    queue.show(metrics, budget.clone())?;
+    Ok((queue, budget))
+}
+
+/// Where spans are handed over and the task that sends them, when there is a collector.
+fn spans(
+    config: &Config,
+    control: &Runtime,
+    metrics: &Metrics,
+) -> Result<(Option<SpanSender>, Option<JoinHandle<()>>), StartError> {
+    let Some(address) = config.tracing.endpoint.clone() else { return Ok((None, None)) };
+    let CollectorAddress { host, port, path } = address;
+    let service = config.tracing.service_name.clone();
+    let (sender, exporter) = spans::channel(Collector { host, port, path, service }, metrics)?;
+    Ok((Some(sender), Some(control.spawn(exporter.run()))))
 }
 
 pub(super) fn worker_count(config: &Config) -> usize {

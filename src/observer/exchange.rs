@@ -12,6 +12,7 @@ use super::queue::Queue;
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::exchange::{Captured, RequestHead, ResponseHead};
 use crate::model::mode::Modes;
+use crate::model::trace::TraceContext;
 use crate::model::verdict::Verdict;
 use crate::model::violation::Side;
 use crate::registry::LoadedContract;
@@ -47,6 +48,8 @@ pub struct Known {
 pub struct Exchange {
     /// The contract that judges both halves, pinned when the request arrived.
     pub contract: Option<Arc<LoadedContract>>,
+    /// The trace it belongs to, when traces are taken up.
+    pub trace: Option<TraceContext>,
     /// Its id, where one was needed while it was under way; else its record draws one.
     pub id: Option<Uuid>,
     /// The modes in force.
@@ -75,6 +78,8 @@ pub struct Exchange {
     pub duration: Duration,
     /// From forwarding the head to the response's head.
     pub upstream_duration: Option<Duration>,
+    /// From the request's head to forwarding it.
+    pub forwarded_after: Duration,
     /// Memory that it holds.
     pub reservation: Reservation,
 }

@@ -17,6 +17,7 @@ use super::notice::{News, Notice};
 use crate::config::group::GroupSettings;
 use crate::model::clock::Timestamp;
 use crate::model::group::{MergedGroup, ViolationGroup};
+use crate::model::trace::TraceId;
 use crate::model::violation::Violation;
 
 /// Kinds kept apart; violations of further kinds are counted together.
@@ -35,6 +36,8 @@ pub struct Kind {
     pub operation: String,
     /// The violation seen first.
     pub violation: Violation,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceId>,
     /// How often it came.
     pub count: u64,
 }
@@ -60,6 +63,8 @@ pub struct Sighting<'s> {
     pub at: Timestamp,
     /// The record that shows it, when one is kept.
     pub example: Option<Uuid>,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceId>,
     /// Whether the mode in force tells the operator.
     pub tell: bool,
 }
@@ -208,6 +213,7 @@ impl Entry {
                 schema_id: sighting.schema_id.to_owned(),
                 operation: sighting.operation_name.to_owned(),
                 violation: sighting.violation.clone(),
+                trace: sighting.trace,
                 count: 0,
             },
             fresh: None,
@@ -230,6 +236,7 @@ impl Entry {
             schema_id: self.kind.schema_id.clone(),
             operation: self.kind.operation.clone(),
             violation: self.kind.violation.clone(),
+            trace: self.kind.trace,
             count,
         })
     }
@@ -285,6 +292,7 @@ mod tests {
             consumer: "shop",
             at: Timestamp::from_micros(seconds * 1_000_000),
             example: None,
+            trace: None,
             tell,
         })
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::config::group::GroupSettings;
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::group::MergedGroup;
+use crate::model::trace::TraceId;
 use crate::model::violation::Violation;
 use crate::observer::group::GroupId;
 use crate::observer::kinds::Kinds;
@@ -44,6 +45,8 @@ pub struct Notice {
     pub operation: String,
     /// The violation that this process saw first.
     pub violation: Violation,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceId>,
     /// How often this process saw it since it last said so.
     pub count: u64,
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::consumer::Identity;
 use super::exchange::Exchange;
+use super::trace;
 use super::worker::Judged;
 use crate::model::clock::Timestamp;
 use crate::model::exchange::Captured;
@@ -67,7 +68,7 @@ pub fn build(exchange: &Exchange, judged: &Judged, about: Circumstances<'_>) -> 
         consumer_version: about.consumer.version,
         mode: exchange.modes.stricter(),
         request_id: head.request_id().map_or_else(|| about.id.to_string(), str::to_owned),
-        trace_id: trace_id(&head.headers),
+        trace_id: trace::trace_id(exchange).map(|trace| trace.to_string()),
         upstream_us: exchange
             .upstream_duration
             .map(|duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
@@ -111,21 +112,10 @@ fn body_text(body: &Captured, limit: usize) -> Option<String> {
     }
 }
 
-/// The trace id of a `traceparent` field (W3C Trace Context §3.2).
-fn trace_id(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
-    let mut parts = text.split('-');
-    let (version, trace) = (parts.next()?, parts.next()?);
-    let hex = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    let valid = version.len() == 2 && hex(version) && trace.len() == 32 && hex(trace);
-    (valid && trace.bytes().any(|b| b != b'0')).then(|| trace.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use http::HeaderValue;
 
     #[test]
     fn bodies_are_cut_between_characters() {
@@ -135,19 +125,5 @@ mod tests {
         assert_eq!(body_text(&body, 0), None);
         assert_eq!(body_text(&Captured::complete(&Bytes::from_static(&[0xff, 0])), 9), None);
         assert_eq!(body_text(&Captured::default(), 9), None);
-    }
-
-    #[test]
-    fn trace_ids_are_checked() {
-        let trace = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("traceparent", HeaderValue::from_str(text).unwrap());
-            trace_id(&headers)
-        };
-        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
-        assert_eq!(trace(&format!("00-{id}-00f067aa0ba902b7-01")).as_deref(), Some(id));
-        assert_eq!(trace("00-00000000000000000000000000000000-00f067aa0ba902b7-01"), None);
-        assert_eq!(trace("00-xyz-1-01"), None);
-        assert_eq!(trace("nonsense"), None);
     }
 }

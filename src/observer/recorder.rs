@@ -13,6 +13,7 @@ use super::kinds::{Kinds, Sighting};
 use super::metrics::{ObserverMetrics, OperationMetrics, RecordMetrics};
 use super::record::{self, Circumstances};
 use super::screen::Screen;
+use super::trace::{self, Judging};
 use super::usage::{Collector, UsageBook, UsageHandle};
 use super::worker::Judged;
 use super::writer::Outbox;
@@ -24,6 +25,7 @@ use crate::model::mode::Mode;
 use crate::model::verdict::{Outcome, SkipReason};
 use crate::model::violation::{Side, Violation, ViolationCode};
 use crate::redaction::{Hints, Redactor};
+use crate::telemetry::spans::SpanSender;
 use crate::validation::Judge;
 
 /// What stands for an operation that the document does not list.
@@ -58,6 +60,8 @@ pub struct RecorderParts {
     pub redactor: Arc<Redactor>,
     /// Takes records.
     pub sender: Outbox,
+    /// Takes the spans of traces, when there is a collector.
+    pub spans: Option<SpanSender>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Ids of records.
@@ -116,6 +120,7 @@ impl Recorder {
         self.operations.count(exchange, judged, took);
         count_parts(&parts.metrics, judged);
         let now = parts.clock.now();
+        parts.trace(exchange, judged, Judging { ended: now, took });
         let consumer = parts.roster.identify(caller_of(exchange));
         consumer.counters.count(judged.outcome());
         let counted = parts.roster.counted(&consumer);
@@ -149,6 +154,14 @@ impl Recorder {
 }
 
 impl RecorderParts {
+    fn trace(&self, exchange: &Exchange, judged: &Judged, judging: Judging) {
+        let Some(sender) = &self.spans else { return };
+        let operation = operation_name(exchange, judged);
+        for span in trace::spans(exchange, judged, &operation, judging) {
+            sender.send(span);
+        }
+    }
+
     /// Counts each violation under its group and says whether one is new to this process;
     /// `example` is the record that will show it.
     fn note_violations(
@@ -176,6 +189,7 @@ impl RecorderParts {
                 consumer: &consumer.id,
                 at,
                 example,
+                trace: trace::trace_id(exchange),
                 tell: exchange.modes.of(violation.code.side) >= Mode::Warn,
             });
             if first {

@@ -86,6 +86,7 @@ pub(super) fn parts() -> Parts {
         usage: UsageBook::new(UsageMetrics::new(&all).unwrap()),
         redactor,
         sender,
+        spans: None,
         clock: clock.clone(),
         ids: Arc::new(SystemIds),
     });
@@ -97,6 +98,7 @@ pub(super) fn parts() -> Parts {
 pub(super) fn exchange(budget: &Budget) -> Box<Exchange> {
     Box::new(Exchange {
         contract: None,
+        trace: None,
         id: None,
         modes: Modes::both(Mode::Warn),
         client_ip: None,
@@ -116,6 +118,7 @@ pub(super) fn exchange(budget: &Budget) -> Box<Exchange> {
         arrived_at: Timestamp::default(),
         duration: Duration::ZERO,
         upstream_duration: None,
+        forwarded_after: Duration::ZERO,
         reservation: budget.reserve(100).unwrap(),
     })
 }

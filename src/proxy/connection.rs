@@ -6,6 +6,10 @@ use http::header::{
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Request, Uri, Version};
+use http_body::Body;
+
+use super::hold::Payload;
+use super::tap::Tap;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -149,6 +153,29 @@ impl Objection {
             Self::Length => "length",
         }
     }
+}
+
+/// A copy of a request that may be sent twice, if it is one.
+pub fn repeatable(request: &Request<Tap<Payload>>) -> Option<Request<Tap<Payload>>> {
+    if !request.method().is_idempotent() || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(Tap::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    // hyper keeps the case of header names here.
+    *copy.extensions_mut() = request.extensions().clone();
+    Some(copy)
+}
+
+/// About how many bytes a head holds.
+pub fn head_weight(headers: &HeaderMap) -> usize {
+    const FIXED: usize = 1024;
+    let bytes: usize =
+        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
+    FIXED + bytes
 }
 
 #[cfg(test)]

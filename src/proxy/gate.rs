@@ -17,7 +17,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::answer::AnswerBody;
-use super::connection::{forwardable, is_upgrade, strip_hop_by_hop};
+use super::connection::{forwardable, head_weight, is_upgrade, strip_hop_by_hop};
 use super::enforce::{Enforcement, Passage, Replacement, Stance};
 use super::hold::{Payload, Witness};
 use super::metrics::{ProxyMetrics, Raised, UpstreamFailure};
@@ -27,11 +27,13 @@ use super::progress::Progress;
 use super::reject::{self, Invented, Refusal};
 use super::route::{Route, RouteTable};
 use super::tap::{Capture, EndObserver, Tap};
+use super::trace::{self, Tracer};
 use super::upgrade;
 use crate::config::limits::LimitSettings;
 use crate::model::clock::Clock;
 use crate::model::exchange::{Captured, RequestHead, ResponseHead};
 use crate::model::mode::Mode;
+use crate::model::trace::TraceContext;
 use crate::model::verdict::SkipReason;
 use crate::observer::budget::Budget;
 use crate::observer::exchange::{Ending, Exchange, Half, Known, Pending};
@@ -46,12 +48,14 @@ pub struct Gate {
     budget: Budget,
     metrics: ProxyMetrics,
     clock: Arc<dyn Clock>,
+    tracer: Option<Tracer>,
 }
 
 /// An exchange of which something is kept.
 struct Opened {
     pending: Pending,
     stance: Stance,
+    trace: Option<TraceContext>,
 }
 
 /// The way of one exchange: its route, and the thread that carries it.
@@ -80,6 +84,7 @@ impl Gate {
             budget,
             metrics,
             clock,
+            tracer: None,
         }
     }
 
@@ -92,6 +97,13 @@ impl Gate {
     #[must_use]
     pub fn within(mut self, limits: LimitSettings) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Takes up the callers' traces.
+    #[must_use]
+    pub fn tracing(mut self, tracer: Option<Tracer>) -> Self {
+        self.tracer = tracer;
         self
     }
 
@@ -158,8 +170,10 @@ impl Gate {
             self.queue.refuse(SkipReason::CaptureMemory);
             return enforcement.without_memory(&mut stance).map_or(Ok(None), Err);
         };
+        let trace = self.tracer.as_ref().and_then(|tracer| tracer.begin(request.headers()));
         let exchange = Exchange {
             contract,
+            trace,
             id: stance.id,
             modes: stance.modes,
             client_ip: peer.ip,
@@ -179,11 +193,12 @@ impl Gate {
             arrived_at: self.clock.now(),
             duration: Duration::ZERO,
             upstream_duration: None,
+            forwarded_after: Duration::ZERO,
             reservation,
         };
         let queue = self.queue.clone();
         let pending = Pending::new(Box::new(exchange), started, self.clock.clone(), queue);
-        Ok(Some(Opened { pending, stance }))
+        Ok(Some(Opened { pending, stance, trace }))
     }
 
     async fn forward(
@@ -203,7 +218,7 @@ impl Gate {
             ));
         }
         let upgrade = is_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let Passage { body, captured } =
             Self::admit(way, &parts, body, opened.as_mut(), upgrade.is_some()).await?;
         let watched = opened.as_ref().filter(|_| !captured);
@@ -213,6 +228,9 @@ impl Gate {
         let mut body = Tap::new(body, capture);
         if let Some(progress) = &progress {
             body = body.with_progress(progress.clone());
+        }
+        if let Some(context) = opened.as_ref().and_then(|opened| opened.trace) {
+            trace::pass_on(&context, &mut parts.headers);
         }
         let request = Request::from_parts(forwardable(parts, upgrade.is_some()), body);
         let sent = self.clock.instant();
@@ -244,7 +262,7 @@ impl Gate {
         opened: Option<&mut Opened>,
         upgrading: bool,
     ) -> Result<Passage<Incoming>, Response<Invented>> {
-        let Some(Opened { pending, stance }) =
+        let Some(Opened { pending, stance, .. }) =
             opened.filter(|opened| opened.stance.modes.request == Mode::Strict)
         else {
             return Ok(Passage { body: Payload::Live(body), captured: false });
@@ -300,7 +318,7 @@ impl Gate {
     ) -> Result<Response<AnswerBody>, Response<Invented>> {
         let enforcement = &way.route.enforcement;
         let (mut parts, body) = response.into_parts();
-        let Opened { pending, stance } = &mut opened;
+        let Opened { pending, stance, .. } = &mut opened;
         let passage = if stance.modes.response == Mode::Strict {
             enforcement.response(pending, stance, &parts.headers, body).await
         } else {
@@ -377,6 +395,7 @@ impl Gate {
         pending.update(|exchange| {
             exchange.ending = Ending::Responded;
             exchange.upstream_duration = Some(upstream);
+            exchange.forwarded_after = sent.saturating_duration_since(started);
             // Heads are small and bounded by hyper: kept even when the budget is used up.
             exchange.reservation.grow(weight);
             exchange.response = Some(ResponseHead {
@@ -393,7 +412,7 @@ impl Gate {
         opened: Option<Opened>,
         in_flight: Raised,
     ) -> Result<Response<AnswerBody>, Refusal> {
-        if let Some(Opened { pending, mut stance }) = opened {
+        if let Some(Opened { pending, mut stance, .. }) = opened {
             way.route.enforcement.upgrade(&pending, &mut stance)?;
             pending.update(|exchange| exchange.ending = Ending::Upgraded);
         }
@@ -425,12 +444,4 @@ impl Opened {
     fn waits(&self, enforcement: &Enforcement) -> bool {
         self.stance.modes.response == Mode::Strict || enforcement.shows()
     }
-}
-
-/// About how many bytes a head holds.
-fn head_weight(headers: &HeaderMap) -> usize {
-    const FIXED: usize = 1024;
-    let bytes: usize =
-        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
-    FIXED + bytes
 }

@@ -50,7 +50,7 @@ fn off_counts_traffic_and_judges_nothing() {
 }
 
 #[test]
-fn hostile_names_do_not_become_labels() {
+fn trap_t22_hostile_names_do_not_become_labels() {
     let upstream = Upstream::start(|request| match request.start_line().split(' ').next() {
         Some("HEAD") => vec![Step::Send(b"HTTP/1.1 200 OK\r\n\r\n".to_vec())],
         _ => json_answer("200 OK", ADA),

@@ -73,6 +73,7 @@ mod tests {
                 operation_name: "GET /",
                 consumer: "c",
                 at: Timestamp::default(),
+                trace: None,
                 example: None,
                 tell: false,
             });

@@ -122,6 +122,7 @@ impl Bed {
         let response = ResponseHead { status: StatusCode::OK, headers: HeaderMap::new() };
         let exchange = Exchange {
             contract: Some(self.contract.clone()),
+            trace: None,
             id: stance.id,
             modes: stance.modes,
             client_ip: None,
@@ -136,6 +137,7 @@ impl Bed {
             arrived_at: Timestamp::default(),
             duration: Duration::ZERO,
             upstream_duration: None,
+            forwarded_after: Duration::ZERO,
             reservation: Budget::new(1 << 20).reserve(0).unwrap(),
         };
         let started = clock.instant();

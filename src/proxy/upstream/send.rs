@@ -9,16 +9,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use super::Upstream;
 use super::connect::Connected;
 use super::peers::Occupied;
+use crate::proxy::connection::repeatable;
 use crate::proxy::metrics::UpstreamFailure;
 use crate::proxy::pool::{Lane, Lease, Outgoing, Pool, Sender};
 use crate::proxy::progress::{Look, Progress};
-use crate::proxy::tap::Tap;
 
 /// Where a request stands.
 struct Trip<'a> {
@@ -206,19 +206,4 @@ async fn in_time<T>(
         }
         progress.look(&mut look, step, timeout)?;
     }
-}
-
-/// A copy of a request that may be sent twice, if it is one.
-fn repeatable(request: &Request<Outgoing>) -> Option<Request<Outgoing>> {
-    if !request.method().is_idempotent() || !request.body().is_end_stream() {
-        return None;
-    }
-    let mut copy = Request::new(Tap::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    // hyper keeps the case of header names here.
-    *copy.extensions_mut() = request.extensions().clone();
-    Some(copy)
 }

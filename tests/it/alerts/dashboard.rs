@@ -57,7 +57,7 @@ fn every_query_of_the_dashboard_returns_data() {
     first.records(1);
     let (finished, dir) = first.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
-    let sidecar = scenes::database_with_a_past(upstream.address(), dir);
+    let sidecar = scenes::database_with_a_past(upstream.address(), dir, "strict");
     let prometheus = Prometheus::scraping(sidecar.admin);
     scenes::callers(&sidecar);
     scenes::refuse_records(&sidecar);

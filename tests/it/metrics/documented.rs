@@ -86,10 +86,12 @@ fn scenes() -> Shown {
     waiting.read("GET");
     shown.add(&settled(&sidecar, 7.0));
     shown.add(&of_a_policy_that_keeps_little(upstream.address()));
-    shown.add(&of_enforcement(upstream.address()));
+    for metrics in of_enforcement(upstream.address()) {
+        shown.add(&metrics);
+    }
     let (finished, dir) = sidecar.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
-    let past = scenes::database_with_a_past(upstream.address(), dir);
+    let past = scenes::database_with_a_past(upstream.address(), dir, "warn");
     scenes::refuse_records(&past);
     Client::get(past.traffic, "/users/one");
     shown.add(&past.wait_for_metrics("the loss", |m| {
@@ -98,17 +100,25 @@ fn scenes() -> Shown {
     shown
 }
 
-/// A sidecar that rejects, cannot enforce, and falls back.
-fn of_enforcement(upstream: std::net::SocketAddr) -> Metrics {
+/// A sidecar that holds, rejects, cannot enforce, and falls back.
+fn of_enforcement(upstream: std::net::SocketAddr) -> [Metrics; 2] {
     let sidecar = Setup::new(scenes::DOCUMENT, upstream)
         .args(&["--mode", "strict"])
         .env("CVT_ENFORCEMENT_BREAKER_SHARE", "50%")
         .env("CVT_ENFORCEMENT_BREAKER_MINIMUM", "2")
         .start();
+    let mut slow = Client::connect(sidecar.traffic);
+    slow.send("POST /users HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n");
+    slow.send("Content-Length: 14\r\n\r\n{\"name\":");
+    let holding = sidecar.wait_for_metrics("a body that is held", |m| {
+        m.sum("cvt_enforcement_held_bytes", &[]) >= 1.0
+    });
+    slow.send("\"Ada\"}");
+    assert_eq!(slow.read("POST").status(), 201);
     for path in ["/users/1", "/users/one", "/users/one", "/users/one"] {
         Client::get(sidecar.traffic, path);
     }
-    settled(&sidecar, 4.0)
+    [holding, settled(&sidecar, 5.0)]
 }
 
 fn of_a_policy_that_keeps_little(upstream: std::net::SocketAddr) -> Metrics {
