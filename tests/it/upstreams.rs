@@ -85,6 +85,16 @@ fn trap_t19_an_address_that_is_down_costs_no_request_and_comes_back() {
 }
 
 #[test]
+fn a_name_that_nobody_knows_is_an_upstream_failure() {
+    let sidecar = calling("upstream: http://nowhere.invalid:80").start_unready();
+    let answer = Client::connect(sidecar.traffic).ask("GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(answer.status(), 502);
+    let metrics = sidecar.metrics();
+    assert!(metrics.sum("cvt_proxy_upstream_resolve_failures_total", &[]) >= 1.0);
+    assert!(failures(&metrics, "connect") >= 1.0);
+}
+
+#[test]
 fn the_address_with_the_fewest_exchanges_gets_the_next() {
     let gate = Gate::default();
     let slow = Upstream::start({
