@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::output::write_json;
 use super::place::{self, Place};
+use super::selection::Selection;
 use super::{FINE, NO};
 use crate::model::record::ValidationRecord;
 use crate::storage::{PageRequest, Store, ValidationFilter};
@@ -28,36 +29,8 @@ pub struct ExportArgs {
     /// Where to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Records that break the contract only
-    #[arg(long, conflicts_with = "valid")]
-    invalid: bool,
-    /// Records that do not break the contract only
-    #[arg(long)]
-    valid: bool,
-    /// Records of one schema only
-    #[arg(long, value_name = "ID")]
-    schema_id: Option<String>,
-    /// Records of one method only
-    #[arg(long)]
-    method: Option<String>,
-    /// Records of one path template only, such as /books/{id}
-    #[arg(long, value_name = "TEMPLATE")]
-    operation: Option<String>,
-    /// Records of one consumer only
-    #[arg(long, value_name = "ID")]
-    consumer: Option<String>,
-    /// Records with a violation of one code only, such as response.body.schema
-    #[arg(long)]
-    code: Option<String>,
-    /// Records of one environment only
-    #[arg(long, value_name = "NAME")]
-    environment: Option<String>,
-    /// Records judged at this time or later, RFC 3339
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Records judged before this time only, RFC 3339
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    #[command(flatten)]
+    selection: Selection,
     /// The most records
     #[arg(long)]
     limit: Option<u64>,
@@ -72,7 +45,7 @@ enum Format {
 /// Writes records, newest first.
 pub fn run(arguments: &ExportArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
     place::run(async {
-        let filter = arguments.filter()?;
+        let filter = arguments.selection.filter()?;
         let store = arguments.place.open(environment, true).await?;
         let written = match &arguments.out {
             None => export(&*store, &filter, arguments, out).await,
@@ -140,23 +113,5 @@ fn write_record(
     match format {
         Format::Jsonl => write_json(record, out),
         Format::Har => har::entry(record, first, out),
-    }
-}
-
-// === impl ExportArgs ===
-
-impl ExportArgs {
-    fn filter(&self) -> Result<ValidationFilter, String> {
-        Ok(ValidationFilter {
-            schema_id: self.schema_id.clone(),
-            method: self.method.clone(),
-            environment: self.environment.clone(),
-            valid: if self.invalid { Some(false) } else { self.valid.then_some(true) },
-            from: place::time("--since", self.since.as_deref())?,
-            until: place::time("--until", self.until.as_deref())?,
-            consumer_id: self.consumer.clone(),
-            operation: self.operation.clone(),
-            code: self.code.clone(),
-        })
     }
 }
