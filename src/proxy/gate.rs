@@ -29,7 +29,7 @@ use super::route::{Route, RouteTable};
 use super::tap::{Capture, EndObserver, Tap};
 use super::trace::{self, Tracer};
 use super::upgrade;
-use crate::config::limits::LimitSettings;
+use crate::config::limits::Pace;
 use crate::model::clock::Clock;
 use crate::model::exchange::{Captured, RequestHead, ResponseHead};
 use crate::model::mode::Mode;
@@ -43,7 +43,7 @@ use crate::observer::queue::Queue;
 pub struct Gate {
     routes: Arc<ArcSwap<RouteTable>>,
     lanes: Lanes,
-    limits: LimitSettings,
+    pace: Pace,
     queue: Arc<Queue>,
     budget: Budget,
     metrics: ProxyMetrics,
@@ -79,7 +79,7 @@ impl Gate {
         Self {
             routes,
             lanes: Lanes::default(),
-            limits: LimitSettings::default(),
+            pace: Pace::default(),
             queue,
             budget,
             metrics,
@@ -93,10 +93,10 @@ impl Gate {
         self.lanes.mine()
     }
 
-    /// Holds requests to `limits`.
+    /// Holds callers to `pace`.
     #[must_use]
-    pub fn within(mut self, limits: LimitSettings) -> Self {
-        self.limits = limits;
+    pub fn at_pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
         self
     }
 
@@ -117,26 +117,26 @@ impl Gate {
         &self.metrics
     }
 
+    /// The route of a request, if any takes it.
+    pub fn route<B>(&self, request: &Request<B>) -> Option<Arc<Route>> {
+        self.routes.load().find(request).cloned()
+    }
+
     /// Carries one exchange. Never fails: whatever goes wrong becomes an answer.
     pub async fn serve(
         &self,
         mut request: Request<Incoming>,
+        route: &Route,
         peer: &Peer,
         lane: Lane,
     ) -> Result<Response<AnswerBody>, Infallible> {
         let started = self.clock.instant();
         let in_flight = Raised::new(&self.metrics.in_flight);
-        let Some(route) = self.routes.load().find(&request).cloned() else {
-            self.metrics.unrouted.inc();
-            let answer = reject::unrouted();
-            self.metrics.answered(answer.status());
-            return Ok(answer.map(AnswerBody::Invented));
-        };
         if let Some(target) = route.target(request.uri()) {
             *request.uri_mut() = target;
         }
-        let way = Way { route: &route, lane };
-        let answer = match self.open(&route, &request, peer, started) {
+        let way = Way { route, lane };
+        let answer = match self.open(route, &request, peer, started) {
             Ok(opened) => self.forward(request, opened, way, in_flight, started).await,
             Err(refusal) => Err(*refusal),
         };
@@ -224,7 +224,7 @@ impl Gate {
         let watched = opened.as_ref().filter(|_| !captured);
         let capture = watched.map(|opened| way.capture(opened, Half::Request));
         // A body that is over before it began cannot make progress, and needs no watching.
-        let progress = (!body.is_end_stream()).then(|| self.progress(&parts.headers));
+        let progress = (!body.is_end_stream()).then(|| self.progress(way.route, &parts.headers));
         let mut body = Tap::new(body, capture);
         if let Some(progress) = &progress {
             body = body.with_progress(progress.clone());
@@ -351,13 +351,13 @@ impl Gate {
     }
 
     /// How a body comes along. One of gRPC may rest: its messages come when they come.
-    fn progress(&self, headers: &HeaderMap) -> Progress {
+    fn progress(&self, route: &Route, headers: &HeaderMap) -> Progress {
         let grpc = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
-        let mut pace = self.limits.connection.pace;
+        let mut pace = self.pace;
         if headers.get(CONTENT_TYPE).is_some_and(grpc) {
             pace.min_rate = 0;
         }
-        let limit = self.limits.exchange.request_body.map_or(u64::MAX, NonZeroU64::get);
+        let limit = route.bodies.request.map_or(u64::MAX, NonZeroU64::get);
         Progress::new(pace, limit)
     }
 

@@ -16,7 +16,9 @@ use http::{Request, Uri};
 use memchr::memrchr;
 
 use super::enforce::Enforcement;
+use super::limits::Limits;
 use super::upstream::Upstream;
+use crate::config::limits::BodyLimits;
 use crate::config::route::HostPattern;
 use crate::registry::LoadedContract;
 
@@ -35,6 +37,10 @@ pub struct Route {
     pub enforcement: Arc<Enforcement>,
     /// Bytes kept of each body.
     pub body_limit: usize,
+    /// How long bodies may be that pass.
+    pub bodies: BodyLimits,
+    /// What its exchanges may take together, if that is limited.
+    pub limits: Option<Limits>,
     /// The contract in force; replaced when a new one is loaded.
     pub contract: Arc<ArcSwapOption<LoadedContract>>,
 }

@@ -85,7 +85,7 @@ pub struct Held<B> {
     body: B,
     limit: Option<BodyLimit>,
     _open: Open,
-    _turn: Turn,
+    _turns: [Turn; 2],
 }
 
 /// What may still pass of a body.
@@ -274,9 +274,9 @@ impl Tally {
 
 impl Open {
     /// The exchange is answered; it is over when `body` has passed.
-    pub fn hold<B>(mut self, body: B, limit: Option<BodyLimit>, turn: Turn) -> Held<B> {
+    pub fn hold<B>(mut self, body: B, limit: Option<BodyLimit>, turns: [Turn; 2]) -> Held<B> {
         self.answered = true;
-        Held { body, limit, _open: self, _turn: turn }
+        Held { body, limit, _open: self, _turns: turns }
     }
 }
 
