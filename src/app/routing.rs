@@ -166,6 +166,7 @@ pub(super) fn build(
             name: settings.name.clone(),
             stripped: if settings.strip_path { settings.path.clone() } else { String::new() },
             upstream,
+            forwarded: settings.forwarded.clone(),
             enforcement: enforcing.on(settings),
             body_limit: settings.body_limit,
             bodies: settings.bodies,

@@ -6,6 +6,7 @@
 
 use super::contract::{self, ContractSettings};
 use super::enforcement::{self, EnforcementSettings};
+use super::forwarded::{self, ForwardedSettings};
 use super::limits::{self, BodyLimits, ExchangeLimits};
 use super::upstream::{self, UpstreamSettings};
 use super::{Problems, Setting, Values, parse};
@@ -50,6 +51,8 @@ pub struct RouteSettings {
     pub contract: ContractSettings,
     /// Whom it calls.
     pub upstream: UpstreamSettings,
+    /// What it tells about callers.
+    pub forwarded: ForwardedSettings,
 }
 
 /// Hosts, in lower case.
@@ -108,6 +111,7 @@ fn read_one(values: &Values, problems: &mut Problems) -> RouteSettings {
         enforcement: enforcement::read(values, problems),
         contract: contract::read(values, problems),
         upstream: upstream::read(values, problems),
+        forwarded: forwarded::read(values, problems),
     }
 }
 

@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use super::answer::AnswerBody;
 use super::connection::{forwardable, head_weight, is_upgrade, strip_hop_by_hop};
 use super::enforce::{Enforcement, Passage, Replacement, Stance};
+use super::forwarded;
 use super::hold::{Payload, Witness};
 use super::metrics::{ProxyMetrics, Raised, UpstreamFailure};
 use super::peer::Peer;
@@ -58,9 +59,10 @@ struct Opened {
     trace: Option<TraceContext>,
 }
 
-/// The way of one exchange: its route, and the thread that carries it.
+/// The way of one exchange: who called, its route, and the thread that carries it.
 #[derive(Clone, Copy)]
 struct Way<'a> {
+    peer: &'a Peer,
     route: &'a Route,
     lane: Lane,
 }
@@ -135,7 +137,7 @@ impl Gate {
         if let Some(target) = route.target(request.uri()) {
             *request.uri_mut() = target;
         }
-        let way = Way { route, lane };
+        let way = Way { peer, route, lane };
         let answer = match self.open(route, &request, peer, started) {
             Ok(opened) => self.forward(request, opened, way, in_flight, started).await,
             Err(refusal) => Err(*refusal),
@@ -232,7 +234,9 @@ impl Gate {
         if let Some(context) = opened.as_ref().and_then(|opened| opened.trace) {
             trace::pass_on(&context, &mut parts.headers);
         }
-        let request = Request::from_parts(forwardable(parts, upgrade.is_some()), body);
+        let mut parts = forwardable(parts, upgrade.is_some());
+        forwarded::tell(&way.route.forwarded, way.peer, &parts.uri, &mut parts.headers);
+        let request = Request::from_parts(parts, body);
         let sent = self.clock.instant();
         let (mut response, lease) =
             way.route.upstream.send(request, way.lane, progress.as_ref()).await.map_err(

@@ -18,6 +18,7 @@ use memchr::memrchr;
 use super::enforce::Enforcement;
 use super::limits::Limits;
 use super::upstream::Upstream;
+use crate::config::forwarded::ForwardedSettings;
 use crate::config::limits::BodyLimits;
 use crate::config::route::HostPattern;
 use crate::registry::LoadedContract;
@@ -33,6 +34,8 @@ pub struct Route {
     pub stripped: String,
     /// The service behind.
     pub upstream: Arc<Upstream>,
+    /// What the service is told about callers.
+    pub forwarded: ForwardedSettings,
     /// What a verdict may do.
     pub enforcement: Arc<Enforcement>,
     /// Bytes kept of each body.

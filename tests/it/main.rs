@@ -19,6 +19,7 @@ mod encryption;
 mod enforcement;
 mod example;
 mod floors;
+mod forwarded;
 mod groups;
 mod handover;
 mod lifecycle;
