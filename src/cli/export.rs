@@ -42,6 +42,14 @@ enum Format {
     Jsonl,
 }
 
+/// Why an export ends early.
+enum Stopped {
+    /// Whoever read it has had enough, such as `head`: no failure.
+    Enough,
+    /// Storage or the file failed.
+    Failed(String),
+}
+
 /// Writes records, newest first.
 pub fn run(arguments: &ExportArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
     place::run(async {
@@ -54,11 +62,15 @@ pub fn run(arguments: &ExportArgs, environment: &[(String, String)], out: &mut d
                     .map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
                 let mut file = BufWriter::new(file);
                 let written = export(&*store, &filter, arguments, &mut file).await;
-                written.and_then(|count| file.flush().map(|()| count).map_err(|e| e.to_string()))
+                written.and_then(|count| file.flush().map(|()| count).map_err(Stopped::from))
             }
         };
         store.close().await;
-        let count = written?;
+        let count = match written {
+            Ok(count) => count,
+            Err(Stopped::Enough) => return Ok(FINE),
+            Err(Stopped::Failed(message)) => return Err(message),
+        };
         eprintln!("{count} records exported");
         Ok(if count == 0 { NO } else { FINE })
     })
@@ -69,23 +81,23 @@ async fn export(
     filter: &ValidationFilter,
     arguments: &ExportArgs,
     out: &mut dyn Write,
-) -> Result<u64, String> {
-    let broken = |error: io::Error| format!("the export cannot be written: {error}");
+) -> Result<u64, Stopped> {
     let format = arguments.format;
     let limit = arguments.limit.unwrap_or(u64::MAX);
     let progress = io::stderr().is_terminal();
     let mut count = 0;
     let mut page = PageRequest::first(PAGE);
     if format == Format::Har {
-        har::begin(out).map_err(broken)?;
+        har::begin(out)?;
     }
     'pages: loop {
-        let found = store.list_validations(filter, &page).await.map_err(|e| e.to_string())?;
+        let found = store.list_validations(filter, &page).await;
+        let found = found.map_err(|error| Stopped::Failed(error.to_string()))?;
         for record in &found.items {
             if count == limit {
                 break 'pages;
             }
-            write_record(format, record, count == 0, out).map_err(broken)?;
+            write_record(format, record, count == 0, out)?;
             count += 1;
         }
         if progress {
@@ -98,10 +110,19 @@ async fn export(
         eprint!("\r\x1b[K");
     }
     if format == Format::Har {
-        har::end(out).map_err(broken)?;
+        har::end(out)?;
     }
-    out.flush().map_err(broken)?;
+    out.flush()?;
     Ok(count)
+}
+
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::Enough;
+        }
+        Self::Failed(format!("the export cannot be written: {error}"))
+    }
 }
 
 fn write_record(

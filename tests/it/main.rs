@@ -18,6 +18,7 @@ mod deploy;
 mod encryption;
 mod enforcement;
 mod example;
+mod exit_codes;
 mod floors;
 mod forwarded;
 mod groups;
