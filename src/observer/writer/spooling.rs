@@ -1,8 +1,8 @@
 //! From memory to the spool.
 //!
-//! What must hold: the spool takes of a parcel as many records as it has room for, also when
-//! the parcel is bigger than the whole spool; only what has no room is lost, and counted. What
-//! the disk does not take stays in memory.
+//! What must hold: of a parcel that has no room in the spool, the part that has is kept, also
+//! when the parcel is bigger than the whole spool; the rest is lost, and counted. What the disk
+//! does not take stays in memory.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::observer::parcel::{Parcel, ParcelKind};
 use crate::observer::spool::metrics::SpoolMetrics;
 use crate::observer::spool::{Spool, SpoolError};
 
-/// A parcel is halved no further when a record of this part of the usual size has no room: a
-/// full spool costs one look per parcel, not one per record.
+/// A parcel is halved no further when even a record this many times smaller than its others has
+/// no room: a full spool costs one look per parcel, not one per record.
 const SMALL: u64 = 4;
 
 /// The spool as the side that fills it sees it.
