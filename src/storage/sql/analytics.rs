@@ -312,7 +312,7 @@ mod tests {
             let keyed = ["validation_violations USING PRIMARY KEY (code=", "r USING INDEX"];
             let found =
                 |key: &&str| list.iter().any(|step| step.contains(&format!("SEARCH {key}")));
-            assert!(filter.code.is_none() || keyed.iter().all(|key| found(&key)), "{list:#?}");
+            assert!(filter.code.is_none() || keyed.iter().all(found), "{list:#?}");
             let statements = [
                 listing(Dialect::Sqlite, &filter, &page).unwrap(),
                 numbers(&filter, 10),
