@@ -167,7 +167,11 @@ fn everything_is_judged_for_a_while_after_a_new_document() {
     let upstream = Upstream::json("200 OK", ADA);
     let setup = Setup::new(USERS, upstream.address()).env("CVT_SAMPLING_JUDGE", "0%");
     let sidecar = watchful(setup.env("CVT_SAMPLING_FIRSTS", "1")).start();
-    let ask = |n: usize| (0..n).for_each(|_| drop(Client::get(sidecar.traffic, "/users/1")));
+    let ask = |n: usize| {
+        for _ in 0..n {
+            Client::get(sidecar.traffic, "/users/1");
+        }
+    };
     let judged = |m: &Metrics| m.sum("cvt_exchanges_judged_total", &[]);
     let ended = |m: &Metrics| judged(m) + m.sum("cvt_exchanges_skipped_total", &[]);
     ask(20);

@@ -37,13 +37,17 @@ impl<K: Hash + Eq + Clone> Troubles<K> {
 
     /// Something else changed: whatever failed is tried again.
     pub(super) fn retry(&mut self) {
-        self.0.values_mut().for_each(|trouble| trouble.may_pass = true);
+        for trouble in self.0.values_mut() {
+            trouble.may_pass = true;
+        }
     }
 
     /// Whatever failed is tried again, and said again where it fails.
     pub(super) fn repeat(&mut self) {
         self.retry();
-        self.0.values_mut().for_each(|trouble| trouble.said.clear());
+        for trouble in self.0.values_mut() {
+            trouble.said.clear();
+        }
     }
 }
 
