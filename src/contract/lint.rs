@@ -58,6 +58,8 @@ lint_codes! {
     NewerFeature = "newer_feature";
     /// The document breaks the specification in a way that does no harm here.
     Lenient = "lenient";
+    /// The document lists no operation.
+    NoOperations = "no_operations";
     /// Two path templates that the same request may match.
     AmbiguousPath = "ambiguous_path";
     /// A media type whose bodies cannot be judged.
@@ -73,6 +75,15 @@ lint_codes! {
 impl fmt::Display for LintCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+// === impl Lint ===
+
+impl Lint {
+    /// Whether this says that the document itself is not what the specification says it is.
+    pub fn breaks_specification(&self) -> bool {
+        self.code == LintCode::Lenient
     }
 }
 
