@@ -176,11 +176,12 @@ impl Contracts<'_> {
     fn read_alone(&self, id: Value, document: &Value) -> Answer {
         let options = CompileOptions { unused_components: true, ..self.options.clone() };
         let error = match Contract::compile(text_of(document).as_bytes(), &options) {
-            Ok(contract) => contract
-                .lints()
-                .iter()
-                .find(|lint| lint.breaks_specification())
-                .map(|lint| format!("the document breaks the OpenAPI specification: {lint}")),
+            Ok(contract) => {
+                let broken = contract.lints().iter().find(|lint| lint.breaks_specification());
+                broken.map(|lint| {
+                    format!("the document breaks the OpenAPI specification: {}", lint.sentence())
+                })
+            }
             Err(error) => Some(error.to_string()),
         };
         Answer {

@@ -292,7 +292,7 @@ impl Planner<'_> {
             let found = named(name).or_else(|| named(without_operator(name)));
             if found.is_none() {
                 let message = format!("nothing is declared for {{{name}}}; every value passes");
-                self.lint(LintCode::Lenient, item.at, &message);
+                self.lint(LintCode::UndeclaredParameter, item.at, &message);
             }
             plans.push(found.map(|at| declared.remove(at)));
         }

@@ -49,6 +49,8 @@ pub struct Serialization {
     /// The table up to 3.0.3 and in 3.1.0 separated the members of an unexploded `label` by
     /// dots; later ones by commas. Both are read where the document is that old.
     pub dotted_label: bool,
+    /// Whether values stand without percent-encoding (`cookie`, OpenAPI 3.2).
+    pub unencoded: bool,
     /// Separators of arrays in arrays (Swagger 2.0), outermost first.
     pub nested: SmallVec<[char; 2]>,
 }
@@ -86,6 +88,7 @@ impl Serialization {
             explode: explode.unwrap_or(style == Style::Form),
             reserved_refused: object.get("allowReserved") == Some(&Value::Bool(false)),
             dotted_label: is_older_text(openapi_version),
+            unencoded: text("style") == Some("cookie"),
             nested: SmallVec::new(),
         };
         if let Some(format) = text(COLLECTION_FORMAT) {
@@ -160,7 +163,7 @@ impl Style {
             "matrix" => Self::Matrix,
             "label" => Self::Label,
             "simple" => Self::Simple,
-            // 3.2's `cookie` is `form` without percent-encoding; values decode to themselves.
+            // 3.2's `cookie` is `form` without percent-encoding.
             "form" | "cookie" => Self::Form,
             "spaceDelimited" => Self::SpaceDelimited,
             "pipeDelimited" => Self::PipeDelimited,
