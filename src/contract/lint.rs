@@ -58,8 +58,9 @@ lint_codes! {
     NewerFeature = "newer_feature";
     /// The document breaks the specification in a way that does no harm here.
     Lenient = "lenient";
-    /// A part of a path for which no parameter is declared; every value of it passes.
-    UndeclaredParameter = "undeclared_parameter";
+    /// A part of a path for which no parameter is declared, so that every value of it passes, or
+    /// a parameter that its path has no part for.
+    PathMismatch = "path_mismatch";
     /// The document lists no operation.
     NoOperations = "no_operations";
     /// Two path templates that the same request may match.

@@ -292,12 +292,12 @@ impl Planner<'_> {
             let found = named(name).or_else(|| named(without_operator(name)));
             if found.is_none() {
                 let message = format!("nothing is declared for {{{name}}}; every value passes");
-                self.lint(LintCode::UndeclaredParameter, item.at, &message);
+                self.lint(LintCode::PathMismatch, item.at, &message);
             }
             plans.push(found.map(|at| declared.remove(at)));
         }
         for plan in declared {
-            self.lint(LintCode::Lenient, &plan.pointer, "the path has no such parameter");
+            self.lint(LintCode::PathMismatch, &plan.pointer, "the path has no such parameter");
         }
         plans
     }
