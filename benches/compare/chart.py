@@ -40,7 +40,7 @@ def draw(result):
         parts.append(f'<text x="16" y="{y}" class="t">{escape(title)}</text>')
         y += 16
         for group, values in groups.items():
-            most = max(max(values.values()) for values in groups.values())
+            most = max(values.values())
             parts.append(f'<text x="16" y="{y + 13}" class="g">{escape(group)}</text>')
             for name, value in values.items():
                 width = max(1.0, (WIDTH - LEFT - 150) * value / most)
@@ -62,7 +62,7 @@ def draw(result):
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" width="{WIDTH}" height="{y}">'
         f"<style>{style}</style>"
         f'<rect width="{WIDTH}" height="{y}" fill="#ffffff"/>'
-        f'<text x="16" y="24" class="h">nginx and cvt-sidecar, everything judged</text>'
+        f'<text x="16" y="24" class="h">nginx and cvt-sidecar, everything judged; each group has its own scale</text>'
         f'<text x="16" y="42" class="m">{escape(head)}</text>' + "".join(parts) + "</svg>\n"
     )
 
@@ -74,7 +74,7 @@ def table(result):
     lines = [
         f"{machine['cpu']}, {machine['cores']} cores ({len(result['proxy_cores'])} for the proxy), Linux"
         f" {machine['kernel']}; {result['date']}; medians of {result['rounds']} interleaved rounds of"
-        f" `{result['command']}`; everything judged.",
+        f" `{result['command']}`.",
         "",
         "| | " + " | ".join(names) + " |",
         "|---|" + "---:|" * len(names),
@@ -94,27 +94,18 @@ def table(result):
     for figure, label in [("p50", "p50"), ("p99", "p99"), ("p999", "p99.9")]:
         values = {name: one[figure] for name, one in paced["proxies"].items()}
         row(f"{label}, µs: {paced['workload']} at {paced['asked_rate']:,.0f} requests/s", values, "{:,.0f}")
-    lines.append("")
-    lines += [
-        f"- {one['name']}: {one['cpu']:.2f} × {one['to']} (at most {one['most']}: "
-        f"{'met' if one['cpu'] <= one['most'] else 'MISSED'})"
-        for one in result["ratios"]
-    ]
-    memory = result["memory_mib"]
-    lines += [
-        f"- memory with 100 operations: {memory['idle']} MiB idle, {memory['64']} MiB under 64 connections,"
-        f" {memory['1000']} MiB under 1,000",
-        f"- CPU per request with 5,000 operations: {result['cpu_5000_to_5_operations']:.2f} × that with 5",
-        f"- start to ready: {result['start_to_ready_ms']:.0f} ms; binary: {result['binary_mib']} MiB",
-    ]
+    lines += ["", "| what is asked | measured | at most |", "|---|---:|---:|"]
+    for one in result["bars"]:
+        reached = "" if one["figure"] <= one["most"] else " (not reached)"
+        lines.append(f"| {one['what']} | {one['figure']:,.4g} {one['unit']}{reached} | {one['most']:,} |")
     return "\n".join(lines)
 
 
-def into_readme(path, text):
-    """Puts the table between the two marks in a README."""
+def into_readme(path, picture, text):
+    """Puts the chart and the table between the two marks in a README."""
     readme = path.read_text()
     before, _, rest = readme.partition(BEGIN)
     _, _, after = rest.partition(END)
     if not rest or not after:
         raise SystemExit(f"{path}: the marks {BEGIN} and {END} are missing")
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    path.write_text(f"{before}{BEGIN}\n![The same figures as a chart]({picture})\n\n{text}\n{END}{after}")
