@@ -30,6 +30,8 @@ pub enum Style {
     Label,
     Simple,
     Form,
+    /// `form` without percent-encoding (OpenAPI 3.2).
+    Cookie,
     SpaceDelimited,
     PipeDelimited,
     DeepObject,
@@ -49,8 +51,6 @@ pub struct Serialization {
     /// The table up to 3.0.3 and in 3.1.0 separated the members of an unexploded `label` by
     /// dots; later ones by commas. Both are read where the document is that old.
     pub dotted_label: bool,
-    /// Whether values stand without percent-encoding (`cookie`, OpenAPI 3.2).
-    pub unencoded: bool,
     /// Separators of arrays in arrays (Swagger 2.0), outermost first.
     pub nested: SmallVec<[char; 2]>,
 }
@@ -85,10 +85,9 @@ impl Serialization {
         let explode = object.get("explode").and_then(Value::as_bool);
         let mut serialization = Self {
             style,
-            explode: explode.unwrap_or(style == Style::Form),
+            explode: explode.unwrap_or(matches!(style, Style::Form | Style::Cookie)),
             reserved_refused: object.get("allowReserved") == Some(&Value::Bool(false)),
             dotted_label: is_older_text(openapi_version),
-            unencoded: text("style") == Some("cookie"),
             nested: SmallVec::new(),
         };
         if let Some(format) = text(COLLECTION_FORMAT) {
@@ -126,7 +125,11 @@ impl Serialization {
     pub fn repeats_key(&self) -> bool {
         let repeats = matches!(
             self.style,
-            Style::Form | Style::SpaceDelimited | Style::PipeDelimited | Style::TabDelimited
+            Style::Form
+                | Style::Cookie
+                | Style::SpaceDelimited
+                | Style::PipeDelimited
+                | Style::TabDelimited
         );
         self.explode && repeats
     }
@@ -163,8 +166,8 @@ impl Style {
             "matrix" => Self::Matrix,
             "label" => Self::Label,
             "simple" => Self::Simple,
-            // 3.2's `cookie` is `form` without percent-encoding.
-            "form" | "cookie" => Self::Form,
+            "form" => Self::Form,
+            "cookie" => Self::Cookie,
             "spaceDelimited" => Self::SpaceDelimited,
             "pipeDelimited" => Self::PipeDelimited,
             "deepObject" => Self::DeepObject,

@@ -140,7 +140,7 @@ pub(super) fn judge_parameter(
         }
         ValueForm::Styled(form) => {
             let many = looks_like_many(plan, fields);
-            let decoding = if form.unencoded { Decoding::None } else { decoding };
+            let decoding = if form.style == Style::Cookie { Decoding::None } else { decoding };
             let attempts = match form.style {
                 Style::DeepObject => Attempts::of(Kind::Object),
                 _ => Attempts::new(shape.types(), many),
