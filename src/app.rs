@@ -98,11 +98,7 @@ pub type Load = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let file = config.file.as_deref().zip(hooks.load);
     let file = file.map(|(path, load)| ConfigFile::new(path, load));
-    logging::install(config.logging.level.as_str(), log_form(config.logging.format));
-    logging::log_panics();
-    for notice in &config.notices {
-        tracing::warn!(event = "setting_without_effect", "{notice}");
-    }
+    start_log(config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Metrics::default();
     process::register(&metrics)?;
@@ -117,8 +113,7 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let opening = stores::open_for_traffic(config, &clock);
     let (store, late) = control.block_on(signals.unless_stopped(opening))?;
     let store = stores::measured(store, &metrics, &clock)?;
-    let registry_metrics = RegistryMetrics::new(&metrics)?;
-    let registry = registry(config, &store, &registry_metrics, &clock);
+    let registry = registry(config, &store, &metrics, &clock)?;
     let registering = drafts.register(config, &registry, &none);
     let contracts = control.block_on(signals.unless_stopped(registering))?;
     let slots = Arc::new(ArcSwap::from_pointee(contracts.slots()));
@@ -208,6 +203,14 @@ impl Serving<'_> {
     }
 }
 
+fn start_log(config: &Config) {
+    logging::install(config.logging.level.as_str(), log_form(config.logging.format));
+    logging::log_panics();
+    for notice in &config.notices {
+        tracing::warn!(event = "setting_without_effect", "{notice}");
+    }
+}
+
 fn log_form(format: Format) -> Form {
     match format {
         Format::Json => Form::Json,
@@ -229,17 +232,17 @@ fn control_runtime() -> Result<Runtime, StartError> {
 fn registry(
     config: &Config,
     store: &Arc<dyn Store>,
-    metrics: &RegistryMetrics,
+    metrics: &Metrics,
     clock: &Arc<dyn Clock>,
-) -> Registry {
-    Registry::new(RegistryParts {
+) -> Result<Registry, StartError> {
+    Ok(Registry::new(RegistryParts {
         store: store.clone(),
         cache: config.cache,
         options: compile_options(&config.rules, config.document_limit),
-        metrics: metrics.clone(),
+        metrics: RegistryMetrics::new(metrics)?,
         clock: clock.clone(),
         ids: Arc::new(SystemIds),
-    })
+    }))
 }
 
 fn routing(
