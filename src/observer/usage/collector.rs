@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
@@ -11,6 +12,7 @@ use super::metrics::UsageMetrics;
 use super::pack::Packing;
 use super::path::Guesser;
 use crate::contract::OperationIndex;
+use crate::contract::instance::Outliner;
 use crate::contract::parameter::ParameterPlan;
 use crate::contract::serialization::ParameterLocation;
 use crate::model::clock::Timestamp;
@@ -48,8 +50,9 @@ pub struct Collector {
     current: Option<usize>,
     seen: Seen,
     walk: u64,
+    outliner: Outliner,
     guesser: Guesser,
-    rows: HashMap<RowKey, Row>,
+    rows: HashMap<RowKey, Row, RandomState>,
     facts: usize,
     metrics: UsageMetrics,
 }
@@ -65,7 +68,7 @@ pub(super) struct Tally {
 #[derive(Debug)]
 struct Known {
     contract: Arc<LoadedContract>,
-    operations: HashMap<OperationIndex, Names>,
+    operations: HashMap<OperationIndex, Names, RandomState>,
     /// Whether it judged anything since the last batch; one that did not may go.
     used: bool,
 }
@@ -85,7 +88,17 @@ struct Seen {
     parameters: Vec<u32>,
     request: Vec<u32>,
     response: Vec<u32>,
+    outlines: Outlines,
     cut: bool,
+}
+
+/// The outlines of both bodies, where they were read as one value.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Outlines {
+    /// The request's.
+    pub request: Option<u64>,
+    /// The response's.
+    pub response: Option<u64>,
 }
 
 /// Consumer by its address, contract by its place, operation.
@@ -170,8 +183,9 @@ impl Collector {
             current: None,
             seen: Seen::default(),
             walk: 0,
+            outliner: Outliner::default(),
             guesser: Guesser::default(),
-            rows: HashMap::new(),
+            rows: HashMap::default(),
             facts: 0,
             metrics,
         }
@@ -183,7 +197,7 @@ impl Collector {
         let Some(contract) = contract else { return self.current = None };
         let found = self.contracts.iter().position(|known| Arc::ptr_eq(&known.contract, contract));
         let at = found.unwrap_or_else(|| {
-            let (contract, operations) = (contract.clone(), HashMap::new());
+            let (contract, operations) = (contract.clone(), HashMap::default());
             self.contracts.push(Known { contract, operations, used: true });
             self.contracts.len() - 1
         });
@@ -230,6 +244,11 @@ impl Collector {
         }
     }
 
+    /// The outlines of the exchange at hand.
+    pub fn outlines(&self) -> Outlines {
+        self.seen.outlines
+    }
+
     /// Moves everything counted into `packing`.
     fn drain(&mut self, packing: &mut Packing) {
         for ((_, contract, operation), row) in self.rows.drain() {
@@ -253,11 +272,17 @@ impl Witness for Collector {
         }
         let Some(body) = seen.body else { return };
         self.walk += 1;
-        let (tree, into) = match seen.side {
-            Side::Request => (&mut names.request, &mut self.seen.request),
-            Side::Response => (&mut names.response, &mut self.seen.response),
+        let outline = self.outliner.outline(body);
+        let outlines = &mut self.seen.outlines;
+        let (tree, into, number) = match seen.side {
+            Side::Request => (&mut names.request, &mut self.seen.request, &mut outlines.request),
+            Side::Response => {
+                (&mut names.response, &mut self.seen.response, &mut outlines.response)
+            }
         };
-        let whole = tree.walk(seen.contract.property_names(), body, self.walk, into);
+        *number = outline.map(|outline| outline.number);
+        let names = seen.contract.property_names();
+        let whole = tree.add(names, (body, outline), self.walk, into);
         self.seen.cut |= !whole;
     }
 }
@@ -290,6 +315,7 @@ impl Seen {
         self.parameters.clear();
         self.request.clear();
         self.response.clear();
+        self.outlines = Outlines::default();
         self.cut = false;
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
+use foldhash::fast::{FixedState, RandomState};
 
 use crate::contract::PropertyNames;
-use crate::contract::instance::Node;
+use crate::contract::instance::{Node, Outline};
 
 /// What stands for a member that the document does not name.
 const UNNAMED: &str = "*";
@@ -16,12 +16,17 @@ const MOST_FIELDS: usize = 2_000;
 const DEEPEST: usize = 12;
 /// Members looked at per body.
 const MOST_STEPS: usize = 50_000;
+/// Fields remembered by the outlines of the bodies that had them.
+const MOST_REMEMBERED: usize = 8_192;
 
 /// Fields in the seed's form: dot notation, arrays by their elements under the array's own name.
 /// Grows as fields are seen; a field keeps its number.
 #[derive(Debug)]
 pub(super) struct FieldTree {
     fields: Vec<Field>,
+    /// By the outline of a body: bodies of one outline have the same fields.
+    outlines: HashMap<u64, Box<[u32]>, RandomState>,
+    remembered: usize,
 }
 
 #[derive(Debug)]
@@ -38,14 +43,47 @@ struct Field {
 
 impl Default for FieldTree {
     fn default() -> Self {
-        Self { fields: vec![Field::new("".into(), 0)] }
+        let fields = vec![Field::new("".into(), 0)];
+        Self { fields, outlines: HashMap::default(), remembered: 0 }
     }
 }
 
 impl FieldTree {
     /// Adds the numbers of the fields of `body` to `seen`, each once. `walk` differs from call to
     /// call. False when not all of the body was looked at, or not all fields have a number.
-    pub(super) fn walk(
+    pub(super) fn add(
+        &mut self,
+        names: &PropertyNames,
+        (body, outline): (Node<'_>, Option<Outline>),
+        walk: u64,
+        seen: &mut Vec<u32>,
+    ) -> bool {
+        let outline = outline.filter(|outline| outline.is_whole).map(|outline| outline.number);
+        let known = outline.and_then(|outline| self.outlines.get(&outline));
+        if let Some(known) = known {
+            seen.extend_from_slice(known);
+            return true;
+        }
+        let before = seen.len();
+        let whole = self.walk(names, body, walk, seen);
+        if let Some(outline) = outline.filter(|_| whole) {
+            self.remember(outline, seen.get(before..).unwrap_or_default());
+        }
+        whole
+    }
+
+    fn remember(&mut self, outline: u64, fields: &[u32]) {
+        let takes = fields.len() + 1;
+        if self.remembered + takes > MOST_REMEMBERED {
+            // Those that come often are soon back.
+            self.outlines.clear();
+            self.remembered = 0;
+        }
+        self.remembered += takes;
+        self.outlines.insert(outline, fields.into());
+    }
+
+    fn walk(
         &mut self,
         names: &PropertyNames,
         body: Node<'_>,
@@ -141,7 +179,7 @@ mod tests {
         let mut arena = Arena::default();
         let id = arena.parse(body.as_bytes()).unwrap();
         let mut seen = Vec::new();
-        assert!(tree.walk(contract.property_names(), arena.node(id), walk, &mut seen));
+        assert!(tree.add(contract.property_names(), (arena.node(id), None), walk, &mut seen));
         let mut paths: Vec<_> =
             seen.iter().map(|field| tree.path(*field).unwrap().to_string()).collect();
         paths.sort();
@@ -173,7 +211,7 @@ mod tests {
         let deep = format!("{}1{}", r#"{"id":"#.repeat(60), "}".repeat(60));
         let id = arena.parse(deep.as_bytes()).unwrap();
         let mut seen = Vec::new();
-        assert!(!tree.walk(contract.property_names(), arena.node(id), 1, &mut seen));
+        assert!(!tree.add(contract.property_names(), (arena.node(id), None), 1, &mut seen));
         assert_eq!(seen.len(), DEEPEST);
     }
 }
