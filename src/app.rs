@@ -420,7 +420,7 @@ impl Traffic {
         let gate = Gate::new(routes.clone(), queue, budget, metrics, clock.clone());
         let tracer = config.tracing.endpoint.as_ref();
         let tracer = tracer.map(|_| Tracer::new(config.tracing.ratio, Arc::new(SystemChance)));
-        let gate = gate.within(config.limits).tracing(tracer);
+        let gate = gate.at_pace(config.limits.connection.pace).tracing(tracer);
         let entrance = Entrance::new(Arc::new(gate), limits);
         Ok(Self { threads, entrance, routes, started: oneshot::channel().0 })
     }

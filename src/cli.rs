@@ -15,6 +15,7 @@ mod place;
 mod purge;
 mod report;
 mod run;
+mod selection;
 mod settings;
 pub mod validate;
 mod validations;

@@ -16,6 +16,7 @@ pub mod contract;
 pub mod encryption;
 pub mod enforcement;
 pub mod file;
+pub mod forwarded;
 pub mod group;
 pub mod limits;
 pub mod logging;
@@ -129,6 +130,7 @@ impl Config {
             route::SETTINGS,
             contract::SETTINGS,
             upstream::SETTINGS,
+            forwarded::SETTINGS,
             rules::SETTINGS,
             traffic::SETTINGS,
             limits::SETTINGS,

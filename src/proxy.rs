@@ -9,6 +9,7 @@ mod answer;
 mod connection;
 pub mod enforce;
 mod entrance;
+mod forwarded;
 mod gate;
 mod hold;
 mod interim;

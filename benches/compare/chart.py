@@ -94,27 +94,18 @@ def table(result):
     for figure, label in [("p50", "p50"), ("p99", "p99"), ("p999", "p99.9")]:
         values = {name: one[figure] for name, one in paced["proxies"].items()}
         row(f"{label}, µs: {paced['workload']} at {paced['asked_rate']:,.0f} requests/s", values, "{:,.0f}")
-    lines.append("")
-    lines += [
-        f"- {one['name']}: {one['cpu']:.2f} × {one['to']} (at most {one['most']}: "
-        f"{'met' if one['cpu'] <= one['most'] else 'MISSED'})"
-        for one in result["ratios"]
-    ]
-    memory = result["memory_mib"]
-    lines += [
-        f"- memory with 100 operations: {memory['idle']} MiB idle, {memory['64']} MiB under 64 connections,"
-        f" {memory['1000']} MiB under 1,000",
-        f"- CPU per request with 5,000 operations: {result['cpu_5000_to_5_operations']:.2f} × that with 5",
-        f"- start to ready: {result['start_to_ready_ms']:.0f} ms; binary: {result['binary_mib']} MiB",
-    ]
+    lines += ["", "| what is asked | measured | at most |", "|---|---:|---:|"]
+    for one in result["bars"]:
+        reached = "" if one["figure"] <= one["most"] else " (not reached)"
+        lines.append(f"| {one['what']} | {one['figure']:,.4g} {one['unit']}{reached} | {one['most']:,} |")
     return "\n".join(lines)
 
 
-def into_readme(path, text):
-    """Puts the table between the two marks in a README."""
+def into_readme(path, picture, text):
+    """Puts the chart and the table between the two marks in a README."""
     readme = path.read_text()
     before, _, rest = readme.partition(BEGIN)
     _, _, after = rest.partition(END)
     if not rest or not after:
         raise SystemExit(f"{path}: the marks {BEGIN} and {END} are missing")
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    path.write_text(f"{before}{BEGIN}\n![The same figures as a chart]({picture})\n\n{text}\n{END}{after}")

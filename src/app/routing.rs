@@ -18,7 +18,7 @@ use crate::config::route::RouteSettings;
 use crate::config::upstream::UpstreamSettings;
 use crate::model::clock::Clock;
 use crate::model::schema::Ownership;
-use crate::proxy::{ProxyMetrics, Route, RouteTable, Upstream};
+use crate::proxy::{Limits, ProxyMetrics, Route, RouteTable, Upstream};
 use crate::registry::files::Directory;
 use crate::registry::{Compiled, Details, LoadedContract, Registry, Slot, compile_options};
 use crate::storage::OnConflict;
@@ -166,8 +166,11 @@ pub(super) fn build(
             name: settings.name.clone(),
             stripped: if settings.strip_path { settings.path.clone() } else { String::new() },
             upstream,
+            forwarded: settings.forwarded.clone(),
             enforcement: enforcing.on(settings),
             body_limit: settings.body_limit,
+            bodies: settings.bodies,
+            limits: calling.limits(settings),
             contract: slot.map(|slot| slot.contract.clone()).unwrap_or_default(),
         };
         routes.push((settings.host.clone(), settings.path.clone(), Arc::new(route)));
@@ -178,6 +181,11 @@ pub(super) fn build(
 // === impl Calling ===
 
 impl Calling<'_> {
+    fn limits(&self, settings: &RouteSettings) -> Option<Limits> {
+        let limits = || Limits::new(settings.limits, self.metrics, self.clock.clone());
+        (!settings.limits.is_unlimited()).then(limits)
+    }
+
     fn start(&self, settings: &RouteSettings) -> Result<Upstream, StartError> {
         let calling = settings.upstream.clone();
         let (metrics, clock) = (self.metrics.clone(), self.clock.clone());

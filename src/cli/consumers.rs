@@ -6,10 +6,9 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::output::{clean, count, write_json};
-use super::place::{self, Place};
+use super::place::{self, Paging, Place};
 use super::{FINE, NO};
 use crate::model::consumer::ConsumerRecord;
-use crate::model::page::Cursor;
 use crate::model::usage::{OperationUsage, UsageFact, UsageKind};
 use crate::storage::{ConsumerFilter, PageRequest, Store, UsageFilter};
 
@@ -38,12 +37,8 @@ struct ListArgs {
     /// Consumers of one environment only
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
-    /// Consumers on a page
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    limit: u32,
-    /// Where to go on: the cursor that the page before ended with
-    #[arg(long)]
-    cursor: Option<String>,
+    #[command(flatten)]
+    paging: Paging,
 }
 
 #[derive(Debug, Args)]
@@ -84,15 +79,14 @@ async fn list(
     environment: &[(String, String)],
     out: &mut dyn Write,
 ) -> Result<u8, String> {
-    let cursor = arguments.cursor.as_deref().map(str::parse::<Cursor>).transpose();
-    let cursor = cursor.map_err(|error| format!("--cursor: {error}"))?;
+    let page = arguments.paging.request()?;
     let filter = ConsumerFilter {
         schema_id: arguments.schema_id.clone(),
         environment: arguments.environment.clone(),
         consumer_id: None,
     };
     let store = arguments.place.open(environment, true).await?;
-    let page = store.list_consumers(&filter, &PageRequest { size: arguments.limit, cursor }).await;
+    let page = store.list_consumers(&filter, &page).await;
     store.close().await;
     let page = page.map_err(|error| error.to_string())?;
     for record in &page.items {

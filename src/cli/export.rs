@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::output::write_json;
 use super::place::{self, Place};
+use super::selection::Selection;
 use super::{FINE, NO};
 use crate::model::record::ValidationRecord;
 use crate::storage::{PageRequest, Store, ValidationFilter};
@@ -28,36 +29,8 @@ pub struct ExportArgs {
     /// Where to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Records that break the contract only
-    #[arg(long, conflicts_with = "valid")]
-    invalid: bool,
-    /// Records that do not break the contract only
-    #[arg(long)]
-    valid: bool,
-    /// Records of one schema only
-    #[arg(long, value_name = "ID")]
-    schema_id: Option<String>,
-    /// Records of one method only
-    #[arg(long)]
-    method: Option<String>,
-    /// Records of one path template only, such as /books/{id}
-    #[arg(long, value_name = "TEMPLATE")]
-    operation: Option<String>,
-    /// Records of one consumer only
-    #[arg(long, value_name = "ID")]
-    consumer: Option<String>,
-    /// Records with a violation of one code only, such as response.body.schema
-    #[arg(long)]
-    code: Option<String>,
-    /// Records of one environment only
-    #[arg(long, value_name = "NAME")]
-    environment: Option<String>,
-    /// Records judged at this time or later, RFC 3339
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Records judged before this time only, RFC 3339
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    #[command(flatten)]
+    selection: Selection,
     /// The most records
     #[arg(long)]
     limit: Option<u64>,
@@ -69,10 +42,18 @@ enum Format {
     Jsonl,
 }
 
+/// Why an export ends early.
+enum Stopped {
+    /// Whoever read it has had enough, such as `head`: no failure.
+    Enough,
+    /// Storage or the file failed.
+    Failed(String),
+}
+
 /// Writes records, newest first.
 pub fn run(arguments: &ExportArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
     place::run(async {
-        let filter = arguments.filter()?;
+        let filter = arguments.selection.filter()?;
         let store = arguments.place.open(environment, true).await?;
         let written = match &arguments.out {
             None => export(&*store, &filter, arguments, out).await,
@@ -81,11 +62,15 @@ pub fn run(arguments: &ExportArgs, environment: &[(String, String)], out: &mut d
                     .map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
                 let mut file = BufWriter::new(file);
                 let written = export(&*store, &filter, arguments, &mut file).await;
-                written.and_then(|count| file.flush().map(|()| count).map_err(|e| e.to_string()))
+                written.and_then(|count| file.flush().map(|()| count).map_err(Stopped::from))
             }
         };
         store.close().await;
-        let count = written?;
+        let count = match written {
+            Ok(count) => count,
+            Err(Stopped::Enough) => return Ok(FINE),
+            Err(Stopped::Failed(message)) => return Err(message),
+        };
         eprintln!("{count} records exported");
         Ok(if count == 0 { NO } else { FINE })
     })
@@ -96,23 +81,23 @@ async fn export(
     filter: &ValidationFilter,
     arguments: &ExportArgs,
     out: &mut dyn Write,
-) -> Result<u64, String> {
-    let broken = |error: io::Error| format!("the export cannot be written: {error}");
+) -> Result<u64, Stopped> {
     let format = arguments.format;
     let limit = arguments.limit.unwrap_or(u64::MAX);
     let progress = io::stderr().is_terminal();
     let mut count = 0;
     let mut page = PageRequest::first(PAGE);
     if format == Format::Har {
-        har::begin(out).map_err(broken)?;
+        har::begin(out)?;
     }
     'pages: loop {
-        let found = store.list_validations(filter, &page).await.map_err(|e| e.to_string())?;
+        let found = store.list_validations(filter, &page).await;
+        let found = found.map_err(|error| Stopped::Failed(error.to_string()))?;
         for record in &found.items {
             if count == limit {
                 break 'pages;
             }
-            write_record(format, record, count == 0, out).map_err(broken)?;
+            write_record(format, record, count == 0, out)?;
             count += 1;
         }
         if progress {
@@ -125,10 +110,19 @@ async fn export(
         eprint!("\r\x1b[K");
     }
     if format == Format::Har {
-        har::end(out).map_err(broken)?;
+        har::end(out)?;
     }
-    out.flush().map_err(broken)?;
+    out.flush()?;
     Ok(count)
+}
+
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::Enough;
+        }
+        Self::Failed(format!("the export cannot be written: {error}"))
+    }
 }
 
 fn write_record(
@@ -140,23 +134,5 @@ fn write_record(
     match format {
         Format::Jsonl => write_json(record, out),
         Format::Har => har::entry(record, first, out),
-    }
-}
-
-// === impl ExportArgs ===
-
-impl ExportArgs {
-    fn filter(&self) -> Result<ValidationFilter, String> {
-        Ok(ValidationFilter {
-            schema_id: self.schema_id.clone(),
-            method: self.method.clone(),
-            environment: self.environment.clone(),
-            valid: if self.invalid { Some(false) } else { self.valid.then_some(true) },
-            from: place::time("--since", self.since.as_deref())?,
-            until: place::time("--until", self.until.as_deref())?,
-            consumer_id: self.consumer.clone(),
-            operation: self.operation.clone(),
-            code: self.code.clone(),
-        })
     }
 }

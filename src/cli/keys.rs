@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
-use super::{FAILED, FINE, settings};
+use super::FINE;
+use super::place::{self, Place};
 use crate::app;
-use crate::config::Config;
 use crate::config::encryption::SecretKey;
 use crate::model::chance::{Chance, SystemChance};
 use crate::model::clock::{Clock, SystemClock};
@@ -34,32 +34,19 @@ enum KeysCommand {
 
 #[derive(Debug, Args)]
 struct RotateArgs {
-    /// The database: a path, sqlite://PATH or postgres://… [default: as `run` has it]
-    #[arg(long, value_name = "DSN")]
-    storage: Option<String>,
-    /// JSON instead of a line for people
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Makes keys, and encrypts what is stored with another one.
 pub fn run(arguments: &KeysArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
-    let outcome = match &arguments.command {
-        KeysCommand::Generate => generate(out),
-        KeysCommand::Rotate(arguments) => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime
-                .map_err(|error| format!("the system gives no threads: {error}"))
-                .and_then(|runtime| runtime.block_on(rotate(arguments, environment, out)))
-        }
-    };
-    match outcome {
-        Ok(()) => FINE,
-        Err(message) => {
-            eprintln!("cvt-sidecar: {message}");
-            FAILED
-        }
-    }
+    place::run(async {
+        match &arguments.command {
+            KeysCommand::Generate => generate(out),
+            KeysCommand::Rotate(arguments) => rotate(arguments, environment, out).await,
+        }?;
+        Ok(FINE)
+    })
 }
 
 fn generate(out: &mut dyn Write) -> Result<(), String> {
@@ -75,9 +62,7 @@ async fn rotate(
     environment: &[(String, String)],
     out: &mut dyn Write,
 ) -> Result<(), String> {
-    let flags = arguments.storage.iter().map(|dsn| ("storage.dsn", "--storage", dsn.clone()));
-    let typed = settings::typed(None, environment, flags.collect())?;
-    let config = Config::load_store(typed).map_err(|error| error.to_string())?;
+    let config = arguments.place.config(environment)?;
     let keys = app::keyring(&config.encryption).map_err(|error| error.to_string())?;
     let Some(key) = keys.sealing_key() else {
         return Err("there is no key to encrypt with; name one with encryption.key_file or \
@@ -104,7 +89,7 @@ async fn rotate(
     };
     store.close().await;
     outcome?;
-    let line = if arguments.json {
+    let line = if arguments.place.json {
         serde_json::json!({ "key": key.to_string(), "records": seen, "sealed": sealed }).to_string()
     } else {
         format!("{seen} records, {sealed} encrypted anew; all are encrypted with key {key}")

@@ -1,14 +1,14 @@
 //! `cvt-sidecar migrate` and `cvt-sidecar retention`: looking after the database.
 
-use std::future::Future;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use tokio::sync::watch;
 
-use super::{FAILED, FINE, settings};
-use crate::config::{Config, StoreConfig};
+use super::FINE;
+use super::output::write_json;
+use super::place::{self, Place};
 use crate::model::clock::{Clock, SystemClock};
 use crate::retention::Retention;
 use crate::storage::{self, Access};
@@ -45,24 +45,14 @@ struct RetentionRunArgs {
     dry_run: bool,
 }
 
-#[derive(Debug, Args)]
-struct Place {
-    /// The database: a path, sqlite://PATH or postgres://… [default: as `run` has it]
-    #[arg(long, value_name = "DSN")]
-    storage: Option<String>,
-    /// JSON instead of lines for people
-    #[arg(long)]
-    json: bool,
-}
-
 /// Brings the database to this version's form.
 pub fn migrate(
     arguments: &MigrateArgs,
     environment: &[(String, String)],
     out: &mut dyn Write,
 ) -> u8 {
-    finish(blocking(async {
-        let config = arguments.place.load(environment)?;
+    place::run(async {
+        let config = arguments.place.config(environment)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = storage::open(&config.storage, Access::Migrate, clock)
             .await
@@ -71,8 +61,7 @@ pub fn migrate(
         store.close().await;
         let report = report.map_err(|error| format!("storage {}: {error}", config.storage))?;
         if arguments.place.json {
-            let text = serde_json::to_string(&report).map_err(|error| error.to_string())?;
-            return writeln!(out, "{text}").map_err(|error| error.to_string());
+            return answered(write_json(&report, out));
         }
         let mut lines = vec![match (report.steps.len(), report.applied) {
             (0, _) => format!("{}: nothing to do, migration {}", config.storage, report.to),
@@ -80,8 +69,8 @@ pub fn migrate(
             (steps, false) => format!("{}: {steps} migrations to do", config.storage),
         }];
         lines.extend(report.steps.iter().map(|(number, name)| format!("  {number:03} {name}")));
-        writeln!(out, "{}", lines.join("\n")).map_err(|error| error.to_string())
-    }))
+        answered(writeln!(out, "{}", lines.join("\n")))
+    })
 }
 
 /// Expires what is old enough.
@@ -91,8 +80,8 @@ pub fn retention(
     out: &mut dyn Write,
 ) -> u8 {
     let RetentionCommand::Run(arguments) = &arguments.command;
-    finish(blocking(async {
-        let config = arguments.place.load(environment)?;
+    place::run(async {
+        let config = arguments.place.config(environment)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let access = if arguments.dry_run { Access::Read } else { Access::Write };
         let store = storage::open(&config.storage, access, clock.clone())
@@ -108,8 +97,7 @@ pub fn retention(
         store.close().await;
         let expired = outcome.map_err(|error| error.to_string())?;
         if arguments.place.json {
-            let text = serde_json::to_string(&expired).map_err(|error| error.to_string())?;
-            return writeln!(out, "{text}").map_err(|error| error.to_string());
+            return answered(write_json(&expired, out));
         }
         let verb = if arguments.dry_run { "would expire" } else { "expired" };
         for expired in expired {
@@ -117,34 +105,10 @@ pub fn retention(
             writeln!(out, "{kind}: {} {verb}, judged before {}", expired.rows, expired.older_than)
                 .map_err(|error| error.to_string())?;
         }
-        Ok(())
-    }))
+        Ok(FINE)
+    })
 }
 
-fn blocking(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("the system gives no threads: {error}"))?
-        .block_on(work)
-}
-
-fn finish(outcome: Result<(), String>) -> u8 {
-    match outcome {
-        Ok(()) => FINE,
-        Err(message) => {
-            eprintln!("cvt-sidecar: {message}");
-            FAILED
-        }
-    }
-}
-
-// === impl Place ===
-
-impl Place {
-    fn load(&self, environment: &[(String, String)]) -> Result<StoreConfig, String> {
-        let flags = self.storage.iter().map(|dsn| ("storage.dsn", "--storage", dsn.clone()));
-        let typed = settings::typed(None, environment, flags.collect())?;
-        Config::load_store(typed).map_err(|error| error.to_string())
-    }
+fn answered(written: io::Result<()>) -> Result<u8, String> {
+    written.map(|()| FINE).map_err(|error| error.to_string())
 }

@@ -7,9 +7,10 @@ use clap::Args;
 
 use super::{FAILED, settings};
 use crate::app;
-use crate::config::Config;
+use crate::config::{Config, StoreConfig};
 use crate::model::clock::{Clock, SystemClock, Timestamp};
-use crate::storage::Store;
+use crate::model::page::Cursor;
+use crate::storage::{PageRequest, Store};
 
 /// Flags of every command about what was recorded.
 #[derive(Debug, Args)]
@@ -22,6 +23,17 @@ pub(super) struct Place {
     pub(super) json: bool,
 }
 
+/// Flags of every command that lists page by page.
+#[derive(Debug, Args)]
+pub(super) struct Paging {
+    /// How many on a page
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// Where to go on: the cursor that the page before ended with
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
 // === impl Place ===
 
 impl Place {
@@ -31,12 +43,28 @@ impl Place {
         environment: &[(String, String)],
         read_only: bool,
     ) -> Result<Arc<dyn Store>, String> {
-        let flags = self.storage.iter().map(|dsn| ("storage.dsn", "--storage", dsn.clone()));
-        let typed = settings::typed(None, environment, flags.collect())?;
-        let config = Config::load_store(typed).map_err(|error| error.to_string())?;
+        let config = self.config(environment)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let opened = app::open_store(&config.storage, &config.encryption, read_only, &clock).await;
         opened.map_err(|error| error.to_string())
+    }
+
+    /// The settings about what is stored.
+    pub(super) fn config(&self, environment: &[(String, String)]) -> Result<StoreConfig, String> {
+        let flags = self.storage.iter().map(|dsn| ("storage.dsn", "--storage", dsn.clone()));
+        let typed = settings::typed(None, environment, flags.collect())?;
+        Config::load_store(typed).map_err(|error| error.to_string())
+    }
+}
+
+// === impl Paging ===
+
+impl Paging {
+    /// The page that was asked for.
+    pub(super) fn request(&self) -> Result<PageRequest, String> {
+        let Some(text) = &self.cursor else { return Ok(PageRequest::first(self.limit)) };
+        let cursor: Cursor = text.parse().map_err(|error| format!("--cursor: {error}"))?;
+        Ok(PageRequest::after(self.limit, cursor))
     }
 }
 

@@ -9,10 +9,9 @@ use clap::{Args, Subcommand};
 
 use super::FINE;
 use super::output::{clean, count, names, write_json};
-use super::place::{self, Place};
+use super::place::{self, Paging, Place};
 use crate::model::group::ViolationGroup;
-use crate::model::page::Cursor;
-use crate::storage::{GroupFilter, PageRequest};
+use crate::storage::GroupFilter;
 
 /// Arguments of `violations`.
 #[derive(Debug, Args)]
@@ -48,12 +47,8 @@ struct ListArgs {
     /// Groups seen at this time or later, RFC 3339
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Groups on a page
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    limit: u32,
-    /// Where to go on: the cursor that the page before ended with
-    #[arg(long)]
-    cursor: Option<String>,
+    #[command(flatten)]
+    paging: Paging,
 }
 
 /// Lists or explains.
@@ -74,8 +69,7 @@ async fn list(
     environment: &[(String, String)],
     out: &mut dyn Write,
 ) -> Result<u8, String> {
-    let cursor = arguments.cursor.as_deref().map(str::parse::<Cursor>).transpose();
-    let cursor = cursor.map_err(|error| format!("--cursor: {error}"))?;
+    let page = arguments.paging.request()?;
     let filter = GroupFilter {
         fingerprint: None,
         schema_id: arguments.schema_id,
@@ -84,7 +78,7 @@ async fn list(
         seen_since: place::time("--since", arguments.since.as_deref())?,
     };
     let store = arguments.place.open(environment, true).await?;
-    let page = store.list_groups(&filter, &PageRequest { size: arguments.limit, cursor }).await;
+    let page = store.list_groups(&filter, &page).await;
     store.close().await;
     let page = page.map_err(|error| error.to_string())?;
     let json = arguments.place.json;

@@ -1,4 +1,8 @@
 //! What one caller, one connection and one exchange may take.
+//!
+//! Rates and concurrency outside of `routes` hold for all traffic together, those of a route for
+//! the route besides. Limits on bodies hold for each body: what a route says takes the place of
+//! what is said outside.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -17,13 +21,13 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("limits.min_rate", &["CVT_LIMIT_MIN_RATE"]),
     Setting::new("limits.min_rate_window", &["CVT_LIMIT_MIN_RATE_WINDOW"]),
     Setting::new("limits.target", &["CVT_LIMIT_TARGET"]),
-    Setting::new("limits.request_body", &["CVT_LIMIT_REQUEST_BODY"]),
-    Setting::new("limits.response_body", &["CVT_LIMIT_RESPONSE_BODY"]),
-    Setting::new("limits.rate", &["CVT_LIMIT_RATE"]),
-    Setting::new("limits.client_rate", &["CVT_LIMIT_CLIENT_RATE"]),
-    Setting::new("limits.concurrency", &["CVT_LIMIT_CONCURRENCY"]),
-    Setting::new("limits.queue", &["CVT_LIMIT_QUEUE"]),
-    Setting::new("limits.queue_timeout", &["CVT_LIMIT_QUEUE_TIMEOUT"]),
+    Setting::new("limits.request_body", &["CVT_LIMIT_REQUEST_BODY"]).per_route(),
+    Setting::new("limits.response_body", &["CVT_LIMIT_RESPONSE_BODY"]).per_route(),
+    Setting::new("limits.rate", &["CVT_LIMIT_RATE"]).per_route(),
+    Setting::new("limits.client_rate", &["CVT_LIMIT_CLIENT_RATE"]).per_route(),
+    Setting::new("limits.concurrency", &["CVT_LIMIT_CONCURRENCY"]).per_route(),
+    Setting::new("limits.queue", &["CVT_LIMIT_QUEUE"]).per_route(),
+    Setting::new("limits.queue_timeout", &["CVT_LIMIT_QUEUE_TIMEOUT"]).per_route(),
 ];
 
 /// Every limit of the traffic side.
@@ -68,10 +72,6 @@ pub struct Pace {
 pub struct ExchangeLimits {
     /// Bytes of a request's target.
     pub target: usize,
-    /// Bytes of a request's body that passes, if there is a limit.
-    pub request_body: Option<NonZeroU64>,
-    /// Bytes of a response's body that passes, if there is a limit.
-    pub response_body: Option<NonZeroU64>,
     /// Exchanges a second, if there is a limit.
     pub rate: Option<NonZeroU64>,
     /// Exchanges a second from one address, if there is a limit.
@@ -82,6 +82,15 @@ pub struct ExchangeLimits {
     pub queue: usize,
     /// How long they may wait.
     pub queue_timeout: Duration,
+}
+
+/// How long bodies may be that pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct BodyLimits {
+    /// Bytes of a request's, if there is a limit.
+    pub request: Option<NonZeroU64>,
+    /// Bytes of a response's, if there is a limit.
+    pub response: Option<NonZeroU64>,
 }
 
 // === impl ConnectionLimits ===
@@ -121,8 +130,6 @@ impl Default for ExchangeLimits {
     fn default() -> Self {
         Self {
             target: 16 << 10,
-            request_body: None,
-            response_body: None,
             rate: None,
             client_rate: None,
             concurrency: None,
@@ -132,17 +139,28 @@ impl Default for ExchangeLimits {
     }
 }
 
+impl ExchangeLimits {
+    /// Whether nothing but the target is limited.
+    pub fn is_unlimited(&self) -> bool {
+        (self.rate, self.client_rate, self.concurrency) == (None, None, None)
+    }
+}
+
 /// Reads and checks this section.
 pub fn read(values: &Values, problems: &mut Problems) -> LimitSettings {
-    let connection = read_connection(values, problems);
-    let exchange = read_exchange(values, problems);
-    for key in ["limits.queue", "limits.queue_timeout"] {
-        if let (Some((_, source)), None) = (values.get(key), values.get("limits.concurrency")) {
-            let message = format!("{key}: has no effect without limits.concurrency");
-            problems.push(Source::clone(source), message);
-        }
+    LimitSettings {
+        connection: read_connection(values, problems),
+        exchange: read_exchange(values, problems),
     }
-    LimitSettings { connection, exchange }
+}
+
+/// Reads and checks the limits on bodies.
+pub fn read_bodies(values: &Values, problems: &mut Problems) -> BodyLimits {
+    let mut size = |key| {
+        let bytes = values.read(key, 0, problems, parse::bytes(0..=1 << 50));
+        NonZeroU64::new(bytes as u64)
+    };
+    BodyLimits { request: size("limits.request_body"), response: size("limits.response_body") }
 }
 
 fn read_connection(values: &Values, problems: &mut Problems) -> ConnectionLimits {
@@ -179,21 +197,21 @@ fn read_connection(values: &Values, problems: &mut Problems) -> ConnectionLimits
     }
 }
 
-fn read_exchange(values: &Values, problems: &mut Problems) -> ExchangeLimits {
+/// Reads and checks the limits of exchanges, of all or of a route's own.
+pub fn read_exchange(values: &Values, problems: &mut Problems) -> ExchangeLimits {
     let default = ExchangeLimits::default();
     let target =
         values.read("limits.target", default.target, problems, parse::bytes(64..=64 << 10));
-    let mut size = |key| {
-        let bytes = values.read(key, 0, problems, parse::bytes(0..=1 << 50));
-        NonZeroU64::new(bytes as u64)
-    };
-    let (request_body, response_body) = (size("limits.request_body"), size("limits.response_body"));
+    for key in ["limits.queue", "limits.queue_timeout"] {
+        if let (Some((_, source)), None) = (values.get(key), values.get("limits.concurrency")) {
+            let message = format!("{key}: has no effect without limits.concurrency");
+            problems.push(Source::clone(source), message);
+        }
+    }
     let mut count =
         |key| NonZeroU64::new(values.read(key, 0, problems, parse::integer(0..=1_000_000_000)));
     ExchangeLimits {
         target,
-        request_body,
-        response_body,
         rate: count("limits.rate"),
         client_rate: count("limits.client_rate"),
         concurrency: count("limits.concurrency"),
@@ -224,11 +242,7 @@ mod tests {
     fn nothing_but_what_protects_the_sidecar_itself_is_limited_by_default() {
         let (limits, problems) = load("");
         assert_eq!(problems, "");
-        let exchange = limits.exchange;
-        assert_eq!(
-            (exchange.request_body, exchange.rate, exchange.concurrency),
-            (None, None, None)
-        );
+        assert!(limits.exchange.is_unlimited());
         assert_eq!(limits.connection.pace.least(), 3000);
     }
 
@@ -238,7 +252,6 @@ mod tests {
             "limits:\n  request_body: 10MiB\n  concurrency: 5\n  queue: 2\n  client_rate: 7\n",
         );
         assert_eq!(problems, "");
-        assert_eq!(limits.exchange.request_body.map(NonZeroU64::get), Some(10 << 20));
         assert_eq!(limits.exchange.client_rate.map(NonZeroU64::get), Some(7));
         assert_eq!(limits.exchange.queue, 2);
     }

@@ -6,6 +6,8 @@
 
 use super::contract::{self, ContractSettings};
 use super::enforcement::{self, EnforcementSettings};
+use super::forwarded::{self, ForwardedSettings};
+use super::limits::{self, BodyLimits, ExchangeLimits};
 use super::upstream::{self, UpstreamSettings};
 use super::{Problems, Setting, Values, parse};
 
@@ -39,12 +41,18 @@ pub struct RouteSettings {
     pub strip_path: bool,
     /// Bytes of each body that are kept for judging.
     pub body_limit: usize,
+    /// How long bodies may be.
+    pub bodies: BodyLimits,
+    /// What this route's exchanges may take together, beside what all may take.
+    pub limits: ExchangeLimits,
     /// What a verdict may do.
     pub enforcement: EnforcementSettings,
     /// What it is judged by.
     pub contract: ContractSettings,
     /// Whom it calls.
     pub upstream: UpstreamSettings,
+    /// What it tells about callers.
+    pub forwarded: ForwardedSettings,
 }
 
 /// Hosts, in lower case.
@@ -98,9 +106,12 @@ fn read_one(values: &Values, problems: &mut Problems) -> RouteSettings {
         path,
         strip_path: values.read("strip_path", false, problems, parse::boolean),
         body_limit: values.read("body_limit", 1 << 20, problems, parse::bytes(0..=256 << 20)),
+        bodies: limits::read_bodies(values, problems),
+        limits: limits::read_exchange(&values.own(), problems),
         enforcement: enforcement::read(values, problems),
         contract: contract::read(values, problems),
         upstream: upstream::read(values, problems),
+        forwarded: forwarded::read(values, problems),
     }
 }
 
@@ -153,6 +164,8 @@ fn path(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::*;
     use crate::config::{Config, ConfigError, Typed};
     use crate::model::mode::{Mode, Modes};
@@ -184,6 +197,21 @@ mod tests {
         );
         assert_eq!(a.upstream.timeout.as_secs(), 60);
         assert_eq!(b.contract.version.as_deref(), Some("1.2.0"));
+    }
+
+    #[test]
+    fn rates_of_a_route_are_its_own_and_limits_on_bodies_are_inherited() {
+        let routes = load(
+            "limits: {rate: 9, request_body: 1KiB}\nroutes:\n  - path: /a\n    spec: a\n    \
+             upstream: http://a\n  - path: /b\n    spec: a\n    upstream: http://a\n    \
+             limits: {concurrency: 2, request_body: 0}\n",
+        )
+        .unwrap();
+        let [a, b] = routes.as_slice() else { panic!("{routes:?}") };
+        assert!(a.limits.is_unlimited());
+        assert_eq!((b.limits.rate, b.limits.concurrency.map(NonZeroU64::get)), (None, Some(2)));
+        assert_eq!(a.bodies.request.map(NonZeroU64::get), Some(1024));
+        assert_eq!(b.bodies.request, None);
     }
 
     #[test]

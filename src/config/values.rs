@@ -1,7 +1,7 @@
 //! What was typed: every setting as text, with the place it came from.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::{Config, ConfigError, Typed, file, route};
@@ -55,6 +55,8 @@ pub struct Problems(Vec<Problem>);
 #[derive(Debug)]
 pub struct Values {
     typed: BTreeMap<&'static str, (String, Source)>,
+    /// Of an entry of `routes`: what it says for itself.
+    own: BTreeSet<&'static str>,
     /// What each entry of `routes` says for itself.
     routes: Vec<Values>,
     /// Where a value that is missing should stand.
@@ -138,9 +140,19 @@ impl Values {
             let mut all = Self::at(own.place.clone());
             all.typed = self.typed.clone();
             all.typed.extend(own.typed.clone());
+            all.own = own.typed.keys().copied().collect();
             all
         };
         self.routes.iter().map(over).collect()
+    }
+
+    /// What an entry of `routes` says for itself alone; nothing outside of such a list.
+    #[must_use]
+    pub fn own(&self) -> Self {
+        let mut own = Self::at(self.place.clone());
+        let typed = self.typed.iter().filter(|(key, _)| self.own.contains(*key));
+        own.typed = typed.map(|(key, value)| (*key, value.clone())).collect();
+        own
     }
 
     /// Where a value that is missing should stand.
@@ -187,7 +199,13 @@ impl Values {
     }
 
     fn at(place: Source) -> Self {
-        Self { typed: BTreeMap::new(), routes: Vec::new(), place, notices: RefCell::default() }
+        Self {
+            typed: BTreeMap::new(),
+            own: BTreeSet::new(),
+            routes: Vec::new(),
+            place,
+            notices: RefCell::default(),
+        }
     }
 
     fn add_file(&mut self, path: &str, text: &str, problems: &mut Problems) {

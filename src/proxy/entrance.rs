@@ -2,6 +2,7 @@
 //! further; the rest goes through the gate.
 
 use std::future::poll_fn;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -14,10 +15,11 @@ use super::answer::AnswerBody;
 use super::connection::{Objection, objection};
 use super::gate::Gate;
 use super::interim::Interim;
-use super::limits::{Limits, Turn};
+use super::limits::{Excess, Limits, Turn};
 use super::peer::Peer;
 use super::pool::Lane;
 use super::reject::{self, Invented};
+use super::route::Route;
 use super::wire::BodyLimit;
 
 /// The way in, in front of the gate.
@@ -32,8 +34,8 @@ pub struct Answered {
     pub response: Response<AnswerBody>,
     /// What may pass of its body, if there is a limit.
     pub limit: Option<BodyLimit>,
-    /// Its place among the exchanges that run at once.
-    pub turn: Turn,
+    /// Its places among the exchanges that run at once, on all routes and on its own.
+    pub turns: [Turn; 2],
 }
 
 // === impl Entrance ===
@@ -57,8 +59,8 @@ impl Entrance {
         lane: Lane,
         interim: &Interim,
     ) -> Answered {
-        let turn = match self.admit(&request, peer).await {
-            Ok(turn) => turn,
+        let (route, turns) = match self.admit(&request, peer).await {
+            Ok(admitted) => admitted,
             Err(refused) => return self.refuse(refused),
         };
         poll_fn(|cx| {
@@ -66,25 +68,25 @@ impl Entrance {
             Poll::Ready(())
         })
         .await;
-        let Ok(response) = self.gate.serve(request, peer, lane).await;
-        let Some(limit) = self.limits.response_body() else {
-            return Answered { response, limit: None, turn };
+        let Ok(response) = self.gate.serve(request, &route, peer, lane).await;
+        let Some(limit) = route.bodies.response.map(NonZeroU64::get) else {
+            return Answered { response, limit: None, turns };
         };
         let metrics = self.gate.metrics();
         if response.body().size_hint().lower() > limit {
             metrics.refused("response_body_too_large");
             let response = reject::too_long_an_answer().map(AnswerBody::Invented);
-            return Answered { response, limit: None, turn };
+            return Answered { response, limit: None, turns };
         }
         let limit = BodyLimit { left: limit, metrics: metrics.clone() };
-        Answered { response, limit: Some(limit), turn }
+        Answered { response, limit: Some(limit), turns }
     }
 
     async fn admit(
         &self,
         request: &Request<Incoming>,
         peer: &Peer,
-    ) -> Result<Turn, Response<Invented>> {
+    ) -> Result<(Arc<Route>, [Turn; 2]), Response<Invented>> {
         let metrics = self.gate.metrics();
         if let Some(objection) = objection(request) {
             metrics.refused(objection.as_str());
@@ -95,16 +97,30 @@ impl Entrance {
             }
             return Err(answer);
         }
-        self.limits.admit(request, peer.ip).await.map_err(|excess| {
+        let excess = |excess: Excess| {
             metrics.refused(excess.as_str());
             reject::over_limit(excess)
-        })
+        };
+        let all = self.limits.admit(request, peer.ip).await.map_err(excess)?;
+        let Some(route) = self.gate.route(request) else {
+            metrics.unrouted.inc();
+            return Err(reject::unrouted());
+        };
+        let length = request.body().size_hint().lower();
+        if route.bodies.request.is_some_and(|limit| length > limit.get()) {
+            return Err(excess(Excess::Body));
+        }
+        let own = match &route.limits {
+            None => Turn::default(),
+            Some(limits) => limits.admit(request, peer.ip).await.map_err(excess)?,
+        };
+        Ok((route, [all, own]))
     }
 
     fn refuse(&self, response: Response<Invented>) -> Answered {
         self.gate.metrics().answered(response.status());
         let response = response.map(AnswerBody::Invented);
-        Answered { response, limit: None, turn: Turn::default() }
+        Answered { response, limit: None, turns: Default::default() }
     }
 }
 

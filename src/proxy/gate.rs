@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use super::answer::AnswerBody;
 use super::connection::{forwardable, head_weight, is_upgrade, strip_hop_by_hop};
 use super::enforce::{Enforcement, Passage, Replacement, Stance};
+use super::forwarded;
 use super::hold::{Payload, Witness};
 use super::metrics::{ProxyMetrics, Raised, UpstreamFailure};
 use super::peer::Peer;
@@ -29,7 +30,7 @@ use super::route::{Route, RouteTable};
 use super::tap::{Capture, EndObserver, Tap};
 use super::trace::{self, Tracer};
 use super::upgrade;
-use crate::config::limits::LimitSettings;
+use crate::config::limits::Pace;
 use crate::model::clock::Clock;
 use crate::model::exchange::{Captured, RequestHead, ResponseHead};
 use crate::model::mode::Mode;
@@ -43,7 +44,7 @@ use crate::observer::queue::Queue;
 pub struct Gate {
     routes: Arc<ArcSwap<RouteTable>>,
     lanes: Lanes,
-    limits: LimitSettings,
+    pace: Pace,
     queue: Arc<Queue>,
     budget: Budget,
     metrics: ProxyMetrics,
@@ -58,9 +59,10 @@ struct Opened {
     trace: Option<TraceContext>,
 }
 
-/// The way of one exchange: its route, and the thread that carries it.
+/// The way of one exchange: who called, its route, and the thread that carries it.
 #[derive(Clone, Copy)]
 struct Way<'a> {
+    peer: &'a Peer,
     route: &'a Route,
     lane: Lane,
 }
@@ -79,7 +81,7 @@ impl Gate {
         Self {
             routes,
             lanes: Lanes::default(),
-            limits: LimitSettings::default(),
+            pace: Pace::default(),
             queue,
             budget,
             metrics,
@@ -93,10 +95,10 @@ impl Gate {
         self.lanes.mine()
     }
 
-    /// Holds requests to `limits`.
+    /// Holds callers to `pace`.
     #[must_use]
-    pub fn within(mut self, limits: LimitSettings) -> Self {
-        self.limits = limits;
+    pub fn at_pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
         self
     }
 
@@ -117,26 +119,26 @@ impl Gate {
         &self.metrics
     }
 
+    /// The route of a request, if any takes it.
+    pub fn route<B>(&self, request: &Request<B>) -> Option<Arc<Route>> {
+        self.routes.load().find(request).cloned()
+    }
+
     /// Carries one exchange. Never fails: whatever goes wrong becomes an answer.
     pub async fn serve(
         &self,
         mut request: Request<Incoming>,
+        route: &Route,
         peer: &Peer,
         lane: Lane,
     ) -> Result<Response<AnswerBody>, Infallible> {
         let started = self.clock.instant();
         let in_flight = Raised::new(&self.metrics.in_flight);
-        let Some(route) = self.routes.load().find(&request).cloned() else {
-            self.metrics.unrouted.inc();
-            let answer = reject::unrouted();
-            self.metrics.answered(answer.status());
-            return Ok(answer.map(AnswerBody::Invented));
-        };
         if let Some(target) = route.target(request.uri()) {
             *request.uri_mut() = target;
         }
-        let way = Way { route: &route, lane };
-        let answer = match self.open(&route, &request, peer, started) {
+        let way = Way { peer, route, lane };
+        let answer = match self.open(route, &request, peer, started) {
             Ok(opened) => self.forward(request, opened, way, in_flight, started).await,
             Err(refusal) => Err(*refusal),
         };
@@ -224,7 +226,7 @@ impl Gate {
         let watched = opened.as_ref().filter(|_| !captured);
         let capture = watched.map(|opened| way.capture(opened, Half::Request));
         // A body that is over before it began cannot make progress, and needs no watching.
-        let progress = (!body.is_end_stream()).then(|| self.progress(&parts.headers));
+        let progress = (!body.is_end_stream()).then(|| self.progress(way.route, &parts.headers));
         let mut body = Tap::new(body, capture);
         if let Some(progress) = &progress {
             body = body.with_progress(progress.clone());
@@ -232,7 +234,9 @@ impl Gate {
         if let Some(context) = opened.as_ref().and_then(|opened| opened.trace) {
             trace::pass_on(&context, &mut parts.headers);
         }
-        let request = Request::from_parts(forwardable(parts, upgrade.is_some()), body);
+        let mut parts = forwardable(parts, upgrade.is_some());
+        forwarded::tell(&way.route.forwarded, way.peer, &parts.uri, &mut parts.headers);
+        let request = Request::from_parts(parts, body);
         let sent = self.clock.instant();
         let (mut response, lease) =
             way.route.upstream.send(request, way.lane, progress.as_ref()).await.map_err(
@@ -351,13 +355,13 @@ impl Gate {
     }
 
     /// How a body comes along. One of gRPC may rest: its messages come when they come.
-    fn progress(&self, headers: &HeaderMap) -> Progress {
+    fn progress(&self, route: &Route, headers: &HeaderMap) -> Progress {
         let grpc = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
-        let mut pace = self.limits.connection.pace;
+        let mut pace = self.pace;
         if headers.get(CONTENT_TYPE).is_some_and(grpc) {
             pace.min_rate = 0;
         }
-        let limit = self.limits.exchange.request_body.map_or(u64::MAX, NonZeroU64::get);
+        let limit = route.bodies.request.map_or(u64::MAX, NonZeroU64::get);
         Progress::new(pace, limit)
     }
 

@@ -102,7 +102,8 @@ impl Overseer {
         let pace = self.limits.pace;
         let (since, written) = self.reading;
         let enough = seen.written.saturating_sub(written) >= pace.least();
-        if !seen.blocked || enough || pace.min_rate == 0 {
+        let waits = seen.blocked || seen.stalled > 0;
+        if !waits || enough || pace.min_rate == 0 {
             self.reading = (now, seen.written);
             return false;
         }
@@ -176,6 +177,8 @@ mod tests {
         assert_eq!(found(SECOND, |_| open), None);
         let slow = |second| Snapshot { written: u64::from(second), blocked: true, ..open };
         assert_eq!(found(SECOND, slow), Some((30, Finding::Cut(Abuse::SlowReader))));
+        let withholds = Snapshot { stalled: 1, multiplexed: true, ..open };
+        assert_eq!(found(SECOND, |_| withholds), Some((30, Finding::Cut(Abuse::SlowReader))));
         let steady = |second| Snapshot { written: u64::from(second) * 200, blocked: true, ..open };
         assert_eq!(found(SECOND, steady), None);
     }

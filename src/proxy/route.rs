@@ -16,7 +16,10 @@ use http::{Request, Uri};
 use memchr::memrchr;
 
 use super::enforce::Enforcement;
+use super::limits::Limits;
 use super::upstream::Upstream;
+use crate::config::forwarded::ForwardedSettings;
+use crate::config::limits::BodyLimits;
 use crate::config::route::HostPattern;
 use crate::registry::LoadedContract;
 
@@ -31,10 +34,16 @@ pub struct Route {
     pub stripped: String,
     /// The service behind.
     pub upstream: Arc<Upstream>,
+    /// What the service is told about callers.
+    pub forwarded: ForwardedSettings,
     /// What a verdict may do.
     pub enforcement: Arc<Enforcement>,
     /// Bytes kept of each body.
     pub body_limit: usize,
+    /// How long bodies may be that pass.
+    pub bodies: BodyLimits,
+    /// What its exchanges may take together, if that is limited.
+    pub limits: Option<Limits>,
     /// The contract in force; replaced when a new one is loaded.
     pub contract: Arc<ArcSwapOption<LoadedContract>>,
 }

@@ -323,12 +323,12 @@ impl Shared {
             return Err(GivesUpTooMuch);
         }
         let open = self.tally.open(multiplexed);
-        let Answered { mut response, limit, turn } =
+        let Answered { mut response, limit, turns } =
             self.entrance.serve(request, &self.peer, self.lane, &self.interim).await;
         if self.ending.load(Ordering::Relaxed) && !multiplexed {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(response.map(|body| open.hold(body, limit, turn)))
+        Ok(response.map(|body| open.hold(body, limit, turns)))
     }
 }
 

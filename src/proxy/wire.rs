@@ -52,6 +52,8 @@ pub struct Tally {
     started: AtomicU32,
     open: AtomicU32,
     given_up: AtomicU32,
+    /// Bodies over HTTP/2 of which the peer has yet to make room for more.
+    stalled: AtomicU32,
     multiplexed: AtomicBool,
 }
 
@@ -70,6 +72,9 @@ pub struct Snapshot {
     pub open: u32,
     /// Exchanges given up by the peer since the last snapshot.
     pub given_up: u32,
+    /// Bodies over HTTP/2 of which the peer has yet to make room for more: one that takes part of
+    /// an answer and withholds room for the rest does not block the connection itself.
+    pub stalled: u32,
     /// Whether the connection speaks HTTP/2.
     pub multiplexed: bool,
 }
@@ -84,8 +89,10 @@ pub struct Open {
 pub struct Held<B> {
     body: B,
     limit: Option<BodyLimit>,
-    _open: Open,
-    _turn: Turn,
+    /// Whether it is among the tally's stalled ones.
+    stalled: bool,
+    open: Open,
+    _turns: [Turn; 2],
 }
 
 /// What may still pass of a body.
@@ -265,6 +272,7 @@ impl Tally {
             started: self.started.load(Ordering::Relaxed),
             open: self.open.load(Ordering::Relaxed),
             given_up: self.given_up.swap(0, Ordering::Relaxed),
+            stalled: self.stalled.load(Ordering::Relaxed),
             multiplexed: self.multiplexed.load(Ordering::Relaxed),
         }
     }
@@ -274,9 +282,9 @@ impl Tally {
 
 impl Open {
     /// The exchange is answered; it is over when `body` has passed.
-    pub fn hold<B>(mut self, body: B, limit: Option<BodyLimit>, turn: Turn) -> Held<B> {
+    pub fn hold<B>(mut self, body: B, limit: Option<BodyLimit>, turns: [Turn; 2]) -> Held<B> {
         self.answered = true;
-        Held { body, limit, _open: self, _turn: turn }
+        Held { body, limit, stalled: false, open: self, _turns: turns }
     }
 }
 
@@ -291,6 +299,29 @@ impl Drop for Open {
 
 // === impl Held ===
 
+impl<B> Held<B> {
+    /// Notes whether what passed last still waits to be taken. Over HTTP/1.1 the connection
+    /// itself shows that.
+    fn stall(&mut self, stalled: bool) {
+        let tally = &self.open.tally;
+        if self.stalled == stalled || !tally.multiplexed.load(Ordering::Relaxed) {
+            return;
+        }
+        self.stalled = stalled;
+        if stalled {
+            tally.stalled.fetch_add(1, Ordering::Relaxed);
+        } else {
+            tally.stalled.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<B> Drop for Held<B> {
+    fn drop(&mut self) {
+        self.stall(false);
+    }
+}
+
 impl<B> Body for Held<B>
 where
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Unpin,
@@ -302,7 +333,9 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.stall(false);
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.stall(frame.is_some());
         if let (Some(limit), Some(Ok(frame))) = (&mut self.limit, &frame)
             && let Some(data) = frame.data_ref()
         {

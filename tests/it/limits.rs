@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::support::documents::ANYTHING;
+use crate::support::h2;
 use crate::support::{Client, Gate, Setup, Sidecar, Step, Upstream, eventually, json_answer};
 
 const GET: &str = "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -66,6 +67,19 @@ fn trap_t23_an_answer_nobody_reads_is_cut() {
     wait_for_refusal(&sidecar, "slow_reader", 1.0);
     let read = wait_for_end(&mut stream);
     assert!(read.len() < 64 << 20);
+}
+
+#[test]
+fn trap_t23_who_makes_no_room_for_an_answer_over_http2_is_cut() {
+    let upstream = Upstream::start(|_| {
+        let body = vec![b'x'; 64 << 20];
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        vec![Step::Send([head.as_bytes(), &body].concat())]
+    });
+    let sidecar = setup(&upstream).env("CVT_LIMIT_MIN_RATE_WINDOW", "1s").start();
+    let request = http::Request::get("http://a/echo").body(Vec::new()).expect("a request");
+    h2::withhold(sidecar.traffic, request);
+    wait_for_refusal(&sidecar, "slow_reader", 1.0);
 }
 
 #[test]

@@ -42,6 +42,18 @@ fn an_exchange_becomes_a_record_with_every_field() {
     }
 }
 
+#[test]
+fn what_a_message_holds_does_nothing_to_a_terminal() {
+    const CLEARS: &str = "{\"name\":\"\u{1b}[2J\",\"age\":36}";
+    let upstream = Upstream::json("200 OK", CLEARS);
+    let sidecar = Setup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
+    Client::get(sidecar.traffic, "/users/1");
+    let id = sidecar.records(1)[0]["id"].as_str().expect("an id").to_owned();
+    let shown = command(&sidecar.dir()).args(["validations", "show", &id]).output().expect("runs");
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(text.contains("[2J") && !text.contains('\u{1b}'), "{text:?}");
+}
+
 /// A wrong response body passes and is recorded with where it is wrong.
 fn wrong_body_is_recorded(mode: &str) {
     let upstream = Upstream::json("200 OK", r#"{"name":"Ada","age":"old"}"#);

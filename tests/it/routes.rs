@@ -50,6 +50,32 @@ fn a_request_goes_where_its_host_and_path_say() {
 }
 
 #[test]
+fn each_route_has_limits_of_its_own() {
+    let [small, large] = [named("small"), named("large")];
+    let settings = format!(
+        "spec: any.yaml\nlimits: {{request_body: 10}}\nroutes:\n  \
+         - {{path: /small, upstream: 'http://{}', limits: {{rate: 2}}}}\n  \
+         - {{path: /large, upstream: 'http://{}', limits: {{request_body: 0}}}}\n",
+        small.address(),
+        large.address()
+    );
+    let sidecar = Setup::configured(&settings).file("any.yaml", ANYTHING).start();
+    let post = |path: &str| {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 11\r\n\r\n\
+             hello world"
+        );
+        Client::once(sidecar.traffic, request).status()
+    };
+    assert_eq!((post("/small"), post("/large")), (413, 200));
+    let answers: Vec<_> = (0..10).map(|_| get(&sidecar, "a", "/small").status()).collect();
+    assert!(answers.contains(&200) && answers.contains(&503), "{answers:?}");
+    for _ in 0..10 {
+        assert_eq!(get(&sidecar, "a", "/large").status(), 200, "the other's rate is not its own");
+    }
+}
+
+#[test]
 fn each_route_has_a_contract_and_a_mode_of_its_own() {
     let upstream = Upstream::json("200 OK", r#"{"name":"Ada","age":"old"}"#);
     let address = upstream.address();

@@ -94,9 +94,12 @@ fn is_well_formed(body: &[u8]) -> bool {
 
 /// Every mode, `strict` with both halves held.
 const MODES: [&str; 4] = ["off", "shadow", "warn", "strict"];
+/// Those in which there are verdicts.
+const JUDGING: [&str; 3] = ["shadow", "warn", "strict"];
 
 fn in_mode(mode: &str, document: &str, upstream: &Upstream) -> Sidecar {
-    let setup = Setup::new(document, upstream.address()).args(&["--mode", mode]);
+    let arguments = ["--mode", mode, "--record", "all"];
+    let setup = Setup::new(document, upstream.address()).args(&arguments);
     let held = if mode == "strict" { "true" } else { "false" };
     setup.env("CVT_ENFORCE_RESPONSES", held).start()
 }
@@ -220,10 +223,14 @@ fn trap_t02_every_one_of_the_repeated_headers_is_judged() {
 
 #[test]
 fn trap_t03_redirects_are_passed_on_and_not_followed() {
+    JUDGING.into_iter().for_each(redirects_are_passed_on_and_not_followed);
+}
+
+fn redirects_are_passed_on_and_not_followed(mode: &str) {
     let upstream = Upstream::fixed(
         "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/away\r\nContent-Length: 0\r\n\r\n",
     );
-    let sidecar = Setup::new(ANYTHING, upstream.address()).args(&["--record", "all"]).start();
+    let sidecar = in_mode(mode, ANYTHING, &upstream);
     let answer = Client::get(sidecar.traffic, "/moved");
     assert_eq!(
         (answer.status(), answer.all("location").concat()),
@@ -235,9 +242,13 @@ fn trap_t03_redirects_are_passed_on_and_not_followed() {
 
 #[test]
 fn trap_t03_a_preflight_that_is_not_documented_is_no_violation() {
+    JUDGING.into_iter().for_each(a_preflight_that_is_not_documented_is_no_violation);
+}
+
+fn a_preflight_that_is_not_documented_is_no_violation(mode: &str) {
     let upstream =
         Upstream::fixed("HTTP/1.1 204 No Content\r\nAccess-Control-Allow-Methods: POST\r\n\r\n");
-    let sidecar = Setup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
+    let sidecar = in_mode(mode, USERS, &upstream);
     let preflight = "OPTIONS /users HTTP/1.1\r\nHost: a\r\nOrigin: https://a.test\r\n\
                      Access-Control-Request-Method: POST\r\n\r\n";
     let answer = Client::once(sidecar.traffic, preflight);
@@ -252,6 +263,10 @@ fn trap_t03_a_preflight_that_is_not_documented_is_no_violation() {
 
 #[test]
 fn trap_t05_messages_without_a_body_are_no_violations() {
+    JUDGING.into_iter().for_each(messages_without_a_body_are_no_violations);
+}
+
+fn messages_without_a_body_are_no_violations(mode: &str) {
     let upstream = Upstream::start(|request| {
         let answer = match request.start_line().as_str() {
             line if line.starts_with("HEAD") => {
@@ -262,7 +277,7 @@ fn trap_t05_messages_without_a_body_are_no_violations() {
         };
         vec![Step::Send(format!("HTTP/1.1 {answer}\r\n\r\n").into_bytes())]
     });
-    let sidecar = Setup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
+    let sidecar = in_mode(mode, USERS, &upstream);
     let mut client = Client::connect(sidecar.traffic);
     let mut status =
         |start: &str| client.ask(format!("{start} HTTP/1.1\r\nHost: a\r\n\r\n")).status();

@@ -67,6 +67,7 @@ const OWNERS: &[(&str, &[Owner])] = &[
     // not a part of it; a second HTTP implementation written for them would only add bugs.
     ("hyper", &[Module("proxy"), Part("cli/demo")]),
     ("hyper_util", &[Module("proxy"), Part("cli/demo")]),
+    ("ipnet", &[Module("config")]),
     ("rustls_native_certs", &[Module("proxy")]),
     // proxy and admin: the streams that come out of a handshake; proxy also to the upstream.
     ("rustls", &[Module("tls"), Module("proxy")]),

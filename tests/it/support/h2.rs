@@ -8,6 +8,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
+use super::deadline::Deadline;
+
 /// A response, whole.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -38,6 +40,24 @@ pub(crate) fn ask(address: SocketAddr, request: Request<Vec<u8>>, streamed: bool
         let body = body.collect().await.expect("a whole body").to_bytes();
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
     })
+}
+
+/// Asks for something large, takes its beginning and makes no room for the rest; returns when the
+/// other side has ended the connection.
+#[track_caller]
+pub(crate) fn withhold(address: SocketAddr, request: Request<Vec<u8>>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.expect("HTTP/2");
+        let connection = tokio::spawn(connection);
+        let request = request.map(|body| Full::new(Bytes::from(body)));
+        let response = sender.send_request(request).await.expect("a response");
+        let ended = tokio::time::timeout(Deadline::patient().left(), connection).await;
+        assert!(ended.is_ok(), "the connection stays open");
+        drop((response, sender));
+    });
 }
 
 /// A body that does not say how long it is.

@@ -1,0 +1,60 @@
+//! Which records a command is about.
+
+use clap::Args;
+
+use super::place;
+use crate::storage::ValidationFilter;
+
+/// Flags that choose records; without any it is all of them.
+#[derive(Debug, Args)]
+pub(super) struct Selection {
+    /// Records that break the contract only
+    #[arg(long, conflicts_with = "valid")]
+    invalid: bool,
+    /// Records that do not break the contract only
+    #[arg(long)]
+    valid: bool,
+    /// Records of one schema only
+    #[arg(long, value_name = "ID")]
+    schema_id: Option<String>,
+    /// Records of one method only
+    #[arg(long)]
+    method: Option<String>,
+    /// Records of one path template only, such as /books/{id}
+    #[arg(long, value_name = "TEMPLATE")]
+    operation: Option<String>,
+    /// Records of one consumer only
+    #[arg(long, value_name = "ID")]
+    consumer: Option<String>,
+    /// Records with a violation of one code only, such as response.body.schema
+    #[arg(long)]
+    code: Option<String>,
+    /// Records of one environment only
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+    /// Records judged at this time or later, RFC 3339
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Records judged before this time only, RFC 3339
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+}
+
+// === impl Selection ===
+
+impl Selection {
+    /// The filter that the flags mean.
+    pub(super) fn filter(&self) -> Result<ValidationFilter, String> {
+        Ok(ValidationFilter {
+            schema_id: self.schema_id.clone(),
+            method: self.method.clone(),
+            environment: self.environment.clone(),
+            valid: if self.invalid { Some(false) } else { self.valid.then_some(true) },
+            from: place::time("--since", self.since.as_deref())?,
+            until: place::time("--until", self.until.as_deref())?,
+            consumer_id: self.consumer.clone(),
+            operation: self.operation.clone(),
+            code: self.code.clone(),
+        })
+    }
+}
