@@ -2,11 +2,15 @@
 //!
 //! What must hold: two values that differ only in scalars of the same type, in the order of
 //! members, or in how often an element of the same outline stands in an array have one outline;
-//! one pass over the entries, memory bounded by depth. Numbers are good within one process only.
-//! Keys are told apart by 32 bits of hash and their length: whoever makes two of them look alike
-//! on purpose blurs what is known of his own messages, and of nobody else's.
+//! one pass over the entries, memory bounded by depth. Keys are told apart by a hash with a secret
+//! seed, so that nobody makes a message that passes for another's; numbers are good among outliners
+//! of one seed only.
 
-use super::arena::{Entry, Kind};
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::RandomState;
+
+use super::arena::Kind;
 use super::node::{At, Node};
 
 /// Outlines told apart in one array; with more of them an outline is no longer whole.
@@ -29,6 +33,7 @@ pub struct Outline {
 /// Works outlines out, in memory of its own that is used again.
 #[derive(Debug, Default)]
 pub struct Outliner {
+    seed: RandomState,
     open: Vec<Level>,
     /// Outlines met in the arrays that are open.
     met: Vec<u64>,
@@ -48,6 +53,11 @@ struct Level {
 // === impl Outliner ===
 
 impl Outliner {
+    /// An outliner whose numbers agree with those of others of the same seed.
+    pub fn new(seed: RandomState) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
     /// The outline of `node`; none of a value that lies in no arena.
     pub fn outline(&mut self, node: Node<'_>) -> Option<Outline> {
         let At::Entry(arena, root) = node.at else { return None };
@@ -59,7 +69,9 @@ impl Outliner {
             let entry = arena.entries.get(at as usize)?;
             let mut number = match entry.kind {
                 Kind::Key => {
-                    self.open.last_mut()?.key = key(*entry);
+                    let mut hasher = self.seed.build_hasher();
+                    hasher.write(arena.text_of(*entry).as_bytes());
+                    self.open.last_mut()?.key = hasher.finish();
                     at += 1;
                     continue;
                 }
@@ -116,10 +128,6 @@ impl Level {
     }
 }
 
-fn key(entry: Entry) -> u64 {
-    u64::from(entry.len) << 32 | u64::from(entry.end)
-}
-
 /// Scalars by their type, empty containers by theirs.
 fn scalar(kind: Kind) -> u64 {
     match kind {
@@ -143,10 +151,15 @@ mod tests {
     use super::super::Arena;
     use super::*;
 
+    fn seed() -> RandomState {
+        static SEED: std::sync::OnceLock<RandomState> = std::sync::OnceLock::new();
+        SEED.get_or_init(RandomState::default).clone()
+    }
+
     fn of(text: &str) -> Outline {
         let mut arena = Arena::default();
         let id = arena.parse(text.as_bytes()).unwrap();
-        Outliner::default().outline(arena.node(id)).unwrap()
+        Outliner::new(seed()).outline(arena.node(id)).unwrap()
     }
 
     #[test]
@@ -199,6 +212,14 @@ mod tests {
     }
 
     #[test]
+    fn another_seed_has_other_numbers() {
+        let mut arena = Arena::default();
+        let id = arena.parse(br#"{"a":1}"#).unwrap();
+        let other = Outliner::default().outline(arena.node(id)).unwrap();
+        assert_ne!(other, of(r#"{"a":1}"#));
+    }
+
+    #[test]
     fn an_array_of_too_many_different_things_is_not_whole() {
         let array = |n: usize| {
             let items: Vec<_> = (0..n).map(|n| format!(r#"{{"k{n}":1}}"#)).collect();
@@ -213,7 +234,7 @@ mod tests {
         let mut arena = Arena::default();
         let id = arena.parse(br#"[{"a":[{"b":1}]},{"a":2}]"#).unwrap();
         let inner = arena.node(id).items().next().unwrap();
-        let outline = Outliner::default().outline(inner).unwrap();
+        let outline = Outliner::new(seed()).outline(inner).unwrap();
         assert_eq!(outline, of(r#"{"a":[{"b":1}]}"#));
     }
 }

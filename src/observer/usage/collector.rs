@@ -32,6 +32,8 @@ const MOST_FACTS: usize = 200_000;
 #[derive(Debug, Clone)]
 pub struct UsageBook {
     collectors: Arc<Mutex<Vec<Arc<Mutex<Collector>>>>>,
+    /// One for all: what one worker sees another knows again.
+    outlines: RandomState,
     metrics: UsageMetrics,
 }
 
@@ -129,12 +131,13 @@ struct Counts {
 impl UsageBook {
     /// A book without collectors.
     pub fn new(metrics: UsageMetrics) -> Self {
-        Self { collectors: Arc::default(), metrics }
+        Self { collectors: Arc::default(), outlines: RandomState::default(), metrics }
     }
 
     /// A collector for one worker.
     pub fn open(&self) -> UsageHandle {
-        let mine = Arc::new(Mutex::new(Collector::new(self.metrics.clone())));
+        let mine =
+            Arc::new(Mutex::new(Collector::new(self.outlines.clone(), self.metrics.clone())));
         self.collectors.lock().push(mine.clone());
         UsageHandle { book: self.clone(), mine }
     }
@@ -177,13 +180,13 @@ impl Drop for UsageHandle {
 // === impl Collector ===
 
 impl Collector {
-    fn new(metrics: UsageMetrics) -> Self {
+    fn new(outlines: RandomState, metrics: UsageMetrics) -> Self {
         Self {
             contracts: Vec::new(),
             current: None,
             seen: Seen::default(),
             walk: 0,
-            outliner: Outliner::default(),
+            outliner: Outliner::new(outlines),
             guesser: Guesser::default(),
             rows: HashMap::default(),
             facts: 0,

@@ -17,7 +17,9 @@ const DEEPEST: usize = 12;
 /// Members looked at per body.
 const MOST_STEPS: usize = 50_000;
 /// Fields remembered by the outlines of the bodies that had them.
-const MOST_REMEMBERED: usize = 8_192;
+const MOST_REMEMBERED: usize = 4_096;
+/// What an outline itself takes, in fields.
+const REMEMBERING: usize = 12;
 
 /// Fields in the seed's form: dot notation, arrays by their elements under the array's own name.
 /// Grows as fields are seen; a field keeps its number.
@@ -73,7 +75,7 @@ impl FieldTree {
     }
 
     fn remember(&mut self, outline: u64, fields: &[u32]) {
-        let takes = fields.len() + 1;
+        let takes = fields.len() + REMEMBERING;
         if self.remembered + takes > MOST_REMEMBERED {
             // Those that come often are soon back.
             self.outlines.clear();
@@ -166,7 +168,7 @@ impl Field {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::instance::Arena;
+    use crate::contract::instance::{Arena, Outliner};
     use crate::contract::{CompileOptions, Contract};
 
     const DOCUMENT: &str = r#"{"openapi": "3.1.0", "info": {"title": "t", "version": "1"},
@@ -213,5 +215,38 @@ mod tests {
         let mut seen = Vec::new();
         assert!(!tree.add(contract.property_names(), (arena.node(id), None), 1, &mut seen));
         assert_eq!(seen.len(), DEEPEST);
+    }
+
+    #[test]
+    fn a_body_of_a_known_outline_has_the_fields_of_the_first() {
+        let contract = Contract::compile(DOCUMENT.as_bytes(), &CompileOptions::default()).unwrap();
+        let (mut tree, mut outliner) = (FieldTree::default(), Outliner::default());
+        let mut fields = |body: &str, walk| {
+            let mut arena = Arena::default();
+            let id = arena.parse(body.as_bytes()).unwrap();
+            let (body, mut seen) = (arena.node(id), Vec::new());
+            let outline = outliner.outline(body);
+            assert!(tree.add(contract.property_names(), (body, outline), walk, &mut seen));
+            seen.sort_unstable();
+            seen
+        };
+        let first = fields(r#"{"by":1,"items":[{"id":"a"},{"id":"b"}]}"#, 1);
+        assert_eq!(first, fields(r#"{"items":[{"id":"c"}],"by":2}"#, 2));
+        assert_ne!(first, fields(r#"{"by":1,"items":[{}]}"#, 3));
+    }
+
+    #[test]
+    fn outlines_without_end_are_forgotten_and_fields_stay() {
+        let contract = Contract::compile(DOCUMENT.as_bytes(), &CompileOptions::default()).unwrap();
+        let (mut tree, mut outliner) = (FieldTree::default(), Outliner::default());
+        for walk in 1..2_000 {
+            let mut arena = Arena::default();
+            let id = arena.parse(format!(r#"{{"id":1,"x{walk}":1}}"#).as_bytes()).unwrap();
+            let (body, mut seen) = (arena.node(id), Vec::new());
+            let outline = outliner.outline(body);
+            assert!(tree.add(contract.property_names(), (body, outline), walk, &mut seen));
+            assert_eq!(seen, [1, 2]);
+            assert!(tree.remembered <= MOST_REMEMBERED);
+        }
     }
 }
