@@ -119,7 +119,15 @@ impl Subject {
     /// Empties the store, then spreads `rows` records over ninety days.
     async fn spread(&mut self, rows: usize) -> StoreResult<()> {
         let end = Timestamp::from_micros(i64::MAX / 4);
-        while self.store.expire_validations(ExpireKind::All, end, 5_000).await? > 0 {}
+        let (start, mut expired) = (now(), 0);
+        loop {
+            match self.store.expire_validations(ExpireKind::All, end, 5_000).await? {
+                0 => break,
+                some => expired += some,
+            }
+        }
+        let rate = expired as f64 / start.elapsed().as_secs_f64();
+        println!("  expire  5000 per batch   {rate:>9.0} rows/s");
         self.next = 0;
         let step = SPREAD / i64::try_from(rows).unwrap_or(i64::MAX);
         let spent = self.write(rows / 4_000 * 4_000, 4_000, step).await?;

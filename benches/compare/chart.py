@@ -40,7 +40,7 @@ def draw(result):
         parts.append(f'<text x="16" y="{y}" class="t">{escape(title)}</text>')
         y += 16
         for group, values in groups.items():
-            most = max(max(values.values()) for values in groups.values())
+            most = max(values.values())
             parts.append(f'<text x="16" y="{y + 13}" class="g">{escape(group)}</text>')
             for name, value in values.items():
                 width = max(1.0, (WIDTH - LEFT - 150) * value / most)
@@ -62,7 +62,7 @@ def draw(result):
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" width="{WIDTH}" height="{y}">'
         f"<style>{style}</style>"
         f'<rect width="{WIDTH}" height="{y}" fill="#ffffff"/>'
-        f'<text x="16" y="24" class="h">nginx and cvt-sidecar, everything judged</text>'
+        f'<text x="16" y="24" class="h">nginx and cvt-sidecar, everything judged; each group has its own scale</text>'
         f'<text x="16" y="42" class="m">{escape(head)}</text>' + "".join(parts) + "</svg>\n"
     )
 
@@ -74,7 +74,7 @@ def table(result):
     lines = [
         f"{machine['cpu']}, {machine['cores']} cores ({len(result['proxy_cores'])} for the proxy), Linux"
         f" {machine['kernel']}; {result['date']}; medians of {result['rounds']} interleaved rounds of"
-        f" `{result['command']}`; everything judged.",
+        f" `{result['command']}`.",
         "",
         "| | " + " | ".join(names) + " |",
         "|---|" + "---:|" * len(names),

@@ -72,7 +72,7 @@ def lines(found, unit, x, y, w, h, minutes):
     parts.append(f'<line x1="{x}" y1="{y + h}" x2="{x + w}" y2="{y + h}" stroke="#d0d7de"/>')
     for at, (_, points) in enumerate(found):
         path = " ".join(
-            f"{x + w * (1 - (now - moment) / (minutes * 60)):.1f},{y + h - (h - 12) * max(0, value) / most:.1f}"
+            f"{x + w * (1 - (now - moment) / (minutes * 60)):.0f},{y + h - (h - 12) * max(0, value) / most:.0f}"
             for moment, value in points
         )
         parts.append(f'<polyline points="{path}" fill="none" stroke="{COLOURS[at % len(COLOURS)]}" stroke-width="1.5"/>')

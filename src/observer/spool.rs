@@ -5,8 +5,8 @@
 //! `spool.fsync: always`, after a power cut. After a crash parcels that were stored already may
 //! be handed out again, at most those of one file: every [`Parcel`] counts once however often
 //! it is stored. Damage costs the entries it lies in and is counted. The directory never grows
-//! beyond its limit. With a key, nothing of a parcel lies there in clear. Two processes never use one slot of it (see `slot`); what one left behind
-//! the next one takes over.
+//! beyond its limit. With a key, nothing of a parcel lies there in clear. Two processes never
+//! use one slot of it (see `slot`); what one left behind the next one takes over.
 //!
 //! All of it blocks on the disk: call it where that is allowed.
 
@@ -58,7 +58,12 @@ pub struct SpoolState {
 pub enum SpoolError {
     /// The limit is reached.
     #[error("the spool is full (spool.limit)")]
-    Full,
+    Full {
+        /// Bytes that there is still room for.
+        room: u64,
+        /// Bytes that the parcel takes.
+        needed: u64,
+    },
     /// The disk does not take it.
     #[error("{}: {reason}", path.display())]
     Disk {
@@ -207,8 +212,9 @@ impl Spool {
             ParcelKind::Records => self.settings.limit - self.settings.limit / 16,
             ParcelKind::Usage | ParcelKind::Groups => self.settings.limit,
         };
-        if files.bytes() + bytes.len() as u64 > limit {
-            return Err(SpoolError::Full);
+        let (room, needed) = (limit.saturating_sub(files.bytes()), bytes.len() as u64);
+        if needed > room {
+            return Err(SpoolError::Full { room, needed });
         }
         let appended = files.append(head, &bytes, self.segment_size(), self.settings.fsync);
         self.state.show(&files);

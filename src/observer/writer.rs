@@ -8,25 +8,27 @@
 
 mod delivery;
 mod replay;
+mod spooling;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::budget::{Budget, Reservation};
 use super::metrics::RecordMetrics;
 use super::notice::Teller;
-use super::parcel::{Parcel, ParcelKind, weight};
+use super::parcel::{Parcel, weight};
+use super::spool::Spool;
 use super::spool::metrics::SpoolMetrics;
-use super::spool::{Spool, SpoolError};
 use crate::model::chance::Chance;
 use crate::model::record::ValidationRecord;
 use crate::redaction::Redacted;
 use crate::storage::Store;
 use delivery::{Delivery, Pauses};
 use replay::Replay;
+use spooling::Spooling;
 
 /// Records in one batch at most.
 const BATCH: usize = 1_000;
@@ -95,16 +97,6 @@ pub struct WriterParts {
     pub deadline: watch::Receiver<Option<Instant>>,
 }
 
-/// The spool as the side that fills it sees it.
-struct Spooling {
-    spool: Arc<Spool>,
-    metrics: SpoolMetrics,
-    /// Wakes the side that empties it.
-    filled: Arc<Notify>,
-    /// Whether the disk failed last time: said once.
-    failing: bool,
-}
-
 struct Waiting {
     item: Item,
     reservation: Reservation,
@@ -131,12 +123,7 @@ pub fn channel(parts: WriterParts) -> (Outbox, Writer) {
     let budget = Budget::new(BACKLOG_BYTES);
     let outbox = Outbox { sender, budget: budget.clone(), metrics: parts.metrics.clone() };
     let WriterParts { store, spool, metrics, spool_metrics, chance, deadline } = parts;
-    let spool = spool.map(|spool| Spooling {
-        spool,
-        metrics: spool_metrics,
-        filled: Arc::new(Notify::new()),
-        failing: false,
-    });
+    let spool = spool.map(|spool| Spooling::new(spool, spool_metrics));
     let delivery = Delivery::new(store, metrics, chance, deadline);
     (outbox, Writer { receiver, budget, delivery, spool })
 }
@@ -318,45 +305,5 @@ async fn run_out_of_patience(budget: &Budget) {
     while looks > 0 && budget.used() < PRESSURE {
         tokio::time::sleep(LOOK).await;
         looks -= 1;
-    }
-}
-
-// === impl Spooling ===
-
-impl Spooling {
-    /// Spools parcels, and gives back those that the disk does not take. A full spool takes
-    /// no more: they are counted as lost.
-    async fn take(&mut self, parcels: Vec<Parcel>, delivery: &Delivery) -> Vec<Parcel> {
-        let (spool, parcels) = (self.spool.clone(), Arc::new(parcels));
-        let spooling = tokio::task::spawn_blocking({
-            let parcels = parcels.clone();
-            // The last of a list of what is left comes first (see `Delivery::attempt`).
-            move || parcels.iter().rev().map(|parcel| spool.append(parcel)).collect::<Vec<_>>()
-        });
-        let results = spooling.await.unwrap_or_default();
-        self.filled.notify_one();
-        let parcels = Arc::try_unwrap(parcels).unwrap_or_else(|shared| (*shared).clone());
-        let cut_off = || Err(SpoolError::Cancelled);
-        let results = results.into_iter().chain(std::iter::repeat_with(cut_off));
-        let mut left = Vec::new();
-        for (parcel, result) in parcels.into_iter().rev().zip(results) {
-            match result {
-                Ok(()) => {
-                    self.failing = false;
-                    if parcel.kind() == ParcelKind::Records {
-                        self.metrics.written.inc_by(parcel.len() as u64);
-                    }
-                }
-                Err(SpoolError::Full) => delivery.lose(&parcel, Loss::SpoolFull),
-                Err(error) => {
-                    self.metrics.failures.inc();
-                    if !std::mem::replace(&mut self.failing, true) {
-                        tracing::error!(event = "spool_failed", %error, "records wait in memory");
-                    }
-                    left.insert(0, parcel);
-                }
-            }
-        }
-        left
     }
 }

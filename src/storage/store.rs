@@ -173,7 +173,8 @@ pub trait ValidationStore: Send + Sync {
     ) -> StoreResult<Vec<MergedGroup>>;
 
     /// Removes what `purge` names, at most `batch` rows, and says how many it touched. Call
-    /// until it returns 0.
+    /// until it returns 0: then nothing of it is left, also not in numbers, and a file holds no
+    /// byte of it unless a reader of the time before is still at work.
     async fn purge(&self, purge: Purge<'_>, batch: u32) -> StoreResult<u64>;
 
     /// Violation groups, seen last first; of those seen at once, the highest fingerprint first.

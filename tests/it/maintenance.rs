@@ -1,10 +1,14 @@
 //! Looking after the database from the command line.
 
 use std::path::Path;
+use std::process::Stdio;
 
+use cvt_sidecar::config::storage::StorageSettings;
+use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
+use crate::storage::bed::{new_database, server};
 use crate::support::documents::USERS;
 use crate::support::{Client, Setup, Upstream, command};
 
@@ -30,7 +34,7 @@ fn a_database_is_migrated_by_command_and_a_dry_run_changes_nothing() {
     let (code, out, _) = run(dir.path(), &["migrate"], None);
     assert!(code == Some(0) && out.contains("done"), "{out}");
     let (_, out, _) = run(dir.path(), &["migrate", "--json"], None);
-    let report: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    let report: Value = serde_json::from_str(&out).expect("JSON");
     assert!(report["from"] == report["to"], "{report}");
     assert_eq!(report["steps"].as_array().map(Vec::len), Some(0));
 }
@@ -48,7 +52,7 @@ fn young_records_stay_and_what_would_expire_is_counted() {
     let (code, out, error) =
         run(dir.path(), &["retention", "run", "--dry-run", "--json"], Some("1"));
     assert_eq!(code, Some(0), "{error}");
-    let expired: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    let expired: Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(expired[0]["kind"], "all", "{out}");
     assert_eq!(expired[0]["rows"], 0, "{out}");
     let (code, _, error) = run(dir.path(), &["retention", "run"], Some("1"));
@@ -78,6 +82,77 @@ fn a_sidecar_without_a_document_judges_by_what_is_registered() {
     assert!(unknown.stderr.contains("nobody") && unknown.stderr.contains("--spec"), "{unknown:?}");
 }
 
+/// Two processes bring one database up at the same time: one does it, both succeed.
+#[test]
+fn two_processes_migrate_one_database() {
+    let dir = TempDir::new().expect("a directory");
+    let postgres = StorageSettings::Postgres(server().settings(&new_database()));
+    for place in ["sqlite://cvt.db".to_owned(), postgres.to_string()] {
+        let start = || {
+            command(dir.path())
+                .args(["migrate", "--json", "--storage", &place])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("it starts")
+        };
+        let both = [start(), start()].map(|child| child.wait_with_output().expect("it ends"));
+        let steps = both.map(|output| {
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(0), "{place}: {error}");
+            let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            report["steps"].as_array().map_or(0, Vec::len)
+        });
+        assert!(steps.contains(&0) && steps.iter().sum::<usize>() > 3, "{place}: {steps:?}");
+    }
+}
+
+#[test]
+fn a_dry_run_of_retention_counts_by_kind_and_removes_nothing() {
+    let upstream = Upstream::json("200 OK", r#"{"name":"Ada","age":36}"#);
+    let sidecar = Setup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
+    for path in ["/users/1", "/users/2", "/users/one", "/users/4"] {
+        Client::get(sidecar.traffic, path);
+    }
+    let ids: Vec<String> = sidecar
+        .records(4)
+        .iter()
+        .map(|record| record["id"].as_str().expect("an id").to_owned())
+        .collect();
+    let (finished, dir) = sidecar.terminate();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    age(dir.path(), &ids, 5);
+    let rows = |args: &[&str]| {
+        let periods = [
+            ("CVT_RETENTION_VALID_DAYS", "4"),
+            ("CVT_RETENTION_INVALID_DAYS", "30"),
+            ("CVT_RETENTION_BODY_DAYS", "2"),
+        ];
+        let output = command(dir.path()).args(args).envs(periods).output().expect("it runs");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{error}");
+        let expired: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let kinds = expired.as_array().expect("a list").iter();
+        let kinds = kinds.map(|kind| (kind["kind"].to_string(), kind["rows"].as_u64()));
+        kinds.collect::<Vec<_>>()
+    };
+    let expected = |bodies| {
+        [("valid", 3), ("invalid", 0), ("bodies", bodies)]
+            .map(|(kind, rows)| (format!("{kind:?}"), Some(rows)))
+    };
+    let dry = ["retention", "run", "--dry-run", "--json"];
+    for _ in 0..2 {
+        assert_eq!(rows(&dry), expected(4));
+    }
+    // the bodies of what goes are gone with it
+    assert_eq!(rows(&["retention", "run", "--json"]), expected(1));
+    assert_eq!(rows(&dry)[0].1, Some(0));
+    let (_, left, _) = run(dir.path(), &["validations", "list", "--json"], None);
+    let left: Vec<Value> =
+        left.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(left.len() == 1 && left[0]["response_body"].is_null(), "{left:?}");
+}
+
 /// The seed's promise: records older than `CVT_VALIDATION_RETENTION_DAYS` go in the background,
 /// schemas and consumers stay.
 #[test]
@@ -94,7 +169,7 @@ fn the_seeds_retention_end_to_end() {
     let (_, listed, _) = run(dir.path(), &["validations", "list", "--json"], None);
     let ids: Vec<String> = listed
         .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
         .map(|record| record["id"].as_str().expect("an id").to_owned())
         .collect();
     // two of them are a day too old, the others have a day left

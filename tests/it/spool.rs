@@ -2,6 +2,7 @@
 //! each record once.
 
 mod outage;
+mod room;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,7 +24,7 @@ use uuid::Uuid;
 
 use crate::storage::server::Server;
 use crate::support::documents::USERS;
-use crate::support::{Client, Setup, Sidecar, Upstream, records_in};
+use crate::support::{Client, Setup, Sidecar, Upstream};
 
 const ADA: &str = r#"{"name":"Ada","age":36}"#;
 
@@ -218,28 +219,6 @@ fn trap_t20_a_locked_database_is_slow_and_costs_nothing() {
     assert_each_once(ids.map(|id| id.as_str().expect("an id").to_owned()), 50);
     let files = |dir: &Path| fs::read_dir(dir).expect("the spool").count();
     assert_eq!(files(&sidecar.dir().join("cvt-spool/slot-0")), 1, "only the lock is left");
-}
-
-#[test]
-fn what_the_spool_has_no_room_for_is_counted() {
-    let big: &'static str =
-        Box::leak(format!(r#"{{"name":"{}","age":36}}"#, "x".repeat(60_000)).into_boxed_str());
-    let upstream = Upstream::json("200 OK", big);
-    let setup = Setup::new(USERS, upstream.address()).args(&["--record", "all"]);
-    let sidecar = setup.env("CVT_SPOOL_LIMIT", "1MiB").start();
-    let locked = Locked::hold(&sidecar.dir().join("cvt.db"));
-    send(&sidecar, 0, 60);
-    let full = [("reason", "spool_full")];
-    let lost = |metrics: &crate::support::Metrics| metrics.sum("cvt_records_dropped_total", &full);
-    sidecar.wait_for_metrics("a full spool", |metrics| lost(metrics) > 0.5);
-    locked.release();
-    let metrics = sidecar.wait_for_metrics("every record", |metrics| {
-        metrics.sum("cvt_records_written_total", &[]) + lost(metrics) > 59.5
-    });
-    assert!(metrics.sum("cvt_records_written_total", &[]) > 5.0, "what fitted is stored");
-    let stored = metrics.sum("cvt_records_written_total", &[]);
-    let (_, dir) = sidecar.terminate();
-    assert!((records_in(dir.path()).len() as f64 - stored).abs() < 0.5);
 }
 
 #[test]

@@ -11,11 +11,11 @@ mod consumers;
 mod counting;
 mod faults;
 pub(crate) mod fixtures;
+mod forgetting;
 mod groups;
 mod migrations;
 mod paging;
 mod plans;
-
 mod raw;
 mod replicas;
 mod retention;

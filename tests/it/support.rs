@@ -8,6 +8,7 @@
 pub(crate) mod certificates;
 mod client;
 mod deadline;
+mod disk;
 pub(crate) mod documents;
 pub(crate) mod h2;
 pub(crate) mod load;
@@ -20,6 +21,7 @@ mod upstream;
 
 pub(crate) use client::Client;
 pub(crate) use deadline::{Deadline, eventually};
+pub(crate) use disk::SmallDisk;
 pub(crate) use message::Message;
 pub(crate) use metrics::Metrics;
 pub(crate) use recorder::Recorder;

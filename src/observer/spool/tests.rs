@@ -170,7 +170,7 @@ fn the_limit_holds_and_sums_have_room_where_records_have_none() {
     while spool.append(&records(first, 50)).is_ok() {
         first += 50;
     }
-    assert!(matches!(spool.append(&records(0, 50)), Err(SpoolError::Full)));
+    assert!(matches!(spool.append(&records(0, 50)), Err(SpoolError::Full { .. })));
     spool.append(&Parcel::Usage(Uuid::from_u128(1), Vec::new())).unwrap();
     let size: u64 = files(directory.path()).iter().map(|f| fs::metadata(f).unwrap().len()).sum();
     assert!(size <= 1 << 20, "{size}");

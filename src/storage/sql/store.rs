@@ -302,18 +302,22 @@ impl ValidationStore for SqlStore {
     }
 
     async fn purge(&self, purge: Purge<'_>, batch: u32) -> StoreResult<u64> {
-        match purge {
-            Purge::RecordsOf(consumer) => self.expire(Taken::Consumer(consumer), batch).await,
+        let purged = match purge {
+            Purge::RecordsOf(consumer) => self.expire(Taken::Consumer(consumer), batch).await?,
             Purge::NameInGroups(name) => {
-                groups::forget_name(self.db.begin().await?, name, batch).await
+                groups::forget_name(self.db.begin().await?, name, batch).await?
             }
             Purge::GroupsBefore(time) => {
-                groups::delete_before(self.db.begin().await?, time, batch).await
+                groups::delete_before(self.db.begin().await?, time, batch).await?
             }
             Purge::UsageBefore(time) => {
-                usage::delete_before(self.db.begin().await?, time, batch).await
+                usage::delete_before(self.db.begin().await?, time, batch).await?
             }
+        };
+        if let (0, Db::Sqlite(db)) = (purged, &self.db) {
+            db.empty_log().await?;
         }
+        Ok(purged)
     }
 
     async fn list_groups(

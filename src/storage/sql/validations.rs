@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::schemas::page_of;
-use super::{Held, Link, Query, Reader, Row, Value};
+use super::{Dialect, Held, Link, Query, Reader, Row, Value};
 use crate::model::clock::Timestamp;
 use crate::model::page::{Cursor, Page};
 use crate::model::record::ValidationRecord;
@@ -76,7 +76,7 @@ pub(crate) async fn list(
     filter: &ValidationFilter,
     page: &PageRequest,
 ) -> StoreResult<Page<ValidationRecord>> {
-    let rows = link.rows(listing(filter, page)?).await?;
+    let rows = link.rows(listing(link.dialect(), filter, page)?).await?;
     let items = rows.iter().map(record_of).collect::<StoreResult<Vec<_>>>()?;
     Ok(page_of(items, page, cursor_of))
 }
@@ -92,7 +92,7 @@ pub(crate) async fn rewrite(
     rewrite: &Rewrite<'_>,
 ) -> StoreResult<Rewritten> {
     let mut link = held.link();
-    let mut query = listing(&ValidationFilter::default(), page)?;
+    let mut query = listing(link.dialect(), &ValidationFilter::default(), page)?;
     query.push(link.dialect().for_update());
     let rows = link.rows(query).await?;
     let records = rows.iter().map(record_of).collect::<StoreResult<Vec<_>>>()?;
@@ -118,15 +118,74 @@ fn payload_update(record: &ValidationRecord) -> StoreResult<Query> {
 }
 
 /// The statement of a listing; its plan is checked by a test.
-pub(crate) fn listing(filter: &ValidationFilter, page: &PageRequest) -> StoreResult<Query> {
+pub(crate) fn listing(
+    dialect: Dialect,
+    filter: &ValidationFilter,
+    page: &PageRequest,
+) -> StoreResult<Query> {
+    if let Some(code) = code_alone(filter) {
+        return listing_of_code(dialect, code, filter, page);
+    }
     let mut query = Query::build(format!("SELECT {COLUMNS} FROM validation_runs AS r"));
     narrow(&mut query, filter);
-    if let Some(cursor) = &page.cursor {
-        let (at, id) = time_and_id(cursor)?;
-        query.beyond("validated_at, id", "<", [at.into(), id.into()]);
-    }
+    after(&mut query, "validated_at, id", page)?;
     query.push(" ORDER BY validated_at DESC, id DESC LIMIT ").bind(page.limit() + 1);
     Ok(query)
+}
+
+/// The code a filter asks for, when it asks for nothing else but times.
+fn code_alone(filter: &ValidationFilter) -> Option<&str> {
+    let ValidationFilter { from, until, ref code, .. } = *filter;
+    let alone = ValidationFilter { from, until, code: code.clone(), ..ValidationFilter::default() };
+    code.as_deref().filter(|_| *filter == alone)
+}
+
+/// A page of the records that carry a code: which they are is told by the table of codes alone,
+/// and no record is read that is not on the page.
+fn listing_of_code(
+    dialect: Dialect,
+    code: &str,
+    filter: &ValidationFilter,
+    page: &PageRequest,
+) -> StoreResult<Query> {
+    let mut query = Query::build(format!(
+        "SELECT {COLUMNS} FROM (SELECT validated_at AS judged, run_id FROM validation_violations"
+    ));
+    query.equals("code", Some(code));
+    within(&mut query, filter);
+    after(&mut query, "validated_at, run_id", page)?;
+    query.push(" ORDER BY validated_at DESC, run_id DESC LIMIT ").bind(page.limit() + 1);
+    // either database would rather read all records and look each up in the page
+    query.push(match dialect {
+        Dialect::Sqlite => {
+            ") AS page CROSS JOIN validation_runs AS r \
+             WHERE r.id = page.run_id AND r.validated_at = page.judged"
+        }
+        Dialect::Postgres => {
+            ") AS page CROSS JOIN LATERAL (SELECT * FROM validation_runs AS one \
+             WHERE one.id = page.run_id AND one.validated_at = page.judged LIMIT 1) AS r"
+        }
+    });
+    query.push(" ORDER BY page.judged DESC, page.run_id DESC");
+    Ok(query)
+}
+
+/// Goes on behind the page before.
+fn after(query: &mut Query, columns: &str, page: &PageRequest) -> StoreResult<()> {
+    if let Some(cursor) = &page.cursor {
+        let (at, id) = time_and_id(cursor)?;
+        query.beyond(columns, "<", [at.into(), id.into()]);
+    }
+    Ok(())
+}
+
+/// Adds the times of a filter to conditions that stand already or follow.
+fn within(query: &mut Query, filter: &ValidationFilter) {
+    for (operator, time) in [(" >= ", filter.from), (" < ", filter.until)] {
+        if let Some(time) = time {
+            query.condition().push("validated_at").push(operator).bind(time);
+        }
+    }
 }
 
 /// Adds a filter's conditions to a query over `validation_runs AS r`.
@@ -143,21 +202,12 @@ pub(crate) fn narrow(query: &mut Query, filter: &ValidationFilter) {
         Some(true) => drop(query.condition().push("valid")),
         None => {}
     }
-    if let Some(from) = filter.from {
-        query.condition().push("validated_at >= ").bind(from);
-    }
-    if let Some(until) = filter.until {
-        query.condition().push("validated_at < ").bind(until);
-    }
+    within(query, filter);
     if let Some(code) = &filter.code {
         query.condition().push("(validated_at, id) IN (SELECT validated_at, run_id FROM validation_violations WHERE code = ");
         query.bind(code.as_str());
-        if let Some(from) = filter.from {
-            query.push(" AND validated_at >= ").bind(from);
-        }
-        if let Some(until) = filter.until {
-            query.push(" AND validated_at < ").bind(until);
-        }
+        // the condition before it stands: these go on with AND
+        within(query, filter);
         query.push(")");
     }
 }

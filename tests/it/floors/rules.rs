@@ -82,6 +82,11 @@ const OWNERS: &[(&str, &[Owner])] = &[
     ("prometheus", &[Module("telemetry"), FilesNamed("metrics.rs")]),
 ];
 
+/// The second way to a `Redacted`, and who may go it: whoever writes redacted things down and
+/// reads them back.
+const READ_BACK: (&str, &[&str]) =
+    ("read_back", &["src/observer/spool/entry.rs", "src/storage/sealed.rs"]);
+
 fn floor_of(module: &str) -> Option<usize> {
     FLOORS.iter().position(|floor| floor.contains(&module))
 }
@@ -163,6 +168,21 @@ pub(super) fn purity(source: &Source) -> Vec<Breach> {
             .then(|| Breach::new(&source.file, path.line, format!("`{named}` in a pure floor")))
     };
     source.paths.iter().filter_map(impure).collect()
+}
+
+/// Breaches of "only a redactor makes what is redacted": its second constructor named by
+/// others than those it is for.
+pub(super) fn proofs(source: &Source) -> Vec<Breach> {
+    let (name, files) = READ_BACK;
+    let named = |path: &&super::source::NamedPath| {
+        path.segments.len() > 1 && path.segments.last().is_some_and(|last| last == name)
+    };
+    if files.contains(&source.file.as_str()) {
+        return Vec::new();
+    }
+    let what = || format!("`{name}` is for {}; redact instead", files.join(" and "));
+    let found = source.paths.iter().filter(named);
+    found.map(|path| Breach::new(&source.file, path.line, what())).collect()
 }
 
 #[cfg(test)]
@@ -249,5 +269,18 @@ mod tests {
             found("use std::net::Ipv4Addr;\n#[cfg(test)]\nmod tests { use std::fs; }").is_empty()
         );
         assert!(purity(&Source::parse("src/proxy.rs", "use tokio::net::TcpStream;")).is_empty());
+    }
+
+    #[test]
+    fn what_is_redacted_comes_from_a_redactor() {
+        let found = |file: &str, text: &str| lines(&proofs(&Source::parse(file, text)));
+        let text = "use crate::redaction::Redacted as R;\nfn f() {\n    R::read_back(1);\n}";
+        assert_eq!(found("src/observer/record.rs", text), [3]);
+        assert_eq!(
+            found("src/app.rs", "fn f() { x.map(crate::redaction::Redacted::read_back) }"),
+            [1]
+        );
+        assert!(found("src/storage/sealed.rs", text).is_empty());
+        assert!(found("src/redaction.rs", "fn read_back(value: T) {}").is_empty());
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,6 +20,7 @@ use super::bed::{clock, new_database, server};
 use super::fixtures::{consumer, id, record, redact, redact_all, schema};
 use super::raw::Raw;
 use super::server::Server;
+use crate::support::SmallDisk;
 
 /// The numbers of all stored records.
 async fn stored(store: &Arc<dyn Store>) -> BTreeSet<i64> {
@@ -145,33 +145,10 @@ async fn trap_t20_a_full_database_says_so_and_keeps_what_it_has() {
     store.record_validation(&redact(record(1_000_000))).await.unwrap();
 }
 
-/// A file system of a few megabytes; mounting one needs rights that not every machine gives.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    fn mount() -> Option<Self> {
-        let dir = TempDir::new().unwrap();
-        let done = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
-            .arg(dir.path())
-            .output();
-        done.is_ok_and(|done| done.status.success()).then_some(Self(dir))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 #[tokio::test]
 async fn trap_t20_a_full_disk_says_so_and_keeps_what_it_has() {
-    let Some(disk) = SmallDisk::mount() else {
-        println!("no right to mount a small disk: the page limit's test stands alone");
-        return;
-    };
-    let options = SqliteOptions::new(disk.0.path().join("cvt.db"));
+    let Some(disk) = SmallDisk::mount() else { return };
+    let options = SqliteOptions::new(disk.path().join("cvt.db"));
     let store = options.open(clock()).await.unwrap();
     fill_up(&store).await;
     store.close().await;

@@ -1,14 +1,17 @@
 //! Pages, while rows come and go.
 
+use cvt_sidecar::model::record::ValidationRecord;
+use cvt_sidecar::model::violation::ViolationCode;
 use cvt_sidecar::storage::{PageRequest, RecordsOf, ValidationFilter};
 
 use super::bed::Bed;
-use super::fixtures::{record, redact, redact_all};
+use super::fixtures::{at, invalid, record, redact, redact_all};
 
 super::cases! {
     pages_follow_to_the_end_while_records_come_in
     pages_follow_to_the_end_while_records_go
     pages_follow_under_a_filter
+    pages_of_a_code_follow_within_its_time
     records_of_one_instant_are_neither_lost_nor_repeated
     page_sizes_are_kept_within_limits
     a_last_page_that_is_full_has_no_next
@@ -74,7 +77,7 @@ async fn pages_follow_to_the_end_while_records_go(bed: Bed) {
 async fn pages_follow_under_a_filter(bed: Bed) {
     fill(&bed, 30).await;
     let others: Vec<_> = (31..=60)
-        .map(|n| cvt_sidecar::model::record::ValidationRecord {
+        .map(|n| ValidationRecord {
             consumer_id: "mobile".into(),
             validated_at: record(n - 30).validated_at,
             ..record(n)
@@ -87,11 +90,31 @@ async fn pages_follow_under_a_filter(bed: Bed) {
     assert_eq!(seen, names((31..=60).rev()));
 }
 
+async fn pages_of_a_code_follow_within_its_time(bed: Bed) {
+    let (one, other) = (ViolationCode::REQUEST_BODY_SCHEMA, ViolationCode::REQUEST_QUERY_MISSING);
+    let records: Vec<_> = (1..=60)
+        .map(|n| ValidationRecord {
+            // four share an instant, two of them the code
+            validated_at: record(n / 4).validated_at,
+            ..invalid(n, if n % 2 == 0 { one } else { other })
+        })
+        .collect();
+    bed.store.record_validations(&redact_all(&records)).await.unwrap();
+    let filter = ValidationFilter { code: Some(one.to_string()), ..ValidationFilter::default() };
+    let even = |from: i64, until: i64| names((from..until).rev().filter(|n| n % 2 == 0));
+    for size in [1, 3, 4, 100] {
+        assert_eq!(walk(&bed, &filter, size, async |_| {}).await, even(1, 61), "{size}");
+    }
+    let times = ValidationFilter { from: Some(at(5)), until: Some(at(9)), ..filter.clone() };
+    assert_eq!(walk(&bed, &times, 3, async |_| {}).await, even(20, 36));
+    let valid = ValidationFilter { valid: Some(true), ..filter };
+    assert_eq!(walk(&bed, &valid, 3, async |_| {}).await, [""; 0]);
+}
+
 async fn records_of_one_instant_are_neither_lost_nor_repeated(bed: Bed) {
     let at = record(0).validated_at;
-    let records: Vec<_> = (1..=25)
-        .map(|n| cvt_sidecar::model::record::ValidationRecord { validated_at: at, ..record(n) })
-        .collect();
+    let records: Vec<_> =
+        (1..=25).map(|n| ValidationRecord { validated_at: at, ..record(n) }).collect();
     bed.store.record_validations(&redact_all(&records)).await.unwrap();
     let seen = walk(&bed, &ValidationFilter::default(), 3, async |_| {}).await;
     assert_eq!(seen, names((1..=25).rev()));

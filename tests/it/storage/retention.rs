@@ -1,8 +1,12 @@
 //! Expiring records.
 
+use std::time::Duration;
+
+use cvt_sidecar::config::retention::RetentionSettings;
 use cvt_sidecar::model::clock::Timestamp;
 use cvt_sidecar::model::record::ValidationRecord;
 use cvt_sidecar::model::violation::ViolationCode;
+use cvt_sidecar::retention::Retention;
 use cvt_sidecar::storage::{AnalyticsOptions, ExpireKind, PageRequest, ValidationFilter};
 
 use super::bed::Bed;
@@ -17,6 +21,7 @@ super::cases! {
     expired_records_leave_no_codes_behind
     records_can_be_stored_after_their_day_expired
     nothing_expires_from_an_empty_store
+    a_round_ends_between_two_batches_when_it_shall_stop
 }
 
 const DAY: i64 = 86_400;
@@ -124,4 +129,34 @@ async fn nothing_expires_from_an_empty_store(bed: Bed) {
     for kind in [ExpireKind::All, ExpireKind::Valid, ExpireKind::Invalid, ExpireKind::Bodies] {
         assert_eq!(expire(&bed, kind, at(9), 10).await, (0, 0));
     }
+}
+
+async fn a_round_ends_between_two_batches_when_it_shall_stop(bed: Bed) {
+    store(&bed, &(1..=25).map(record).collect::<Vec<_>>()).await;
+    // an hour later it is the same day, which PostgreSQL cannot drop as a whole
+    bed.clock.advance(Duration::from_hours(1));
+    let period = Some(Duration::from_mins(30));
+    let settings = RetentionSettings {
+        valid: period,
+        invalid: period,
+        bodies: None,
+        interval: Duration::from_hours(1),
+        batch: 10,
+    };
+    let retention = Retention::new(settings, bed.store.clone(), bed.clock.clone(), None);
+    let left = async || retention.preview().await.unwrap()[0].rows;
+    let (stop, stopped) = tokio::sync::watch::channel(true);
+    assert_eq!(retention.round(&stopped).await.unwrap()[0].rows, 0);
+    assert_eq!(left().await, 25);
+    stop.send(false).unwrap();
+    let (round, ()) = tokio::join!(retention.round(&stopped), async {
+        while left().await == 25 {
+            tokio::task::yield_now().await;
+        }
+        stop.send(true).unwrap();
+    });
+    let gone = round.unwrap()[0].rows;
+    // the round may have begun another batch before it was told
+    assert!(gone == 10 || gone == 20, "{gone}");
+    assert_eq!(left().await, 25 - gone);
 }

@@ -1,0 +1,43 @@
+//! A disk that is full soon.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A file system of four megabytes, gone when dropped.
+pub(crate) struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    /// Mounts one; nothing, said on the terminal, where there is no right to.
+    pub(crate) fn mount() -> Option<Self> {
+        let dir = TempDir::new().expect("a directory");
+        let done = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=4m,mode=1777", "tmpfs"])
+            .arg(dir.path())
+            .output();
+        if done.is_ok_and(|done| done.status.success()) {
+            return Some(Self(dir));
+        }
+        // not `eprintln!`, which is shown for failed tests only
+        let thread = std::thread::current();
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED {}: no right to mount a small disk; run as root",
+            thread.name().unwrap_or("a test")
+        );
+        None
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
