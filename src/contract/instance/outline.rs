@@ -142,8 +142,9 @@ fn scalar(kind: Kind) -> u64 {
 fn mix(a: u64, b: u64) -> u64 {
     const A: u64 = 0x9e37_79b9_7f4a_7c15;
     const B: u64 = 0xc2b2_ae3d_27d4_eb4f;
-    let product = u128::from(a ^ A) * u128::from(b.rotate_left(32) ^ B);
-    ((product >> 64) as u64) ^ (product & u128::from(u64::MAX)) as u64
+    let (a, b) = (a ^ A, b.rotate_left(32) ^ B);
+    let high = (u128::from(a) * u128::from(b)) >> 64;
+    high as u64 ^ a.wrapping_mul(b)
 }
 
 #[cfg(test)]
