@@ -23,6 +23,7 @@ mod pattern;
 mod planner;
 pub mod response;
 pub mod route;
+mod rules;
 pub mod schema;
 pub mod security;
 pub mod sensitive;

@@ -48,7 +48,7 @@ struct Answer {
     id: Value,
     request_valid: Option<bool>,
     response_valid: Option<bool>,
-    /// Whether a document can be loaded, for a line that holds nothing else.
+    /// Whether a document is what the specification says, for a line that holds nothing else.
     document_valid: Option<bool>,
     verdicts: Vec<Verdict>,
     error: Option<String>,
@@ -171,17 +171,26 @@ impl Contracts<'_> {
         compiled.clone()
     }
 
-    /// Whether a document can be loaded, what nothing uses included.
+    /// Whether a document is what the specification says it is, what nothing uses included.
+    /// Slips that do no harm are as wrong here as any other: the document alone is in question.
     fn read_alone(&self, id: Value, document: &Value) -> Answer {
         let options = CompileOptions { unused_components: true, ..self.options.clone() };
-        let error = Contract::compile(text_of(document).as_bytes(), &options).err();
+        let error = match Contract::compile(text_of(document).as_bytes(), &options) {
+            Ok(contract) => {
+                let broken = contract.lints().iter().find(|lint| lint.breaks_specification());
+                broken.map(|lint| {
+                    format!("the document breaks the OpenAPI specification: {}", lint.sentence())
+                })
+            }
+            Err(error) => Some(error.to_string()),
+        };
         Answer {
             id,
             request_valid: None,
             response_valid: None,
             document_valid: Some(error.is_none()),
             verdicts: Vec::new(),
-            error: error.map(|error| error.to_string()),
+            error,
         }
     }
 }
@@ -255,8 +264,8 @@ impl Answer {
             None => "not judged",
         };
         match self.document_valid {
-            Some(true) => writeln!(out, "{}: the document can be loaded", self.id)?,
-            Some(false) => writeln!(out, "{}: the document is refused", self.id)?,
+            Some(true) => writeln!(out, "{}: the document is valid", self.id)?,
+            Some(false) => writeln!(out, "{}: the document is not valid", self.id)?,
             None => {
                 let (request, response) = (word(self.request_valid), word(self.response_valid));
                 writeln!(out, "{}: request {request}, response {response}", self.id)?;

@@ -89,8 +89,9 @@ impl Contract {
         };
         let operations = planner.operations(&mut routes, override_base.as_ref())?;
         if operations.is_empty() {
-            planner.lint(LintCode::Lenient, "/paths", "the document lists no operation");
+            planner.lint(LintCode::NoOperations, "/paths", "the document lists no operation");
         }
+        planner.note_broken_rules();
         let (schemas, met) = planner.into_parts();
         let lowered = schemas.lower()?;
         let info = |key: &str| document.root().get("info").and_then(|info| text_of(info.get(key)?));

@@ -58,6 +58,11 @@ lint_codes! {
     NewerFeature = "newer_feature";
     /// The document breaks the specification in a way that does no harm here.
     Lenient = "lenient";
+    /// A part of a path for which no parameter is declared, so that every value of it passes, or
+    /// a parameter that its path has no part for.
+    PathMismatch = "path_mismatch";
+    /// The document lists no operation.
+    NoOperations = "no_operations";
     /// Two path templates that the same request may match.
     AmbiguousPath = "ambiguous_path";
     /// A media type whose bodies cannot be judged.
@@ -76,15 +81,26 @@ impl fmt::Display for LintCode {
     }
 }
 
+// === impl Lint ===
+
+impl Lint {
+    /// Whether this says that the document itself is not what the specification says it is.
+    pub fn breaks_specification(&self) -> bool {
+        self.code == LintCode::Lenient
+    }
+
+    /// What is wrong and where, without the code.
+    pub fn sentence(&self) -> String {
+        let place = if self.pointer.is_empty() { "" } else { " at " };
+        let position = self.position.map_or_else(String::new, |position| {
+            format!(" (line {}, column {})", position.line, position.column)
+        });
+        format!("{}{place}{}{position}", self.message, self.pointer)
+    }
+}
+
 impl fmt::Display for Lint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)?;
-        if !self.pointer.is_empty() {
-            write!(f, " at {}", self.pointer)?;
-        }
-        if let Some(position) = self.position {
-            write!(f, " (line {}, column {})", position.line, position.column)?;
-        }
-        Ok(())
+        write!(f, "{}: {}", self.code, self.sentence())
     }
 }

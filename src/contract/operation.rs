@@ -61,7 +61,7 @@ pub struct CompiledOperation {
 }
 
 /// The fixed fields of a path item that hold operations.
-const METHODS: [&str; 9] =
+pub(super) const METHODS: [&str; 9] =
     ["get", "put", "post", "delete", "options", "head", "patch", "trace", "query"];
 
 /// One path item while it is planned: where it stands, and what its operations share.
@@ -288,15 +288,16 @@ impl Planner<'_> {
     ) -> Vec<Option<ParameterPlan>> {
         let mut plans = Vec::new();
         for name in item.parsed.parameters() {
-            let found = declared.iter().position(|plan| *plan.name == **name);
+            let named = |name: &str| declared.iter().position(|plan| *plan.name == *name);
+            let found = named(name).or_else(|| named(without_operator(name)));
             if found.is_none() {
                 let message = format!("nothing is declared for {{{name}}}; every value passes");
-                self.lint(LintCode::Lenient, item.at, &message);
+                self.lint(LintCode::PathMismatch, item.at, &message);
             }
             plans.push(found.map(|at| declared.remove(at)));
         }
         for plan in declared {
-            self.lint(LintCode::Lenient, &plan.pointer, "the path has no such parameter");
+            self.lint(LintCode::PathMismatch, &plan.pointer, "the path has no such parameter");
         }
         plans
     }
@@ -318,6 +319,12 @@ impl Planner<'_> {
         }
         plan
     }
+}
+
+/// A template name without the operators of RFC 6570 (`{.name}`, `{;name*}`), which some authors
+/// write though OpenAPI has `style` and `explode` for them.
+fn without_operator(name: &str) -> &str {
+    name.trim_start_matches(['.', ';']).trim_end_matches('*')
 }
 
 /// Header names are alike in any case.

@@ -258,9 +258,10 @@ impl Planner<'_> {
                 matches!(form.style, Style::Matrix | Style::Label | Style::Simple)
             }
             ParameterLocation::Header => form.style == Style::Simple || self.is_upgraded(),
-            ParameterLocation::Cookie => form.style == Style::Form,
+            ParameterLocation::Cookie => matches!(form.style, Style::Form | Style::Cookie),
             ParameterLocation::Query | ParameterLocation::QueryString => {
-                !matches!(form.style, Style::Matrix | Style::Label | Style::Simple)
+                let elsewhere = [Style::Matrix, Style::Label, Style::Simple, Style::Cookie];
+                !elsewhere.contains(&form.style)
             }
         };
         let message = if !allowed {

@@ -30,6 +30,8 @@ pub enum Style {
     Label,
     Simple,
     Form,
+    /// `form` without percent-encoding (OpenAPI 3.2).
+    Cookie,
     SpaceDelimited,
     PipeDelimited,
     DeepObject,
@@ -83,7 +85,7 @@ impl Serialization {
         let explode = object.get("explode").and_then(Value::as_bool);
         let mut serialization = Self {
             style,
-            explode: explode.unwrap_or(style == Style::Form),
+            explode: explode.unwrap_or(matches!(style, Style::Form | Style::Cookie)),
             reserved_refused: object.get("allowReserved") == Some(&Value::Bool(false)),
             dotted_label: is_older_text(openapi_version),
             nested: SmallVec::new(),
@@ -123,7 +125,11 @@ impl Serialization {
     pub fn repeats_key(&self) -> bool {
         let repeats = matches!(
             self.style,
-            Style::Form | Style::SpaceDelimited | Style::PipeDelimited | Style::TabDelimited
+            Style::Form
+                | Style::Cookie
+                | Style::SpaceDelimited
+                | Style::PipeDelimited
+                | Style::TabDelimited
         );
         self.explode && repeats
     }
@@ -160,8 +166,8 @@ impl Style {
             "matrix" => Self::Matrix,
             "label" => Self::Label,
             "simple" => Self::Simple,
-            // 3.2's `cookie` is `form` without percent-encoding; values decode to themselves.
-            "form" | "cookie" => Self::Form,
+            "form" => Self::Form,
+            "cookie" => Self::Cookie,
             "spaceDelimited" => Self::SpaceDelimited,
             "pipeDelimited" => Self::PipeDelimited,
             "deepObject" => Self::DeepObject,

@@ -43,6 +43,8 @@ pub struct XmlShape {
     pub prefix: Option<Box<str>>,
     /// Written as an attribute of the element around it.
     pub attribute: bool,
+    /// Written as the text of the element around it.
+    pub text: bool,
     /// The items of an array stand inside an element of the array's own.
     pub wrapped: bool,
 }

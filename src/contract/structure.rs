@@ -55,7 +55,7 @@ pub(super) fn check(
         let cause = cause(&error, root);
         let at = cause.instance_path().as_str();
         let message = sentence(cause);
-        if !is_harmless(cause, at, version) {
+        if !is_harmless(cause, at) {
             return Err(ContractError::Structure(source.problem(at, message)));
         }
         if lints.len() < MAX_LINTS {
@@ -145,24 +145,16 @@ fn sentence(error: &ValidationError<'_>) -> String {
 
 /// Whether a slip changes nothing about what is judged.
 ///
-/// Documents of 2.0 and 3.0 are full of slips that no tool ever refused (an OAuth flow without
-/// scopes, an `example` beside `examples`): of those only what cannot be read is refused. From 3.1
-/// on only parts that people read may be wrong, but for the title and the version, by which the
-/// document is known.
-fn is_harmless(error: &ValidationError<'_>, at: &str, version: Version) -> bool {
+/// Real documents are full of slips that no tool ever refused (an OAuth flow without scopes, an
+/// `example` beside `examples`, no `info`): of those only what cannot be read is refused.
+fn is_harmless(error: &ValidationError<'_>, at: &str) -> bool {
     let in_words = ["/info", "/tags", "/externalDocs"]
         .iter()
         .any(|part| at == *part || at.strip_prefix(part).is_some_and(|rest| rest.starts_with('/')));
     let tokens: Vec<_> = pointer::tokens(at).collect();
     let last = tokens.last().map_or("", |token| token.as_ref());
-    if version >= Version::V3_1 && is_about_its_name(error, at) {
-        return false;
-    }
     if in_words || ONLY_READ.contains(&last) {
         return true;
-    }
-    if version >= Version::V3_1 {
-        return matches!(error.kind(), Kind::Required { property } if *property == "description");
     }
     let parent =
         tokens.len().checked_sub(2).and_then(|at| tokens.get(at)).map_or("", |t| t.as_ref());
@@ -170,7 +162,7 @@ fn is_harmless(error: &ValidationError<'_>, at: &str, version: Version) -> bool 
         Kind::Type { .. } => !CONTAINERS.contains(&last) && !HOLDERS.contains(&parent),
         Kind::Required { property } => {
             let needed = property.as_str().unwrap_or_default();
-            !(at.is_empty() && needed == "paths"
+            !(at.is_empty() && CONTENTS.contains(&needed)
                 || parent == "parameters" && matches!(needed, "name" | "in"))
         }
         Kind::Enum { .. } => {
@@ -180,22 +172,14 @@ fn is_harmless(error: &ValidationError<'_>, at: &str, version: Version) -> bool 
     }
 }
 
-/// Whether title or version is missing or of a wrong type. A version without quotes is a number to
-/// YAML, and as good.
-fn is_about_its_name(error: &ValidationError<'_>, at: &str) -> bool {
-    match (at, error.kind()) {
-        ("/info", Kind::Required { .. } | Kind::Type { .. })
-        | ("/info/title", Kind::Type { .. }) => true,
-        ("/info/version", Kind::Type { .. }) => !error.instance().is_number(),
-        _ => false,
-    }
-}
-
 /// A parameter's place that is right for another branch of the meta-schema than the one tried.
 fn is_known_place(error: &ValidationError<'_>) -> bool {
     let place = error.instance().as_str().unwrap_or_default();
     ["query", "header", "path", "cookie", "body", "formData"].contains(&place)
 }
+
+/// Parts without which there is nothing in a document; from 3.1 on any of them will do.
+const CONTENTS: [&str; 3] = ["paths", "components", "webhooks"];
 
 /// Parts that only people read.
 const ONLY_READ: [&str; 10] = [

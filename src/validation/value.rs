@@ -1,7 +1,7 @@
 //! Values of parameters, headers and parts: read in every way their schema allows, then judged.
 
 use super::findings::{Findings, Place};
-use super::parameter::Fields;
+use super::parameter::{Field, Fields, Pair, query_pairs};
 use super::reading::{Attempt, Attempts, Decoding, Kind, Reader, Unreadable};
 use super::report::Subject;
 use crate::contract::instance::{Arena, NodeId};
@@ -115,6 +115,16 @@ pub(super) fn judge_parameter(
     let shape = findings.contract.shapes().get(plan.shape);
     let decoding = decoding_of(plan.location);
     let outcome = match &plan.form {
+        ValueForm::Content(BodyKind::Form) => {
+            let decoding = match plan.location {
+                ParameterLocation::QueryString => Decoding::None,
+                _ => decoding,
+            };
+            settle(arena, findings, plan.schema, Attempts::of(Kind::Object), |reader| {
+                let [field] = fields.as_slice() else { return Err(Unreadable::Repeated) };
+                form_value(reader, shape, &decoding.decode(field.value)?)
+            })
+        }
         ValueForm::Content(kind) => {
             let kind = *kind;
             if kind != BodyKind::Json && !shape.types().any_scalar() {
@@ -130,6 +140,7 @@ pub(super) fn judge_parameter(
         }
         ValueForm::Styled(form) => {
             let many = looks_like_many(plan, fields);
+            let decoding = if form.style == Style::Cookie { Decoding::None } else { decoding };
             let attempts = match form.style {
                 Style::DeepObject => Attempts::of(Kind::Object),
                 _ => Attempts::new(shape.types(), many),
@@ -168,6 +179,13 @@ pub(super) fn content_value(
         BodyKind::Json => reader.arena.parse(text.as_bytes()).map_err(|_| Unreadable::Json),
         _ => Ok(reader.scalar(shape, text)),
     }
+}
+
+/// A value that is a form of its own, as the whole query of `in: querystring` mostly is.
+fn form_value(reader: &mut Reader<'_>, shape: Shape<'_>, text: &str) -> Result<NodeId, Unreadable> {
+    let pairs = query_pairs(text).into_iter();
+    let fields: Fields<'_> = pairs.map(|Pair { key, value }| Field { key, value }).collect();
+    reader.exploded_object(Decoding::Form, shape, &fields)
 }
 
 /// Whether the texts look like several values rather than one.

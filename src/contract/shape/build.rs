@@ -246,13 +246,15 @@ fn read_part(at: &str, part: &Value, known: &mut Known, children: &mut Children)
     if let (None, Some(Value::Object(xml))) = (&known.xml, members.get("xml")) {
         let text = |name: &str| xml.get(name).and_then(Value::as_str).map(Box::from);
         let flag = |name: &str| xml.get(name) == Some(&Value::Bool(true));
+        // OpenAPI 3.2 says the same, and more, by `nodeType`.
+        let node = |kind: &str| xml.get("nodeType").and_then(Value::as_str) == Some(kind);
         known.xml = Some(XmlShape {
             name: text("name"),
             namespace: text("namespace"),
             prefix: text("prefix"),
-            // OpenAPI 3.2 says the same by `nodeType`.
-            attribute: flag("attribute") || text("nodeType").as_deref() == Some("attribute"),
-            wrapped: flag("wrapped"),
+            attribute: flag("attribute") || node("attribute"),
+            text: node("text") || node("cdata"),
+            wrapped: flag("wrapped") || node("element"),
         });
     }
     let listed = members.get("enum").and_then(Value::as_array).into_iter().flatten();

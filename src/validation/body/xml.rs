@@ -99,6 +99,13 @@ impl Reader<'_> {
                 continue;
             }
             let types = property.types();
+            if xml.is_some_and(|xml| xml.text) {
+                self.arena.key(name);
+                let keeps_space = types.intersects(Types::STRING);
+                let text = element.text.as_str();
+                self.scalar(property, if keeps_space { text } else { text.trim() });
+                continue;
+            }
             if types.intersects(Types::ARRAY) && !types.any_scalar() {
                 self.array_property(shape, name, property, element, &mut taken);
                 continue;

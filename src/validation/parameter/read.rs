@@ -242,7 +242,7 @@ impl Reader<'_> {
 
     /// An object whose properties are keys of their own. A key that stands repeatedly, and one
     /// whose schema is an array, is an array.
-    fn exploded_object(
+    pub(crate) fn exploded_object(
         &mut self,
         decoding: Decoding,
         shape: Shape<'_>,
