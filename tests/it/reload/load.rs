@@ -6,7 +6,7 @@ use std::thread;
 
 use http::Request;
 
-use super::{ADA, reloads, stricter, wait_for, watchful};
+use super::{ADA, reloads, wait_for, watchful};
 use crate::support::documents::USERS;
 use crate::support::load::Load;
 use crate::support::{Setup, Sidecar, Upstream, h2};
@@ -27,7 +27,8 @@ fn reload_under_load(times: usize, mut each: impl FnMut(&Sidecar, usize)) {
         h2::ask_until(address, &request, &stopped)
     });
     load.wait_for(100);
-    let documents = [stricter(), USERS.to_owned()];
+    // Both allow what is answered: a backlog of violations to judge would take memory of its own.
+    let documents = [USERS.replace("version: 2.1.0", "version: 2.2.0"), USERS.to_owned()];
     let (mut contracts, mut configs) = (0, 0);
     for n in 0..times {
         if n % 5 == 4 {
