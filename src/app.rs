@@ -6,7 +6,9 @@
 //! what waits is judged and stored, storage closes. Each step has a deadline.
 
 mod announce;
+mod contracts;
 mod enforcing;
+mod error;
 mod handover;
 mod keys;
 mod learning;
@@ -14,6 +16,7 @@ mod lifecycle;
 mod listeners;
 mod observing;
 mod readiness;
+mod reload;
 mod routing;
 mod secrecy;
 mod stores;
@@ -21,7 +24,6 @@ mod storing;
 mod summary;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,134 +38,37 @@ use crate::config::Config;
 use crate::config::logging::Format;
 use crate::model::chance::SystemChance;
 use crate::model::clock::{Clock, SystemClock};
-use crate::model::id::{SchemaId, SystemIds};
+use crate::model::id::SystemIds;
 use crate::observer::notice::Announce;
-use crate::proxy::{
-    self, Connections, Entrance, Gate, Limits, ProxyMetrics, RouteTable, TlsSetupError, Tracer,
-    TrafficParts,
-};
+use crate::proxy::{self, Connections, Entrance, Gate, Limits, ProxyMetrics, Tracer, TrafficParts};
 use crate::registry::metrics::RegistryMetrics;
-use crate::registry::{RegisterError, Registry, RegistryParts, compile_options};
+use crate::registry::{Registry, RegistryParts, compile_options};
 use crate::retention::Retention;
 use crate::retention::metrics::RetentionMetrics;
-use crate::storage::{Store, StoreError};
+use crate::storage::Store;
 use crate::telemetry::logging::{self, Form};
-use crate::telemetry::metrics::{Metrics, MetricsError};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::process;
 use crate::tls::Acceptor;
+use contracts::{Contracts, Documents, Drafts};
 use enforcing::Enforcing;
-use handover::{HandoverError, Predecessor, Sockets};
+use handover::{Predecessor, Sockets};
 use lifecycle::{Drain, Phase, PhaseWatch, Signals, bury_orphans};
 use listeners::Listeners;
 use observing::Observing;
 use readiness::SidecarReadiness;
-use routing::{Calling, Contracts, Drafts};
+use reload::{ConfigFile, InForce, Reloader};
+use routing::{Calling, Routing};
 use secrecy::Identities;
 
 pub use announce::{LogLines, TerminalLines};
+pub use error::StartError;
 pub use keys::{KeyError, keyring};
 pub use stores::open_store;
 pub use summary::Summary;
 
 /// How long what waits may take to be judged and stored at the end.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Why the sidecar cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A port is taken or may not be used.
-    #[error("cannot listen on {address}: {reason}; choose another address with {flag}")]
-    Listen {
-        /// Address asked for.
-        address: SocketAddr,
-        /// The system's word for it.
-        reason: std::io::Error,
-        /// The flag that sets it.
-        flag: &'static str,
-    },
-    /// The document cannot be read.
-    #[error("{}: the document cannot be read: {reason}", path.display())]
-    Unreadable {
-        /// Its path.
-        path: PathBuf,
-        /// The system's word for it.
-        reason: std::io::Error,
-    },
-    /// The document cannot be registered.
-    #[error("{}: {reason}", path.display())]
-    Document {
-        /// Its path.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: RegisterError,
-    },
-    /// No document was named, and no schema is registered under the id.
-    #[error(
-        "no schema is registered under {}{}; register one, or name a document with --spec",
-        id.as_ref().map_or("", SchemaId::as_str),
-        version.as_ref().map(|version| format!("@{version}")).unwrap_or_default()
-    )]
-    UnknownSchema {
-        /// The id.
-        id: Option<SchemaId>,
-        /// The version, when a route pins one.
-        version: Option<String>,
-    },
-    /// The registered schema cannot be loaded.
-    #[error("the registered schema cannot be loaded: {0}")]
-    Lookup(Arc<RegisterError>),
-    /// Storage cannot be opened.
-    #[error("storage {place}: {reason}")]
-    Storage {
-        /// Where it is, without secrets.
-        place: String,
-        /// What is wrong.
-        reason: StoreError,
-    },
-    /// TLS to an upstream cannot be set up.
-    #[error("route {route}: {reason}")]
-    Upstream {
-        /// The route that calls it.
-        route: String,
-        /// What is wrong.
-        reason: TlsSetupError,
-    },
-    /// The keys cannot be read.
-    #[error("encryption: {0}")]
-    Keys(#[from] KeyError),
-    /// The settings name operations that the document does not list.
-    #[error("operations (route {route}): {problems}")]
-    Operations {
-        /// The route that names them.
-        route: String,
-        /// A sentence about each.
-        problems: String,
-    },
-    /// A certificate, a key or an authority cannot be used.
-    #[error("TLS: {0}")]
-    Tls(#[from] crate::tls::TlsError),
-    /// The directory that was named for the spool cannot be used.
-    #[error("the spool cannot be used: {0}; name another directory with CVT_SPOOL_DIR")]
-    Spool(#[source] crate::observer::spool::SpoolError),
-    /// A redaction rule is malformed.
-    #[error("redaction: {0}")]
-    Redaction(#[from] crate::redaction::InvalidPointer),
-    /// There is no process to take over from.
-    #[error("--upgrade: {0}")]
-    Handover(#[from] HandoverError),
-    /// The listeners cannot be shared with the process after this one.
-    #[error("the system gives no descriptors: {0}")]
-    Descriptors(#[source] std::io::Error),
-    /// A signal came before traffic was taken.
-    #[error("told to stop before it was ready")]
-    Stopped,
-    /// Threads or timers cannot be had.
-    #[error("the system gives no threads: {0}")]
-    Threads(#[source] std::io::Error),
-    /// An instrument's name is taken.
-    #[error(transparent)]
-    Metrics(#[from] MetricsError),
-}
 
 /// What a caller wants to know about the running sidecar.
 #[derive(Debug, Clone)]
@@ -182,15 +87,18 @@ pub struct Hooks {
     pub announce: Arc<dyn Announce>,
     /// Whether to take the place of a process that runs already.
     pub take_over: bool,
+    /// Reads the settings again, or says what is wrong with them; without it they stay.
+    pub load: Option<Load>,
 }
+
+/// Reads the settings from where they were read at first.
+pub type Load = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
 /// Runs until told to stop; the summary says what was seen.
 pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
-    logging::install(config.logging.level.as_str(), log_form(config.logging.format));
-    logging::log_panics();
-    for notice in &config.notices {
-        tracing::warn!(event = "setting_without_effect", "{notice}");
-    }
+    let file = config.file.as_deref().zip(hooks.load);
+    let file = file.map(|(path, load)| ConfigFile::new(path, load));
+    start_log(config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Metrics::default();
     process::register(&metrics)?;
@@ -199,22 +107,23 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
         control.block_on(async { Signals::install() }).map_err(StartError::Threads)?;
     control.spawn(bury_orphans());
     let identities = Identities::load(&config.tls, &metrics)?;
-    let drafts = control.block_on(Drafts::compile(config))?;
+    let (none, mut documents) = (Contracts::default(), Documents::default());
+    let compiling = Drafts::compile(config, &none, &mut documents);
+    let drafts = control.block_on(compiling)?;
     let opening = stores::open_for_traffic(config, &clock);
     let (store, late) = control.block_on(signals.unless_stopped(opening))?;
     let store = stores::measured(store, &metrics, &clock)?;
-    let registry_metrics = RegistryMetrics::new(&metrics)?;
-    let registry = registry(config, &store, &registry_metrics, &clock);
-    let registering = drafts.register(config, &registry);
+    let registry = registry(config, &store, &metrics, &clock)?;
+    let registering = drafts.register(config, &registry, &none);
     let contracts = control.block_on(signals.unless_stopped(registering))?;
     let slots = Arc::new(ArcSwap::from_pointee(contracts.slots()));
-    registry.show(&slots.load());
+    registry.show(&slots);
     let (stop_background, background_stopped) = watch::channel(false);
     if let Some(late) = late {
         let stopped = background_stopped.clone();
         control.spawn(async move { late.open(stopped).await });
     }
-    let following = control.spawn(registry.follow(slots, background_stopped.clone()));
+    let following = control.spawn(registry.follow(slots.clone(), background_stopped.clone()));
     let observing = Observing::start(config, &control, &store, &metrics, &clock, hooks.announce)?;
     let retention = retention(config, &store, &metrics, &clock)?;
     let retention = control.spawn(retention.run(background_stopped.clone()));
@@ -226,7 +135,8 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
         store: &store,
         clock: &clock,
         observing: &observing,
-        contracts: &contracts,
+        in_force: InForce { config: config.clone(), contracts, documents, registry, slots, file },
+        stopped: background_stopped,
     };
     // Also a start that fails from here on ends in order: what was taken over from an earlier run
     // is stored, or stays in the spool.
@@ -254,7 +164,9 @@ struct Serving<'s> {
     store: &'s Arc<dyn Store>,
     clock: &'s Arc<dyn Clock>,
     observing: &'s Observing,
-    contracts: &'s Contracts,
+    in_force: InForce,
+    /// Turns true when what runs in the background ends.
+    stopped: watch::Receiver<bool>,
 }
 
 // === impl Serving ===
@@ -268,24 +180,34 @@ impl Serving<'_> {
         take_over: bool,
         told: Box<dyn FnOnce(Running) + Send>,
     ) -> Result<Arc<watch::Sender<bool>>, StartError> {
-        let Self { config, control, metrics, store, clock, observing, contracts } = self;
+        let Self { config, control, metrics, store, clock, observing, in_force, stopped } = self;
         let listeners = Listeners::open(config, take_over);
         let Listeners { sockets, predecessor } =
             control.block_on(signals.unless_stopped(listeners))?;
         let phase = PhaseWatch::default();
-        let mut traffic =
-            Traffic::prepare(config, &metrics, observing, contracts, clock, control.handle())?;
+        let routing = routing(&in_force, &metrics, observing, clock, control.handle())?;
+        let mut traffic = Traffic::prepare(config, observing, &routing);
         let readiness = SidecarReadiness {
-            routes: traffic.routes.clone(),
+            routes: routing.table.clone(),
             store: store.clone(),
             phase: phase.clone(),
         };
+        let reloader = Reloader::new(in_force, routing, &metrics, clock)?;
+        control.spawn(reloader.run(signals.hangup(), stopped));
         let admin = Admin::new(metrics, Arc::new(readiness))?;
         let stop_admin = start_admin(&sockets, control, identities.admin, admin)?;
         let ready = Ready { phase: phase.clone(), predecessor, told };
         control.spawn(ready.announce(running(&sockets)?, traffic.started()));
         traffic.run(config, identities.traffic, sockets, signals, stop_admin.clone(), phase)?;
         Ok(stop_admin)
+    }
+}
+
+fn start_log(config: &Config) {
+    logging::install(config.logging.level.as_str(), log_form(config.logging.format));
+    logging::log_panics();
+    for notice in &config.notices {
+        tracing::warn!(event = "setting_without_effect", "{notice}");
     }
 }
 
@@ -310,17 +232,37 @@ fn control_runtime() -> Result<Runtime, StartError> {
 fn registry(
     config: &Config,
     store: &Arc<dyn Store>,
-    metrics: &RegistryMetrics,
+    metrics: &Metrics,
     clock: &Arc<dyn Clock>,
-) -> Registry {
-    Registry::new(RegistryParts {
+) -> Result<Registry, StartError> {
+    Ok(Registry::new(RegistryParts {
         store: store.clone(),
         cache: config.cache,
         options: compile_options(&config.rules, config.document_limit),
-        metrics: metrics.clone(),
+        metrics: RegistryMetrics::new(metrics)?,
         clock: clock.clone(),
         ids: Arc::new(SystemIds),
-    })
+    }))
+}
+
+fn routing(
+    in_force: &InForce,
+    metrics: &Metrics,
+    observing: &Observing,
+    clock: &Arc<dyn Clock>,
+    runtime: &Handle,
+) -> Result<Routing, StartError> {
+    let InForce { config, contracts, .. } = in_force;
+    let threads = match config.traffic.threads {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        threads => threads,
+    };
+    let enforcing = Enforcing::new(config, metrics, observing, clock)?;
+    let metrics = ProxyMetrics::new(metrics)?;
+    let calling = Calling { threads, metrics, clock: clock.clone(), runtime: runtime.clone() };
+    let mut routing = Routing::new(calling, enforcing);
+    routing.install(routing.build(config, contracts)?);
+    Ok(routing)
 }
 
 fn retention(
@@ -390,39 +332,23 @@ impl Ready {
 struct Traffic {
     threads: usize,
     entrance: Entrance,
-    routes: Arc<ArcSwap<RouteTable>>,
     started: oneshot::Sender<()>,
 }
 
 // === impl Traffic ===
 
 impl Traffic {
-    fn prepare(
-        config: &Config,
-        metrics: &Metrics,
-        observing: &Observing,
-        contracts: &Contracts,
-        clock: &Arc<dyn Clock>,
-        runtime: &Handle,
-    ) -> Result<Self, StartError> {
-        let threads = match config.traffic.threads {
-            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            threads => threads,
-        };
-        let enforcing = Enforcing::new(config, metrics, observing, clock)?;
-        let metrics = ProxyMetrics::new(metrics)?;
-        let calling = Calling { threads, metrics: &metrics, clock, runtime };
-        let before = RouteTable::default();
-        let table = routing::build(config, contracts, &calling, &enforcing, &before)?;
-        let routes = Arc::new(ArcSwap::from_pointee(table));
+    fn prepare(config: &Config, observing: &Observing, routing: &Routing) -> Self {
+        let Calling { threads, metrics, clock, .. } = &routing.calling;
         let (queue, budget) = (observing.queue.clone(), observing.budget.clone());
-        let limits = Limits::new(config.limits.exchange, &metrics, clock.clone());
-        let gate = Gate::new(routes.clone(), queue, budget, metrics, clock.clone());
+        let limits = Limits::new(config.limits.exchange, metrics, clock.clone());
+        let routes = routing.table.clone();
+        let gate = Gate::new(routes, queue, budget, metrics.clone(), clock.clone());
         let tracer = config.tracing.endpoint.as_ref();
         let tracer = tracer.map(|_| Tracer::new(config.tracing.ratio, Arc::new(SystemChance)));
         let gate = gate.at_pace(config.limits.connection.pace).tracing(tracer);
         let entrance = Entrance::new(Arc::new(gate), limits);
-        Ok(Self { threads, entrance, routes, started: oneshot::channel().0 })
+        Self { threads: *threads, entrance, started: oneshot::channel().0 }
     }
 
     /// Completes when traffic is taken. Asked for once.

@@ -24,6 +24,7 @@ pub mod observer;
 pub mod parse;
 pub mod record;
 pub mod redaction;
+pub mod reload;
 pub mod retention;
 pub mod route;
 pub mod rules;
@@ -38,6 +39,7 @@ pub mod upstream;
 pub mod values;
 
 use std::fmt;
+use std::path::PathBuf;
 
 pub use values::{Problem, Problems, Setting, Source, Values};
 
@@ -84,6 +86,12 @@ pub struct Config {
     pub tracing: tracing::TracingSettings,
     /// Which listeners are encrypted.
     pub tls: tls::TlsSettings,
+    /// The file they were read from, if there is one.
+    pub file: Option<PathBuf>,
+    /// What was typed of those that hold until a restart.
+    pub fixed: reload::Fixed,
+    /// When files are looked at again.
+    pub reload: reload::ReloadSettings,
     /// How a new process takes the place of this one.
     pub upgrade: upgrade::UpgradeSettings,
     /// Log level and form.
@@ -149,6 +157,7 @@ impl Config {
             admin::SETTINGS,
             tls::SETTINGS,
             tracing::SETTINGS,
+            reload::SETTINGS,
             upgrade::SETTINGS,
             logging::SETTINGS,
         ]
@@ -159,8 +168,11 @@ impl Config {
     /// Merges and checks everything that was typed.
     pub fn load(typed: Typed) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
+        let file = typed.file.as_ref().map(|(path, _)| path.into());
         let values = Values::collect(typed, &mut problems);
         let config = Self {
+            file,
+            fixed: reload::Fixed::of(&values),
             routes: route::read(&values, &mut problems),
             document_limit: contract::document_limit(&values, &mut problems),
             enforcement_memory: enforcement::memory(&values, &mut problems),
@@ -181,6 +193,7 @@ impl Config {
             admin: admin::read(&values, &mut problems),
             tls: tls::read(&values, &mut problems),
             tracing: tracing::read(&values, &mut problems),
+            reload: reload::read(&values, &mut problems),
             upgrade: upgrade::read(&values, &mut problems),
             logging: logging::read(&values, &mut problems),
             notices: values.notices(),

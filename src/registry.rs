@@ -8,9 +8,12 @@ mod cache;
 pub mod files;
 pub mod metrics;
 mod refresh;
+pub mod sources;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::config::cache::CacheSettings;
 use crate::config::rules::RuleSettings;
@@ -109,6 +112,8 @@ struct Parts {
     store: Arc<dyn Store>,
     cache: ContractCache,
     metrics: RegistryMetrics,
+    /// Held by whoever shows which contracts are in force.
+    showing: Mutex<()>,
     options: CompileOptions<'static>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
@@ -152,6 +157,11 @@ impl Compiled {
             compiled.map(|(text, contract)| Self { text, contract })
         });
         Ok(compiling.await.map_err(|_| RegisterError::Interrupted)??)
+    }
+
+    /// What it was compiled to.
+    pub fn contract(&self) -> &Contract {
+        &self.contract
     }
 }
 
@@ -224,6 +234,7 @@ impl Registry {
                 store: parts.store,
                 cache,
                 metrics: parts.metrics,
+                showing: Mutex::new(()),
                 options: parts.options,
                 clock: parts.clock,
                 ids: parts.ids,

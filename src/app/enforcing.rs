@@ -61,6 +61,11 @@ impl Enforcing {
             ids: Arc::new(SystemIds),
         }))
     }
+
+    /// Shows nothing more of a route that is gone.
+    pub(super) fn forget(&self, route: &str) {
+        self.metrics.forget_breaker(route);
+    }
 }
 
 /// Refuses settings that name operations which the route's contract does not list.

@@ -37,6 +37,7 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
+    hangup: Option<Signal>,
 }
 
 /// What a signal asks for.
@@ -102,6 +103,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
+            hangup: Some(signal(SignalKind::hangup())?),
         })
     }
 
@@ -114,6 +116,11 @@ impl Signals {
             done = work => done,
             () = self.stop() => Err(StartError::Stopped),
         }
+    }
+
+    /// SIGHUP, for whoever reads files again. Given away once.
+    pub fn hangup(&mut self) -> Option<Signal> {
+        self.hangup.take()
     }
 
     async fn stop(&mut self) {

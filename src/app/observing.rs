@@ -164,9 +164,11 @@ fn spans(
     Ok((Some(sender), Some(control.spawn(exporter.run()))))
 }
 
+/// None where nothing is ever judged: modes change with the config file alone.
 pub(super) fn worker_count(config: &Config) -> usize {
+    let off = config.routes.iter().all(|route| route.enforcement.is_off());
     match config.observer.workers {
-        _ if config.routes.iter().all(|route| route.enforcement.is_off()) => 0,
+        _ if off && config.file.is_none() => 0,
         0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
         workers => workers,
     }

@@ -1,195 +1,191 @@
 //! From the settings of routes to a table that carries traffic.
 //!
-//! Documents are read and compiled first, before anything is opened or changed; then they are
-//! registered, or looked up where a route names a schema; then upstreams are built. Routes that
-//! say the same share a contract, and an upstream with its connections.
+//! What must hold: a table is built whole before it takes the place of the one in force; what a
+//! route says as before stays as it is, with its connections, its breaker and its rates;
+//! exchanges under way end on the route on which they began.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 
 use super::StartError;
-use super::enforcing::{self, Enforcing};
+use super::contracts::Contracts;
+use super::enforcing::Enforcing;
 use crate::config::Config;
-use crate::config::contract::ContractSettings;
 use crate::config::route::RouteSettings;
 use crate::config::upstream::UpstreamSettings;
 use crate::model::clock::Clock;
-use crate::model::schema::Ownership;
-use crate::proxy::{Limits, ProxyMetrics, Route, RouteTable, Upstream};
-use crate::registry::files::Directory;
-use crate::registry::{Compiled, Details, LoadedContract, Registry, Slot, compile_options};
-use crate::storage::OnConflict;
+use crate::proxy::{Enforcement, Limits, ProxyMetrics, Route, RouteTable, Upstream};
 
-/// The documents that routes name, compiled.
-pub(super) struct Drafts(HashMap<ContractSettings, Compiled>);
+/// How long a table may wait for the first word from upstreams that are new.
+const ACQUAINTANCE: Duration = Duration::from_secs(2);
 
-/// A slot for each contract that routes name.
-pub(super) struct Contracts(HashMap<ContractSettings, Slot>);
+/// The table in force, and what routes are made of.
+pub(super) struct Routing {
+    pub(super) table: Arc<ArcSwap<RouteTable>>,
+    built: Built,
+    pub(super) calling: Calling,
+    enforcing: Enforcing,
+}
+
+/// Routes and what each was made from, in the order of the settings.
+#[derive(Default)]
+pub(super) struct Built(Vec<(RouteSettings, Arc<Route>)>);
 
 /// What upstreams are built with.
-pub(super) struct Calling<'a> {
+pub(super) struct Calling {
     /// Traffic threads.
     pub(super) threads: usize,
-    pub(super) metrics: &'a ProxyMetrics,
-    pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) metrics: ProxyMetrics,
+    pub(super) clock: Arc<dyn Clock>,
     /// Where their background tasks run.
-    pub(super) runtime: &'a Handle,
+    pub(super) runtime: Handle,
 }
 
-// === impl Drafts ===
+// === impl Routing ===
 
-impl Drafts {
-    /// Reads and compiles every document that a route names, each once.
-    pub(super) async fn compile(config: &Config) -> Result<Self, StartError> {
-        let mut drafts = HashMap::new();
-        for route in &config.routes {
-            let settings = &route.contract;
-            let Some(path) = &settings.spec else { continue };
-            if drafts.contains_key(settings) {
-                continue;
-            }
-            let content = tokio::fs::read(path)
-                .await
-                .map_err(|reason| StartError::Unreadable { path: path.clone(), reason })?;
-            let files = Arc::new(Directory::of(path));
-            let options = compile_options(&config.rules, config.document_limit);
-            let compiled = Compiled::new(content, files, options)
-                .await
-                .map_err(|reason| StartError::Document { path: path.clone(), reason })?;
-            drafts.insert(settings.clone(), compiled);
-        }
-        Ok(Self(drafts))
+impl Routing {
+    /// A table without routes.
+    pub(super) fn new(calling: Calling, enforcing: Enforcing) -> Self {
+        Self { table: Arc::default(), built: Built::default(), calling, enforcing }
     }
 
-    /// Registers what was compiled, and looks up what routes name by id.
-    pub(super) async fn register(
-        mut self,
+    /// Builds every route; nothing changes yet.
+    pub(super) fn build(
+        &self,
         config: &Config,
-        registry: &Registry,
-    ) -> Result<Contracts, StartError> {
-        let mut contracts = HashMap::new();
-        for route in &config.routes {
-            let settings = &route.contract;
-            if contracts.contains_key(settings) {
-                continue;
+        contracts: &Contracts,
+    ) -> Result<Built, StartError> {
+        let mut upstreams: HashMap<UpstreamSettings, Arc<Upstream>> = self
+            .built
+            .routes()
+            .map(|route| (route.upstream.settings().clone(), route.upstream.clone()))
+            .collect();
+        let mut built = Vec::new();
+        for settings in &config.routes {
+            let known = upstreams.get(&settings.upstream).cloned();
+            let start = || self.calling.start(settings).map(Arc::new);
+            let upstream = known.map_or_else(start, Ok)?;
+            upstreams.insert(settings.upstream.clone(), upstream.clone());
+            built.push((settings.clone(), self.route(settings, upstream, contracts)));
+        }
+        Ok(Built(built))
+    }
+
+    /// Puts what was built into force.
+    pub(super) fn install(&mut self, built: Built) {
+        self.table.store(Arc::new(built.table()));
+        let before = std::mem::replace(&mut self.built, built);
+        for (gone, _) in &before.0 {
+            let breaks = |(settings, _): &(RouteSettings, _)| {
+                settings.name == gone.name && settings.enforcement.breaker.is_some()
+            };
+            if !self.built.0.iter().any(breaks) {
+                self.enforcing.forget(&gone.name);
             }
-            let loaded = match self.0.remove(settings) {
-                Some(compiled) => register(config, registry, settings, compiled).await?,
-                None => lookup(registry, settings).await?,
-            };
-            let slot = Slot {
-                contract: Arc::new(ArcSwapOption::from(Some(loaded))),
-                follows: settings.spec.is_none() && settings.version.is_none(),
-            };
-            contracts.insert(settings.clone(), slot);
         }
-        let contracts = Contracts(contracts);
-        contracts.check_operations(config)?;
-        Ok(contracts)
     }
-}
 
-async fn register(
-    config: &Config,
-    registry: &Registry,
-    settings: &ContractSettings,
-    compiled: Compiled,
-) -> Result<Arc<LoadedContract>, StartError> {
-    let details = Details {
-        schema_id: settings.schema_id.clone(),
-        ownership: Ownership::default(),
-        environment: config.record.environment.clone(),
-        // Whoever starts a sidecar with a document means that document.
-        on_conflict: OnConflict::Replace,
-    };
-    let path = settings.spec.clone().unwrap_or_default();
-    let registered = registry.register_compiled(compiled, details).await;
-    registered.map_err(|reason| StartError::Document { path, reason })
-}
+    /// Waits until the upstreams of `built` that are new were found reachable, but not long: a
+    /// table that takes over at once would not be ready until their first check.
+    pub(super) async fn acquaint(&self, built: &Built) {
+        const STEP: Duration = Duration::from_millis(10);
+        let known = |route: &Arc<Route>| {
+            let same = |before: &Arc<Route>| Arc::ptr_eq(&before.upstream, &route.upstream);
+            route.upstream.reachable() || self.built.routes().any(same)
+        };
+        let all_known = async {
+            while !built.routes().all(known) {
+                tokio::time::sleep(STEP).await;
+            }
+        };
+        let _ = tokio::time::timeout(ACQUAINTANCE, all_known).await;
+    }
 
-async fn lookup(
-    registry: &Registry,
-    settings: &ContractSettings,
-) -> Result<Arc<LoadedContract>, StartError> {
-    let missing = || StartError::UnknownSchema {
-        id: settings.schema_id.clone(),
-        version: settings.version.clone(),
-    };
-    let id = settings.schema_id.as_ref().ok_or_else(missing)?;
-    let found = registry.lookup(id, settings.version.as_deref()).await;
-    found.map_err(StartError::Lookup)?.ok_or_else(missing)
-}
-
-// === impl Contracts ===
-
-impl Contracts {
-    /// Refuses routes whose settings name operations that their contract does not list.
-    fn check_operations(&self, config: &Config) -> Result<(), StartError> {
-        for route in &config.routes {
-            let slot = self.0.get(&route.contract);
-            let loaded = slot.and_then(|slot| slot.contract.load_full());
-            loaded.map_or(Ok(()), |loaded| enforcing::check(route, &loaded.contract))?;
+    fn route(
+        &self,
+        settings: &RouteSettings,
+        upstream: Arc<Upstream>,
+        contracts: &Contracts,
+    ) -> Arc<Route> {
+        let slot = contracts.slot(&settings.contract);
+        let contract = slot.map(|slot| slot.contract.clone()).unwrap_or_default();
+        let before = self.built.0.iter().find(|(before, _)| before.name == settings.name);
+        if let Some((before, route)) = before
+            && before == settings
+            && Arc::ptr_eq(&route.contract, &contract)
+        {
+            return route.clone();
         }
-        Ok(())
-    }
-
-    /// Every slot.
-    pub(super) fn slots(&self) -> Vec<Slot> {
-        self.0.values().cloned().collect()
-    }
-}
-
-/// Builds every route. Upstreams of `before` that are called the same way now stay, with their
-/// connections.
-pub(super) fn build(
-    config: &Config,
-    contracts: &Contracts,
-    calling: &Calling<'_>,
-    enforcing: &Enforcing,
-    before: &RouteTable,
-) -> Result<RouteTable, StartError> {
-    let mut upstreams: HashMap<UpstreamSettings, Arc<Upstream>> = before
-        .routes()
-        .iter()
-        .map(|route| (route.upstream.settings().clone(), route.upstream.clone()))
-        .collect();
-    let mut routes = Vec::new();
-    for settings in &config.routes {
-        let known = upstreams.get(&settings.upstream).cloned();
-        let upstream = known.map_or_else(|| calling.start(settings).map(Arc::new), Ok)?;
-        upstreams.insert(settings.upstream.clone(), upstream.clone());
-        let slot = contracts.0.get(&settings.contract);
-        let route = Route {
+        Arc::new(Route {
             name: settings.name.clone(),
             stripped: if settings.strip_path { settings.path.clone() } else { String::new() },
             upstream,
             forwarded: settings.forwarded.clone(),
-            enforcement: enforcing.on(settings),
+            enforcement: self.enforcement(settings, before),
             body_limit: settings.body_limit,
             bodies: settings.bodies,
-            limits: calling.limits(settings),
-            contract: slot.map(|slot| slot.contract.clone()).unwrap_or_default(),
-        };
-        routes.push((settings.host.clone(), settings.path.clone(), Arc::new(route)));
+            limits: self.limits(settings, before),
+            contract,
+        })
     }
-    Ok(RouteTable::new(routes))
+
+    fn enforcement(
+        &self,
+        settings: &RouteSettings,
+        before: Option<&(RouteSettings, Arc<Route>)>,
+    ) -> Arc<Enforcement> {
+        let same = |before: &RouteSettings| {
+            before.enforcement == settings.enforcement && before.body_limit == settings.body_limit
+        };
+        match before {
+            Some((before, route)) if same(before) => route.enforcement.clone(),
+            _ => self.enforcing.on(settings),
+        }
+    }
+
+    fn limits(
+        &self,
+        settings: &RouteSettings,
+        before: Option<&(RouteSettings, Arc<Route>)>,
+    ) -> Option<Arc<Limits>> {
+        match before {
+            Some((before, route)) if before.limits == settings.limits => route.limits.clone(),
+            _ => self.calling.limits(settings),
+        }
+    }
+}
+
+// === impl Built ===
+
+impl Built {
+    fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.0.iter().map(|(_, route)| route)
+    }
+
+    fn table(&self) -> RouteTable {
+        let place = |(settings, route): &(RouteSettings, Arc<Route>)| {
+            (settings.host.clone(), settings.path.clone(), route.clone())
+        };
+        RouteTable::new(self.0.iter().map(place).collect())
+    }
 }
 
 // === impl Calling ===
 
-impl Calling<'_> {
-    fn limits(&self, settings: &RouteSettings) -> Option<Limits> {
-        let limits = || Limits::new(settings.limits, self.metrics, self.clock.clone());
+impl Calling {
+    fn limits(&self, settings: &RouteSettings) -> Option<Arc<Limits>> {
+        let limits = || Arc::new(Limits::new(settings.limits, &self.metrics, self.clock.clone()));
         (!settings.limits.is_unlimited()).then(limits)
     }
 
     fn start(&self, settings: &RouteSettings) -> Result<Upstream, StartError> {
         let calling = settings.upstream.clone();
         let (metrics, clock) = (self.metrics.clone(), self.clock.clone());
-        Upstream::start(calling, self.threads, metrics, clock, self.runtime)
+        Upstream::start(calling, self.threads, metrics, clock, &self.runtime)
             .map_err(|reason| StartError::Upstream { route: settings.name.clone(), reason })
     }
 }

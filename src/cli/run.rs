@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::observer::notice::Announce;
 
 /// Flags of `run`; each wins over its variable and its key in the config file.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// OpenAPI document to judge by; without it the latest one registered under --schema-id
     #[arg(long, value_name = "FILE")]
@@ -56,7 +56,7 @@ pub struct RunArgs {
 /// Runs the sidecar until it is told to stop.
 pub fn run(arguments: RunArgs, environment: &[(String, String)]) -> u8 {
     let take_over = arguments.upgrade;
-    let config = match load(arguments, environment) {
+    let config = match load(arguments.clone(), environment) {
         Ok(config) => config,
         Err(message) => {
             eprintln!("{message}");
@@ -77,7 +77,10 @@ pub fn run(arguments: RunArgs, environment: &[(String, String)]) -> u8 {
             );
         }
     };
-    match app::run(&config, Hooks { ready: Box::new(ready), announce, take_over }) {
+    let environment = environment.to_vec();
+    let load = Box::new(move || load(arguments.clone(), &environment));
+    let hooks = Hooks { ready: Box::new(ready), announce, take_over, load: Some(load) };
+    match app::run(&config, hooks) {
         Ok(summary) => {
             if on_terminal {
                 println!("\n{summary}");

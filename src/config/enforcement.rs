@@ -67,7 +67,7 @@ pub struct BreakerSettings {
 }
 
 /// What a verdict may do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnforcementSettings {
     /// The modes of operations that have none of their own.
     pub modes: Modes,

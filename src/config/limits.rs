@@ -30,6 +30,15 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("limits.queue_timeout", &["CVT_LIMIT_QUEUE_TIMEOUT"]).per_route(),
 ];
 
+/// Settings that outside of `routes` hold for all traffic, beside what a route says of its own.
+pub const OF_ALL_TRAFFIC: &[&str] = &[
+    "limits.rate",
+    "limits.client_rate",
+    "limits.concurrency",
+    "limits.queue",
+    "limits.queue_timeout",
+];
+
 /// Every limit of the traffic side.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LimitSettings {
@@ -68,7 +77,7 @@ pub struct Pace {
 }
 
 /// What exchanges may take.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExchangeLimits {
     /// Bytes of a request's target.
     pub target: usize,

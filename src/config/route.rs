@@ -29,7 +29,7 @@ const MOST: usize = 1000;
 const SOLE: &str = "default";
 
 /// One route.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteSettings {
     /// What it is called in metrics and messages; no two have the same.
     pub name: String,

@@ -17,11 +17,13 @@ mod arena;
 mod build;
 mod json;
 mod node;
+mod outline;
 mod parse;
 mod unique;
 
 pub use arena::{Arena, NodeId};
 pub use node::{Members, Node, Number};
+pub use outline::{Outline, Outliner};
 pub use parse::{JsonError, JsonErrorKind};
 
 pub(crate) use json::Instance;

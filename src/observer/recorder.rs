@@ -129,7 +129,8 @@ impl Recorder {
         let mut kinds: Vec<u64> = groups.iter().map(|group| group.as_u64()).collect();
         kinds.sort_unstable();
         kinds.dedup();
-        let why = self.screen.keeps(exchange, judged, &consumer.id, &kinds, now);
+        let why =
+            self.screen.keeps(exchange, judged, (&consumer.id, usage.outlines()), &kinds, now);
         let id = why.map(|_| exchange.id.unwrap_or_else(|| parts.ids.next_id()));
         if parts.note_violations(exchange, judged, &groups, (&counted, id, now)) {
             self.screen.note_new_violation(exchange, judged.operation, now);
@@ -155,7 +156,7 @@ impl Recorder {
 
 impl RecorderParts {
     fn trace(&self, exchange: &Exchange, judged: &Judged, judging: Judging) {
-        let Some(sender) = &self.spans else { return };
+        let Some(sender) = self.spans.as_ref().filter(|_| exchange.trace.is_some()) else { return };
         let operation = operation_name(exchange, judged);
         for span in trace::spans(exchange, judged, &operation, judging) {
             sender.send(span);
@@ -172,6 +173,9 @@ impl RecorderParts {
         (consumer, example, at): (&Consumer, Option<Uuid>, Timestamp),
     ) -> bool {
         let contract = exchange.contract.as_deref();
+        if groups.is_empty() {
+            return false;
+        }
         let schema_id = contract.map_or("", |loaded| loaded.schema_id.as_str());
         let known = contract.zip(judged.operation);
         let operation = known.map(|(loaded, index)| loaded.contract.operation(index));

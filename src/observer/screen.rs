@@ -11,6 +11,7 @@ use http::header::CONTENT_TYPE;
 use parking_lot::Mutex;
 
 use super::exchange::Exchange;
+use super::usage::Outlines;
 use super::worker::Judged;
 use crate::config::record::RecordSettings;
 use crate::config::sampling::{Rates, SamplingSettings};
@@ -97,29 +98,29 @@ impl Screen {
             let is_worth_it = self.shared.sampler.lock().is_worth_it(&sample, suspected, now);
             return (!is_worth_it).then_some(SkipReason::Shed);
         }
-        sample.shape = shape_of(exchange);
+        sample.shape = shape_of(exchange, Outlines::default());
         let judges = self.shared.sampler.lock().judges(&sample, now);
         (!judges).then_some(SkipReason::Sampled)
     }
 
-    /// Why a judged exchange is kept, if it is. `groups` are the violations found in it.
+    /// Why a judged exchange is kept, if it is. `groups` are the violations found in it, `outlines`
+    /// what the judge saw of its bodies.
     pub fn keeps(
         &mut self,
         exchange: &Exchange,
         judged: &Judged,
-        consumer: &str,
+        (consumer, outlines): (&str, Outlines),
         groups: &[u64],
         now: Timestamp,
     ) -> Option<Kept> {
-        let shared = self.shared.clone();
         let mut sample = self.sample(exchange, judged.operation, consumer, now)?;
         let unjudged = judged.verdicts().flat_map(|verdict| &verdict.skipped);
         let reasons = unjudged.fold(0, |bits, reason| bits | 1_u64 << (*reason as u64 % 64));
         sample.kind = mix(sample.kind, reasons);
-        if shared.asks_for_shapes && groups.is_empty() {
-            sample.shape = shape_of(exchange);
+        if self.shared.asks_for_shapes && groups.is_empty() {
+            sample.shape = shape_of(exchange, outlines);
         }
-        shared.sampler.lock().keeps(&sample, groups, now)
+        self.shared.sampler.lock().keeps(&sample, groups, now)
     }
 
     /// Notes that an operation broke its contract in a way it had not before.
@@ -236,17 +237,23 @@ fn essence(headers: &HeaderMap) -> Option<&[u8]> {
     Some(value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii())
 }
 
-/// The shape of both bodies.
-fn shape_of(exchange: &Exchange) -> u64 {
-    let sent = body_shape(&exchange.request.headers, &exchange.request_body);
+/// The shape of both bodies; for one that the judge has read its outline does.
+fn shape_of(exchange: &Exchange, outlines: Outlines) -> u64 {
+    let (head, body) = (&exchange.request.headers, &exchange.request_body);
+    let sent = outlines.request.unwrap_or_else(|| body_shape(head, body));
     let response = exchange.response.as_ref();
-    let received = response.map_or(0, |head| body_shape(&head.headers, &exchange.response_body));
+    let received = response.map_or(0, |head| {
+        outlines.response.unwrap_or_else(|| body_shape(&head.headers, &exchange.response_body))
+    });
     mix(sent, received)
 }
 
 /// The shape of a JSON body, 0 for any other.
 fn body_shape(headers: &HeaderMap, body: &Captured) -> u64 {
-    let is_json = |essence: &[u8]| essence.to_ascii_lowercase().ends_with(b"json");
+    let is_json = |essence: &[u8]| {
+        let end = essence.last_chunk::<4>();
+        end.is_some_and(|end| end.eq_ignore_ascii_case(b"json"))
+    };
     if body.kept() == 0 || !essence(headers).is_some_and(is_json) {
         return 0;
     }

@@ -13,5 +13,5 @@ pub mod metrics;
 mod pack;
 mod path;
 
-pub use collector::{Collector, UsageBook, UsageHandle};
+pub use collector::{Collector, Outlines, UsageBook, UsageHandle};
 pub use pack::Packing;

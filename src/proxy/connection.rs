@@ -3,7 +3,6 @@
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
 };
-use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Request, Uri, Version};
 use http_body::Body;
@@ -39,43 +38,60 @@ pub fn is_upgrade<B>(request: &Request<B>) -> bool {
 /// Removes the fields that concern one connection only (RFC 9110 §7.6.1): those that
 /// `Connection` names, and those that always do. hyper frames the message anew.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap, upgrading: bool) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = connection_options(headers)
-            .filter_map(|option| HeaderName::try_from(option).ok())
-            // A sender must not have end-to-end framing or routing stripped this way.
-            .filter(|name| *name != CONTENT_LENGTH && *name != HOST && *name != TE)
-            .filter(|name| !(upgrading && *name == UPGRADE))
-            .collect();
-        for name in named {
-            headers.remove(name);
+    // One look along the names costs less than a look-up for each that could be there.
+    let (mut connection, mut others) = (false, false);
+    for name in headers.keys() {
+        match name.as_str() {
+            "connection" => connection = true,
+            "keep-alive" | "proxy-connection" | "te" | "transfer-encoding" | "upgrade" => {
+                others = true;
+            }
+            _ => {}
         }
+    }
+    if connection {
+        strip_named(headers, upgrading);
         headers.remove(CONNECTION);
     }
-    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &TRANSFER_ENCODING] {
-        if headers.contains_key(name) {
+    if others {
+        for name in [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING] {
             headers.remove(name);
         }
-    }
-    if let Some(te) = headers.get(TE)
-        && !te.to_str().is_ok_and(|te| te.eq_ignore_ascii_case("trailers"))
-    {
-        headers.remove(TE);
+        if let Some(te) = headers.get(TE)
+            && !te.to_str().is_ok_and(|te| te.eq_ignore_ascii_case("trailers"))
+        {
+            headers.remove(TE);
+        }
+        if !upgrading {
+            headers.remove(UPGRADE);
+        }
     }
     if upgrading {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    } else if headers.contains_key(UPGRADE) {
-        headers.remove(UPGRADE);
     }
 }
 
-/// The head as it goes to an upstream, less what concerns the downstream's connection alone.
-pub fn forwardable(mut parts: Parts, upgrading: bool) -> Parts {
-    strip_hop_by_hop(&mut parts.headers, upgrading);
-    parts
+/// Removes the fields that `Connection` names.
+fn strip_named(headers: &mut HeaderMap, upgrading: bool) {
+    let mut values = headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
+    // Nearly always it names nothing else, and that one is removed anyway.
+    if values.all(|value| value.eq_ignore_ascii_case(b"keep-alive")) {
+        return;
+    }
+    let named: Vec<HeaderName> = connection_options(headers)
+        .filter_map(|option| HeaderName::try_from(option).ok())
+        // A sender must not have end-to-end framing or routing stripped this way.
+        .filter(|name| *name != CONTENT_LENGTH && *name != HOST && *name != TE)
+        .filter(|name| !(upgrading && *name == UPGRADE))
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
 }
 
-/// A request in the form of HTTP/1.1: target in origin form, host in `Host`.
-pub fn as_http1<B>(mut request: Request<B>) -> Request<B> {
+/// Gives a request the form of HTTP/1.1: target in origin form, host in `Host`. In its place: a
+/// request is large, and every exchange comes through here.
+pub fn as_http1<B>(request: &mut Request<B>) {
     if let Some(authority) = request.uri().authority() {
         // RFC 9112 §3.2.2: the authority of an absolute target replaces Host; HTTP/2 has no
         // other place for it.
@@ -87,11 +103,10 @@ pub fn as_http1<B>(mut request: Request<B>) -> Request<B> {
         *request.uri_mut() = target.map_or_else(|| Uri::from_static("/"), Uri::from);
     }
     *request.version_mut() = Version::HTTP_11;
-    request
 }
 
-/// A request in the form of HTTP/2: host in the target's authority, no upgrade.
-pub fn as_http2<B>(mut request: Request<B>, encrypted: bool) -> Request<B> {
+/// Gives a request the form of HTTP/2: host in the target's authority, no upgrade.
+pub fn as_http2<B>(request: &mut Request<B>, encrypted: bool) {
     let host = request.headers_mut().remove(HOST);
     request.headers_mut().remove(UPGRADE);
     request.headers_mut().remove(CONNECTION);
@@ -105,7 +120,6 @@ pub fn as_http2<B>(mut request: Request<B>, encrypted: bool) -> Request<B> {
         *request.uri_mut() = target;
     }
     *request.version_mut() = Version::HTTP_2;
-    request
 }
 
 /// Why a request must not be passed on, if there is a reason (RFC 9112 §3.2, §6.1). hyper has
@@ -218,20 +232,22 @@ mod tests {
 
     #[test]
     fn absolute_targets_become_origin_form_with_their_host() {
-        let request = Request::get("http://a.example/x?y=1").header("host", "b").body(()).unwrap();
-        let request = as_http1(request);
+        let mut request =
+            Request::get("http://a.example/x?y=1").header("host", "b").body(()).unwrap();
+        as_http1(&mut request);
         assert_eq!(request.uri(), "/x?y=1");
         assert_eq!(request.headers()[HOST], "a.example");
     }
 
     #[test]
     fn the_forms_of_both_versions_lead_to_each_other() {
-        let request = Request::get("/x?y=1").header("host", "a.example:81").body(()).unwrap();
-        let request = as_http2(request, false);
+        let mut request = Request::get("/x?y=1").header("host", "a.example:81").body(()).unwrap();
+        as_http2(&mut request, false);
         assert_eq!(request.uri(), "http://a.example:81/x?y=1");
         assert!(!request.headers().contains_key(HOST));
-        assert_eq!(as_http2(request.clone(), false).uri(), request.uri(), "once is enough");
-        let request = as_http1(request);
+        as_http2(&mut request, false);
+        assert_eq!(request.uri(), "http://a.example:81/x?y=1", "once is enough");
+        as_http1(&mut request);
         assert_eq!(
             (request.uri().to_string().as_str(), request.version()),
             ("/x?y=1", Version::HTTP_11)

@@ -17,7 +17,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::answer::AnswerBody;
-use super::connection::{forwardable, head_weight, is_upgrade, strip_hop_by_hop};
+use super::connection::{head_weight, is_upgrade, strip_hop_by_hop};
 use super::enforce::{Enforcement, Passage, Replacement, Stance};
 use super::forwarded;
 use super::hold::{Payload, Witness};
@@ -234,7 +234,7 @@ impl Gate {
         if let Some(context) = opened.as_ref().and_then(|opened| opened.trace) {
             trace::pass_on(&context, &mut parts.headers);
         }
-        let mut parts = forwardable(parts, upgrade.is_some());
+        strip_hop_by_hop(&mut parts.headers, upgrade.is_some());
         forwarded::tell(&way.route.forwarded, way.peer, &parts.uri, &mut parts.headers);
         let request = Request::from_parts(parts, body);
         let sent = self.clock.instant();

@@ -227,12 +227,15 @@ impl Lease {
     /// with the error.
     pub async fn send(
         &mut self,
-        request: Request<Outgoing>,
+        mut request: Request<Outgoing>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Outgoing>>> {
         match &mut self.sender {
-            Sender::Http1(sender) => sender.try_send_request(as_http1(request)).await,
+            Sender::Http1(sender) => {
+                as_http1(&mut request);
+                sender.try_send_request(request).await
+            }
             Sender::Http2(place) => {
-                let request = as_http2(request, self.pool.target.encrypted);
+                as_http2(&mut request, self.pool.target.encrypted);
                 place.sender.try_send_request(request).await
             }
         }

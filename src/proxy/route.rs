@@ -43,7 +43,7 @@ pub struct Route {
     /// How long bodies may be that pass.
     pub bodies: BodyLimits,
     /// What its exchanges may take together, if that is limited.
-    pub limits: Option<Limits>,
+    pub limits: Option<Arc<Limits>>,
     /// The contract in force; replaced when a new one is loaded.
     pub contract: Arc<ArcSwapOption<LoadedContract>>,
 }

@@ -44,6 +44,7 @@ pub trait EndObserver: Send + std::fmt::Debug {
 
 impl<B: Body> Tap<B> {
     /// Passes `inner` on, keeping what `capture` asks for.
+    #[inline]
     pub fn new(inner: B, capture: Option<Capture>) -> Self {
         Self { inner: Some(inner), capture, progress: None, on_end: None }
     }
@@ -59,6 +60,7 @@ impl<B: Body> Tap<B> {
 
     /// Also tells how it comes along, and ends where it is longer than may pass.
     #[must_use]
+    #[inline]
     pub fn with_progress(mut self, progress: Progress) -> Self {
         self.progress = Some(progress);
         self
@@ -66,6 +68,7 @@ impl<B: Body> Tap<B> {
 
     /// Also tells `observer` about the end.
     #[must_use]
+    #[inline]
     pub fn with_end(mut self, observer: impl EndObserver + 'static) -> Self {
         self.on_end = Some(Box::new(observer));
         self

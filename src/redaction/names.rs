@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use foldhash::fast::RandomState;
+
 /// Longer names are only looked at from their end.
 const LONGEST: usize = 256;
 
@@ -9,7 +11,7 @@ const LONGEST: usize = 256;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
     /// Joined words, lower case.
-    whole: HashSet<String>,
+    whole: HashSet<String, RandomState>,
     parts: Vec<String>,
 }
 
@@ -57,7 +59,11 @@ fn words(name: &str) -> (String, Vec<usize>) {
         }
         boundary = false;
         lower = c.is_lowercase() || c.is_ascii_digit();
-        joined.extend(c.to_lowercase());
+        if c.is_ascii() {
+            joined.push(c.to_ascii_lowercase());
+        } else {
+            joined.extend(c.to_lowercase());
+        }
     }
     (joined, starts)
 }

@@ -42,6 +42,10 @@ const PREFIXES: [&str; 29] = [
     "AKIA",
     "AIza",
 ];
+/// Bytes that a prefix begins with: most of a text is passed by on this look alone.
+const PREFIX_STARTS: [bool; 256] = bytes_at(0);
+/// Bytes that stand second in a prefix.
+const PREFIX_SECONDS: [bool; 256] = bytes_at(1);
 /// A token has at least this many characters, its prefix included.
 const TOKEN_MIN: usize = 16;
 
@@ -220,9 +224,10 @@ fn tokens(text: &str, cut: bool, spans: &mut Vec<Span>) {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
-        let word_starts = at == 0 || !is_token(bytes[at - 1]);
+        let may_be_scheme =
+            matches!(bytes[at], b'b' | b'B') && (at == 0 || !is_token(bytes[at - 1]));
         if let Some(scheme) = SCHEMES.iter().find(|scheme| {
-            word_starts && starts_with_ignoring_case(&bytes[at..], scheme.as_bytes())
+            may_be_scheme && starts_with_ignoring_case(&bytes[at..], scheme.as_bytes())
         }) {
             let start = at + scheme.len();
             let end = token_end(bytes, start);
@@ -232,7 +237,7 @@ fn tokens(text: &str, cut: bool, spans: &mut Vec<Span>) {
             at = end.max(at + 1);
             continue;
         }
-        if PREFIXES.iter().any(|prefix| bytes[at..].starts_with(prefix.as_bytes())) {
+        if has_prefix(&bytes[at..]) {
             let end = token_end(bytes, at);
             if end - at >= TOKEN_MIN || (cut && end == bytes.len()) {
                 spans.push(Span { start: at, end, look: Look::Token });
@@ -243,6 +248,25 @@ fn tokens(text: &str, cut: bool, spans: &mut Vec<Span>) {
         at += 1;
     }
     spans.retain(|span| span.start < span.end);
+}
+
+/// Whether `bytes` begin like a well-known token.
+fn has_prefix(bytes: &[u8]) -> bool {
+    let [first, second, ..] = bytes else { return false };
+    PREFIX_STARTS[usize::from(*first)]
+        && PREFIX_SECONDS[usize::from(*second)]
+        && PREFIXES.iter().any(|prefix| bytes.starts_with(prefix.as_bytes()))
+}
+
+/// The bytes that stand at one place of the prefixes, all of which are longer.
+const fn bytes_at(place: usize) -> [bool; 256] {
+    let mut found = [false; 256];
+    let mut prefix = 0;
+    while prefix < PREFIXES.len() {
+        found[PREFIXES[prefix].as_bytes()[place] as usize] = true;
+        prefix += 1;
+    }
+    found
 }
 
 fn token_end(bytes: &[u8], at: usize) -> usize {
@@ -279,6 +303,17 @@ mod tests {
             assert_eq!(masked(text), expected, "{text}");
             assert_eq!(masked(expected), expected, "a mask is its own mask");
         }
+    }
+
+    #[test]
+    fn every_prefix_begins_a_token_and_every_scheme_leads_to_one() {
+        assert!(SCHEMES.iter().all(|scheme| scheme.starts_with('b')));
+        for prefix in PREFIXES {
+            let secret = format!("({prefix}0123456789abcdef)");
+            let mask = format!("({})", mask_letters(secret.len() - 2));
+            assert_eq!(masked(&secret), mask, "{prefix}");
+        }
+        assert_eq!(masked("BASIC abcdefgh"), format!("BASIC {}", mask_letters(8)));
     }
 
     #[test]

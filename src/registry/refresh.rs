@@ -58,11 +58,7 @@ impl Registry {
                 Ok(revision) if seen != Some(revision) => {
                     seen = Some(revision);
                     self.parts.cache.forget().await;
-                    let slots = slots.load_full();
-                    for slot in slots.iter().filter(|slot| slot.follows) {
-                        self.refresh(slot).await;
-                    }
-                    self.show(&slots);
+                    self.catch_up(slots).await;
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -73,8 +69,19 @@ impl Registry {
         }
     }
 
-    /// Shows which contracts are in force.
-    pub fn show(&self, slots: &[Slot]) {
+    /// Puts the latest version into each of `slots` that follows, and shows what is in force.
+    pub async fn catch_up(&self, slots: &Slots) {
+        for slot in slots.load_full().iter().filter(|slot| slot.follows) {
+            self.refresh(slot).await;
+        }
+        self.show(slots);
+    }
+
+    /// Shows which contracts are in force. Whoever calls it last, after a change, shows that
+    /// change, however many call it at once.
+    pub fn show(&self, slots: &Slots) {
+        let _turn = self.parts.showing.lock();
+        let slots = slots.load();
         let loaded: Vec<_> = slots.iter().filter_map(|slot| slot.contract.load_full()).collect();
         self.parts.metrics.in_force(&loaded);
     }

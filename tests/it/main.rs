@@ -30,6 +30,7 @@ mod masks;
 mod metrics;
 mod recording;
 mod redaction;
+mod reload;
 mod reports;
 mod routes;
 mod sampling;

@@ -101,7 +101,7 @@ impl<R: BufRead> Read for Chunks<R> {
 }
 
 /// A number of `/proc/PID/status`, in KiB.
-fn memory(sidecar: &Sidecar, name: &str) -> u64 {
+pub(crate) fn memory(sidecar: &Sidecar, name: &str) -> u64 {
     let path = format!("/proc/{}/status", sidecar.pid());
     let status = std::fs::read_to_string(path).expect("procfs");
     let line = status.lines().find(|line| line.starts_with(name)).expect("a line");

@@ -17,6 +17,7 @@ mod metrics;
 pub(crate) mod modern;
 mod recorder;
 mod sidecar;
+mod skip;
 mod upstream;
 
 pub(crate) use client::Client;
@@ -26,4 +27,5 @@ pub(crate) use message::Message;
 pub(crate) use metrics::Metrics;
 pub(crate) use recorder::Recorder;
 pub(crate) use sidecar::{Finished, Setup, Sidecar, command, records_in};
+pub(crate) use skip::{may_unshare, skipped};
 pub(crate) use upstream::{Gate, Step, Upstream, json_answer};

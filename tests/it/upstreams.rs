@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::process::Command;
 
 use http::{Request, Version};
 
 use crate::support::certificates::Authority;
 use crate::support::documents::USERS;
 use crate::support::modern::{Modern, call_all, server};
-use crate::support::{Client, Gate, Metrics, Setup, Sidecar, Step, Upstream, json_answer};
+use crate::support::{
+    Client, Gate, Metrics, Setup, Sidecar, Step, Upstream, json_answer, may_unshare,
+};
 
 const ADA: &str = r#"{"name":"Ada","age":36}"#;
 const BOTH: &[&str] = &["h2", "http/1.1"];
@@ -161,9 +162,7 @@ fn trap_t19_a_name_that_moves_is_followed_without_a_restart() {
     let after = Upstream::start_on(there, answer("after"));
     let setup = calling(&format!("upstream: http://moving.test:{port}"));
     // A private /etc/hosts is the system's own resolver with a name of our own.
-    if !Command::new("unshare").args(["-rm", "true"]).status().is_ok_and(|status| status.success())
-    {
-        eprintln!("skipped: no private mounts here");
+    if !may_unshare(&["-rm"]) {
         return;
     }
     let hosts = setup.path().join("hosts");

@@ -1,5 +1,6 @@
 //! `cvt-sidecar demo`: the sidecar in front of the bookshop, with traffic.
 
+use std::env;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +94,7 @@ fn try_run(arguments: &DemoArgs) -> Result<(), String> {
             document: DOCUMENT_FILE.to_owned(),
         }),
         take_over: false,
+        load: None,
     };
     let summary = app::run(&config, hooks).map_err(|error| error.to_string())?;
     println!("\n{summary}");
@@ -124,9 +126,11 @@ async fn show(running: Running, database: String, once: bool) {
         return;
     }
     let (traffic, admin) = (running.traffic, running.admin);
+    let program =
+        env::current_exe().map_or("cvt-sidecar".into(), |path| path.display().to_string());
     println!(
         "\nTry:\n  curl -i http://{traffic}/books\n  curl http://{admin}/metrics | grep ^cvt_\n  \
-         curl http://{admin}/readyz\n  cvt-sidecar validations list --invalid --storage {database}\n\n\
+         curl http://{admin}/readyz\n  {program} validations list --invalid --storage {database}\n\n\
          Ctrl-C stops it and sums up."
     );
 }

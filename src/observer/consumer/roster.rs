@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 
 use super::{Caller, ConsumerCounters, ConsumerMetrics, Identity, IdentityChain};
@@ -31,7 +32,7 @@ pub struct Roster {
     redactor: Arc<Redactor>,
     metrics: ConsumerMetrics,
     limit: usize,
-    met: RwLock<HashMap<Identity, Arc<Consumer>>>,
+    met: RwLock<HashMap<Identity, Arc<Consumer>, RandomState>>,
     others: Arc<Consumer>,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
@@ -11,6 +12,7 @@ use super::metrics::UsageMetrics;
 use super::pack::Packing;
 use super::path::Guesser;
 use crate::contract::OperationIndex;
+use crate::contract::instance::Outliner;
 use crate::contract::parameter::ParameterPlan;
 use crate::contract::serialization::ParameterLocation;
 use crate::model::clock::Timestamp;
@@ -30,6 +32,8 @@ const MOST_FACTS: usize = 200_000;
 #[derive(Debug, Clone)]
 pub struct UsageBook {
     collectors: Arc<Mutex<Vec<Arc<Mutex<Collector>>>>>,
+    /// One for all: what one worker sees another knows again.
+    outlines: RandomState,
     metrics: UsageMetrics,
 }
 
@@ -48,8 +52,9 @@ pub struct Collector {
     current: Option<usize>,
     seen: Seen,
     walk: u64,
+    outliner: Outliner,
     guesser: Guesser,
-    rows: HashMap<RowKey, Row>,
+    rows: HashMap<RowKey, Row, RandomState>,
     facts: usize,
     metrics: UsageMetrics,
 }
@@ -65,7 +70,7 @@ pub(super) struct Tally {
 #[derive(Debug)]
 struct Known {
     contract: Arc<LoadedContract>,
-    operations: HashMap<OperationIndex, Names>,
+    operations: HashMap<OperationIndex, Names, RandomState>,
     /// Whether it judged anything since the last batch; one that did not may go.
     used: bool,
 }
@@ -85,7 +90,17 @@ struct Seen {
     parameters: Vec<u32>,
     request: Vec<u32>,
     response: Vec<u32>,
+    outlines: Outlines,
     cut: bool,
+}
+
+/// The outlines of both bodies, where they were read as one value.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Outlines {
+    /// The request's.
+    pub request: Option<u64>,
+    /// The response's.
+    pub response: Option<u64>,
 }
 
 /// Consumer by its address, contract by its place, operation.
@@ -116,12 +131,13 @@ struct Counts {
 impl UsageBook {
     /// A book without collectors.
     pub fn new(metrics: UsageMetrics) -> Self {
-        Self { collectors: Arc::default(), metrics }
+        Self { collectors: Arc::default(), outlines: RandomState::default(), metrics }
     }
 
     /// A collector for one worker.
     pub fn open(&self) -> UsageHandle {
-        let mine = Arc::new(Mutex::new(Collector::new(self.metrics.clone())));
+        let mine =
+            Arc::new(Mutex::new(Collector::new(self.outlines.clone(), self.metrics.clone())));
         self.collectors.lock().push(mine.clone());
         UsageHandle { book: self.clone(), mine }
     }
@@ -164,14 +180,15 @@ impl Drop for UsageHandle {
 // === impl Collector ===
 
 impl Collector {
-    fn new(metrics: UsageMetrics) -> Self {
+    fn new(outlines: RandomState, metrics: UsageMetrics) -> Self {
         Self {
             contracts: Vec::new(),
             current: None,
             seen: Seen::default(),
             walk: 0,
+            outliner: Outliner::new(outlines),
             guesser: Guesser::default(),
-            rows: HashMap::new(),
+            rows: HashMap::default(),
             facts: 0,
             metrics,
         }
@@ -183,7 +200,7 @@ impl Collector {
         let Some(contract) = contract else { return self.current = None };
         let found = self.contracts.iter().position(|known| Arc::ptr_eq(&known.contract, contract));
         let at = found.unwrap_or_else(|| {
-            let (contract, operations) = (contract.clone(), HashMap::new());
+            let (contract, operations) = (contract.clone(), HashMap::default());
             self.contracts.push(Known { contract, operations, used: true });
             self.contracts.len() - 1
         });
@@ -230,6 +247,11 @@ impl Collector {
         }
     }
 
+    /// The outlines of the exchange at hand.
+    pub fn outlines(&self) -> Outlines {
+        self.seen.outlines
+    }
+
     /// Moves everything counted into `packing`.
     fn drain(&mut self, packing: &mut Packing) {
         for ((_, contract, operation), row) in self.rows.drain() {
@@ -253,11 +275,17 @@ impl Witness for Collector {
         }
         let Some(body) = seen.body else { return };
         self.walk += 1;
-        let (tree, into) = match seen.side {
-            Side::Request => (&mut names.request, &mut self.seen.request),
-            Side::Response => (&mut names.response, &mut self.seen.response),
+        let outline = self.outliner.outline(body);
+        let outlines = &mut self.seen.outlines;
+        let (tree, into, number) = match seen.side {
+            Side::Request => (&mut names.request, &mut self.seen.request, &mut outlines.request),
+            Side::Response => {
+                (&mut names.response, &mut self.seen.response, &mut outlines.response)
+            }
         };
-        let whole = tree.walk(seen.contract.property_names(), body, self.walk, into);
+        *number = outline.map(|outline| outline.number);
+        let names = seen.contract.property_names();
+        let whole = tree.add(names, (body, outline), self.walk, into);
         self.seen.cut |= !whole;
     }
 }
@@ -290,6 +318,7 @@ impl Seen {
         self.parameters.clear();
         self.request.clear();
         self.response.clear();
+        self.outlines = Outlines::default();
         self.cut = false;
     }
 }

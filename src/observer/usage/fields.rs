@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
+use foldhash::fast::{FixedState, RandomState};
 
 use crate::contract::PropertyNames;
-use crate::contract::instance::Node;
+use crate::contract::instance::{Node, Outline};
 
 /// What stands for a member that the document does not name.
 const UNNAMED: &str = "*";
@@ -16,12 +16,19 @@ const MOST_FIELDS: usize = 2_000;
 const DEEPEST: usize = 12;
 /// Members looked at per body.
 const MOST_STEPS: usize = 50_000;
+/// Fields remembered by the outlines of the bodies that had them.
+const MOST_REMEMBERED: usize = 4_096;
+/// What an outline itself takes, in fields.
+const REMEMBERING: usize = 12;
 
 /// Fields in the seed's form: dot notation, arrays by their elements under the array's own name.
 /// Grows as fields are seen; a field keeps its number.
 #[derive(Debug)]
 pub(super) struct FieldTree {
     fields: Vec<Field>,
+    /// By the outline of a body: bodies of one outline have the same fields.
+    outlines: HashMap<u64, Box<[u32]>, RandomState>,
+    remembered: usize,
 }
 
 #[derive(Debug)]
@@ -38,14 +45,47 @@ struct Field {
 
 impl Default for FieldTree {
     fn default() -> Self {
-        Self { fields: vec![Field::new("".into(), 0)] }
+        let fields = vec![Field::new("".into(), 0)];
+        Self { fields, outlines: HashMap::default(), remembered: 0 }
     }
 }
 
 impl FieldTree {
     /// Adds the numbers of the fields of `body` to `seen`, each once. `walk` differs from call to
     /// call. False when not all of the body was looked at, or not all fields have a number.
-    pub(super) fn walk(
+    pub(super) fn add(
+        &mut self,
+        names: &PropertyNames,
+        (body, outline): (Node<'_>, Option<Outline>),
+        walk: u64,
+        seen: &mut Vec<u32>,
+    ) -> bool {
+        let outline = outline.filter(|outline| outline.is_whole).map(|outline| outline.number);
+        let known = outline.and_then(|outline| self.outlines.get(&outline));
+        if let Some(known) = known {
+            seen.extend_from_slice(known);
+            return true;
+        }
+        let before = seen.len();
+        let whole = self.walk(names, body, walk, seen);
+        if let Some(outline) = outline.filter(|_| whole) {
+            self.remember(outline, seen.get(before..).unwrap_or_default());
+        }
+        whole
+    }
+
+    fn remember(&mut self, outline: u64, fields: &[u32]) {
+        let takes = fields.len() + REMEMBERING;
+        if self.remembered + takes > MOST_REMEMBERED {
+            // Those that come often are soon back.
+            self.outlines.clear();
+            self.remembered = 0;
+        }
+        self.remembered += takes;
+        self.outlines.insert(outline, fields.into());
+    }
+
+    fn walk(
         &mut self,
         names: &PropertyNames,
         body: Node<'_>,
@@ -128,7 +168,7 @@ impl Field {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::instance::Arena;
+    use crate::contract::instance::{Arena, Outliner};
     use crate::contract::{CompileOptions, Contract};
 
     const DOCUMENT: &str = r#"{"openapi": "3.1.0", "info": {"title": "t", "version": "1"},
@@ -141,7 +181,7 @@ mod tests {
         let mut arena = Arena::default();
         let id = arena.parse(body.as_bytes()).unwrap();
         let mut seen = Vec::new();
-        assert!(tree.walk(contract.property_names(), arena.node(id), walk, &mut seen));
+        assert!(tree.add(contract.property_names(), (arena.node(id), None), walk, &mut seen));
         let mut paths: Vec<_> =
             seen.iter().map(|field| tree.path(*field).unwrap().to_string()).collect();
         paths.sort();
@@ -173,7 +213,40 @@ mod tests {
         let deep = format!("{}1{}", r#"{"id":"#.repeat(60), "}".repeat(60));
         let id = arena.parse(deep.as_bytes()).unwrap();
         let mut seen = Vec::new();
-        assert!(!tree.walk(contract.property_names(), arena.node(id), 1, &mut seen));
+        assert!(!tree.add(contract.property_names(), (arena.node(id), None), 1, &mut seen));
         assert_eq!(seen.len(), DEEPEST);
+    }
+
+    #[test]
+    fn a_body_of_a_known_outline_has_the_fields_of_the_first() {
+        let contract = Contract::compile(DOCUMENT.as_bytes(), &CompileOptions::default()).unwrap();
+        let (mut tree, mut outliner) = (FieldTree::default(), Outliner::default());
+        let mut fields = |body: &str, walk| {
+            let mut arena = Arena::default();
+            let id = arena.parse(body.as_bytes()).unwrap();
+            let (body, mut seen) = (arena.node(id), Vec::new());
+            let outline = outliner.outline(body);
+            assert!(tree.add(contract.property_names(), (body, outline), walk, &mut seen));
+            seen.sort_unstable();
+            seen
+        };
+        let first = fields(r#"{"by":1,"items":[{"id":"a"},{"id":"b"}]}"#, 1);
+        assert_eq!(first, fields(r#"{"items":[{"id":"c"}],"by":2}"#, 2));
+        assert_ne!(first, fields(r#"{"by":1,"items":[{}]}"#, 3));
+    }
+
+    #[test]
+    fn outlines_without_end_are_forgotten_and_fields_stay() {
+        let contract = Contract::compile(DOCUMENT.as_bytes(), &CompileOptions::default()).unwrap();
+        let (mut tree, mut outliner) = (FieldTree::default(), Outliner::default());
+        for walk in 1..2_000 {
+            let mut arena = Arena::default();
+            let id = arena.parse(format!(r#"{{"id":1,"x{walk}":1}}"#).as_bytes()).unwrap();
+            let (body, mut seen) = (arena.node(id), Vec::new());
+            let outline = outliner.outline(body);
+            assert!(tree.add(contract.property_names(), (body, outline), walk, &mut seen));
+            assert_eq!(seen, [1, 2]);
+            assert!(tree.remembered <= MOST_REMEMBERED);
+        }
     }
 }

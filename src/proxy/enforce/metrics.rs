@@ -116,6 +116,13 @@ impl EnforcementMetrics {
         self.breaker_open.with_label_values(&[route]).set(0);
     }
 
+    /// Shows no breaker of a route that has none any more.
+    pub fn forget_breaker(&self, route: &str) {
+        // Fails where nothing was shown.
+        let _ = self.breaker_open.remove_label_values(&[route]);
+        let _ = self.breaker_openings.remove_label_values(&[route]);
+    }
+
     /// Shows a breaker that opened.
     pub fn breaker_opened(&self, route: &str) {
         self.breaker_open.with_label_values(&[route]).set(1);

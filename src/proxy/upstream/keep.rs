@@ -90,14 +90,19 @@ impl Shared {
             .header(HOST, address.authority())
             .header(USER_AGENT, "cvt-sidecar")
             .body(Outgoing::empty());
-        let (Ok(request), Ok(connected)) = (request, self.connector.connect(target, false).await)
+        let (Ok(mut request), Ok(connected)) =
+            (request, self.connector.connect(target, false).await)
         else {
             return false;
         };
         let answer = match connected {
-            Connected::Http1(mut sender) => sender.send_request(as_http1(request)).await,
+            Connected::Http1(mut sender) => {
+                as_http1(&mut request);
+                sender.send_request(request).await
+            }
             Connected::Http2(mut sender) => {
-                sender.send_request(as_http2(request, target.encrypted)).await
+                as_http2(&mut request, target.encrypted);
+                sender.send_request(request).await
             }
         };
         let (from, to) = self.settings.health.statuses;

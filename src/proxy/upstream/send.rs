@@ -5,6 +5,7 @@
 //! go to another address.
 
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -132,7 +133,9 @@ impl Upstream {
             trip.spare = repeatable(&request);
         }
         let timeout = self.shared.settings.timeout;
-        match in_time(timeout, lease.send(request), trip.progress).await? {
+        // Pinned where it is made: it is too large to be moved for nothing.
+        let sending = pin!(lease.send(request));
+        match in_time(timeout, sending, trip.progress).await? {
             Ok(response) => Ok(Some(response)),
             Err(mut error) => {
                 trip.request = error.take_message().or_else(|| trip.spare.take());
@@ -190,10 +193,9 @@ impl From<UpstreamFailure> for Missed {
 /// Waits for a response's head, as long as the request's body still moves.
 async fn in_time<T>(
     timeout: Duration,
-    sending: impl Future<Output = T>,
+    mut sending: Pin<&mut impl Future<Output = T>>,
     progress: Option<&Progress>,
 ) -> Result<T, UpstreamFailure> {
-    let mut sending = std::pin::pin!(sending);
     let Some(progress) = progress else {
         let sent = tokio::time::timeout(timeout, sending).await;
         return sent.map_err(|_| UpstreamFailure::Timeout);

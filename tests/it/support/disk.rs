@@ -1,10 +1,11 @@
 //! A disk that is full soon.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
+
+use super::skipped;
 
 /// A file system of four megabytes, gone when dropped.
 pub(crate) struct SmallDisk(TempDir);
@@ -20,13 +21,7 @@ impl SmallDisk {
         if done.is_ok_and(|done| done.status.success()) {
             return Some(Self(dir));
         }
-        // not `eprintln!`, which is shown for failed tests only
-        let thread = std::thread::current();
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED {}: no right to mount a small disk; run as root",
-            thread.name().unwrap_or("a test")
-        );
+        skipped("no right to mount a small disk; run as root");
         None
     }
 

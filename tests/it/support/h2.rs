@@ -1,10 +1,11 @@
 //! A downstream that speaks HTTP/2 with prior knowledge.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
@@ -39,6 +40,28 @@ pub(crate) fn ask(address: SocketAddr, request: Request<Vec<u8>>, streamed: bool
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a whole body").to_bytes();
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    })
+}
+
+/// Sends `request` again and again on one connection until `stop` turns true; says how often it
+/// was answered with 200. Anything else fails.
+#[track_caller]
+pub(crate) fn ask_until(address: SocketAddr, request: &Request<()>, stop: &AtomicBool) -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.expect("HTTP/2");
+        tokio::spawn(connection);
+        let mut answered = 0;
+        while !stop.load(Ordering::SeqCst) {
+            let request = request.clone().map(|()| Empty::<Bytes>::new());
+            let response = sender.send_request(request).await.expect("a response");
+            assert_eq!(response.status(), 200, "after {answered} answers");
+            response.into_body().collect().await.expect("a whole body");
+            answered += 1;
+        }
+        answered
     })
 }
 

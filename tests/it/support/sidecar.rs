@@ -311,6 +311,19 @@ impl Sidecar {
         format!("{}{}", self.output.stdout(), self.output.stderr())
     }
 
+    /// Writes a file into its directory, in the place of one that may be there.
+    #[track_caller]
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let fresh = self.dir.path().join(format!(".{name}.new"));
+        fs::write(&fresh, text).expect("a written file");
+        fs::rename(fresh, self.dir.path().join(name)).expect("a file in its place");
+    }
+
+    /// Asks it to read its files again.
+    pub(crate) fn hang_up(&self) {
+        signal(&self.child, rustix::process::Signal::HUP);
+    }
+
     /// Asks it to stop and waits until it has.
     #[track_caller]
     pub(crate) fn terminate(self) -> (Finished, TempDir) {

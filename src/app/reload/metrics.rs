@@ -1,0 +1,83 @@
+//! What is counted about reloads.
+
+use std::sync::Arc;
+
+use prometheus::{IntCounter, IntGauge};
+
+use crate::model::clock::Clock;
+use crate::telemetry::metrics::{Metrics, MetricsError};
+
+/// Instruments of reloads.
+pub(super) struct ReloadMetrics {
+    /// Of the config file.
+    pub(super) config: Attempts,
+    /// Of documents.
+    pub(super) contracts: Attempts,
+}
+
+/// Instruments of one sort of reloads.
+pub(super) struct Attempts {
+    succeeded: IntCounter,
+    failed: IntCounter,
+    last_success: IntGauge,
+    clock: Arc<dyn Clock>,
+}
+
+// === impl ReloadMetrics ===
+
+impl ReloadMetrics {
+    /// Registers them. What the process started with counts as the last that succeeded.
+    pub(super) fn new(metrics: &Metrics, clock: &Arc<dyn Clock>) -> Result<Self, MetricsError> {
+        let config = metrics.counters(
+            "cvt_config_reloads_total",
+            "Changes of the config file, by whether the new settings could be used.",
+            &["result"],
+        )?;
+        let contracts = metrics.counters(
+            "cvt_contract_reloads_total",
+            "Changes of documents, by whether the new one could be used.",
+            &["result"],
+        )?;
+        let config_success = metrics.gauge(
+            "cvt_config_last_reload_success_timestamp_seconds",
+            "When the settings in use were read, in seconds since the epoch.",
+        )?;
+        let contract_success = metrics.gauge(
+            "cvt_contract_last_reload_success_timestamp_seconds",
+            "When a document was last taken into use, in seconds since the epoch.",
+        )?;
+        let attempts = |counters: &prometheus::IntCounterVec, last_success: IntGauge| {
+            let attempts = Attempts {
+                succeeded: counters.with_label_values(&["success"]),
+                failed: counters.with_label_values(&["failure"]),
+                last_success,
+                clock: clock.clone(),
+            };
+            attempts.note_success();
+            attempts
+        };
+        Ok(Self {
+            config: attempts(&config, config_success),
+            contracts: attempts(&contracts, contract_success),
+        })
+    }
+}
+
+// === impl Attempts ===
+
+impl Attempts {
+    /// Counts one that succeeded.
+    pub(super) fn success(&self) {
+        self.succeeded.inc();
+        self.note_success();
+    }
+
+    /// Counts one that failed.
+    pub(super) fn failure(&self) {
+        self.failed.inc();
+    }
+
+    fn note_success(&self) {
+        self.last_success.set(self.clock.now().as_seconds());
+    }
+}

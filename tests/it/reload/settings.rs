@@ -1,0 +1,138 @@
+//! The config file, read again.
+
+use super::{ADA, reloads, stricter, wait_for, watchful};
+use crate::support::documents::{ANYTHING, USERS};
+use crate::support::{Client, Setup, Upstream, eventually};
+
+#[track_caller]
+fn status(client: &mut Client, path: &str) -> u16 {
+    client.ask(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).status()
+}
+
+#[test]
+fn routes_come_change_and_go_while_connections_stay() {
+    let upstream = Upstream::json("200 OK", ADA);
+    let address = upstream.address();
+    let first =
+        format!("upstream: http://{address}\nroutes:\n  - {{path: /users, spec: users.yaml}}\n");
+    let setup = Setup::configured(&first).file("users.yaml", USERS).file("any.yaml", ANYTHING);
+    let sidecar = watchful(setup).start();
+    let mut client = Client::connect(sidecar.traffic);
+    assert_eq!((status(&mut client, "/users/one"), status(&mut client, "/echo")), (200, 404));
+    let connections =
+        |m: &crate::support::Metrics| m.sum("cvt_proxy_upstream_connections_total", &[]);
+    let opened = connections(&sidecar.metrics());
+
+    let added = format!("{first}  - {{path: /echo, spec: any.yaml}}\n");
+    sidecar.write("cvt.yaml", &added);
+    let metrics = wait_for(&sidecar, "config", "success", 1);
+    assert!(metrics.sum("cvt_config_last_reload_success_timestamp_seconds", &[]) > 0.0);
+    assert_eq!((status(&mut client, "/users/one"), status(&mut client, "/echo")), (200, 200));
+    let ready = Client::get(sidecar.admin, "/readyz").text();
+    assert!(ready.contains("anything@1.0.0") && ready.contains("users@2.1.0"), "{ready}");
+    let now = connections(&sidecar.metrics());
+    assert!((now - opened).abs() < 0.5, "{opened}, then {now}: connections are kept");
+
+    sidecar.write("cvt.yaml", &added.replace("spec: users.yaml", "spec: users.yaml, mode: strict"));
+    wait_for(&sidecar, "config", "success", 2);
+    assert_eq!((status(&mut client, "/users/one"), status(&mut client, "/users/1")), (400, 200));
+
+    let without = added.replace("  - {path: /users, spec: users.yaml}\n", "");
+    sidecar.write("cvt.yaml", &without);
+    wait_for(&sidecar, "config", "success", 3);
+    assert_eq!((status(&mut client, "/users/1"), status(&mut client, "/echo")), (404, 200));
+    let ready = Client::get(sidecar.admin, "/readyz").text();
+    assert!(!ready.contains("users@"), "{ready}");
+}
+
+#[test]
+fn judging_begins_where_everything_was_off_at_the_start() {
+    let upstream = Upstream::json("200 OK", ADA);
+    let settings = format!("spec: a.yaml\nupstream: http://{}\nmode: off\n", upstream.address());
+    let sidecar = watchful(Setup::configured(&settings).file("a.yaml", USERS)).start();
+    sidecar.write("cvt.yaml", &settings.replace("off", "shadow"));
+    wait_for(&sidecar, "config", "success", 1);
+    Client::get(sidecar.traffic, "/users/1");
+    assert_eq!(sidecar.records(1)[0]["mode"], "shadow");
+}
+
+#[test]
+fn trap_t28_wrong_settings_are_all_named_and_change_nothing() {
+    let upstream = Upstream::json("200 OK", ADA);
+    let settings = format!("spec: a.yaml\nupstream: http://{}\n", upstream.address());
+    let sidecar = watchful(Setup::configured(&settings).file("a.yaml", USERS)).start();
+    sidecar.write("cvt.yaml", &format!("{settings}mode: loud\nbody_limt: 1\n"));
+    wait_for(&sidecar, "config", "failure", 1);
+    let said = sidecar.said();
+    let line = said.lines().find(|line| line.contains("config_not_reloaded"));
+    let line = line.unwrap_or_else(|| panic!("not said: {said}"));
+    for part in ["cvt.yaml:3: mode", "cvt.yaml:4: unknown key", "body_limit"] {
+        assert!(line.contains(part), "{part} is missing: {line}");
+    }
+    assert_eq!(Client::get(sidecar.traffic, "/users/1").status(), 200);
+
+    // A document that is not there yet is waited for.
+    let absent = settings.replace("a.yaml", "b.yaml");
+    sidecar.write("cvt.yaml", &absent);
+    wait_for(&sidecar, "config", "failure", 2);
+    assert_eq!(Client::get(sidecar.traffic, "/users/1").status(), 200);
+    sidecar.write("b.yaml", &stricter());
+    wait_for(&sidecar, "config", "success", 1);
+    let ready = Client::get(sidecar.admin, "/readyz").text();
+    assert!(ready.contains("users@3.0.0"), "{ready}");
+
+    std::fs::remove_file(sidecar.dir().join("cvt.yaml")).expect("a removed file");
+    wait_for(&sidecar, "config", "failure", 3);
+    assert_eq!(Client::get(sidecar.traffic, "/users/1").status(), 200);
+    assert!(reloads(&sidecar.metrics(), "contract", "failure") < 0.5);
+}
+
+#[test]
+fn settings_that_need_a_restart_are_named() {
+    let upstream = Upstream::json("200 OK", ADA);
+    let settings = format!("spec: a.yaml\nupstream: http://{}\n", upstream.address());
+    let sidecar = watchful(Setup::configured(&settings).file("a.yaml", USERS)).start();
+    let changed = format!("{settings}observer: {{workers: 3}}\nlimits: {{rate: 1000}}\n");
+    sidecar.write("cvt.yaml", &changed);
+    wait_for(&sidecar, "config", "success", 1);
+    eventually("the warning", || {
+        let said = sidecar.said();
+        let line = said.lines().find(|line| line.contains("restart_needed"));
+        let named = line.is_some_and(|line| line.contains("limits.rate, observer.workers"));
+        if named { Ok(()) } else { Err(said) }
+    });
+}
+
+#[test]
+fn settings_and_documents_that_need_each_other_change_together() {
+    let upstream = Upstream::json("200 OK", ADA);
+    let settings = format!(
+        "spec: a.yaml\nupstream: http://{}\noperations: {{POST /users: strict}}\n",
+        upstream.address()
+    );
+    let setup = Setup::configured(&settings).file("a.yaml", USERS);
+    // Looked at once, when both are there.
+    let sidecar = setup.env("CVT_RELOAD_WATCH", "false").start();
+    sidecar.write("a.yaml", &USERS.replace("  /users:\n", "  /people:\n"));
+    sidecar.write("cvt.yaml", &settings.replace("/users", "/people"));
+    sidecar.hang_up();
+    let metrics = wait_for(&sidecar, "config", "success", 1);
+    let failed = reloads(&metrics, "config", "failure") + reloads(&metrics, "contract", "failure");
+    assert!(failed < 0.5, "{}", sidecar.said());
+    let refused = Client::post_json(sidecar.traffic, "/people", "{}");
+    assert_eq!(refused.status(), 400, "held by the new name: {}", refused.text());
+}
+
+#[test]
+fn a_bad_document_does_not_keep_settings_from_changing() {
+    let upstream = Upstream::json("200 OK", ADA);
+    let settings = format!("spec: a.yaml\nupstream: http://{}\n", upstream.address());
+    let setup = Setup::configured(&settings).file("a.yaml", USERS);
+    let sidecar = setup.env("CVT_RELOAD_WATCH", "false").start();
+    sidecar.write("a.yaml", "openapi: 4.0.0\n");
+    sidecar.write("cvt.yaml", &format!("{settings}mode: strict\n"));
+    sidecar.hang_up();
+    wait_for(&sidecar, "config", "success", 1);
+    wait_for(&sidecar, "contract", "failure", 1);
+    assert_eq!(Client::get(sidecar.traffic, "/users/one").status(), 400);
+}
