@@ -334,6 +334,8 @@ fn trap_t19_a_request_goes_out_again_only_where_that_is_harmless() {
         assert_eq!(upstream.received().len(), sent, "{request} with {retries} retries");
         let metrics = sidecar.metrics();
         assert!((failures(&metrics, "broken") - 1.0).abs() < 0.5, "one exchange, one failure");
-        assert!(metrics.sum("cvt_violations_total", &[]) < 0.5, "a fault is no violation");
+        let mut violated = metrics.values_of("cvt_violations_total", "code");
+        // The `POST` breaks the contract itself: it lacks its body.
+        assert!(!violated.any(|code| code.starts_with("response")), "a fault is no violation");
     }
 }
