@@ -208,6 +208,13 @@ impl MediaRange {
         MediaTypeRef { main: &self.main, sub: &self.sub, parameters: "" }.kind()
     }
 
+    /// Whether this is a range of a suffix and `actual` is the plain type that the suffix is named
+    /// after, as `application/json` is for `application/*+json`.
+    fn is_stretched(&self, actual: &MediaTypeRef<'_>) -> bool {
+        let plain = self.sub.strip_prefix("*+");
+        plain.is_some_and(|plain| actual.sub.eq_ignore_ascii_case(plain))
+    }
+
     /// Whether a message of type `actual` falls under this range.
     pub fn matches(&self, actual: &MediaTypeRef<'_>) -> bool {
         let main = &*self.main == "*" || self.main.eq_ignore_ascii_case(actual.main);
@@ -234,9 +241,11 @@ impl<T> MediaTable<T> {
         Self { entries }
     }
 
-    /// The most specific entry that covers `actual`.
+    /// The most specific entry that covers `actual`; a range of a suffix is stretched to the plain
+    /// type only where nothing else covers it.
     pub fn select(&self, actual: &MediaTypeRef<'_>) -> Option<&(MediaRange, T)> {
-        self.entries.iter().find(|(range, _)| range.matches(actual))
+        let covering = || self.entries.iter().filter(|(range, _)| range.matches(actual));
+        covering().find(|(range, _)| !range.is_stretched(actual)).or_else(|| covering().next())
     }
 
     /// The only entry, where there is exactly one.
@@ -293,6 +302,15 @@ mod tests {
         assert_eq!(chosen(&table, "application/hal+json"), Some(all[2]));
         assert_eq!(chosen(&table, "application/pdf"), Some(all[1]));
         assert_eq!(chosen(&table, "image/png"), Some(all[0]));
+    }
+
+    #[test]
+    fn a_suffix_stands_for_the_plain_type_only_where_nothing_else_does() {
+        let both = table(&["application/*+json", "application/*"]);
+        assert_eq!(chosen(&both, "application/json"), Some("application/*"));
+        assert_eq!(chosen(&both, "application/hal+json"), Some("application/*+json"));
+        let alone = table(&["application/*+json"]);
+        assert_eq!(chosen(&alone, "application/json"), Some("application/*+json"));
     }
 
     #[test]
