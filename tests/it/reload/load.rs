@@ -66,19 +66,22 @@ fn trap_t16_nothing_fails_while_documents_and_settings_are_reloaded() {
 #[test]
 #[ignore = "long haul: a thousand reloads under load"]
 fn trap_t16_memory_stays_flat_over_a_thousand_reloads() {
-    let mut start = 0;
-    let mut end = 0;
+    let mut memory = Vec::new();
     reload_under_load(1000, |sidecar, n| {
-        let now = crate::soak::memory(sidecar, "VmRSS:");
+        memory.push(crate::soak::memory(sidecar, "VmRSS:"));
         if n % 100 == 99 {
-            println!("{} reloads: {now} KiB", n + 1);
-        }
-        match n {
-            // Every code path and every cache has been used by then.
-            99 => start = now,
-            999 => end = now,
-            _ => {}
+            println!("{} reloads: {} KiB", n + 1, memory[n]);
         }
     });
-    assert!(end < start + start / 10, "{start} KiB after 100 reloads, {end} KiB after 1000");
+    // Under load alone it sways by several percent, so one moment proves nothing; the first
+    // hundred reloads fill caches and the allocator's arenas.
+    let (start, end) = (median(&memory[100..200]), median(&memory[900..]));
+    println!("{} KiB at the first reload, median {start} KiB early and {end} KiB late", memory[0]);
+    assert!(end < start + start / 10, "median {start} KiB early and {end} KiB late");
+}
+
+fn median(of: &[u64]) -> u64 {
+    let mut sorted = of.to_vec();
+    sorted.sort_unstable();
+    sorted[sorted.len() / 2]
 }
