@@ -53,7 +53,7 @@ pub fn read(values: &Values, problems: &mut Problems) -> ObserverSettings {
         ),
         memory: values.read(
             "observer.memory",
-            64 << 20,
+            16 << 20,
             problems,
             parse::bytes(1 << 20..=64 << 30),
         ),
