@@ -54,13 +54,18 @@ fn trap_t23_a_head_that_drips_is_cut_and_costs_nobody_else_anything() {
     sidecar.wait_for_metrics("closed connections", |m| m.sum("cvt_proxy_connections", &[]) < 2.0);
 }
 
-#[test]
-fn trap_t23_an_answer_nobody_reads_is_cut() {
-    let upstream = Upstream::start(|_| {
+/// A service whose answers are of 64 MiB.
+fn large() -> Upstream {
+    Upstream::start(|_| {
         let body = vec![b'x'; 64 << 20];
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
         vec![Step::Send([head.as_bytes(), &body].concat())]
-    });
+    })
+}
+
+#[test]
+fn trap_t23_an_answer_nobody_reads_is_cut() {
+    let upstream = large();
     let sidecar = setup(&upstream).env("CVT_LIMIT_MIN_RATE_WINDOW", "1s").start();
     let mut stream = TcpStream::connect(sidecar.traffic).expect("a connection");
     stream.write_all(GET.as_bytes()).expect("a request");
@@ -71,11 +76,7 @@ fn trap_t23_an_answer_nobody_reads_is_cut() {
 
 #[test]
 fn trap_t23_who_makes_no_room_for_an_answer_over_http2_is_cut() {
-    let upstream = Upstream::start(|_| {
-        let body = vec![b'x'; 64 << 20];
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-        vec![Step::Send([head.as_bytes(), &body].concat())]
-    });
+    let upstream = large();
     let sidecar = setup(&upstream).env("CVT_LIMIT_MIN_RATE_WINDOW", "1s").start();
     let request = http::Request::get("http://a/echo").body(Vec::new()).expect("a request");
     h2::withhold(sidecar.traffic, request);
