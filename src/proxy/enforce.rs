@@ -103,8 +103,6 @@ pub struct Passage<B> {
 pub struct Replacement {
     /// The answer.
     pub answer: Response<Invented>,
-    /// Whether the upstream sent its response to the end.
-    pub whole: bool,
     /// The upstream's failure, if that is the cause.
     pub failure: Option<UpstreamFailure>,
 }
@@ -283,7 +281,7 @@ impl Enforcement {
                 pending.deposit(Half::Response, captured);
                 let failure = UpstreamFailure::Broken;
                 let answer = reject::upstream_failed(failure);
-                return Err(Replacement { answer, whole: false, failure: Some(failure) });
+                return Err(Replacement { answer, failure: Some(failure) });
             }
         };
         let judged = self.judge_response(pending, stance, headers, &captured).await;
@@ -310,7 +308,7 @@ impl Enforcement {
                     exchange.response_body = captured;
                     exchange.known.response = Some(verdict);
                 });
-                Err(Replacement { answer, whole, failure: None })
+                Err(Replacement { answer, failure: None })
             }
         }
     }
