@@ -106,6 +106,10 @@ impl Reloader {
         for settings in documents {
             self.look_at_document(&settings, asked).await;
         }
+        let InForce { documents, .. } = &self.in_force;
+        self.troubles.keep_only(|settings| documents.contains_key(settings));
+        self.metrics.contracts.failing(self.troubles.count());
+        self.metrics.config.failing(self.config_trouble.count());
         // Contracts are large: the last one to let go of one is never a traffic thread.
         block_in_place(|| self.retired.retain(|contract| Arc::strong_count(contract) > 1));
     }

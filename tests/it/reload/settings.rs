@@ -71,6 +71,13 @@ fn trap_t28_wrong_settings_are_all_named_and_change_nothing() {
     }
     assert_eq!(Client::get(sidecar.traffic, "/users/1").status(), 200);
 
+    let failing = |wrong: bool| {
+        sidecar.wait_for_metrics(&format!("settings in trouble: {wrong}"), |metrics| {
+            (metrics.sum("cvt_config_reload_failing", &[]) > 0.5) == wrong
+        });
+    };
+    failing(true);
+
     // A document that is not there yet is waited for.
     let absent = settings.replace("a.yaml", "b.yaml");
     sidecar.write("cvt.yaml", &absent);
@@ -78,11 +85,13 @@ fn trap_t28_wrong_settings_are_all_named_and_change_nothing() {
     assert_eq!(Client::get(sidecar.traffic, "/users/1").status(), 200);
     sidecar.write("b.yaml", &stricter());
     wait_for(&sidecar, "config", "success", 1);
+    failing(false);
     let ready = Client::get(sidecar.admin, "/readyz").text();
     assert!(ready.contains("users@3.0.0"), "{ready}");
 
     std::fs::remove_file(sidecar.dir().join("cvt.yaml")).expect("a removed file");
     wait_for(&sidecar, "config", "failure", 3);
+    failing(true);
     assert_eq!(Client::get(sidecar.traffic, "/users/1").status(), 200);
     assert!(reloads(&sidecar.metrics(), "contract", "failure") < 0.5);
 }
