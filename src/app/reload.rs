@@ -144,12 +144,13 @@ impl Reloader {
         let (Some(path), Some(slot)) = (&settings.spec, contracts.slot(settings)) else {
             return Ok(());
         };
+        let file = path.display().to_string();
+        tracing::debug!(event = "contract_changed", file, "the document is read and compiled");
         let (sources, compiled) = contracts::compile(path, config).await;
         documents.insert(settings.clone(), sources);
         let compiled = compiled?;
         let hash = compiled.contract().hash();
         if slot.contract.load().as_ref().is_some_and(|loaded| loaded.contract.hash() == hash) {
-            let file = path.display().to_string();
             tracing::info!(event = "contract_unchanged", file, "it is the document in force");
             return Ok(());
         }

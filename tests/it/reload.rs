@@ -1,7 +1,9 @@
 //! New documents and settings while traffic goes on.
 
+mod kept;
 mod load;
 mod settings;
+mod stall;
 
 use std::fs;
 use std::os::unix::fs::symlink;

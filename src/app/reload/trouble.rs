@@ -72,9 +72,10 @@ fn may_pass(error: &StartError) -> bool {
     use crate::registry::RegisterError::{Interrupted, Store};
     match error {
         StartError::Document { reason, .. } => matches!(reason, Store(_) | Interrupted),
-        StartError::Settings(_) | StartError::Unreadable { .. } | StartError::Operations { .. } => {
-            false
-        }
+        StartError::Settings(_)
+        | StartError::NoJudges
+        | StartError::Unreadable { .. }
+        | StartError::Operations { .. } => false,
         _ => true,
     }
 }
