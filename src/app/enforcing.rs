@@ -48,9 +48,13 @@ impl Enforcing {
         })
     }
 
-    /// The enforcement of one route.
-    pub(super) fn on(&self, route: &RouteSettings) -> Arc<Enforcement> {
-        Arc::new(Enforcement::new(EnforcementParts {
+    /// The enforcement of one route, in the place of the one `before`.
+    pub(super) fn on(
+        &self,
+        route: &RouteSettings,
+        before: Option<&Enforcement>,
+    ) -> Arc<Enforcement> {
+        let enforcement = Enforcement::new(EnforcementParts {
             route: route.name.clone(),
             settings: route.enforcement.clone(),
             body_limit: route.body_limit,
@@ -59,12 +63,11 @@ impl Enforcing {
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
             ids: Arc::new(SystemIds),
-        }))
-    }
-
-    /// Shows nothing more of a route that is gone.
-    pub(super) fn forget(&self, route: &str) {
-        self.metrics.forget_breaker(route);
+        });
+        Arc::new(match before {
+            Some(before) => enforcement.after(before),
+            None => enforcement,
+        })
     }
 }
 

@@ -165,7 +165,7 @@ fn spans(
     Ok((Some(sender), Some(control.spawn(exporter.run()))))
 }
 
-/// None where nothing is ever judged: modes change with the config file alone.
+/// None where nothing is ever judged: without a config file at the start no mode leaves `off`.
 pub(super) fn worker_count(config: &Config) -> usize {
     let off = config.routes.iter().all(|route| route.enforcement.is_off());
     match config.observer.workers {

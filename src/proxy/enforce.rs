@@ -41,7 +41,7 @@ use crate::observer::exchange::{Ending, Exchange, Half, Pending};
 use crate::registry::LoadedContract;
 use crate::validation::RequestJudgement;
 
-use breaker::Breaker;
+use fallback::Fallback;
 use metrics::{EnforcementMetrics, Waived};
 use plan::{Plan, Planned};
 
@@ -53,7 +53,7 @@ pub struct Enforcement {
     parts: EnforcementParts,
     limits: HoldLimits,
     plan: ArcSwapOption<Plan>,
-    breaker: Option<Breaker>,
+    fallback: Option<Arc<Fallback>>,
     /// Whether every exchange has the modes of the route, and none is enforced or shown.
     plain: bool,
     off: bool,
@@ -123,13 +123,11 @@ impl Enforcement {
     pub fn new(parts: EnforcementParts) -> Self {
         let settings = &parts.settings;
         let limits = HoldLimits { bytes: parts.body_limit, time: settings.hold_timeout };
-        let breaker = settings.breaker.map(|breaker| {
-            parts.metrics.breaker_closed(&parts.route);
-            Breaker::new(breaker, parts.clock.instant())
-        });
+        let breaker = settings.breaker;
+        let fallback = breaker.map(|it| Arc::new(Fallback::new(it, parts.clock.instant())));
         let plain = settings.operations.is_empty() && !settings.modes.enforces();
         let off = settings.is_off();
-        Self { limits, plan: ArcSwapOption::empty(), breaker, plain, off, parts }
+        Self { limits, plan: ArcSwapOption::empty(), fallback, plain, off, parts }
     }
 
     /// Whether nothing on this route is ever judged.
@@ -186,14 +184,8 @@ impl Enforcement {
 
     /// Why this exchange is not enforced although its operation is.
     fn waives(self: &Arc<Self>, stance: &mut Stance, headers: &HeaderMap) -> Option<Waived> {
-        if let Some(breaker) = &self.breaker {
-            let now = self.parts.clock.instant();
-            if breaker.settle(now) {
-                self.resume();
-            }
-            if breaker.open(now).is_some() {
-                return Some(Waived::Breaker);
-            }
+        if self.has_fallen_back() {
+            return Some(Waived::Breaker);
         }
         let share = self.parts.settings.share;
         if share.is_whole() {
