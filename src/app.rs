@@ -24,6 +24,7 @@ mod storing;
 mod summary;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,17 +88,24 @@ pub struct Hooks {
     pub announce: Arc<dyn Announce>,
     /// Whether to take the place of a process that runs already.
     pub take_over: bool,
-    /// Reads the settings again, or says what is wrong with them; without it they stay.
-    pub load: Option<Load>,
+    /// How settings are read again; without it they stay.
+    pub reload: Option<Reload>,
 }
 
-/// Reads the settings from where they were read at first.
+/// Where settings come from.
+pub struct Reload {
+    /// The config file. It may come into being later.
+    pub file: PathBuf,
+    /// Reads the settings as at first, or says what is wrong with them.
+    pub load: Load,
+}
+
+/// Reads settings.
 pub type Load = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
 /// Runs until told to stop; the summary says what was seen.
 pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
-    let file = config.file.as_deref().zip(hooks.load);
-    let file = file.map(|(path, load)| ConfigFile::new(path, load));
+    let file = hooks.reload.map(|Reload { file, load }| ConfigFile::new(file, load));
     start_log(config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Metrics::default();

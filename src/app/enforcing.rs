@@ -32,7 +32,7 @@ impl Enforcing {
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, MetricsError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let make_judge = observing.make_judge.clone();
+        let (make_judge, usage) = (observing.make_judge.clone(), observing.usage.clone());
         let budget = Budget::new(config.enforcement_memory);
         let held = budget.clone();
         metrics.observed(
@@ -41,16 +41,20 @@ impl Enforcing {
             move || held.used(),
         )?;
         Ok(Self {
-            judges: Arc::new(Inline::new(make_judge, cores, clock.clone())),
+            judges: Arc::new(Inline::new(make_judge, cores, usage, clock.clone())),
             budget,
             metrics: EnforcementMetrics::new(metrics)?,
             clock: clock.clone(),
         })
     }
 
-    /// The enforcement of one route.
-    pub(super) fn on(&self, route: &RouteSettings) -> Arc<Enforcement> {
-        Arc::new(Enforcement::new(EnforcementParts {
+    /// The enforcement of one route, in the place of the one `before`.
+    pub(super) fn on(
+        &self,
+        route: &RouteSettings,
+        before: Option<&Enforcement>,
+    ) -> Arc<Enforcement> {
+        let enforcement = Enforcement::new(EnforcementParts {
             route: route.name.clone(),
             settings: route.enforcement.clone(),
             body_limit: route.body_limit,
@@ -59,12 +63,11 @@ impl Enforcing {
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
             ids: Arc::new(SystemIds),
-        }))
-    }
-
-    /// Shows nothing more of a route that is gone.
-    pub(super) fn forget(&self, route: &str) {
-        self.metrics.forget_breaker(route);
+        });
+        Arc::new(match before {
+            Some(before) => enforcement.after(before),
+            None => enforcement,
+        })
     }
 }
 

@@ -18,6 +18,12 @@ pub enum StartError {
     /// The settings that are to be taken into use are wrong.
     #[error("{0}")]
     Settings(String),
+    /// The settings ask for judging, and there was neither a config file nor a mode that asked for
+    /// it when the process started.
+    #[error(
+        "mode: nothing was to be judged when the sidecar started, with mode off and no config file; restart it"
+    )]
+    NoJudges,
     /// A port is taken or may not be used.
     #[error("cannot listen on {address}: {reason}; choose another address with {flag}")]
     Listen {

@@ -106,6 +106,10 @@ impl Reloader {
         for settings in documents {
             self.look_at_document(&settings, asked).await;
         }
+        let InForce { documents, .. } = &self.in_force;
+        self.troubles.keep_only(|settings| documents.contains_key(settings));
+        self.metrics.contracts.failing(self.troubles.count());
+        self.metrics.config.failing(self.config_trouble.count());
         // Contracts are large: the last one to let go of one is never a traffic thread.
         block_in_place(|| self.retired.retain(|contract| Arc::strong_count(contract) > 1));
     }
@@ -140,12 +144,13 @@ impl Reloader {
         let (Some(path), Some(slot)) = (&settings.spec, contracts.slot(settings)) else {
             return Ok(());
         };
+        let file = path.display().to_string();
+        tracing::debug!(event = "contract_changed", file, "the document is read and compiled");
         let (sources, compiled) = contracts::compile(path, config).await;
         documents.insert(settings.clone(), sources);
         let compiled = compiled?;
         let hash = compiled.contract().hash();
         if slot.contract.load().as_ref().is_some_and(|loaded| loaded.contract.hash() == hash) {
-            let file = path.display().to_string();
             tracing::info!(event = "contract_unchanged", file, "it is the document in force");
             return Ok(());
         }

@@ -79,13 +79,14 @@ impl Routing {
     pub(super) fn install(&mut self, built: Built) {
         self.table.store(Arc::new(built.table()));
         let before = std::mem::replace(&mut self.built, built);
-        for (gone, _) in &before.0 {
-            let breaks = |(settings, _): &(RouteSettings, _)| {
-                settings.name == gone.name && settings.enforcement.breaker.is_some()
-            };
-            if !self.built.0.iter().any(breaks) {
-                self.enforcing.forget(&gone.name);
-            }
+        let shares = |one: &Arc<Route>, others: &Built| {
+            others.routes().any(|other| one.enforcement.shares_breaker(&other.enforcement))
+        };
+        for gone in before.routes().filter(|route| !shares(route, &self.built)) {
+            gone.enforcement.retire_breaker();
+        }
+        for new in self.built.routes().filter(|route| !shares(route, &before)) {
+            new.enforcement.show_breaker();
         }
     }
 
@@ -143,7 +144,7 @@ impl Routing {
         };
         match before {
             Some((before, route)) if same(before) => route.enforcement.clone(),
-            _ => self.enforcing.on(settings),
+            _ => self.enforcing.on(settings, before.map(|(_, route)| &*route.enforcement)),
         }
     }
 

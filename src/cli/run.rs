@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::settings::{self, Flag};
 use super::{FAILED, FINE};
-use crate::app::{self, Hooks, LogLines, Running, TerminalLines};
+use crate::app::{self, Hooks, LogLines, Reload, Running, TerminalLines};
 use crate::config::Config;
 use crate::observer::notice::Announce;
 
@@ -78,8 +78,9 @@ pub fn run(arguments: RunArgs, environment: &[(String, String)]) -> u8 {
         }
     };
     let environment = environment.to_vec();
-    let load = Box::new(move || load(arguments.clone(), &environment));
-    let hooks = Hooks { ready: Box::new(ready), announce, take_over, load: Some(load) };
+    let file = settings::file(arguments.config.clone(), &environment);
+    let reload = Reload { file, load: Box::new(move || load(arguments.clone(), &environment)) };
+    let hooks = Hooks { ready: Box::new(ready), announce, take_over, reload: Some(reload) };
     match app::run(&config, hooks) {
         Ok(summary) => {
             if on_terminal {

@@ -12,14 +12,18 @@ const FILE_VARIABLE: &str = "CVT_CONFIG";
 /// A flag that was given: dotted key, name, value.
 pub(super) type Flag = (&'static str, &'static str, String);
 
+/// Where the config file is, or would be.
+pub(super) fn file(named: Option<PathBuf>, environment: &[(String, String)]) -> PathBuf {
+    name(named, environment).unwrap_or_else(|| DEFAULT_FILE.into())
+}
+
 /// Everything that was typed. A config file that is named must be there; `cvt.yaml` may.
 pub(super) fn typed(
     named: Option<PathBuf>,
     environment: &[(String, String)],
     flags: Vec<Flag>,
 ) -> Result<Typed, String> {
-    let variable = environment.iter().find(|(name, _)| name == FILE_VARIABLE);
-    let named = named.or_else(|| variable.map(|(_, path)| path.into()));
+    let named = name(named, environment);
     let path = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
     let shown = path.display().to_string();
     let file = match std::fs::read_to_string(&path) {
@@ -29,4 +33,9 @@ pub(super) fn typed(
     };
     let others = environment.iter().filter(|(name, _)| name != FILE_VARIABLE);
     Ok(Typed { file, environment: others.cloned().collect(), flags })
+}
+
+fn name(named: Option<PathBuf>, environment: &[(String, String)]) -> Option<PathBuf> {
+    let variable = environment.iter().find(|(name, _)| name == FILE_VARIABLE);
+    named.or_else(|| variable.map(|(_, path)| path.into()))
 }

@@ -41,7 +41,7 @@ use crate::observer::exchange::{Ending, Exchange, Half, Pending};
 use crate::registry::LoadedContract;
 use crate::validation::RequestJudgement;
 
-use breaker::Breaker;
+use fallback::Fallback;
 use metrics::{EnforcementMetrics, Waived};
 use plan::{Plan, Planned};
 
@@ -53,7 +53,7 @@ pub struct Enforcement {
     parts: EnforcementParts,
     limits: HoldLimits,
     plan: ArcSwapOption<Plan>,
-    breaker: Option<Breaker>,
+    fallback: Option<Arc<Fallback>>,
     /// Whether every exchange has the modes of the route, and none is enforced or shown.
     plain: bool,
     off: bool,
@@ -121,13 +121,11 @@ impl Enforcement {
     pub fn new(parts: EnforcementParts) -> Self {
         let settings = &parts.settings;
         let limits = HoldLimits { bytes: parts.body_limit, time: settings.hold_timeout };
-        let breaker = settings.breaker.map(|breaker| {
-            parts.metrics.breaker_closed(&parts.route);
-            Breaker::new(breaker, parts.clock.instant())
-        });
+        let breaker = settings.breaker;
+        let fallback = breaker.map(|it| Arc::new(Fallback::new(it, parts.clock.instant())));
         let plain = settings.operations.is_empty() && !settings.modes.enforces();
         let off = settings.is_off();
-        Self { limits, plan: ArcSwapOption::empty(), breaker, plain, off, parts }
+        Self { limits, plan: ArcSwapOption::empty(), fallback, plain, off, parts }
     }
 
     /// Whether nothing on this route is ever judged.
@@ -184,14 +182,8 @@ impl Enforcement {
 
     /// Why this exchange is not enforced although its operation is.
     fn waives(self: &Arc<Self>, stance: &mut Stance, headers: &HeaderMap) -> Option<Waived> {
-        if let Some(breaker) = &self.breaker {
-            let now = self.parts.clock.instant();
-            if breaker.settle(now) {
-                self.resume();
-            }
-            if breaker.open(now).is_some() {
-                return Some(Waived::Breaker);
-            }
+        if self.has_fallen_back() {
+            return Some(Waived::Breaker);
         }
         let share = self.parts.settings.share;
         if share.is_whole() {
@@ -230,7 +222,7 @@ impl Enforcement {
         let complete = cut.is_none();
         let cut = cut.or(upgrading.then_some(SkipReason::Upgraded));
         let judged = self.judge_request(pending, stance, headers, &captured).await;
-        let verdict = judged.as_ref().map(|judged| &judged.verdict).map_err(|reason| *reason);
+        let verdict = judged.as_ref().map(|(judged, _)| &judged.verdict).map_err(|reason| *reason);
         let ruling = self.rule(Side::Request, verdict, cut);
         let took = self.parts.clock.instant().saturating_duration_since(started);
         self.parts.metrics.held(Side::Request, took.as_secs_f64());
@@ -239,23 +231,24 @@ impl Enforcement {
                 if complete {
                     settle(pending, captured, |exchange, captured| {
                         exchange.request_body = captured;
-                        exchange.known.request = judged.ok();
+                        if let Ok((judged, sketch)) = judged {
+                            exchange.known.judged_request(judged, sketch);
+                        }
                     });
                 }
                 Ok(Passage { body, captured: complete })
             }
             Err(cause) => {
                 let operation = stance.operation.as_ref().map(|(_, index)| *index);
-                let mut judged = judged.unwrap_or_else(|reason| RequestJudgement {
-                    operation,
-                    verdict: Verdict::skipped(reason),
+                let (mut judged, sketch) = judged.unwrap_or_else(|reason| {
+                    (RequestJudgement { operation, verdict: Verdict::skipped(reason) }, None)
                 });
                 say_why_cut(&mut judged.verdict, cut);
                 let answer = self.reject(Side::Request, pending, stance, cause, &judged.verdict);
                 settle(pending, captured, |exchange, captured| {
                     exchange.request_body = captured;
                     exchange.ending = Ending::Rejected;
-                    exchange.known.request = Some(judged);
+                    exchange.known.judged_request(judged, sketch);
                 });
                 Err(answer)
             }
@@ -285,7 +278,8 @@ impl Enforcement {
             }
         };
         let judged = self.judge_response(pending, stance, headers, &captured).await;
-        let ruling = self.rule(Side::Response, judged.as_ref().map_err(|reason| *reason), cut);
+        let verdict = judged.as_ref().map(|(verdict, _)| verdict).map_err(|reason| *reason);
+        let ruling = self.rule(Side::Response, verdict, cut);
         let took = self.parts.clock.instant().saturating_duration_since(started);
         self.parts.metrics.held(Side::Response, took.as_secs_f64());
         let whole = cut.is_none();
@@ -294,19 +288,22 @@ impl Enforcement {
                 if whole {
                     settle(pending, captured, |exchange, captured| {
                         exchange.response_body = captured;
-                        exchange.known.response = judged.ok();
+                        if let Ok((verdict, sketch)) = judged {
+                            exchange.known.judged_response(verdict, sketch);
+                        }
                     });
                 }
                 self.passed();
                 Ok(Passage { body, captured: whole })
             }
             Err(cause) => {
-                let mut verdict = judged.unwrap_or_else(Verdict::skipped);
+                let (mut verdict, sketch) =
+                    judged.unwrap_or_else(|reason| (Verdict::skipped(reason), None));
                 say_why_cut(&mut verdict, cut);
                 let answer = self.reject(Side::Response, pending, stance, cause, &verdict);
                 settle(pending, captured, |exchange, captured| {
                     exchange.response_body = captured;
-                    exchange.known.response = Some(verdict);
+                    exchange.known.judged_response(verdict, sketch);
                 });
                 Err(Replacement { answer, failure: None })
             }

@@ -9,6 +9,7 @@ use crate::telemetry::metrics::{Metrics, MetricsError};
 pub struct TlsInstruments {
     expiry: IntGaugeVec,
     reloads: IntCounterVec,
+    failing: IntGaugeVec,
     handshakes: IntCounterVec,
 }
 
@@ -18,6 +19,7 @@ pub struct TlsMetrics {
     expiry: IntGauge,
     reloaded: IntCounter,
     not_reloaded: IntCounter,
+    failing: IntGauge,
     done: IntCounter,
     failed: IntCounter,
     timed_out: IntCounter,
@@ -48,6 +50,11 @@ impl TlsInstruments {
                 "Changes of a certificate's files, by whether the new one could be used.",
                 &["listener", "result"],
             )?,
+            failing: metrics.gauges(
+                "cvt_tls_certificate_reload_failing",
+                "1 while what a certificate's files hold could not be taken into use.",
+                &["listener"],
+            )?,
             handshakes: metrics.counters(
                 "cvt_tls_handshakes_total",
                 "TLS handshakes by result.",
@@ -64,6 +71,7 @@ impl TlsInstruments {
             expiry: self.expiry.with_label_values(&[listener]),
             reloaded: reloads("success"),
             not_reloaded: reloads("failure"),
+            failing: self.failing.with_label_values(&[listener]),
             done: handshakes("success"),
             failed: handshakes("failure"),
             timed_out: handshakes("timeout"),
@@ -79,12 +87,13 @@ impl TlsMetrics {
         self.expiry.set(not_after);
     }
 
-    /// Counts a change of the files.
+    /// Counts a change of the files, and shows that it failed until another one succeeds.
     pub fn reloaded(&self, result: ReloadResult) {
         match result {
             ReloadResult::Success => self.reloaded.inc(),
             ReloadResult::Failure => self.not_reloaded.inc(),
         }
+        self.failing.set(i64::from(result == ReloadResult::Failure));
     }
 
     /// Counts a handshake that succeeded.

@@ -1,7 +1,9 @@
 //! New documents and settings while traffic goes on.
 
+mod kept;
 mod load;
 mod settings;
+mod stall;
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -97,8 +99,11 @@ fn trap_t16_a_bad_document_leaves_the_last_good_one_in_force_and_says_so_once() 
         sidecar.write("cvt.yaml", &format!("{settings}# {n}\n"));
         wait_for(&sidecar, "config", "success", n);
     }
-    let failures = reloads(&sidecar.metrics(), "contract", "failure");
+    let metrics = sidecar.metrics();
+    let failures = reloads(&metrics, "contract", "failure");
     assert!((failures - 1.0).abs() < 0.5, "said again: {failures}");
+    let failing = metrics.sum("cvt_contract_reload_failing", &[]);
+    assert!((failing - 1.0).abs() < 0.5, "the bad document is still there: {failing}");
     Client::get(sidecar.traffic, "/users/1");
     assert_eq!(sidecar.records(1)[0]["schema_version"], "2.1.0");
 
@@ -106,6 +111,9 @@ fn trap_t16_a_bad_document_leaves_the_last_good_one_in_force_and_says_so_once() 
     wait_for(&sidecar, "contract", "failure", 2);
     sidecar.write("openapi.yaml", USERS);
     wait_for(&sidecar, "contract", "success", 1);
+    sidecar.wait_for_metrics("an end of the trouble", |metrics| {
+        metrics.sum("cvt_contract_reload_failing", &[]) < 0.5
+    });
     assert_eq!(versions(&sidecar), ["2.1.0"]);
     sidecar.write("openapi.yaml", &stricter());
     wait_for(&sidecar, "contract", "success", 2);

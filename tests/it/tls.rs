@@ -68,6 +68,7 @@ fn a_certificate_that_changes_is_used_without_dropping_a_connection() {
         .expect("a copied file");
     sidecar.wait_for_metrics("a reload that fails", |m| {
         m.sum("cvt_tls_certificate_reloads_total", &[("result", "failure")]) >= 1.0
+            && m.sum("cvt_tls_certificate_reload_failing", &[("listener", "traffic")]) > 0.5
     });
     let still = secure(sidecar.traffic, &client).expect("the last good certificate stays");
     assert_eq!(still.conn.peer_certificates().expect("a certificate"), first);
@@ -84,6 +85,7 @@ fn a_certificate_that_changes_is_used_without_dropping_a_connection() {
     assert_eq!(answer.status(), 200);
     let metrics = sidecar.metrics();
     assert!(metrics.sum("cvt_tls_certificate_reloads_total", &[("result", "success")]) >= 1.0);
+    assert!(metrics.sum("cvt_tls_certificate_reload_failing", &[]) < 0.5);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use prometheus::{IntCounter, IntGauge};
+use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
 use crate::model::clock::Clock;
 use crate::telemetry::metrics::{Metrics, MetricsError};
@@ -20,6 +20,7 @@ pub(super) struct Attempts {
     succeeded: IntCounter,
     failed: IntCounter,
     last_success: IntGauge,
+    failing: IntGauge,
     clock: Arc<dyn Clock>,
 }
 
@@ -46,19 +47,28 @@ impl ReloadMetrics {
             "cvt_contract_last_reload_success_timestamp_seconds",
             "When a document was last taken into use, in seconds since the epoch.",
         )?;
-        let attempts = |counters: &prometheus::IntCounterVec, last_success: IntGauge| {
+        let config_failing = metrics.gauge(
+            "cvt_config_reload_failing",
+            "1 while what the config file holds could not be taken into use.",
+        )?;
+        let contracts_failing = metrics.gauge(
+            "cvt_contract_reload_failing",
+            "Documents whose newest content could not be taken into use.",
+        )?;
+        let attempts = |counters: &IntCounterVec, last_success: IntGauge, failing: IntGauge| {
             let attempts = Attempts {
                 succeeded: counters.with_label_values(&["success"]),
                 failed: counters.with_label_values(&["failure"]),
                 last_success,
+                failing,
                 clock: clock.clone(),
             };
             attempts.note_success();
             attempts
         };
         Ok(Self {
-            config: attempts(&config, config_success),
-            contracts: attempts(&contracts, contract_success),
+            config: attempts(&config, config_success, config_failing),
+            contracts: attempts(&contracts, contract_success, contracts_failing),
         })
     }
 }
@@ -75,6 +85,11 @@ impl Attempts {
     /// Counts one that failed.
     pub(super) fn failure(&self) {
         self.failed.inc();
+    }
+
+    /// Shows of how many the newest content could not be taken into use.
+    pub(super) fn failing(&self, count: usize) {
+        self.failing.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     fn note_success(&self) {

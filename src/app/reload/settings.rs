@@ -1,12 +1,13 @@
 //! The config file, read again: new routes in the place of the old ones.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::task::block_in_place;
 
 use super::{InForce, Reloader, is_due, said};
 use crate::app::contracts::{Contracts, Documents, Drafts};
+use crate::app::observing::worker_count;
 use crate::app::routing::Built;
 use crate::app::{Load, StartError};
 use crate::config::Config;
@@ -25,8 +26,8 @@ pub(in crate::app) struct ConfigFile {
 
 impl ConfigFile {
     /// The file as it is now; `load` makes settings of it.
-    pub(in crate::app) fn new(path: &Path, load: Load) -> Self {
-        Self { path: path.to_owned(), sources: Sources::of(path), load }
+    pub(in crate::app) fn new(path: PathBuf, load: Load) -> Self {
+        Self { sources: Sources::of(&path), path, load }
     }
 
     /// Reads it. What changes meanwhile is a change the next time.
@@ -76,6 +77,10 @@ impl Reloader {
     async fn reload_settings(&mut self) -> Result<(), StartError> {
         let Some(file) = &mut self.in_force.file else { return Ok(()) };
         let loaded = block_in_place(|| file.load())?;
+        let judges = loaded.routes.iter().any(|route| !route.enforcement.is_off());
+        if judges && worker_count(&self.in_force.config) == 0 {
+            return Err(StartError::NoJudges);
+        }
         let fixed = self.in_force.config.fixed.differences(&loaded.fixed);
         let notices = loaded.notices.iter().filter(|it| !self.in_force.config.notices.contains(it));
         for notice in notices {

@@ -35,6 +35,16 @@ impl<K: Hash + Eq + Clone> Troubles<K> {
         self.0.remove(thing);
     }
 
+    /// Forgets everything that is not to be `kept`.
+    pub(super) fn keep_only(&mut self, kept: impl Fn(&K) -> bool) {
+        self.0.retain(|thing, _| kept(thing));
+    }
+
+    /// How many things failed when they were last tried.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Something else changed: whatever failed is tried again.
     pub(super) fn retry(&mut self) {
         for trouble in self.0.values_mut() {
@@ -62,9 +72,10 @@ fn may_pass(error: &StartError) -> bool {
     use crate::registry::RegisterError::{Interrupted, Store};
     match error {
         StartError::Document { reason, .. } => matches!(reason, Store(_) | Interrupted),
-        StartError::Settings(_) | StartError::Unreadable { .. } | StartError::Operations { .. } => {
-            false
-        }
+        StartError::Settings(_)
+        | StartError::NoJudges
+        | StartError::Unreadable { .. }
+        | StartError::Operations { .. } => false,
         _ => true,
     }
 }

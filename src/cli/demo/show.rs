@@ -94,7 +94,7 @@ fn try_run(arguments: &DemoArgs) -> Result<(), String> {
             document: DOCUMENT_FILE.to_owned(),
         }),
         take_over: false,
-        load: None,
+        reload: None,
     };
     let summary = app::run(&config, hooks).map_err(|error| error.to_string())?;
     println!("\n{summary}");

@@ -253,33 +253,3 @@ impl Entry {
         ((u64::from(self.start) << 32) | u64::from(self.len)).cast_signed()
     }
 }
-
-/// The hash that keys are told apart by: cheap on short names, and only ever a hint, since equal
-/// hashes are followed by a comparison and nothing is stored in buckets.
-#[inline]
-pub(super) fn key_hash(key: &[u8]) -> u32 {
-    const K: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut hash = (key.len() as u64).wrapping_mul(K);
-    let mut rest = key;
-    while let Some((word, after)) = rest.split_first_chunk::<8>() {
-        hash = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(K);
-        hash ^= hash >> 29;
-        rest = after;
-    }
-    hash = (hash ^ last_word(rest)).wrapping_mul(K);
-    (hash >> 32) as u32
-}
-
-/// Fewer than eight bytes as one word, without a loop; some of them may stand in it twice.
-#[inline]
-fn last_word(bytes: &[u8]) -> u64 {
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        return u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last));
-    }
-    match (bytes.first(), bytes.get(bytes.len() / 2), bytes.last()) {
-        (Some(first), Some(middle), Some(last)) => {
-            u64::from(*first) << 16 | u64::from(*middle) << 8 | u64::from(*last)
-        }
-        _ => 0,
-    }
-}

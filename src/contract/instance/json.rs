@@ -6,8 +6,9 @@ use jsonschema::JsonType;
 use jsonschema::json::{Array, Json, JsonNumber, Node as JudgedNode, NodeIdentity, Object};
 use serde_json::Value;
 
-use super::arena::{Kind, key_hash};
+use super::arena::Kind;
 use super::node::{At, Items, Members, Node, Number};
+use super::scan::key_hash;
 use super::unique;
 
 /// The representation's marker.

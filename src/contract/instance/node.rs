@@ -178,7 +178,7 @@ impl<'a> Node<'a> {
 
     /// The member of an object by its name.
     pub fn get(&self, name: &str) -> Option<Node<'a>> {
-        self.get_hashed(name, super::arena::key_hash(name.as_bytes()))
+        self.get_hashed(name, super::scan::key_hash(name.as_bytes()))
     }
 
     pub(super) fn get_hashed(&self, name: &str, hash: u32) -> Option<Node<'a>> {

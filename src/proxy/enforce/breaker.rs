@@ -33,6 +33,7 @@ pub struct Trip {
 struct State {
     slots: [Slot; SLOTS as usize],
     open: Option<(Instant, Trip)>,
+    retired: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -54,7 +55,7 @@ impl Breaker {
     pub fn note(&self, rejected: bool, now: Instant) -> Option<Trip> {
         let turn = self.turn(now);
         let mut state = self.state.lock();
-        if state.open.is_some() {
+        if state.open.is_some() || state.retired {
             return None;
         }
         // The remainder is below SLOTS.
@@ -90,6 +91,18 @@ impl Breaker {
     pub fn open(&self, now: Instant) -> Option<(Trip, Duration)> {
         let (until, trip) = self.state.lock().open?;
         (until > now).then(|| (trip, until - now))
+    }
+
+    /// Another one has taken its place: it never opens again. Whether it was open.
+    pub fn retire(&self) -> bool {
+        let mut state = self.state.lock();
+        state.retired = true;
+        state.open.take().is_some()
+    }
+
+    /// What it was made with.
+    pub fn settings(&self) -> BreakerSettings {
+        self.settings
     }
 
     /// How long it stays open.
@@ -153,6 +166,20 @@ mod tests {
         assert!(breaker.settle(clock.instant()) && !breaker.settle(clock.instant()));
         assert_eq!([note(true), note(true), note(true)], [None; 3], "it starts from nothing");
         assert!(note(true).is_some());
+    }
+
+    #[test]
+    fn one_that_is_retired_neither_opens_nor_closes() {
+        let clock = ManualClock::new(Timestamp::from_micros(0));
+        let (open, closed) = (breaker(&clock), breaker(&clock));
+        let trips = |breaker: &Breaker| {
+            (0..4).filter(|_| breaker.note(true, clock.instant()).is_some()).count()
+        };
+        assert_eq!(trips(&open), 1);
+        assert!(open.retire() && !closed.retire());
+        assert_eq!([trips(&open), trips(&closed)], [0, 0]);
+        clock.advance(Duration::from_secs(31));
+        assert!(!open.settle(clock.instant()), "its successor is not told to close");
     }
 
     #[test]

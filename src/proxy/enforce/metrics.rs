@@ -1,6 +1,6 @@
 //! What enforcement counts.
 
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::config::enforcement::OnUnenforceable;
 use crate::model::verdict::SkipReason;
@@ -18,6 +18,10 @@ pub struct EnforcementMetrics {
     breaker_open: IntGaugeVec,
     breaker_openings: IntCounterVec,
 }
+
+/// Shows whether one breaker is open.
+#[derive(Debug)]
+pub struct BreakerSign(IntGauge);
 
 /// Why an exchange is not enforced although its operation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,9 +115,11 @@ impl EnforcementMetrics {
         self.waived[why as usize].inc();
     }
 
-    /// Shows a breaker that is closed.
-    pub fn breaker_closed(&self, route: &str) {
-        self.breaker_open.with_label_values(&[route]).set(0);
+    /// A sign for a breaker that comes into force. Signs of earlier ones show nothing any more.
+    pub fn breaker_sign(&self, route: &str) -> BreakerSign {
+        // Fails where nothing was shown.
+        let _ = self.breaker_open.remove_label_values(&[route]);
+        BreakerSign(self.breaker_open.with_label_values(&[route]))
     }
 
     /// Shows no breaker of a route that has none any more.
@@ -123,9 +129,17 @@ impl EnforcementMetrics {
         let _ = self.breaker_openings.remove_label_values(&[route]);
     }
 
-    /// Shows a breaker that opened.
+    /// Counts a breaker that opened.
     pub fn breaker_opened(&self, route: &str) {
-        self.breaker_open.with_label_values(&[route]).set(1);
         self.breaker_openings.with_label_values(&[route]).inc();
+    }
+}
+
+// === impl BreakerSign ===
+
+impl BreakerSign {
+    /// Shows whether the breaker is open.
+    pub fn show(&self, open: bool) {
+        self.0.set(i64::from(open));
     }
 }

@@ -5,7 +5,7 @@ use crate::support::documents::{ANYTHING, USERS};
 use crate::support::{Client, Setup, Upstream, eventually};
 
 #[track_caller]
-fn status(client: &mut Client, path: &str) -> u16 {
+pub(super) fn status(client: &mut Client, path: &str) -> u16 {
     client.ask(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).status()
 }
 
@@ -57,6 +57,38 @@ fn judging_begins_where_everything_was_off_at_the_start() {
 }
 
 #[test]
+fn a_config_file_that_comes_into_being_later_is_taken() {
+    let upstream = Upstream::json("200 OK", ADA);
+    let sidecar = watchful(Setup::new(USERS, upstream.address())).start();
+    assert_eq!(Client::get(sidecar.traffic, "/users/one").status(), 200);
+    sidecar.write("cvt.yaml", "mode: strict\n");
+    let metrics = wait_for(&sidecar, "config", "success", 1);
+    assert_eq!(Client::get(sidecar.traffic, "/users/one").status(), 400);
+    assert!(reloads(&metrics, "config", "failure") < 0.5, "none was missed before");
+}
+
+#[test]
+fn a_config_file_that_is_named_must_be_there() {
+    let upstream = Upstream::json("200 OK", ADA);
+    let setup = Setup::new(USERS, upstream.address()).args(&["--config", "nowhere.yaml"]);
+    let refused = setup.refuse();
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("nowhere.yaml: the config file cannot be read"), "{refused:?}");
+}
+
+#[test]
+fn judging_waits_for_a_restart_where_nothing_could_ask_for_it_at_the_start() {
+    let upstream = Upstream::json("200 OK", ADA);
+    let setup = Setup::new(USERS, upstream.address()).args(&["--mode", "off"]);
+    let sidecar = watchful(setup).start();
+    sidecar.write("cvt.yaml", "request_mode: warn\n");
+    wait_for(&sidecar, "config", "failure", 1);
+    assert!(sidecar.said().contains("restart it"), "{}", sidecar.said());
+    sidecar.write("cvt.yaml", "body_limit: 2MiB\n");
+    wait_for(&sidecar, "config", "success", 1);
+}
+
+#[test]
 fn trap_t28_wrong_settings_are_all_named_and_change_nothing() {
     let upstream = Upstream::json("200 OK", ADA);
     let settings = format!("spec: a.yaml\nupstream: http://{}\n", upstream.address());
@@ -71,6 +103,13 @@ fn trap_t28_wrong_settings_are_all_named_and_change_nothing() {
     }
     assert_eq!(Client::get(sidecar.traffic, "/users/1").status(), 200);
 
+    let failing = |wrong: bool| {
+        sidecar.wait_for_metrics(&format!("settings in trouble: {wrong}"), |metrics| {
+            (metrics.sum("cvt_config_reload_failing", &[]) > 0.5) == wrong
+        });
+    };
+    failing(true);
+
     // A document that is not there yet is waited for.
     let absent = settings.replace("a.yaml", "b.yaml");
     sidecar.write("cvt.yaml", &absent);
@@ -78,11 +117,13 @@ fn trap_t28_wrong_settings_are_all_named_and_change_nothing() {
     assert_eq!(Client::get(sidecar.traffic, "/users/1").status(), 200);
     sidecar.write("b.yaml", &stricter());
     wait_for(&sidecar, "config", "success", 1);
+    failing(false);
     let ready = Client::get(sidecar.admin, "/readyz").text();
     assert!(ready.contains("users@3.0.0"), "{ready}");
 
     std::fs::remove_file(sidecar.dir().join("cvt.yaml")).expect("a removed file");
     wait_for(&sidecar, "config", "failure", 3);
+    failing(true);
     assert_eq!(Client::get(sidecar.traffic, "/users/1").status(), 200);
     assert!(reloads(&sidecar.metrics(), "contract", "failure") < 0.5);
 }
