@@ -48,11 +48,7 @@ impl Entrance {
     }
 
     /// Carries one exchange.
-    pub async fn serve(
-        &self,
-        mut request: Request<Incoming>,
-        line: &Line,
-    ) -> Answered {
+    pub async fn serve(&self, mut request: Request<Incoming>, line: &Line) -> Answered {
         let (route, turns) = match self.admit(&request, &line.peer).await {
             Ok(admitted) => admitted,
             Err(refused) => return self.refuse(refused),

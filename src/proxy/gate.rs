@@ -238,13 +238,15 @@ impl Gate {
         forwarded::tell(&way.route.forwarded, &way.line.peer, &parts.uri, &mut parts.headers);
         let request = Request::from_parts(parts, body);
         let sent = self.clock.instant();
-        let (mut response, lease) =
-            way.route.upstream.send(request, way.line.lane, progress.as_ref(), sent).await.map_err(
-                |failure| {
-                    let pending = opened.as_ref().map(|opened| &opened.pending);
-                    self.unanswered(failure, progress.as_ref(), pending)
-                },
-            )?;
+        let (mut response, lease) = way
+            .route
+            .upstream
+            .send(request, way.line.lane, progress.as_ref(), sent)
+            .await
+            .map_err(|failure| {
+                let pending = opened.as_ref().map(|opened| &opened.pending);
+                self.unanswered(failure, progress.as_ref(), pending)
+            })?;
         self.note_head(&response, opened.as_ref().map(|one| &one.pending), started, sent);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             if let Some(downstream) = upgrade {
@@ -307,9 +309,8 @@ impl Gate {
                 Some(way.capture(&opened, Half::Response))
             }
         };
-        Ok(response.map(|body| {
-            AnswerBody::Upstream(Box::new(Tap::new(Payload::Live(body), capture)))
-        }))
+        Ok(response
+            .map(|body| AnswerBody::Upstream(Box::new(Tap::new(Payload::Live(body), capture)))))
     }
 
     async fn release_judged(

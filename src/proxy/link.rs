@@ -110,9 +110,18 @@ impl Link {
         self.sender.is_closed()
     }
 
-    /// Lets the connection notice what has happened to it. Nobody is woken for it from now on.
+    /// Lets the connection notice what has happened to it.
     pub fn settle(&mut self) {
         self.driver.poll(&mut Context::from_waker(Waker::noop()));
+    }
+
+    /// Nobody is woken for the connection from now on. It takes a request, unless the last one
+    /// is still on its way.
+    pub fn rest(&mut self) {
+        self.driver.relay.aim(Waker::noop());
+        if !self.is_ready() {
+            self.settle();
+        }
     }
 
     /// Waits until the connection takes a request; false when it has ended instead.

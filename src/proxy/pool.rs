@@ -267,7 +267,7 @@ impl Lease {
     /// Brings the connection back: its response has passed whole.
     pub fn give_back(self) {
         let Self { sender: Sender::Http1(mut link), pool, .. } = self else { return };
-        link.settle();
+        link.rest();
         if link.is_ready() {
             pool.put(link);
         } else if !link.is_closed() {

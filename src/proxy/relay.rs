@@ -138,3 +138,76 @@ impl<F: Future + Unpin> Future for Woken<F> {
         Pin::new(part).poll(&mut relay.context())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Task(AtomicUsize);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn task() -> (Arc<Task>, Waker) {
+        let task = Arc::new(Task::default());
+        (task.clone(), Waker::from(task))
+    }
+
+    #[test]
+    fn what_rings_wakes_the_task_it_is_aimed_at() {
+        let relay = Relay::new();
+        let [(first, one), (second, two)] = [task(), task()];
+        relay.aim(&one);
+        relay.waker().wake_by_ref();
+        relay.aim(&two);
+        relay.waker().wake_by_ref();
+        let woken = |task: &Task| task.0.load(Ordering::Relaxed);
+        assert_eq!((woken(&first), woken(&second)), (1, 1));
+        assert!(relay.rang() && !relay.rang(), "asked once");
+    }
+
+    #[test]
+    fn what_is_held_back_is_forgotten_or_passed_on() {
+        let relay = Relay::new();
+        let (task, waker) = task();
+        relay.aim(&waker);
+        assert!(relay.rang(), "a part is polled at least once");
+        relay.hold(|| relay.waker().wake_by_ref());
+        relay.forget();
+        relay.pass_on();
+        assert_eq!(task.0.load(Ordering::Relaxed), 0);
+        relay.hold(|| relay.waker().wake_by_ref());
+        relay.pass_on();
+        assert_eq!(task.0.load(Ordering::Relaxed), 1);
+        assert!(relay.rang());
+    }
+
+    #[test]
+    fn a_part_is_polled_only_when_it_was_woken() {
+        let relay = Relay::new();
+        let polls = AtomicUsize::new(0);
+        let mut part = Woken::new(
+            std::future::poll_fn(|_| {
+                polls.fetch_add(1, Ordering::Relaxed);
+                Poll::<()>::Pending
+            }),
+            relay.clone(),
+        );
+        let (_task, waker) = task();
+        let mut poll = || Pin::new(&mut part).poll(&mut Context::from_waker(&waker));
+        assert!(poll().is_pending() && poll().is_pending());
+        assert_eq!(polls.load(Ordering::Relaxed), 1);
+        relay.waker().wake_by_ref();
+        assert!(poll().is_pending() && poll().is_pending());
+        assert_eq!(polls.load(Ordering::Relaxed), 2);
+        part.change();
+        assert!(Pin::new(&mut part).poll(&mut Context::from_waker(&waker)).is_pending());
+        assert_eq!(polls.load(Ordering::Relaxed), 3);
+    }
+}

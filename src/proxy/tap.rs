@@ -93,10 +93,7 @@ impl<B: Body> Tap<B> {
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Tap<B> {
-    fn poll_inner(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
         let Some(relay) = &self.relay else { return Pin::new(inner).poll_frame(cx) };
         let frame = relay.hold(|| Pin::new(&mut *inner).poll_frame(cx));
