@@ -32,7 +32,7 @@ impl Enforcing {
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, MetricsError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let make_judge = observing.make_judge.clone();
+        let (make_judge, usage) = (observing.make_judge.clone(), observing.usage.clone());
         let budget = Budget::new(config.enforcement_memory);
         let held = budget.clone();
         metrics.observed(
@@ -41,7 +41,7 @@ impl Enforcing {
             move || held.used(),
         )?;
         Ok(Self {
-            judges: Arc::new(Inline::new(make_judge, cores, clock.clone())),
+            judges: Arc::new(Inline::new(make_judge, cores, usage, clock.clone())),
             budget,
             metrics: EnforcementMetrics::new(metrics)?,
             clock: clock.clone(),

@@ -41,6 +41,7 @@ pub(super) struct Observing {
     pub(super) queue: Arc<Queue>,
     pub(super) budget: Budget,
     pub(super) make_judge: MakeJudge,
+    pub(super) usage: UsageBook,
     workers: Workers,
     writer: JoinHandle<()>,
     exporter: Option<JoinHandle<()>>,
@@ -71,7 +72,6 @@ impl Observing {
         let (spans, exporter) = spans(config, control, metrics)?;
         let kinds = Arc::new(Kinds::default());
         let teller = learning::teller(config, metrics, clock, &kinds, announce)?;
-        let writer = control.spawn(writer.telling(teller.clone()).run());
         let redactor = Arc::new(Redactor::new(&rules(config))?);
         let usage = UsageBook::new(UsageMetrics::new(metrics)?);
         let sources = Sources {
@@ -90,7 +90,7 @@ impl Observing {
             screen: Screen::new(&config.record, &config.sampling),
             settings: config.record.clone(),
             roster: learning::roster(config, metrics, &redactor)?,
-            usage,
+            usage: usage.clone(),
             redactor,
             sender: outbox,
             spans,
@@ -104,8 +104,9 @@ impl Observing {
             queue,
             budget,
             make_judge,
+            usage,
             workers: workers.map_err(StartError::Threads)?,
-            writer,
+            writer: control.spawn(writer.telling(teller).run()),
             exporter,
             learning,
             deadline,

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::budget::Reservation;
 use super::queue::Queue;
+use super::usage::Sketch;
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::exchange::{Captured, RequestHead, ResponseHead};
 use crate::model::mode::Modes;
@@ -41,6 +42,10 @@ pub struct Known {
     pub request: Option<RequestJudgement>,
     /// The verdict on the response.
     pub response: Option<Verdict>,
+    /// What was seen of the request.
+    pub request_sketch: Option<Sketch>,
+    /// What was seen of the response.
+    pub response_sketch: Option<Sketch>,
 }
 
 /// One exchange, whole, as traffic saw it.
@@ -103,6 +108,20 @@ struct Inner {
     started: Instant,
     clock: Arc<dyn Clock>,
     queue: Arc<Queue>,
+}
+
+// === impl Known ===
+
+impl Known {
+    /// Notes the verdict on the request, and what the judge had before it.
+    pub fn judged_request(&mut self, judged: RequestJudgement, sketch: Option<Sketch>) {
+        (self.request, self.request_sketch) = (Some(judged), sketch);
+    }
+
+    /// Notes the verdict on the response, and what the judge had before it.
+    pub fn judged_response(&mut self, verdict: Verdict, sketch: Option<Sketch>) {
+        (self.response, self.response_sketch) = (Some(verdict), sketch);
+    }
 }
 
 // === impl Pending ===

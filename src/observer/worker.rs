@@ -14,12 +14,14 @@ use std::time::Duration;
 use super::exchange::{Ending, Exchange};
 use super::queue::Queue;
 use super::recorder::Recorder;
+use super::usage::{Collector, Sketch};
 use crate::config::observer::Priority;
 use crate::contract::{Contract, OperationIndex};
 use crate::model::clock::Clock;
 use crate::model::exchange::{Captured, RequestHead, ResponseHead};
 use crate::model::mode::Mode;
 use crate::model::verdict::{Outcome, SkipReason, Verdict};
+use crate::model::violation::Side;
 use crate::validation::{Judge, RequestJudgement, Witness};
 
 /// Nice value of threads at low priority: about a tenth of the CPU when all cores are busy
@@ -63,41 +65,57 @@ pub trait Judging: Send {
     ) -> Verdict;
 
     /// Judges what is not known yet of `exchange`, by the contract pinned to it; `None` when
-    /// there is none. What is known is read again where the witness was not there: traffic
-    /// waited for that verdict and for nothing else.
-    fn judge(&mut self, exchange: &Exchange, witness: &mut dyn Witness) -> Option<Judged> {
+    /// there is none. What is known is read again only where its sketch does not tell `usage`
+    /// what was used.
+    fn judge(&mut self, exchange: &Exchange, usage: &mut Collector) -> Option<Judged> {
         let contract = &exchange.contract.as_ref()?.contract;
+        let known = &exchange.known;
         let (head, body) = (&exchange.request, &exchange.request_body);
-        let RequestJudgement { operation, verdict } = match &exchange.known.request {
-            Some(known) => {
-                if known.operation.is_some() {
-                    self.request(contract, head, body, witness);
+        let RequestJudgement { operation, verdict } = match &known.request {
+            Some(judged) => {
+                if let Some(operation) = judged.operation
+                    && !recalls(usage, operation, Side::Request, known.request_sketch.as_ref())
+                {
+                    self.request(contract, head, body, usage);
                 }
-                known.clone()
+                judged.clone()
             }
             None if exchange.modes.request == Mode::Off => RequestJudgement {
                 operation: Judge::operation(contract, head),
                 verdict: Verdict::skipped(SkipReason::Off),
             },
-            None => self.request(contract, head, body, witness),
+            None => self.request(contract, head, body, usage),
         };
-        let response = match (&exchange.known.response, &exchange.response) {
-            (Some(known), Some(response)) => {
-                let answer = (response, &exchange.response_body);
-                self.response(contract, operation, head, answer, witness);
-                known.clone()
+        let response = match (&known.response, &exchange.response) {
+            (Some(judged), Some(response)) => {
+                if let Some(operation) = operation
+                    && !recalls(usage, operation, Side::Response, known.response_sketch.as_ref())
+                {
+                    let answer = (response, &exchange.response_body);
+                    self.response(contract, Some(operation), head, answer, usage);
+                }
+                judged.clone()
             }
-            (Some(known), None) => known.clone(),
+            (Some(judged), None) => judged.clone(),
             _ if exchange.modes.response == Mode::Off => Verdict::skipped(SkipReason::Off),
             _ if exchange.ending == Ending::Upgraded => Verdict::skipped(SkipReason::Upgraded),
             (None, Some(response)) => {
                 let answer = (response, &exchange.response_body);
-                self.response(contract, operation, head, answer, witness)
+                self.response(contract, operation, head, answer, usage)
             }
             (None, None) => Verdict::skipped(SkipReason::NoResponse),
         };
         Some(Judged { operation, request: verdict, response: Some(response) })
     }
+}
+
+fn recalls(
+    usage: &mut Collector,
+    operation: OperationIndex,
+    side: Side,
+    sketch: Option<&Sketch>,
+) -> bool {
+    sketch.is_some_and(|sketch| usage.recalls(operation, side, sketch))
 }
 
 /// Makes a judge for whoever needs one, and a new one after a panic.
@@ -245,7 +263,7 @@ impl Worker {
             let usage = recorder.usage();
             let mut usage = usage.lock();
             usage.begin(exchange.contract.as_ref());
-            let Some(judged) = judge.judge(exchange, &mut *usage) else {
+            let Some(judged) = judge.judge(exchange, &mut usage) else {
                 return Some(SkipReason::NoContract);
             };
             recorder.note(exchange, &judged, started, &mut usage);
@@ -296,7 +314,7 @@ mod tests {
             unreachable!("whole exchanges are judged here")
         }
 
-        fn judge(&mut self, _: &Exchange, _: &mut dyn Witness) -> Option<Judged> {
+        fn judge(&mut self, _: &Exchange, _: &mut Collector) -> Option<Judged> {
             let number = self.0.fetch_add(1, Ordering::SeqCst);
             assert!(number % 2 == 1, "a defect in judging");
             Some(Judged::default())

@@ -224,7 +224,7 @@ impl Enforcement {
         let complete = cut.is_none();
         let cut = cut.or(upgrading.then_some(SkipReason::Upgraded));
         let judged = self.judge_request(pending, stance, headers, &captured).await;
-        let verdict = judged.as_ref().map(|judged| &judged.verdict).map_err(|reason| *reason);
+        let verdict = judged.as_ref().map(|(judged, _)| &judged.verdict).map_err(|reason| *reason);
         let ruling = self.rule(Side::Request, verdict, cut);
         let took = self.parts.clock.instant().saturating_duration_since(started);
         self.parts.metrics.held(Side::Request, took.as_secs_f64());
@@ -233,23 +233,24 @@ impl Enforcement {
                 if complete {
                     settle(pending, captured, |exchange, captured| {
                         exchange.request_body = captured;
-                        exchange.known.request = judged.ok();
+                        if let Ok((judged, sketch)) = judged {
+                            exchange.known.judged_request(judged, sketch);
+                        }
                     });
                 }
                 Ok(Passage { body, captured: complete })
             }
             Err(cause) => {
                 let operation = stance.operation.as_ref().map(|(_, index)| *index);
-                let mut judged = judged.unwrap_or_else(|reason| RequestJudgement {
-                    operation,
-                    verdict: Verdict::skipped(reason),
+                let (mut judged, sketch) = judged.unwrap_or_else(|reason| {
+                    (RequestJudgement { operation, verdict: Verdict::skipped(reason) }, None)
                 });
                 say_why_cut(&mut judged.verdict, cut);
                 let answer = self.reject(Side::Request, pending, stance, cause, &judged.verdict);
                 settle(pending, captured, |exchange, captured| {
                     exchange.request_body = captured;
                     exchange.ending = Ending::Rejected;
-                    exchange.known.request = Some(judged);
+                    exchange.known.judged_request(judged, sketch);
                 });
                 Err(answer)
             }
@@ -279,7 +280,8 @@ impl Enforcement {
             }
         };
         let judged = self.judge_response(pending, stance, headers, &captured).await;
-        let ruling = self.rule(Side::Response, judged.as_ref().map_err(|reason| *reason), cut);
+        let verdict = judged.as_ref().map(|(verdict, _)| verdict).map_err(|reason| *reason);
+        let ruling = self.rule(Side::Response, verdict, cut);
         let took = self.parts.clock.instant().saturating_duration_since(started);
         self.parts.metrics.held(Side::Response, took.as_secs_f64());
         let whole = cut.is_none();
@@ -288,19 +290,22 @@ impl Enforcement {
                 if whole {
                     settle(pending, captured, |exchange, captured| {
                         exchange.response_body = captured;
-                        exchange.known.response = judged.ok();
+                        if let Ok((verdict, sketch)) = judged {
+                            exchange.known.judged_response(verdict, sketch);
+                        }
                     });
                 }
                 self.passed();
                 Ok(Passage { body, captured: whole })
             }
             Err(cause) => {
-                let mut verdict = judged.unwrap_or_else(Verdict::skipped);
+                let (mut verdict, sketch) =
+                    judged.unwrap_or_else(|reason| (Verdict::skipped(reason), None));
                 say_why_cut(&mut verdict, cut);
                 let answer = self.reject(Side::Response, pending, stance, cause, &verdict);
                 settle(pending, captured, |exchange, captured| {
                     exchange.response_body = captured;
-                    exchange.known.response = Some(verdict);
+                    exchange.known.judged_response(verdict, sketch);
                 });
                 Err(Replacement { answer, whole, failure: None })
             }

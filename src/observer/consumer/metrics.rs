@@ -49,7 +49,7 @@ impl ConsumerMetrics {
     }
 
     /// The counters of all consumers without a name of their own.
-    pub(super) fn others(&self) -> ConsumerCounters {
+    pub(in crate::observer) fn others(&self) -> ConsumerCounters {
         self.counters(OTHERS)
     }
 

@@ -7,14 +7,13 @@ use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::fields::FieldTree;
 use super::metrics::UsageMetrics;
+use super::names::Names;
 use super::pack::Packing;
 use super::path::Guesser;
+use super::sketch::{Sketch, Sketcher};
 use crate::contract::OperationIndex;
 use crate::contract::instance::Outliner;
-use crate::contract::parameter::ParameterPlan;
-use crate::contract::serialization::ParameterLocation;
 use crate::model::clock::Timestamp;
 use crate::model::usage::UsageKind;
 use crate::model::verdict::{Outcome, SkipReason};
@@ -75,15 +74,6 @@ struct Known {
     used: bool,
 }
 
-/// What the numbers in counts stand for.
-#[derive(Debug, Default)]
-struct Names {
-    /// By the plan's address, which stands still as long as the contract lives.
-    parameters: Vec<(usize, Arc<str>)>,
-    request: FieldTree,
-    response: FieldTree,
-}
-
 /// What the judge showed of the exchange at hand.
 #[derive(Debug, Default)]
 struct Seen {
@@ -140,6 +130,11 @@ impl UsageBook {
             Arc::new(Mutex::new(Collector::new(self.outlines.clone(), self.metrics.clone())));
         self.collectors.lock().push(mine.clone());
         UsageHandle { book: self.clone(), mine }
+    }
+
+    /// Draws sketches that every collector of this book can read.
+    pub fn sketcher(&self) -> Sketcher {
+        Sketcher::new(Outliner::new(self.outlines.clone()))
     }
 
     /// Moves everything counted into `packing`. Waits for exchanges that are just being judged.
@@ -206,6 +201,23 @@ impl Collector {
         });
         self.contracts[at].used = true;
         self.current = Some(at);
+    }
+
+    /// Whether the sketch of a message says all that reading it would; it counts as seen then.
+    pub fn recalls(&mut self, operation: OperationIndex, side: Side, sketch: &Sketch) -> bool {
+        let known = self.current.and_then(|at| self.contracts.get(at));
+        let names = known.and_then(|known| known.operations.get(&operation));
+        let Some(recalled) = names.and_then(|names| names.recall(side, sketch)) else {
+            return false;
+        };
+        let (into, number) = match side {
+            Side::Request => (&mut self.seen.request, &mut self.seen.outlines.request),
+            Side::Response => (&mut self.seen.response, &mut self.seen.outlines.response),
+        };
+        into.extend_from_slice(recalled.fields);
+        *number = recalled.outline;
+        self.seen.parameters.extend(recalled.parameters);
+        true
     }
 
     /// Counts a judged exchange of `consumer`.
@@ -287,27 +299,6 @@ impl Witness for Collector {
         let names = seen.contract.property_names();
         let whole = tree.add(names, (body, outline), self.walk, into);
         self.seen.cut |= !whole;
-    }
-}
-
-// === impl Names ===
-
-impl Names {
-    fn parameter(&mut self, plan: &ParameterPlan) -> u32 {
-        let address = std::ptr::from_ref(plan) as usize;
-        let found = self.parameters.iter().position(|(known, _)| *known == address);
-        let at = found.unwrap_or_else(|| {
-            let place = match plan.location {
-                ParameterLocation::Path => "path",
-                ParameterLocation::Query => "query",
-                ParameterLocation::QueryString => "querystring",
-                ParameterLocation::Header => "header",
-                ParameterLocation::Cookie => "cookie",
-            };
-            self.parameters.push((address, format!("{place}:{}", plan.name).into()));
-            self.parameters.len() - 1
-        });
-        u32::try_from(at).unwrap_or(u32::MAX)
     }
 }
 

@@ -60,18 +60,22 @@ impl FieldTree {
         walk: u64,
         seen: &mut Vec<u32>,
     ) -> bool {
-        let outline = outline.filter(|outline| outline.is_whole).map(|outline| outline.number);
-        let known = outline.and_then(|outline| self.outlines.get(&outline));
-        if let Some(known) = known {
+        if let Some(known) = outline.and_then(|outline| self.recall(outline)) {
             seen.extend_from_slice(known);
             return true;
         }
         let before = seen.len();
         let whole = self.walk(names, body, walk, seen);
-        if let Some(outline) = outline.filter(|_| whole) {
-            self.remember(outline, seen.get(before..).unwrap_or_default());
+        if let Some(outline) = outline.filter(|outline| whole && outline.is_whole) {
+            self.remember(outline.number, seen.get(before..).unwrap_or_default());
         }
         whole
+    }
+
+    /// The fields of every body of this outline, where one was looked at.
+    pub(super) fn recall(&self, outline: Outline) -> Option<&[u32]> {
+        let fields = outline.is_whole.then(|| self.outlines.get(&outline.number))?;
+        fields.map(|fields| &**fields)
     }
 
     fn remember(&mut self, outline: u64, fields: &[u32]) {

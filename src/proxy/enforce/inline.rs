@@ -12,48 +12,69 @@ use crossbeam_queue::ArrayQueue;
 use tokio::sync::Semaphore;
 
 use super::plan::Pace;
+use crate::contract::{Contract, OperationIndex};
 use crate::model::clock::Clock;
-use crate::model::verdict::SkipReason;
+use crate::model::exchange::{Captured, RequestHead, ResponseHead};
+use crate::model::verdict::{SkipReason, Verdict};
+use crate::observer::usage::{Sketch, Sketcher, UsageBook};
 use crate::observer::worker::{Judging, MakeJudge};
+use crate::validation::RequestJudgement;
 
 /// Judges that are kept when nobody uses them.
 const IDLE_JUDGES: usize = 64;
 
 /// The judges of the traffic side, shared by its threads.
 pub struct Inline {
-    idle: ArrayQueue<Box<dyn Judging>>,
+    idle: ArrayQueue<Box<Seat>>,
     make_judge: MakeJudge,
+    usage: UsageBook,
     threads: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
 }
 
+/// A judge, and who draws what it has before it.
+pub struct Seat {
+    judge: Box<dyn Judging>,
+    sketcher: Sketcher,
+}
+
+/// A verdict, and the sketch of what it is about where there is one.
+pub type Sketched<T> = (T, Option<Sketch>);
+
 // === impl Inline ===
 
 impl Inline {
-    /// Judges made by `make_judge`; at most `threads` judge beside the traffic threads.
-    pub fn new(make_judge: MakeJudge, threads: usize, clock: Arc<dyn Clock>) -> Self {
+    /// Judges made by `make_judge`; at most `threads` judge beside the traffic threads. What they
+    /// judge is sketched for the counts of `usage`.
+    pub fn new(
+        make_judge: MakeJudge,
+        threads: usize,
+        usage: UsageBook,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             idle: ArrayQueue::new(IDLE_JUDGES),
             make_judge,
+            usage,
             threads: Arc::new(Semaphore::new(threads.max(1))),
             clock,
         }
     }
 
     /// Judges on the calling thread.
-    pub fn here<T>(
-        &self,
-        pace: &Pace,
-        work: impl FnOnce(&mut dyn Judging) -> T,
-    ) -> Result<T, SkipReason> {
-        let mut judge = self.idle.pop().unwrap_or_else(|| (self.make_judge)());
+    pub fn here<T>(&self, pace: &Pace, work: impl FnOnce(&mut Seat) -> T) -> Result<T, SkipReason> {
+        let mut seat = self.idle.pop().unwrap_or_else(|| self.seat());
         let started = self.clock.instant();
-        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| work(&mut *judge)));
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| work(&mut seat)));
         pace.note(self.clock.instant().saturating_duration_since(started));
         // After a panic its memory may be half-written: that judge is not used again.
         let verdict = outcome.map_err(|_| SkipReason::Panicked)?;
-        let _ = self.idle.push(judge);
+        let _ = self.idle.push(seat);
         Ok(verdict)
+    }
+
+    fn seat(&self) -> Box<Seat> {
+        Box::new(Seat { judge: (self.make_judge)(), sketcher: self.usage.sketcher() })
     }
 
     /// Judges on another thread and waits at most `budget`. What takes longer is finished in
@@ -77,6 +98,33 @@ impl Inline {
     }
 }
 
+// === impl Seat ===
+
+impl Seat {
+    /// Judges a request.
+    pub fn request(
+        &mut self,
+        contract: &Contract,
+        head: &RequestHead,
+        body: &Captured,
+    ) -> Sketched<RequestJudgement> {
+        let judged = self.judge.request(contract, head, body, &mut self.sketcher);
+        (judged, self.sketcher.take())
+    }
+
+    /// Judges a response, by the operation that its request belongs to.
+    pub fn response(
+        &mut self,
+        contract: &Contract,
+        operation: Option<OperationIndex>,
+        request: &RequestHead,
+        answer: (&ResponseHead, &Captured),
+    ) -> Sketched<Verdict> {
+        let verdict = self.judge.response(contract, operation, request, answer, &mut self.sketcher);
+        (verdict, self.sketcher.take())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,6 +132,8 @@ mod tests {
 
     use super::*;
     use crate::model::clock::SystemClock;
+    use crate::observer::usage::metrics::UsageMetrics;
+    use crate::telemetry::metrics::Metrics;
     use crate::validation::{Judge, JudgeOptions};
 
     const LONG: Duration = Duration::from_hours(1);
@@ -97,7 +147,8 @@ mod tests {
                 Box::new(Judge::new(JudgeOptions::default()))
             })
         };
-        (Arc::new(Inline::new(make_judge, 1, Arc::new(SystemClock))), made)
+        let usage = UsageBook::new(UsageMetrics::new(&Metrics::default()).unwrap());
+        (Arc::new(Inline::new(make_judge, 1, usage, Arc::new(SystemClock))), made)
     }
 
     #[tokio::test]

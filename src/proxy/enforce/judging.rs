@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
+use super::inline::{Seat, Sketched};
 use super::plan::{Pace, Plan};
 use super::{Enforcement, Stance};
 use crate::contract::OperationIndex;
@@ -29,14 +30,14 @@ impl Enforcement {
         stance: &Stance,
         headers: &HeaderMap,
         captured: &Captured,
-    ) -> Result<RequestJudgement, SkipReason> {
+    ) -> Result<Sketched<RequestJudgement>, SkipReason> {
         let paces = Paces::of(stance);
         let judges = &self.parts.judges;
         if paces.are_quick(headers, captured) {
             let verdict = pending.update(|exchange| {
                 let contract = exchange.contract.as_ref().ok_or(SkipReason::NoContract)?;
-                judges.here(paces.pace(), |judge| {
-                    judge.request(&contract.contract, &exchange.request, captured, &mut ())
+                judges.here(paces.pace(), |seat: &mut Seat| {
+                    seat.request(&contract.contract, &exchange.request, captured)
                 })
             });
             return verdict.unwrap_or(Err(SkipReason::Stopping));
@@ -47,9 +48,7 @@ impl Enforcement {
         let (contract, head) = copies.flatten().ok_or(SkipReason::NoContract)?;
         let captured = captured.clone();
         let work = move |inline: &super::Inline| {
-            inline.here(paces.pace(), |judge| {
-                judge.request(&contract.contract, &head, &captured, &mut ())
-            })
+            inline.here(paces.pace(), |seat| seat.request(&contract.contract, &head, &captured))
         };
         judges.elsewhere(self.parts.settings.judging_budget, work).await
     }
@@ -61,7 +60,7 @@ impl Enforcement {
         stance: &Stance,
         headers: &HeaderMap,
         captured: &Captured,
-    ) -> Result<Verdict, SkipReason> {
+    ) -> Result<Sketched<Verdict>, SkipReason> {
         let paces = Paces::of(stance);
         let judges = &self.parts.judges;
         let operation = stance.operation.as_ref().map(|(_, index)| *index);
@@ -69,9 +68,9 @@ impl Enforcement {
             let verdict = pending.update(|exchange| {
                 let contract = exchange.contract.as_ref().ok_or(SkipReason::NoContract)?;
                 let response = exchange.response.as_ref().ok_or(SkipReason::NoResponse)?;
-                judges.here(paces.pace(), |judge| {
+                judges.here(paces.pace(), |seat: &mut Seat| {
                     let (contract, request) = (&contract.contract, &exchange.request);
-                    judge.response(contract, operation, request, (response, captured), &mut ())
+                    seat.response(contract, operation, request, (response, captured))
                 })
             });
             return verdict.unwrap_or(Err(SkipReason::Stopping));
@@ -84,14 +83,8 @@ impl Enforcement {
         let (contract, request, response) = copies.unwrap_or(Err(SkipReason::Stopping))?;
         let captured = captured.clone();
         let work = move |inline: &super::Inline| {
-            inline.here(paces.pace(), |judge| {
-                judge.response(
-                    &contract.contract,
-                    operation,
-                    &request,
-                    (&response, &captured),
-                    &mut (),
-                )
+            inline.here(paces.pace(), |seat| {
+                seat.response(&contract.contract, operation, &request, (&response, &captured))
             })
         };
         judges.elsewhere(self.parts.settings.judging_budget, work).await
@@ -106,8 +99,8 @@ impl Enforcement {
             unknown.then(|| (exchange.request.headers.clone(), body.clone()))
         });
         let Some((headers, body)) = passed.flatten() else { return };
-        if let Ok(judged) = self.judge_request(pending, stance, &headers, &body).await {
-            pending.update(|exchange| exchange.known.request = Some(judged));
+        if let Ok((judged, sketch)) = self.judge_request(pending, stance, &headers, &body).await {
+            pending.update(|exchange| exchange.known.judged_request(judged, sketch));
         }
     }
 }

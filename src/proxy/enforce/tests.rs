@@ -14,6 +14,8 @@ use crate::model::id::{SchemaId, SystemIds};
 use crate::observer::exchange::Known;
 use crate::observer::metrics::ObserverMetrics;
 use crate::observer::queue::Queue;
+use crate::observer::usage::UsageBook;
+use crate::observer::usage::metrics::UsageMetrics;
 use crate::observer::worker::{Judging, MakeJudge};
 use crate::telemetry::metrics::Metrics;
 use crate::validation::Witness;
@@ -91,11 +93,12 @@ impl Bed {
         let mut problems = Problems::default();
         let values = Values::collect(typed, &mut problems);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let usage = UsageBook::new(UsageMetrics::new(&metrics).unwrap());
         let enforcement = Arc::new(Enforcement::new(EnforcementParts {
             route: "default".into(),
             settings: enforcement::read(&values, &mut problems),
             body_limit: 1 << 20,
-            judges: Arc::new(Inline::new(make_judge, 1, clock.clone())),
+            judges: Arc::new(Inline::new(make_judge, 1, usage, clock.clone())),
             budget: Budget::new(memory),
             metrics: EnforcementMetrics::new(&metrics).unwrap(),
             clock,
