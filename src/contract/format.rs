@@ -128,10 +128,11 @@ pub(super) fn is_plain_email(text: &str) -> bool {
     let are_names = |text: &str, separators: &[u8]| {
         let mut in_name = false;
         for byte in text.bytes() {
-            if !byte.is_ascii_alphanumeric() && !(in_name && separators.contains(&byte)) {
+            let is_part = byte.is_ascii_alphanumeric();
+            if !is_part && (!in_name || !separators.contains(&byte)) {
                 return false;
             }
-            in_name = byte.is_ascii_alphanumeric();
+            in_name = is_part;
         }
         in_name && text.len() <= LONGEST
     };

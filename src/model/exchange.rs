@@ -214,7 +214,9 @@ impl Captured {
             ([one], []) => Cow::Borrowed(one),
             (many, tail) => {
                 let mut joined = Vec::with_capacity(self.kept);
-                many.iter().for_each(|chunk| joined.extend_from_slice(chunk));
+                for chunk in many {
+                    joined.extend_from_slice(chunk);
+                }
                 joined.extend_from_slice(tail);
                 Cow::Owned(joined)
             }
