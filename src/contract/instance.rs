@@ -19,6 +19,7 @@ mod json;
 mod node;
 mod outline;
 mod parse;
+mod scan;
 mod unique;
 
 pub use arena::{Arena, NodeId};

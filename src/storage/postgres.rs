@@ -6,8 +6,9 @@
 //! UTC day (see [`partition`]), so that expiring drops whole days. A changed schema is announced
 //! by NOTIFY; who misses it looks for it within two seconds.
 
+pub(crate) mod arrays;
 pub(crate) mod copy;
-mod partition;
+pub(crate) mod partition;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +74,10 @@ fn connection(settings: &PostgresSettings) -> PgConnectOptions {
             ("timezone", "UTC"),
             // compiling a statement took longer than the statements take: 20 of 50 ms
             ("jit", "off"),
+            // a plan made for any time reads, or at least locks, every day
+            ("plan_cache_mode", "force_custom_plan"),
+            // statements of tens of milliseconds, asked beside traffic: no cores to spare for them
+            ("max_parallel_workers_per_gather", "0"),
         ]);
     if !settings.password.is_empty() {
         options = options.password(&settings.password);

@@ -34,6 +34,9 @@ pub(super) struct Notes {
     pub(super) errors: Cell<u32>,
     /// A rule was met that cannot be enforced.
     pub(super) unenforceable: Cell<bool>,
+    /// The object whose member was looked up last, and the member after that one: rules mostly
+    /// name members in the order in which messages have them.
+    pub(super) next_member: Cell<Option<(u32, u32)>>,
 }
 
 /// One value. Sixteen bytes, so that a 1 KiB body stays within the first-level cache.
@@ -131,6 +134,7 @@ impl Arena {
         self.entries.clear();
         self.index.clear();
         self.open.clear();
+        self.notes.next_member.set(None);
     }
 
     /// Gives memory beyond `bytes` back, so that one huge message does not hold it for ever.
@@ -163,6 +167,7 @@ impl Arena {
         self.notes.steps.set(STEP_BUDGET);
         self.notes.errors.set(u32::MAX);
         self.notes.unenforceable.set(false);
+        self.notes.next_member.set(None);
     }
 
     /// Bounds the error path: a hostile value can break a rule at each of its parts, and in each
@@ -211,6 +216,19 @@ impl Arena {
         self.entries.get(index as usize).copied().unwrap_or(Entry::NULL)
     }
 
+    /// The key of this name among the members between two entries.
+    #[inline]
+    pub(super) fn find_key(&self, name: &str, hash: u32, mut at: u32, end: u32) -> Option<u32> {
+        while at < end {
+            let key = self.entry(at);
+            if key.end == hash && key.kind == Kind::Key && self.text_of(key) == name {
+                return Some(at);
+            }
+            at = self.entry(at + 1).end;
+        }
+        None
+    }
+
     pub(super) fn text_of(&self, entry: Entry) -> &str {
         let start = entry.start as usize;
         self.text.get(start..start + entry.len as usize).unwrap_or_default()
@@ -251,35 +269,5 @@ impl Entry {
 
     pub(super) fn as_integer(self) -> i64 {
         ((u64::from(self.start) << 32) | u64::from(self.len)).cast_signed()
-    }
-}
-
-/// The hash that keys are told apart by: cheap on short names, and only ever a hint, since equal
-/// hashes are followed by a comparison and nothing is stored in buckets.
-#[inline]
-pub(super) fn key_hash(key: &[u8]) -> u32 {
-    const K: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut hash = (key.len() as u64).wrapping_mul(K);
-    let mut rest = key;
-    while let Some((word, after)) = rest.split_first_chunk::<8>() {
-        hash = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(K);
-        hash ^= hash >> 29;
-        rest = after;
-    }
-    hash = (hash ^ last_word(rest)).wrapping_mul(K);
-    (hash >> 32) as u32
-}
-
-/// Fewer than eight bytes as one word, without a loop; some of them may stand in it twice.
-#[inline]
-fn last_word(bytes: &[u8]) -> u64 {
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        return u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last));
-    }
-    match (bytes.first(), bytes.get(bytes.len() / 2), bytes.last()) {
-        (Some(first), Some(middle), Some(last)) => {
-            u64::from(*first) << 16 | u64::from(*middle) << 8 | u64::from(*last)
-        }
-        _ => 0,
     }
 }

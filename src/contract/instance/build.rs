@@ -1,6 +1,7 @@
 //! Values written piece by piece, for messages that are not JSON text, and by the parser.
 
-use super::arena::{Arena, Entry, INDEX_FROM, IndexedKey, Kind, NO_INDEX, NodeId, Open, key_hash};
+use super::arena::{Arena, Entry, INDEX_FROM, IndexedKey, Kind, NO_INDEX, NodeId, Open};
+use super::scan::key_hash;
 use crate::contract::number;
 
 impl Arena {

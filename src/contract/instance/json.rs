@@ -6,8 +6,9 @@ use jsonschema::JsonType;
 use jsonschema::json::{Array, Json, JsonNumber, Node as JudgedNode, NodeIdentity, Object};
 use serde_json::Value;
 
-use super::arena::{Kind, key_hash};
+use super::arena::Kind;
 use super::node::{At, Items, Members, Node, Number};
+use super::scan::key_hash;
 use super::unique;
 
 /// The representation's marker.
@@ -143,7 +144,7 @@ impl<'a> Object<'a, Instance> for Node<'a> {
 
     #[inline]
     fn get(&self, key: &PreparedKey) -> Option<Node<'a>> {
-        let found = self.get_hashed(&key.name, key.hash)?;
+        let found = self.get_next(&key.name, key.hash)?;
         self.arena().is_none_or(super::Arena::step).then_some(found)
     }
 

@@ -2,7 +2,8 @@
 
 use thiserror::Error;
 
-use super::arena::{Arena, Entry, Kind, NO_INDEX, NodeId, Open, key_hash};
+use super::arena::{Arena, Entry, Kind, NO_INDEX, NodeId, Open};
+use super::scan::{key_hash, plain_key, plain_len};
 use crate::contract::number;
 
 /// Why bytes are not a JSON text, and where.
@@ -42,20 +43,17 @@ pub enum JsonErrorKind {
 struct Parser<'t> {
     bytes: &'t [u8],
     at: usize,
+    /// What went wrong; kept here, so that whoever fails says so in a register.
+    error: Option<JsonError>,
     /// Where the text stands in the arena's text.
     base: u32,
     /// Containers open when the pass began: those belong to the caller.
     floor: usize,
 }
 
-/// What comes next in the innermost container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// A member or an item.
-    Member,
-    /// Its bracket was read.
-    Close,
-}
+/// Something went wrong; the parser knows what.
+#[derive(Debug, Clone, Copy)]
+struct Failed;
 
 impl Arena {
     /// Reads one JSON text.
@@ -73,8 +71,8 @@ impl Arena {
         let before = (self.text.len(), self.entries.len(), self.index.len(), self.open.len());
         let outer = self.open.last().copied();
         let base = self.append(text);
-        let mut parser = Parser { bytes, at: 0, base, floor: before.3 };
-        parser.document(self).inspect_err(|_| {
+        let mut parser = Parser { bytes, at: 0, error: None, base, floor: before.3 };
+        parser.document(self).map_err(|Failed| {
             self.text.truncate(before.0);
             self.entries.truncate(before.1);
             self.index.truncate(before.2);
@@ -82,6 +80,7 @@ impl Arena {
             if let (Some(open), Some(outer)) = (self.open.last_mut(), outer) {
                 *open = outer;
             }
+            parser.error.unwrap_or(JsonErrorKind::Trailing.at(parser.at))
         })
     }
 }
@@ -104,230 +103,186 @@ impl JsonError {
 // === impl Parser ===
 
 impl Parser<'_> {
-    fn document(&mut self, arena: &mut Arena) -> Result<NodeId, JsonError> {
+    fn document(&mut self, arena: &mut Arena) -> Result<NodeId, Failed> {
         if self.bytes.starts_with(b"\xef\xbb\xbf") {
             self.at = 3;
         }
         let id = self.value(arena)?;
-        self.skip_space();
+        self.token();
         if self.at < self.bytes.len() {
-            return Err(JsonErrorKind::Trailing.at(self.at));
+            return Err(self.fail(JsonErrorKind::Trailing));
         }
         Ok(id)
     }
 
     /// Reads a value and all it holds. The innermost open container is kept at hand; those
-    /// around it lie on the arena's list.
-    fn value(&mut self, arena: &mut Arena) -> Result<NodeId, JsonError> {
-        self.skip_space();
+    /// around it lie on the arena's list, and around them all one that nothing ends.
+    fn value(&mut self, arena: &mut Arena) -> Result<NodeId, Failed> {
         arena.count_value();
         let root = NodeId(arena.next());
-        let Some(bracket @ (b'{' | b'[')) = self.peek() else {
-            self.scalar(arena)?;
-            return Ok(root);
-        };
-        let mut top = self.enter(arena, bracket)?;
-        let mut step = self.first_step(&top);
+        let mut top = Open::new(root.0, false);
         loop {
-            match step {
-                Step::Member => {
-                    if top.is_object {
-                        self.key(arena, &mut top)?;
-                    } else {
-                        top.len += 1;
-                    }
-                    self.skip_space();
-                    if let Some(bracket @ (b'{' | b'[')) = self.peek() {
-                        arena.open.push(top);
-                        top = self.enter(arena, bracket)?;
-                        step = self.first_step(&top);
-                    } else {
-                        self.scalar(arena)?;
-                        step = self.after_value(&top)?;
-                    }
+            if top.is_object {
+                self.key(arena, &mut top)?;
+            } else {
+                top.len += 1;
+            }
+            let byte = self.token();
+            if matches!(byte, b'{' | b'[') {
+                self.enter(arena, byte, &mut top)?;
+                if self.token() != closing(&top) {
+                    continue;
                 }
-                Step::Close => {
-                    arena.finish(&top);
-                    if arena.open.len() == self.floor {
-                        return Ok(root);
-                    }
-                    let Some(outer) = arena.open.pop() else { return Ok(root) };
-                    top = outer;
-                    step = self.after_value(&top)?;
+            } else {
+                self.scalar(byte, arena)?;
+            }
+            loop {
+                if arena.open.len() == self.floor {
+                    return Ok(root);
                 }
+                let byte = self.token();
+                self.at += 1;
+                if byte == b',' {
+                    break;
+                }
+                if byte != closing(&top) {
+                    self.at -= 1;
+                    return Err(self.unexpected(&top));
+                }
+                arena.finish(&top);
+                let Some(outer) = arena.open.pop() else { return Ok(root) };
+                top = outer;
             }
         }
     }
 
-    fn enter(&mut self, arena: &mut Arena, bracket: u8) -> Result<Open, JsonError> {
+    fn enter(&mut self, arena: &mut Arena, bracket: u8, top: &mut Open) -> Result<(), Failed> {
         if arena.open.len() >= arena.max_depth as usize {
-            return Err(JsonErrorKind::TooDeep.at(self.at));
+            return Err(self.fail(JsonErrorKind::TooDeep));
         }
         self.at += 1;
         let is_object = bracket == b'{';
         let entry = arena.next();
         let kind = if is_object { Kind::Object } else { Kind::Array };
         arena.entries.push(Entry { kind, start: NO_INDEX, len: 0, end: 0 });
-        Ok(Open::new(entry, is_object))
-    }
-
-    /// What to do in a container that was just entered.
-    #[inline]
-    fn first_step(&mut self, top: &Open) -> Step {
-        self.skip_space();
-        if self.peek() == Some(closing(top)) {
-            self.at += 1;
-            return Step::Close;
-        }
-        Step::Member
-    }
-
-    /// What to do after a value in a container.
-    #[inline]
-    fn after_value(&mut self, top: &Open) -> Result<Step, JsonError> {
-        self.skip_space();
-        match self.peek() {
-            Some(b',') => {
-                self.at += 1;
-                self.skip_space();
-                Ok(Step::Member)
-            }
-            Some(byte) if byte == closing(top) => {
-                self.at += 1;
-                Ok(Step::Close)
-            }
-            byte => {
-                let expected =
-                    if top.is_object { "a comma or a brace" } else { "a comma or a bracket" };
-                Err(self.wrong(byte, expected))
-            }
-        }
-    }
-
-    #[inline]
-    fn key(&mut self, arena: &mut Arena, top: &mut Open) -> Result<(), JsonError> {
-        match self.peek() {
-            Some(b'"') => self.at += 1,
-            byte => return Err(self.wrong(byte, "a key")),
-        }
-        let (start, len) = self.string(arena)?;
-        let from = start as usize;
-        let hash = key_hash(arena.text.as_bytes().get(from..from + len).unwrap_or_default());
-        let key = Entry { kind: Kind::Key, start, len: small(len), end: hash };
-        arena.push_key_into(top, key);
-        self.skip_space();
-        match self.peek() {
-            Some(b':') => self.at += 1,
-            byte => return Err(self.wrong(byte, "a colon")),
-        }
+        arena.open.push(std::mem::replace(top, Open::new(entry, is_object)));
         Ok(())
     }
 
     #[inline]
-    fn scalar(&mut self, arena: &mut Arena) -> Result<(), JsonError> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        match rest.first() {
-            Some(b'"') => {
-                self.at += 1;
-                let (start, len) = self.string(arena)?;
-                write(arena, Kind::String, start, len);
+    fn key(&mut self, arena: &mut Arena, top: &mut Open) -> Result<(), Failed> {
+        if self.token() != b'"' {
+            return Err(self.wrong("a key"));
+        }
+        let from = self.at + 1;
+        let (len, hash) = plain_key(self.bytes.get(from..).unwrap_or_default());
+        self.at = from + len;
+        let start = self.base + small(from);
+        let mut key = Entry { kind: Kind::Key, start, len: small(len), end: hash };
+        if self.byte() == b'"' {
+            self.at += 1;
+        } else {
+            (key.start, key.len) = self.escaped_string(arena, from)?;
+            key.end = key_hash(arena.text_of(key).as_bytes());
+        }
+        arena.push_key_into(top, key);
+        if self.token() != b':' {
+            return Err(self.wrong("a colon"));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Reads a value that is no container, from its first byte on.
+    #[inline]
+    fn scalar(&mut self, first: u8, arena: &mut Arena) -> Result<(), Failed> {
+        match first {
+            b'"' => {
+                let from = self.at + 1;
+                let len = plain_len(self.bytes.get(from..).unwrap_or_default());
+                self.at = from + len;
+                if self.byte() == b'"' {
+                    self.at += 1;
+                    write(arena, Kind::String, self.base + small(from), small(len));
+                } else {
+                    let (start, len) = self.escaped_string(arena, from)?;
+                    write(arena, Kind::String, start, len);
+                }
                 Ok(())
             }
-            Some(b'-' | b'0'..=b'9') => self.number(rest, arena),
-            Some(b't') if rest.starts_with(b"true") => {
-                self.word(arena, Kind::True, 4);
-                Ok(())
-            }
-            Some(b'f') if rest.starts_with(b"false") => {
-                self.word(arena, Kind::False, 5);
-                Ok(())
-            }
-            Some(b'n') if rest.starts_with(b"null") => {
-                self.word(arena, Kind::Null, 4);
-                Ok(())
-            }
-            byte => Err(self.wrong(byte.copied(), "a value")),
+            b'-' | b'0'..=b'9' => self.number(arena),
+            b't' => self.word(arena, Kind::True, b"true"),
+            b'f' => self.word(arena, Kind::False, b"false"),
+            b'n' => self.word(arena, Kind::Null, b"null"),
+            _ => Err(self.wrong("a value")),
         }
     }
 
     /// Reads a number; an integer of at most 18 digits, as most are, in one pass.
-    fn number(&mut self, rest: &[u8], arena: &mut Arena) -> Result<(), JsonError> {
-        let negative = rest.first() == Some(&b'-');
-        let from = usize::from(negative);
-        let mut at = from;
+    fn number(&mut self, arena: &mut Arena) -> Result<(), Failed> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let (negative, digits) = match rest {
+            [b'-', digits @ ..] => (true, digits),
+            digits => (false, digits),
+        };
         let mut value = 0i64;
-        while let Some(byte @ b'0'..=b'9') = rest.get(at).filter(|_| at < from + 18) {
+        let mut len = 0;
+        for byte in digits.iter().take(18).take_while(|byte| byte.is_ascii_digit()) {
             value = value * 10 + i64::from(byte - b'0');
-            at += 1;
+            len += 1;
         }
-        let more = matches!(rest.get(at), Some(b'.' | b'e' | b'E' | b'0'..=b'9'));
-        let odd = at == from || more || (at > from + 1 && rest.get(from) == Some(&b'0'));
+        let more = matches!(digits.get(len), Some(b'.' | b'e' | b'E' | b'0'..=b'9'));
+        let odd = len == 0 || more || (len > 1 && digits.first() == Some(&b'0'));
         if !odd && (value != 0 || !negative) {
-            self.at += at;
+            self.at += usize::from(negative) + len;
             let end = arena.next() + 1;
             arena.entries.push(Entry::integer(if negative { -value } else { value }, end));
             return Ok(());
         }
         let Some(len) = number::scan_number(rest) else {
-            return Err(JsonErrorKind::Expected("a number").at(self.at));
+            return Err(self.fail(JsonErrorKind::Expected("a number")));
         };
         let start = self.base + small(self.at);
         self.at += len;
-        write(arena, Kind::Decimal, start, len);
+        write(arena, Kind::Decimal, start, small(len));
         Ok(())
     }
 
-    fn word(&mut self, arena: &mut Arena, kind: Kind, len: usize) {
-        self.at += len;
-        write(arena, kind, 0, 0);
-    }
-
-    /// Reads a string after its opening quote; returns where it stands in the arena's text.
     #[inline]
-    fn string(&mut self, arena: &mut Arena) -> Result<(u32, usize), JsonError> {
-        let from = self.at;
-        self.skip_plain();
-        match self.peek() {
-            Some(b'"') => {
-                let len = self.at - from;
-                self.at += 1;
-                Ok((self.base + small(from), len))
-            }
-            Some(b'\\') => self.escaped_string(arena, from),
-            byte => Err(self.wrong(byte, "the end of a string")),
+    fn word(&mut self, arena: &mut Arena, kind: Kind, word: &[u8]) -> Result<(), Failed> {
+        if !self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
+            return Err(self.wrong("a value"));
         }
+        self.at += word.len();
+        write(arena, kind, 0, 0);
+        Ok(())
     }
 
     /// Reads a string that has escapes, from `from` on, to the end of the arena's text.
     #[cold]
-    fn escaped_string(
-        &mut self,
-        arena: &mut Arena,
-        from: usize,
-    ) -> Result<(u32, usize), JsonError> {
+    fn escaped_string(&mut self, arena: &mut Arena, from: usize) -> Result<(u32, u32), Failed> {
         let start = arena.text.len();
         let base = self.base as usize;
         let mut plain_from = from;
         loop {
             arena.text.extend_from_within(base + plain_from..base + self.at);
-            match self.peek() {
-                Some(b'"') => {
+            match self.byte() {
+                b'"' => {
                     self.at += 1;
-                    let len = arena.text.len() - start;
-                    return Ok((u32::try_from(start).unwrap_or(u32::MAX), len));
+                    return Ok((small(start), small(arena.text.len() - start)));
                 }
-                Some(b'\\') => {
+                b'\\' => {
                     let char = self.escape()?;
                     arena.text.push(char);
                 }
-                byte => return Err(self.wrong(byte, "the end of a string")),
+                _ => return Err(self.wrong("the end of a string")),
             }
             plain_from = self.at;
-            self.skip_plain();
+            self.at += plain_len(self.bytes.get(self.at..).unwrap_or_default());
         }
     }
 
-    fn escape(&mut self) -> Result<char, JsonError> {
+    fn escape(&mut self) -> Result<char, Failed> {
         let byte = self.bytes.get(self.at + 1).copied();
         self.at += 2;
         Ok(match byte {
@@ -345,15 +300,15 @@ impl Parser<'_> {
                 };
                 char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
             }
-            byte => {
+            _ => {
                 self.at = (self.at - 1).min(self.bytes.len());
-                return Err(self.wrong(byte, "an escape"));
+                return Err(self.wrong("an escape"));
             }
         })
     }
 
     /// The code point of a surrogate pair whose first half was read; half a pair stays half.
-    fn low_surrogate(&mut self, high: u16) -> Result<u32, JsonError> {
+    fn low_surrogate(&mut self, high: u16) -> Result<u32, Failed> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         if !rest.starts_with(b"\\u") {
             return Ok(u32::from(high));
@@ -368,12 +323,11 @@ impl Parser<'_> {
         Ok(u32::from(high))
     }
 
-    fn hex(&mut self) -> Result<u16, JsonError> {
+    fn hex(&mut self) -> Result<u16, Failed> {
         let mut value = 0u16;
         for _ in 0..4 {
-            let byte = self.peek();
-            let Some(digit) = byte.and_then(|byte| char::from(byte).to_digit(16)) else {
-                return Err(self.wrong(byte, "four hexadecimal digits"));
+            let Some(digit) = char::from(self.byte()).to_digit(16) else {
+                return Err(self.wrong("four hexadecimal digits"));
             };
             value = value << 4 | u16::try_from(digit).unwrap_or_default();
             self.at += 1;
@@ -381,50 +335,46 @@ impl Parser<'_> {
         Ok(value)
     }
 
-    /// Moves to the next quote, backslash or control character.
+    /// Moves to the next byte that is no space and returns it.
     #[inline]
-    fn skip_plain(&mut self) {
-        const LOW: u64 = 0x0101_0101_0101_0101;
-        const HIGH: u64 = 0x8080_8080_8080_8080;
-        // Which bytes of a word are zero (exact for the lowest such byte, and that one is asked).
-        let zeros = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
-        while let Some(word) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
-            let word = u64::from_le_bytes(*word);
-            let quote = zeros(word ^ (LOW * u64::from(b'"')));
-            let backslash = zeros(word ^ (LOW * u64::from(b'\\')));
-            let control = word.wrapping_sub(LOW * 0x20) & !word & HIGH;
-            let found = quote | backslash | control;
-            if found != 0 {
-                self.at += (found.trailing_zeros() / 8) as usize;
-                return;
+    fn token(&mut self) -> u8 {
+        let mut byte = self.byte();
+        while byte <= b' ' {
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return 0;
             }
-            self.at += 8;
-        }
-        while self.peek().is_some_and(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
             self.at += 1;
+            byte = self.byte();
         }
+        byte
     }
 
+    /// The byte at hand; 0, which stands nowhere in the grammar, at the end.
     #[inline]
-    fn skip_space(&mut self) {
-        if self.peek().is_some_and(|byte| byte > b' ') {
-            return;
-        }
-        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-            self.at += 1;
-        }
+    fn byte(&self) -> u8 {
+        self.bytes.get(self.at).copied().unwrap_or(0)
     }
 
-    #[inline]
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+    /// What stands here is not what has to.
+    #[cold]
+    fn wrong(&mut self, expected: &'static str) -> Failed {
+        self.fail(if self.at < self.bytes.len() {
+            JsonErrorKind::Expected(expected)
+        } else {
+            JsonErrorKind::Incomplete(expected)
+        })
     }
 
-    fn wrong(&self, byte: Option<u8>, expected: &'static str) -> JsonError {
-        match byte {
-            Some(_) => JsonErrorKind::Expected(expected).at(self.at),
-            None => JsonErrorKind::Incomplete(expected).at(self.at.min(self.bytes.len())),
-        }
+    /// Neither a comma nor the bracket that ends the container.
+    #[cold]
+    fn unexpected(&mut self, top: &Open) -> Failed {
+        self.wrong(if top.is_object { "a comma or a brace" } else { "a comma or a bracket" })
+    }
+
+    #[cold]
+    fn fail(&mut self, kind: JsonErrorKind) -> Failed {
+        self.error = Some(kind.at(self.at.min(self.bytes.len())));
+        Failed
     }
 }
 
@@ -435,9 +385,9 @@ fn closing(top: &Open) -> u8 {
 
 /// Writes a scalar that its container has counted already.
 #[inline]
-fn write(arena: &mut Arena, kind: Kind, start: u32, len: usize) {
+fn write(arena: &mut Arena, kind: Kind, start: u32, len: u32) {
     let end = arena.next() + 1;
-    arena.entries.push(Entry { kind, start, len: small(len), end });
+    arena.entries.push(Entry { kind, start, len, end });
 }
 
 /// Places in a text are small: a longer one was refused before.

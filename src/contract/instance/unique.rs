@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::arena::{Kind, key_hash};
+use super::arena::Kind;
 use super::node::Node;
+use super::scan::key_hash;
 
 /// Arrays up to this long are compared pair by pair.
 const PAIRWISE: usize = 16;

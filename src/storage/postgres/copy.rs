@@ -1,6 +1,6 @@
 //! Rows in bulk by `COPY … FROM STDIN` in its binary form.
 //!
-//! Measured against multi-row INSERTs and one array per column, with a batch of 1,000 records:
+//! Measured against multi-row INSERTs and one array per column, with thousands of records:
 //! the statement is parsed once, values need no text form, and the server writes many rows to
 //! a page at a time. COPY knows no ON CONFLICT: a row that is there already breaks the whole
 //! statement, which is told apart here and nothing of it is stored.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use parking_lot::Mutex;
-use sqlx::{AssertSqlSafe, PgPool, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
 use time::{Date, Duration, OffsetDateTime};
 
 use crate::model::clock::Timestamp;
@@ -122,13 +122,13 @@ async fn lock(tx: &mut sqlx::PgTransaction<'_>) -> StoreResult<()> {
 }
 
 /// The days that have tables, oldest first.
-async fn days(tx: &mut sqlx::PgTransaction<'_>) -> StoreResult<BTreeSet<Date>> {
+async fn days(conn: &mut PgConnection) -> StoreResult<BTreeSet<Date>> {
     let rows = sqlx::query(
         "SELECT CAST(child.relname AS TEXT) AS name FROM pg_inherits \
          JOIN pg_class AS child ON child.oid = inhrelid \
          WHERE inhparent = to_regclass('validation_runs')",
     )
-    .fetch_all(&mut **tx)
+    .fetch_all(conn)
     .await?;
     let mut days = BTreeSet::new();
     for row in rows {
@@ -136,6 +136,39 @@ async fn days(tx: &mut sqlx::PgTransaction<'_>) -> StoreResult<BTreeSet<Date>> {
         days.extend(parse_name(&name));
     }
     Ok(days)
+}
+
+/// A range of time: from its start to before its end, as in a filter.
+pub(crate) type Stretch = (Option<Timestamp>, Option<Timestamp>);
+
+/// The range of time that has days with tables, newest first in stretches of one day, two, four
+/// and so on.
+pub(crate) async fn stretches(
+    conn: &mut PgConnection,
+    from: Option<Timestamp>,
+    until: Option<Timestamp>,
+) -> StoreResult<Vec<Stretch>> {
+    Ok(stretches_of(days(conn).await?, from, until))
+}
+
+fn stretches_of(
+    days: BTreeSet<Date>,
+    from: Option<Timestamp>,
+    until: Option<Timestamp>,
+) -> Vec<Stretch> {
+    let mut bounds = days.into_iter().map(bounds).rev().filter(|(start, end)| {
+        until.is_none_or(|until| *start < until) && from.is_none_or(|from| *end > from)
+    });
+    let (mut stretches, mut length) = (Vec::new(), 1);
+    while let Some((mut start, end)) = bounds.next() {
+        if let Some((oldest, _)) = bounds.by_ref().take(length - 1).last() {
+            start = oldest;
+        }
+        stretches
+            .push((Some(start).max(from), until.map_or(Some(end), |until| Some(until.min(end)))));
+        length *= 2;
+    }
+    stretches
 }
 
 fn day_of(at: Timestamp) -> StoreResult<Date> {
@@ -181,5 +214,25 @@ mod tests {
         let (from, until) = bounds(day);
         assert_eq!(from.to_string(), "2023-11-14T00:00:00.000000Z");
         assert_eq!(until.to_string(), "2023-11-15T00:00:00.000000Z");
+    }
+
+    #[test]
+    fn stretches_are_the_days_newest_first() {
+        let day = |number: i64| Timestamp::from_micros(number * 86_400_000_000);
+        let date = |number| day_of(day(number)).unwrap();
+        let days: BTreeSet<_> = [3, 5, 6, 7, 8, 9, 10].map(date).into();
+        let whole = |from, until| (Some(day(from)), Some(day(until)));
+        assert_eq!(
+            stretches_of(days.clone(), None, None),
+            [whole(10, 11), whole(8, 10), whole(3, 8)],
+        );
+        let within = |at: i64| Timestamp::from_micros(day(at).as_micros() + 1);
+        assert_eq!(
+            stretches_of(days.clone(), Some(within(6)), Some(within(9))),
+            [(Some(day(9)), Some(within(9))), whole(7, 9), (Some(within(6)), Some(day(7))),],
+        );
+        assert_eq!(stretches_of(days.clone(), Some(day(4)), Some(day(5))), []);
+        assert_eq!(stretches_of(days, Some(within(3)), Some(within(3))).len(), 1);
+        assert_eq!(stretches_of(BTreeSet::new(), None, None), []);
     }
 }

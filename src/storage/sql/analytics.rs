@@ -259,7 +259,6 @@ mod tests {
 
     use super::*;
     use crate::model::clock::SystemClock;
-    use crate::storage::query::PageRequest;
     use crate::storage::sql::validations::listing;
     use crate::storage::sqlite::SqliteOptions;
 
@@ -303,8 +302,8 @@ mod tests {
         let url = format!("sqlite://{}", path.display());
         let mut conn = SqliteConnection::connect(&url).await.unwrap();
         for filter in filters() {
-            let page = PageRequest { size: 10, cursor: None };
-            let list = plan(&mut conn, listing(Dialect::Sqlite, &filter, &page).unwrap()).await;
+            let page = || listing(Dialect::Sqlite, &filter, None, 10);
+            let list = plan(&mut conn, page()).await;
             let sorted =
                 |step: &String| step.contains("TEMP B-TREE") && !step.contains("LAST TERM");
             // the records of a code's page are sorted once more: as many as are shown
@@ -314,7 +313,7 @@ mod tests {
                 |key: &&str| list.iter().any(|step| step.contains(&format!("SEARCH {key}")));
             assert!(filter.code.is_none() || keyed.iter().all(found), "{list:#?}");
             let statements = [
-                listing(Dialect::Sqlite, &filter, &page).unwrap(),
+                page(),
                 numbers(&filter, 10),
                 hours(&filter),
                 line_statement(Dialect::Sqlite, &filter, 3_600_000_000),

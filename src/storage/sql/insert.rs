@@ -16,11 +16,15 @@ use super::{Link, List, Query, Reader, Value, rollups, validations};
 use crate::model::record::ValidationRecord;
 use crate::redaction::Redacted;
 use crate::storage::error::StoreError;
-use crate::storage::postgres::copy;
+use crate::storage::postgres::{arrays, copy};
 use crate::storage::store::StoreResult;
 
 /// Rows per statement, biggest first: few distinct statements, so that each is prepared once.
 const CHUNKS: [usize; 4] = [64, 16, 4, 1];
+/// Records that are worth a COPY. Smaller batches are faster inserted from arrays: COPY ends with
+/// a small packet behind another, and the connection holds it back until the server has
+/// acknowledged the first, which may take 40 ms (sqlx 0.9 leaves Nagle's algorithm on).
+const COPIED: usize = 1_000;
 /// How often a batch is started over when others store or clear away what it meets.
 const ATTEMPTS: u32 = 4;
 
@@ -75,7 +79,11 @@ async fn store(db: &Db, book: &Book, records: &[&ValidationRecord]) -> StoreResu
         Link::Postgres(conn) => {
             let rows = records.iter().zip(series.of_records());
             let rows = rows.map(|(record, known)| validations::values_of(record, known.id));
-            copy::copy(conn, validations::INTO, rows).await?
+            if records.len() < COPIED {
+                arrays::insert(conn, validations::INTO, rows).await?
+            } else {
+                copy::copy(conn, validations::INTO, rows).await?
+            }
         }
     };
     if !new {
@@ -157,9 +165,7 @@ const CODES: &str = "validation_violations (code, validated_at, run_id)";
 /// Notes which codes records carry.
 async fn insert_codes(link: &mut Link<'_>, codes: Vec<[Value; 3]>) -> StoreResult<()> {
     if let Link::Postgres(conn) = link {
-        if !codes.is_empty() {
-            copy::copy(conn, CODES, codes.into_iter().map(Ok)).await?;
-        }
+        arrays::insert(conn, CODES, codes.into_iter().map(Ok)).await?;
         return Ok(());
     }
     let mut rest = codes.as_slice();

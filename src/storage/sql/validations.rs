@@ -9,6 +9,7 @@ use crate::model::page::{Cursor, Page};
 use crate::model::record::ValidationRecord;
 use crate::model::violation::Side;
 use crate::storage::error::StoreError;
+use crate::storage::postgres::partition;
 use crate::storage::query::{PageRequest, Rewritten, ValidationFilter};
 use crate::storage::store::{Rewrite, StoreResult};
 
@@ -76,9 +77,41 @@ pub(crate) async fn list(
     filter: &ValidationFilter,
     page: &PageRequest,
 ) -> StoreResult<Page<ValidationRecord>> {
-    let rows = link.rows(listing(link.dialect(), filter, page)?).await?;
+    let rows = rows_of(link, filter, page, "").await?;
     let items = rows.iter().map(record_of).collect::<StoreResult<Vec<_>>>()?;
     Ok(page_of(items, page, cursor_of))
+}
+
+/// The rows of a page and one more, if there is one. PostgreSQL takes longer to plan a statement
+/// for months of days than to answer it for the few that fill a page, so that it is asked for
+/// one stretch of days after the other.
+async fn rows_of(
+    link: &mut Link<'_>,
+    filter: &ValidationFilter,
+    page: &PageRequest,
+    lock: &str,
+) -> StoreResult<Vec<Row>> {
+    let before = page.cursor.as_ref().map(time_and_id).transpose()?;
+    let stretches = match link {
+        Link::Sqlite(_) => vec![(filter.from, filter.until)],
+        Link::Postgres(conn) => {
+            // what is behind a place may be of the same instant
+            let end = before.map(|(at, _)| Timestamp::from_micros(at.as_micros() + 1));
+            let until = filter.until.into_iter().chain(end).min();
+            partition::stretches(conn, filter.from, until).await?
+        }
+    };
+    let (wanted, mut rows) = (page.limit() as usize + 1, Vec::new());
+    for (from, until) in stretches {
+        let part = ValidationFilter { from, until, ..filter.clone() };
+        let mut query = listing(link.dialect(), &part, before, wanted - rows.len());
+        query.push(lock);
+        rows.append(&mut link.rows(query).await?);
+        if rows.len() >= wanted {
+            break;
+        }
+    }
+    Ok(rows)
 }
 
 fn cursor_of(record: &ValidationRecord) -> Cursor {
@@ -92,9 +125,8 @@ pub(crate) async fn rewrite(
     rewrite: &Rewrite<'_>,
 ) -> StoreResult<Rewritten> {
     let mut link = held.link();
-    let mut query = listing(link.dialect(), &ValidationFilter::default(), page)?;
-    query.push(link.dialect().for_update());
-    let rows = link.rows(query).await?;
+    let lock = link.dialect().for_update();
+    let rows = rows_of(&mut link, &ValidationFilter::default(), page, lock).await?;
     let records = rows.iter().map(record_of).collect::<StoreResult<Vec<_>>>()?;
     let mut page = page_of(records, page, cursor_of);
     let mut changed = 0;
@@ -117,20 +149,26 @@ fn payload_update(record: &ValidationRecord) -> StoreResult<Query> {
     Ok(query)
 }
 
-/// The statement of a listing; its plan is checked by a test.
+/// A record's place in a listing.
+pub(crate) type Place = (Timestamp, Uuid);
+
+/// The statement of at most `limit` rows of a listing, behind a place; its plan is checked by a
+/// test.
 pub(crate) fn listing(
     dialect: Dialect,
     filter: &ValidationFilter,
-    page: &PageRequest,
-) -> StoreResult<Query> {
+    behind: Option<Place>,
+    limit: usize,
+) -> Query {
+    let limit = limit as u64;
     if let Some(code) = code_alone(filter) {
-        return listing_of_code(dialect, code, filter, page);
+        return listing_of_code(dialect, code, filter, behind, limit);
     }
     let mut query = Query::build(format!("SELECT {COLUMNS} FROM validation_runs AS r"));
     narrow(&mut query, filter);
-    after(&mut query, "validated_at, id", page)?;
-    query.push(" ORDER BY validated_at DESC, id DESC LIMIT ").bind(page.limit() + 1);
-    Ok(query)
+    go_on(&mut query, "validated_at, id", behind);
+    query.push(" ORDER BY validated_at DESC, id DESC LIMIT ").bind(limit);
+    query
 }
 
 /// The code a filter asks for, when it asks for nothing else but times.
@@ -146,37 +184,38 @@ fn listing_of_code(
     dialect: Dialect,
     code: &str,
     filter: &ValidationFilter,
-    page: &PageRequest,
-) -> StoreResult<Query> {
+    behind: Option<Place>,
+    limit: u64,
+) -> Query {
     let mut query = Query::build(format!(
         "SELECT {COLUMNS} FROM (SELECT validated_at AS judged, run_id FROM validation_violations"
     ));
     query.equals("code", Some(code));
     within(&mut query, filter);
-    after(&mut query, "validated_at, run_id", page)?;
-    query.push(" ORDER BY validated_at DESC, run_id DESC LIMIT ").bind(page.limit() + 1);
+    go_on(&mut query, "validated_at, run_id", behind);
+    query.push(" ORDER BY validated_at DESC, run_id DESC LIMIT ").bind(limit);
     // either database would rather read all records and look each up in the page
     query.push(match dialect {
-        Dialect::Sqlite => {
-            ") AS page CROSS JOIN validation_runs AS r \
-             WHERE r.id = page.run_id AND r.validated_at = page.judged"
-        }
-        Dialect::Postgres => {
-            ") AS page CROSS JOIN LATERAL (SELECT * FROM validation_runs AS one \
-             WHERE one.id = page.run_id AND one.validated_at = page.judged LIMIT 1) AS r"
-        }
+        Dialect::Sqlite => ") AS page CROSS JOIN validation_runs AS r",
+        Dialect::Postgres => ") AS page CROSS JOIN LATERAL (SELECT * FROM validation_runs AS one",
+    });
+    query.start_conditions();
+    query.condition().push("id = page.run_id").condition().push("validated_at = page.judged");
+    // the days of the page are known before it is
+    within(&mut query, filter);
+    query.push(match dialect {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => " LIMIT 1) AS r",
     });
     query.push(" ORDER BY page.judged DESC, page.run_id DESC");
-    Ok(query)
+    query
 }
 
-/// Goes on behind the page before.
-fn after(query: &mut Query, columns: &str, page: &PageRequest) -> StoreResult<()> {
-    if let Some(cursor) = &page.cursor {
-        let (at, id) = time_and_id(cursor)?;
+/// Goes on behind the last record of the page before.
+fn go_on(query: &mut Query, columns: &str, behind: Option<Place>) {
+    if let Some((at, id)) = behind {
         query.beyond(columns, "<", [at.into(), id.into()]);
     }
-    Ok(())
 }
 
 /// Adds the times of a filter to conditions that stand already or follow.
@@ -213,7 +252,7 @@ pub(crate) fn narrow(query: &mut Query, filter: &ValidationFilter) {
 }
 
 /// Reads the cursor of a listing by time and id.
-pub(crate) fn time_and_id(cursor: &Cursor) -> StoreResult<(Timestamp, Uuid)> {
+pub(crate) fn time_and_id(cursor: &Cursor) -> StoreResult<Place> {
     let [at, id] = cursor.parts()?;
     let at = at.parse().map_err(|_| StoreError::InvalidCursor)?;
     let id = Uuid::try_parse(id).map_err(|_| StoreError::InvalidCursor)?;

@@ -12,6 +12,7 @@ super::cases! {
     pages_follow_to_the_end_while_records_go
     pages_follow_under_a_filter
     pages_of_a_code_follow_within_its_time
+    pages_follow_over_many_days
     records_of_one_instant_are_neither_lost_nor_repeated
     page_sizes_are_kept_within_limits
     a_last_page_that_is_full_has_no_next
@@ -109,6 +110,33 @@ async fn pages_of_a_code_follow_within_its_time(bed: Bed) {
     assert_eq!(walk(&bed, &times, 3, async |_| {}).await, even(20, 36));
     let valid = ValidationFilter { valid: Some(true), ..filter };
     assert_eq!(walk(&bed, &valid, 3, async |_| {}).await, [""; 0]);
+}
+
+async fn pages_follow_over_many_days(bed: Bed) {
+    const DAY: i64 = 86_400;
+    /// Seconds from the fixtures' start to the next midnight.
+    const MIDNIGHT: i64 = 6_400;
+    // a day without records after every second; the first two of a day share its first instant
+    let day = |n: i64| (n - 1) / 4 + (n - 1) / 8;
+    let records: Vec<_> = (1..=90)
+        .map(|n| ValidationRecord {
+            validated_at: at(MIDNIGHT + day(n) * DAY + ((n - 1) % 4 - 1).max(0)),
+            consumer_id: if n % 30 == 0 { "mobile" } else { "shop" }.into(),
+            ..record(n)
+        })
+        .collect();
+    bed.store.record_validations(&redact_all(&records)).await.unwrap();
+    let all = ValidationFilter::default();
+    for size in [1, 2, 7, 30, 100] {
+        assert_eq!(walk(&bed, &all, size, async |_| {}).await, names((1..=90).rev()), "{size}");
+    }
+    let rare = ValidationFilter { consumer_id: Some("mobile".into()), ..all.clone() };
+    assert_eq!(walk(&bed, &rare, 2, async |_| {}).await, names([90, 60, 30].into_iter()));
+    let (from, until) = (Some(at(MIDNIGHT + day(9) * DAY)), Some(at(MIDNIGHT + day(41) * DAY)));
+    let times = ValidationFilter { from, until, ..all.clone() };
+    assert_eq!(walk(&bed, &times, 5, async |_| {}).await, names((9..=40).rev()));
+    let nobody = ValidationFilter { consumer_id: Some("nobody".into()), ..all };
+    assert_eq!(walk(&bed, &nobody, 5, async |_| {}).await, [""; 0]);
 }
 
 async fn records_of_one_instant_are_neither_lost_nor_repeated(bed: Bed) {
