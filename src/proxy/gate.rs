@@ -32,7 +32,7 @@ use super::trace::{self, Tracer};
 use super::upgrade;
 use crate::config::limits::Pace;
 use crate::model::clock::Clock;
-use crate::model::exchange::{Captured, RequestHead, ResponseHead};
+use crate::model::exchange::{Captured, RequestHead, ResponseHead, own_headers};
 use crate::model::mode::Mode;
 use crate::model::trace::TraceContext;
 use crate::model::verdict::SkipReason;
@@ -177,12 +177,7 @@ impl Gate {
             modes: stance.modes,
             client_ip: line.peer.ip,
             client_subject: line.peer.subject.clone(),
-            request: RequestHead {
-                method: request.method().clone(),
-                target: request.uri().clone(),
-                version: request.version(),
-                headers: request.headers().clone(),
-            },
+            request: RequestHead::of(request),
             request_body: Captured::unread(),
             response: None,
             response_body: Captured::unread(),
@@ -400,7 +395,7 @@ impl Gate {
             exchange.reservation.grow(weight);
             exchange.response = Some(ResponseHead {
                 status: response.status(),
-                headers: response.headers().clone(),
+                headers: own_headers(response.headers()),
             });
         });
     }

@@ -186,6 +186,7 @@ impl Capture {
 
     fn finish(mut self, end: BodyEnd) {
         self.captured.end = end;
+        self.captured.close();
         self.pending.deposit(self.half, self.captured);
     }
 }
