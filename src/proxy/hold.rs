@@ -85,8 +85,9 @@ where
     }
     let mut held = Held::new(body, memory);
     let mut captured = Captured::default();
-    let filling = held.fill(&mut captured, limits.bytes);
-    let reason = match tokio::time::timeout(limits.time, filling).await {
+    let filled = tokio::time::timeout(limits.time, held.fill(&mut captured, limits.bytes)).await;
+    captured.close();
+    let reason = match filled {
         Ok(Filled::Whole) => return Holding::Whole(Payload::Held(Box::new(held)), captured),
         Ok(Filled::Broken) => {
             captured.end = BodyEnd::Reset;
