@@ -27,7 +27,8 @@ const POLL: Duration = Duration::from_millis(500);
 /// Memory for pages, per connection, in KiB.
 const CACHE_KIB: i64 = 16 * 1024;
 /// Pages in the write-ahead log that are worth a checkpoint: 16 MiB. Each moves the pages of
-/// all indexes; with SQLite's 1,000, batches of 100 records stored 10,800 rows/s, not 15,000.
+/// all indexes: batches of 100 records stored 15,000 rows/s with 32 MiB, 10,800 with SQLite's
+/// own 4.
 const CHECKPOINT_PAGES: u32 = 4_000;
 /// The write-ahead log is cut back to this size after a checkpoint.
 const JOURNAL_LIMIT: i64 = 64 * 1024 * 1024;
