@@ -55,7 +55,7 @@ use contracts::{Contracts, Documents, Drafts};
 use enforcing::Enforcing;
 use handover::{Predecessor, Sockets};
 use lifecycle::{Drain, Phase, PhaseWatch, Signals, bury_orphans};
-use listeners::Listeners;
+use listeners::{Inherited, Listeners};
 use observing::Observing;
 use readiness::SidecarReadiness;
 use reload::{ConfigFile, InForce, Reloader};
@@ -105,6 +105,7 @@ pub type Load = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
 /// Runs until told to stop; the summary says what was seen.
 pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
+    let listening = Opening { take_over: hooks.take_over, inherited: Inherited::take() };
     let file = hooks.reload.map(|Reload { file, load }| ConfigFile::new(file, load));
     start_log(config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -148,7 +149,7 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     };
     // Also a start that fails from here on ends in order: what was taken over from an earlier run
     // is stored, or stays in the spool.
-    let served = serving.run(signals, identities, hooks.take_over, hooks.ready);
+    let served = serving.run(signals, identities, listening, hooks.ready);
     let summary = observing.finish(&control, FLUSH_TIMEOUT);
     let _ = stop_background.send(true);
     control.block_on(async {
@@ -162,6 +163,12 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     }
     control.shutdown_timeout(Duration::from_secs(1));
     served.map(|_| summary)
+}
+
+/// Where sockets come from before any is opened.
+struct Opening {
+    take_over: bool,
+    inherited: Inherited,
 }
 
 /// What both edges stand on.
@@ -185,11 +192,11 @@ impl Serving<'_> {
         self,
         mut signals: Signals,
         identities: Identities,
-        take_over: bool,
+        opening: Opening,
         told: Box<dyn FnOnce(Running) + Send>,
     ) -> Result<Arc<watch::Sender<bool>>, StartError> {
         let Self { config, control, metrics, store, clock, observing, in_force, stopped } = self;
-        let listeners = Listeners::open(config, take_over);
+        let listeners = Listeners::open(config, opening.take_over, opening.inherited);
         let Listeners { sockets, predecessor } =
             control.block_on(signals.unless_stopped(listeners))?;
         let phase = PhaseWatch::default();

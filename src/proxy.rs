@@ -6,6 +6,7 @@
 //! the observer exactly once; responses we invent come from `reject` alone.
 
 mod answer;
+mod arriving;
 mod connection;
 pub mod enforce;
 mod entrance;
@@ -14,12 +15,14 @@ mod gate;
 mod hold;
 mod interim;
 mod limits;
+mod link;
 pub mod metrics;
 mod overseer;
 mod peer;
 mod pool;
 mod progress;
 mod reject;
+mod relay;
 mod route;
 mod server;
 mod tap;

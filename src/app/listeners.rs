@@ -1,10 +1,13 @@
-//! The two listening sockets: opened here, or taken over from the process before us.
+//! The two listening sockets: opened here, taken over from the process before us, or inherited
+//! from whoever started us and holds them over our end (socket activation).
 //!
 //! They are bound before Pingora and axum start, so that a port in use is one clear line, and no
 //! other process can take a port between a first look and the start.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+
+use listenfd::ListenFd;
 
 use super::StartError;
 use super::handover::{Predecessor, Sockets};
@@ -17,11 +20,49 @@ pub(super) struct Listeners {
     pub(super) predecessor: Option<Predecessor>,
 }
 
+/// Listening sockets that whoever started us gave us.
+#[derive(Debug, Default)]
+pub(super) struct Inherited(Vec<TcpListener>);
+
+// === impl Inherited ===
+
+impl Inherited {
+    /// Takes them, once: the environment that names them changes, so there must be no threads yet.
+    pub(super) fn take() -> Self {
+        let mut given = ListenFd::from_env();
+        let indices = 0..given.len();
+        Self(indices.filter_map(|index| given.take_tcp_listener(index).ok().flatten()).collect())
+    }
+
+    /// The one that stands at `address`.
+    fn at(&mut self, address: SocketAddr) -> Option<TcpListener> {
+        let index = self.0.iter().position(|listener| stands_at(listener, address))?;
+        Some(self.0.swap_remove(index))
+    }
+
+    /// Says which of them nobody wanted.
+    fn dismiss(self) {
+        for address in self.0.iter().filter_map(|listener| listener.local_addr().ok()) {
+            let address = address.to_string();
+            tracing::warn!(
+                event = "inherited_socket_unused",
+                address,
+                "neither --listen nor --admin-listen names the address of this socket"
+            );
+        }
+    }
+}
+
 // === impl Listeners ===
 
 impl Listeners {
-    /// Opens them; with `take_over`, waits for a running process to hand over its own.
-    pub(super) async fn open(config: &Config, take_over: bool) -> Result<Self, StartError> {
+    /// Opens what was not `inherited`; with `take_over`, waits for a running process to hand over
+    /// its own.
+    pub(super) async fn open(
+        config: &Config,
+        take_over: bool,
+        mut inherited: Inherited,
+    ) -> Result<Self, StartError> {
         let (mut traffic, mut admin, mut predecessor) = (None, None, None);
         if take_over {
             let path = config.upgrade.socket.clone();
@@ -35,6 +76,9 @@ impl Listeners {
             predecessor = Some(before);
         }
         let (listen, admin_listen) = (config.traffic.listen, config.admin.listen);
+        let traffic = traffic.or_else(|| inherited.at(listen));
+        let admin = admin.or_else(|| inherited.at(admin_listen));
+        inherited.dismiss();
         let sockets = Sockets {
             traffic: listener(traffic, listen, "--listen or CVT_LISTEN")?,
             admin: listener(admin, admin_listen, "--admin-listen or CVT_METRICS_PORT")?,
@@ -43,7 +87,7 @@ impl Listeners {
     }
 }
 
-/// The socket handed over, if it stands where one is wanted; else a new one.
+/// The socket handed over or inherited, if it stands where one is wanted; else a new one.
 fn listener(
     handed_over: Option<TcpListener>,
     address: SocketAddr,

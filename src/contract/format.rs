@@ -121,6 +121,28 @@ pub(super) fn is_hostname(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label)
 }
 
+/// Whether a text is plainly an address: names of letters and digits, at a host of several of them.
+/// One that is not may be an address still (RFC 5321 §4.1.2).
+pub(super) fn is_plain_email(text: &str) -> bool {
+    const LONGEST: usize = 63;
+    let are_names = |text: &str, separators: &[u8]| {
+        let mut in_name = false;
+        for byte in text.bytes() {
+            let is_part = byte.is_ascii_alphanumeric();
+            if !is_part && (!in_name || !separators.contains(&byte)) {
+                return false;
+            }
+            in_name = is_part;
+        }
+        in_name && text.len() <= LONGEST
+    };
+    let Some((local, host)) = text.split_once('@') else { return false };
+    are_names(local, b".+-_")
+        && are_names(host, b".")
+        && host.contains('.')
+        && host.ends_with(|end: char| end.is_ascii_alphabetic())
+}
+
 /// RFC 4648 §4, padded.
 fn is_base64(text: &str) -> bool {
     let bytes = text.as_bytes();

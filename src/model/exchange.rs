@@ -2,14 +2,18 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use bytes::{Bytes, BytesMut};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use smallvec::SmallVec;
 
 use super::verdict::SkipReason;
 
 /// The longest request id taken over from the downstream, in bytes.
 const LONGEST_REQUEST_ID: usize = 128;
+/// Chunks up to this length are copied: one that is shared keeps the whole buffer that it was read
+/// into, which has twice this length or more, and whose reader then needs another one.
+const COPIED: usize = 4 << 10;
 
 /// Start line and headers of a request, as the downstream sent them.
 #[derive(Debug, Clone)]
@@ -49,6 +53,8 @@ pub enum BodyEnd {
 #[derive(Debug, Clone, Default)]
 pub struct Captured {
     chunks: SmallVec<[Bytes; 2]>,
+    /// Copies of short chunks that came after those.
+    tail: Vec<u8>,
     kept: usize,
     seen: u64,
     cut: Option<SkipReason>,
@@ -64,9 +70,52 @@ pub fn request_id(headers: &HeaderMap) -> Option<&str> {
     (1..=LONGEST_REQUEST_ID).contains(&id.len()).then_some(id)
 }
 
+/// Header fields that hold their values in memory of their own: those that were read with a
+/// message share the buffer it was read into, and would keep all of it.
+pub fn own_headers(headers: &HeaderMap) -> HeaderMap {
+    let mut text = BytesMut::with_capacity(headers.values().map(HeaderValue::len).sum());
+    let mut own = headers.clone();
+    for value in own.values_mut() {
+        text.extend_from_slice(value.as_bytes());
+        // What was one value is one still.
+        if let Ok(mut copy) = HeaderValue::from_maybe_shared(text.split().freeze()) {
+            copy.set_sensitive(value.is_sensitive());
+            *value = copy;
+        }
+    }
+    own
+}
+
+/// A target in memory of its own.
+fn own_target(target: &Uri) -> Uri {
+    let copy = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    let mut parts = target.clone().into_parts();
+    if let Some(path) = &mut parts.path_and_query
+        && let Ok(own) = PathAndQuery::from_maybe_shared(copy(path.as_str()))
+    {
+        *path = own;
+    }
+    if let Some(authority) = &mut parts.authority
+        && let Ok(own) = Authority::from_maybe_shared(copy(authority.as_str()))
+    {
+        *authority = own;
+    }
+    Uri::from_parts(parts).unwrap_or_else(|_| target.clone())
+}
+
 // === impl RequestHead ===
 
 impl RequestHead {
+    /// A copy of the head of `request` in memory of its own.
+    pub fn of<B>(request: &Request<B>) -> Self {
+        Self {
+            method: request.method().clone(),
+            target: own_target(request.uri()),
+            version: request.version(),
+            headers: own_headers(request.headers()),
+        }
+    }
+
     /// The path as sent, percent-encoding kept; `/` where the target has none.
     pub fn path(&self) -> &str {
         match self.target.path() {
@@ -103,15 +152,26 @@ impl Captured {
     }
 
     /// Notes a chunk that passed and keeps as much of it as fits under `limit` kept bytes in
-    /// total. Shares the chunk's memory, copies nothing. Returns the bytes newly kept.
+    /// total. Shares the memory of a long chunk and copies a short one. Returns the bytes newly
+    /// kept.
     pub fn push(&mut self, chunk: &Bytes, limit: usize) -> usize {
         self.seen += chunk.len() as u64;
         let room = limit.saturating_sub(self.kept).min(chunk.len());
-        if room > 0 {
+        if room > COPIED {
+            self.close();
             self.chunks.push(chunk.slice(..room));
-            self.kept += room;
+        } else if room > 0 {
+            self.tail.extend_from_slice(&chunk[..room]);
         }
+        self.kept += room;
         room
+    }
+
+    /// Nothing more will pass: what was kept can be shared from now on.
+    pub fn close(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push(std::mem::take(&mut self.tail).into());
+        }
     }
 
     /// Bytes that passed, kept or not.
@@ -137,6 +197,7 @@ impl Captured {
     /// Gives up what was kept, for want of memory.
     pub fn let_go(&mut self) {
         self.chunks.clear();
+        self.tail = Vec::new();
         self.kept = 0;
         self.cut_short();
     }
@@ -146,12 +207,19 @@ impl Captured {
         self.truncated().then(|| self.cut.unwrap_or(SkipReason::BodyOverLimit))
     }
 
-    /// The kept bytes in one piece: borrowed when they arrived in one chunk, else joined.
+    /// The kept bytes in one piece: borrowed when they are in one, else joined.
     pub fn bytes(&self) -> Cow<'_, [u8]> {
-        match self.chunks.as_slice() {
-            [] => Cow::Borrowed(&[]),
-            [one] => Cow::Borrowed(one),
-            many => Cow::Owned(many.concat()),
+        match (self.chunks.as_slice(), self.tail.as_slice()) {
+            ([], tail) => Cow::Borrowed(tail),
+            ([one], []) => Cow::Borrowed(one),
+            (many, tail) => {
+                let mut joined = Vec::with_capacity(self.kept);
+                for chunk in many {
+                    joined.extend_from_slice(chunk);
+                }
+                joined.extend_from_slice(tail);
+                Cow::Owned(joined)
+            }
         }
     }
 }
@@ -175,9 +243,54 @@ mod tests {
     }
 
     #[test]
-    fn one_chunk_is_not_copied() {
-        let captured = Captured::complete(&Bytes::from_static(b"abc"));
-        assert!(matches!(captured.bytes(), Cow::Borrowed(b"abc")));
+    fn long_chunks_are_shared_and_short_ones_are_not() {
+        let long = Bytes::from(vec![7; COPIED + 1]);
+        let captured = Captured::complete(&long);
+        assert_eq!(captured.bytes().as_ptr(), long.as_ptr());
         assert!(!captured.truncated());
+        let short = long.slice(..COPIED);
+        let mut captured = Captured::complete(&short);
+        assert_ne!(captured.bytes().as_ptr(), short.as_ptr());
+        captured.close();
+        assert!(matches!(captured.bytes(), Cow::Borrowed(bytes) if bytes == short));
+    }
+
+    #[test]
+    fn short_and_long_chunks_stay_in_order() {
+        let (short, long) = (Bytes::from_static(b"ab"), Bytes::from(vec![b'-'; COPIED + 1]));
+        let mut captured = Captured::default();
+        for chunk in [&short, &short, &long, &short] {
+            captured.push(chunk, usize::MAX);
+        }
+        let expected = [&b"abab"[..], &long, b"ab"].concat();
+        assert_eq!(&*captured.bytes(), expected);
+        captured.close();
+        assert_eq!((&*captured.bytes(), captured.kept()), (&*expected, expected.len()));
+    }
+
+    #[test]
+    fn a_head_keeps_nothing_of_what_it_was_read_with() {
+        let read = Bytes::from_static(b"/a/b?c=d first second");
+        let value = |range| HeaderValue::from_maybe_shared(read.slice(range)).unwrap();
+        let mut secret = value(9..14);
+        secret.set_sensitive(true);
+        let request = Request::builder()
+            .uri(Uri::from_maybe_shared(read.slice(..8)).unwrap())
+            .header("x-one", secret)
+            .header("x-one", value(15..21))
+            .body(())
+            .unwrap();
+        let head = RequestHead::of(&request);
+        assert_eq!((&head.target, &head.headers), (request.uri(), request.headers()));
+        assert!(head.headers["x-one"].is_sensitive());
+        let place = read.as_ptr_range();
+        assert!(!place.contains(&head.path().as_ptr()));
+        assert!(head.headers.values().all(|value| !place.contains(&value.as_bytes().as_ptr())));
+        let whole: Uri = "http://user@host:1/p?q#f".parse().unwrap();
+        assert_eq!(own_target(&whole), whole);
+        for odd in ["*", "host:443"] {
+            let odd: Uri = odd.parse().unwrap();
+            assert_eq!(own_target(&odd), odd);
+        }
     }
 }

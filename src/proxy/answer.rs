@@ -8,16 +8,16 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
+use super::arriving::Arriving;
 use super::hold::Payload;
 use super::progress::Interrupted;
 use super::tap::Tap;
 
 /// The body of an answer: the upstream's, or ours.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "nearly every body is the large one")]
 pub enum AnswerBody {
     /// The upstream's, passing through.
-    Upstream(Tap<Payload>),
+    Upstream(Box<Tap<Payload<Arriving>>>),
     /// Invented by us.
     Invented(Full<Bytes>),
 }

@@ -7,7 +7,7 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Request, Uri, Version};
 use http_body::Body;
 
-use super::hold::Payload;
+use super::pool::Outgoing;
 use super::tap::Tap;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -170,11 +170,11 @@ impl Objection {
 }
 
 /// A copy of a request that may be sent twice, if it is one.
-pub fn repeatable(request: &Request<Tap<Payload>>) -> Option<Request<Tap<Payload>>> {
+pub fn repeatable(request: &Request<Outgoing>) -> Option<Request<Outgoing>> {
     if !request.method().is_idempotent() || !request.body().is_end_stream() {
         return None;
     }
-    let mut copy = Request::new(Tap::empty());
+    let mut copy = Request::new(Box::new(Tap::empty()));
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.version_mut() = request.version();

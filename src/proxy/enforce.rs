@@ -103,8 +103,6 @@ pub struct Passage<B> {
 pub struct Replacement {
     /// The answer.
     pub answer: Response<Invented>,
-    /// Whether the upstream sent its response to the end.
-    pub whole: bool,
     /// The upstream's failure, if that is the cause.
     pub failure: Option<UpstreamFailure>,
 }
@@ -276,7 +274,7 @@ impl Enforcement {
                 pending.deposit(Half::Response, captured);
                 let failure = UpstreamFailure::Broken;
                 let answer = reject::upstream_failed(failure);
-                return Err(Replacement { answer, whole: false, failure: Some(failure) });
+                return Err(Replacement { answer, failure: Some(failure) });
             }
         };
         let judged = self.judge_response(pending, stance, headers, &captured).await;
@@ -307,7 +305,7 @@ impl Enforcement {
                     exchange.response_body = captured;
                     exchange.known.judged_response(verdict, sketch);
                 });
-                Err(Replacement { answer, whole, failure: None })
+                Err(Replacement { answer, failure: None })
             }
         }
     }

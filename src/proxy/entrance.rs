@@ -1,10 +1,8 @@
 //! Where requests come in: what no reader may read twice and what is over a limit goes no
 //! further; the rest goes through the gate.
 
-use std::future::poll_fn;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::task::Poll;
 
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
@@ -14,10 +12,8 @@ use hyper::body::Incoming;
 use super::answer::AnswerBody;
 use super::connection::{Objection, objection};
 use super::gate::Gate;
-use super::interim::Interim;
 use super::limits::{Excess, Limits, Turn};
-use super::peer::Peer;
-use super::pool::Lane;
+use super::peer::{Line, Peer};
 use super::reject::{self, Invented};
 use super::route::Route;
 use super::wire::BodyLimit;
@@ -52,23 +48,13 @@ impl Entrance {
     }
 
     /// Carries one exchange.
-    pub async fn serve(
-        &self,
-        mut request: Request<Incoming>,
-        peer: &Peer,
-        lane: Lane,
-        interim: &Interim,
-    ) -> Answered {
-        let (route, turns) = match self.admit(&request, peer).await {
+    pub async fn serve(&self, mut request: Request<Incoming>, line: &Line) -> Answered {
+        let (route, turns) = match self.admit(&request, &line.peer).await {
             Ok(admitted) => admitted,
             Err(refused) => return self.refuse(refused),
         };
-        poll_fn(|cx| {
-            interim.listen(&mut request, cx.waker());
-            Poll::Ready(())
-        })
-        .await;
-        let Ok(response) = self.gate.serve(request, &route, peer, lane).await;
+        line.interim.listen(&mut request, line.relay.waker());
+        let response = self.gate.serve(request, &route, line).await;
         let Some(limit) = route.bodies.response.map(NonZeroU64::get) else {
             return Answered { response, limit: None, turns };
         };

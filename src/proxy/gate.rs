@@ -4,35 +4,35 @@
 //! forwards the request with its body tapped, and hands the response down the same way. Each step is a small function; none of them
 //! waits for anything but the two peers.
 
-use std::convert::Infallible;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::answer::AnswerBody;
+use super::arriving::Arriving;
 use super::connection::{head_weight, is_upgrade, strip_hop_by_hop};
 use super::enforce::{Enforcement, Passage, Replacement, Stance};
 use super::forwarded;
 use super::hold::{Payload, Witness};
 use super::metrics::{ProxyMetrics, Raised, UpstreamFailure};
-use super::peer::Peer;
-use super::pool::{Lane, Lanes, Return};
+use super::peer::Line;
+use super::pool::{Lane, Lanes};
 use super::progress::Progress;
 use super::reject::{self, Invented, Refusal};
 use super::route::{Route, RouteTable};
-use super::tap::{Capture, EndObserver, Tap};
+use super::tap::{Capture, Tap};
 use super::trace::{self, Tracer};
 use super::upgrade;
 use crate::config::limits::Pace;
 use crate::model::clock::Clock;
-use crate::model::exchange::{Captured, RequestHead, ResponseHead};
+use crate::model::exchange::{Captured, RequestHead, ResponseHead, own_headers};
 use crate::model::mode::Mode;
 use crate::model::trace::TraceContext;
 use crate::model::verdict::SkipReason;
@@ -59,12 +59,11 @@ struct Opened {
     trace: Option<TraceContext>,
 }
 
-/// The way of one exchange: who called, its route, and the thread that carries it.
+/// The way of one exchange: where it comes from, and its route.
 #[derive(Clone, Copy)]
 struct Way<'a> {
-    peer: &'a Peer,
+    line: &'a Line,
     route: &'a Route,
-    lane: Lane,
 }
 
 // === impl Gate ===
@@ -129,30 +128,28 @@ impl Gate {
         &self,
         mut request: Request<Incoming>,
         route: &Route,
-        peer: &Peer,
-        lane: Lane,
-    ) -> Result<Response<AnswerBody>, Infallible> {
+        line: &Line,
+    ) -> Response<AnswerBody> {
         let started = self.clock.instant();
         let in_flight = Raised::new(&self.metrics.in_flight);
         if let Some(target) = route.target(request.uri()) {
             *request.uri_mut() = target;
         }
-        let way = Way { peer, route, lane };
-        let answer = match self.open(route, &request, peer, started) {
+        let way = Way { line, route };
+        let answer = match self.open(way, &request, started) {
             Ok(opened) => self.forward(request, opened, way, in_flight, started).await,
             Err(refusal) => Err(*refusal),
         };
         let answer = answer.unwrap_or_else(|invented| invented.map(AnswerBody::Invented));
         self.metrics.answered(answer.status());
-        Ok(answer)
+        answer
     }
 
     /// Opens the exchange, unless nothing is to be kept or there is no memory to keep it in.
     fn open(
         &self,
-        route: &Route,
+        Way { line, route }: Way<'_>,
         request: &Request<Incoming>,
-        peer: &Peer,
         started: Instant,
     ) -> Result<Option<Opened>, Refusal> {
         let enforcement = &route.enforcement;
@@ -178,14 +175,9 @@ impl Gate {
             trace,
             id: stance.id,
             modes: stance.modes,
-            client_ip: peer.ip,
-            client_subject: peer.subject.clone(),
-            request: RequestHead {
-                method: request.method().clone(),
-                target: request.uri().clone(),
-                version: request.version(),
-                headers: request.headers().clone(),
-            },
+            client_ip: line.peer.ip,
+            client_subject: line.peer.subject.clone(),
+            request: RequestHead::of(request),
             request_body: Captured::unread(),
             response: None,
             response_body: Captured::unread(),
@@ -227,24 +219,29 @@ impl Gate {
         let capture = watched.map(|opened| way.capture(opened, Half::Request));
         // A body that is over before it began cannot make progress, and needs no watching.
         let progress = (!body.is_end_stream()).then(|| self.progress(way.route, &parts.headers));
-        let mut body = Tap::new(body, capture);
+        let mut body = Box::new(Tap::new(body, capture));
         if let Some(progress) = &progress {
-            body = body.with_progress(progress.clone());
+            body.report_to(progress.clone());
+        }
+        if parts.version < Version::HTTP_2 {
+            body.comes_on(way.line.relay.clone());
         }
         if let Some(context) = opened.as_ref().and_then(|opened| opened.trace) {
             trace::pass_on(&context, &mut parts.headers);
         }
         strip_hop_by_hop(&mut parts.headers, upgrade.is_some());
-        forwarded::tell(&way.route.forwarded, way.peer, &parts.uri, &mut parts.headers);
+        forwarded::tell(&way.route.forwarded, &way.line.peer, &parts.uri, &mut parts.headers);
         let request = Request::from_parts(parts, body);
         let sent = self.clock.instant();
-        let (mut response, lease) =
-            way.route.upstream.send(request, way.lane, progress.as_ref()).await.map_err(
-                |failure| {
-                    let pending = opened.as_ref().map(|opened| &opened.pending);
-                    self.unanswered(failure, progress.as_ref(), pending)
-                },
-            )?;
+        let (mut response, lease) = way
+            .route
+            .upstream
+            .send(request, way.line.lane, progress.as_ref(), sent)
+            .await
+            .map_err(|failure| {
+                let pending = opened.as_ref().map(|opened| &opened.pending);
+                self.unanswered(failure, progress.as_ref(), pending)
+            })?;
         self.note_head(&response, opened.as_ref().map(|one| &one.pending), started, sent);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             if let Some(downstream) = upgrade {
@@ -254,8 +251,8 @@ impl Gate {
             return Err(reject::upstream_failed(UpstreamFailure::Broken));
         }
         strip_hop_by_hop(response.headers_mut(), false);
-        let back = Return::new(lease, in_flight);
-        self.release(way, response, opened, back).await
+        let response = response.map(|body| Arriving::new(body, lease, in_flight));
+        self.release(way, response, opened).await
     }
 
     /// Lets a request in: at once, or when it was held and judged.
@@ -291,15 +288,14 @@ impl Gate {
     async fn release(
         &self,
         way: Way<'_>,
-        response: Response<Incoming>,
+        response: Response<Arriving>,
         opened: Option<Opened>,
-        back: Return,
     ) -> Result<Response<AnswerBody>, Response<Invented>> {
         let enforcement = &way.route.enforcement;
         let capture = match opened {
             None => None,
             Some(opened) if opened.waits(enforcement) => {
-                return Box::pin(self.release_judged(way, response, opened, back)).await;
+                return Box::pin(self.release_judged(way, response, opened)).await;
             }
             Some(opened) => {
                 if opened.stance.modes.enforces() {
@@ -308,17 +304,15 @@ impl Gate {
                 Some(way.capture(&opened, Half::Response))
             }
         };
-        Ok(response.map(|body| {
-            AnswerBody::Upstream(Tap::new(Payload::Live(body), capture).with_end(back))
-        }))
+        Ok(response
+            .map(|body| AnswerBody::Upstream(Box::new(Tap::new(Payload::Live(body), capture)))))
     }
 
     async fn release_judged(
         &self,
         way: Way<'_>,
-        response: Response<Incoming>,
+        response: Response<Arriving>,
         mut opened: Opened,
-        back: Return,
     ) -> Result<Response<AnswerBody>, Response<Invented>> {
         let enforcement = &way.route.enforcement;
         let (mut parts, body) = response.into_parts();
@@ -332,24 +326,21 @@ impl Gate {
             Ok(Passage { body: Payload::Live(body), captured: false })
         };
         match passage {
-            Err(Replacement { mut answer, whole, failure }) => {
+            Err(Replacement { mut answer, failure }) => {
                 if let Some(failure) = failure {
                     self.metrics.upstream_failed(failure);
                 }
-                Box::new(back).ended(whole);
                 enforcement.show(pending, stance, answer.headers_mut()).await;
                 Err(answer)
             }
             Ok(Passage { body, captured }) => {
                 enforcement.show(pending, stance, &mut parts.headers).await;
                 let tap = if captured {
-                    // The upstream has said all it had to say.
-                    Box::new(back).ended(true);
                     Tap::new(body, None).with_end(Witness::new(opened.pending))
                 } else {
-                    Tap::new(body, Some(way.capture(&opened, Half::Response))).with_end(back)
+                    Tap::new(body, Some(way.capture(&opened, Half::Response)))
                 };
-                Ok(Response::from_parts(parts, AnswerBody::Upstream(tap)))
+                Ok(Response::from_parts(parts, AnswerBody::Upstream(Box::new(tap))))
             }
         }
     }
@@ -383,9 +374,9 @@ impl Gate {
         reject::upstream_failed(failure)
     }
 
-    fn note_head(
+    fn note_head<B>(
         &self,
-        response: &Response<Incoming>,
+        response: &Response<B>,
         pending: Option<&Pending>,
         started: Instant,
         sent: Instant,
@@ -404,7 +395,7 @@ impl Gate {
             exchange.reservation.grow(weight);
             exchange.response = Some(ResponseHead {
                 status: response.status(),
-                headers: response.headers().clone(),
+                headers: own_headers(response.headers()),
             });
         });
     }

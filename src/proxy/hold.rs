@@ -94,6 +94,7 @@ where
             Poll::Pending => tokio::time::timeout(limits.time, filling).await,
         }
     };
+    captured.close();
     let reason = match filled {
         Ok(Filled::Whole) => return Holding::Whole(Payload::Held(Box::new(held)), captured),
         Ok(Filled::Broken) => {

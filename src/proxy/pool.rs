@@ -3,7 +3,8 @@
 //! A connection is served by the thread that opened it and reused by that thread alone, so
 //! that no exchange crosses threads. The lock is therefore never contended. An HTTP/1.1
 //! connection carries one exchange and comes back when its response has passed whole; an
-//! HTTP/2 connection stays in the pool and carries many.
+//! HTTP/2 connection stays in the pool and carries many. Nobody moves an unused HTTP/1.1
+//! connection ([`Link`]), so that the pool is to be [swept](Pool::sweep) now and then.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,20 +12,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
+use http::Request;
+use hyper::client::conn::http2;
 use parking_lot::{Mutex, RwLock};
 
 use super::connection::{as_http1, as_http2};
 use super::hold::Payload;
-use super::metrics::Raised;
-use super::tap::{EndObserver, Tap};
+use super::link::{Driver, Link, Patience, Sent};
+use super::metrics::UpstreamFailure;
+use super::tap::Tap;
 use super::upstream::{Occupied, Target};
 use crate::model::clock::Clock;
 
 /// The body of a request on its way up.
-pub type Outgoing = Tap<Payload>;
+///
+/// On the heap: a request is moved many times before it is written.
+pub type Outgoing = Box<Tap<Payload>>;
 
 /// Exchanges that one HTTP/2 connection carries at once before another one is opened; servers
 /// commonly allow this many.
@@ -59,7 +62,7 @@ struct Connections {
 }
 
 struct Idle {
-    sender: http1::SendRequest<Outgoing>,
+    link: Box<Link>,
     since: Instant,
 }
 
@@ -78,7 +81,7 @@ pub struct Place {
 /// A way to send one request.
 pub enum Sender {
     /// On a connection of its own.
-    Http1(http1::SendRequest<Outgoing>),
+    Http1(Box<Link>),
     /// On a connection shared with others.
     Http2(Place),
 }
@@ -88,12 +91,6 @@ pub struct Lease {
     sender: Sender,
     pool: Arc<Pool>,
     occupied: Option<Occupied>,
-}
-
-/// Brings a connection back once its response has passed whole, and ends the exchange.
-pub struct Return {
-    lease: Lease,
-    _in_flight: Raised,
 }
 
 // === impl Lanes ===
@@ -123,6 +120,13 @@ impl Pools {
     pub fn of(&self, Lane(lane): Lane) -> &Arc<Pool> {
         &self.0[lane % self.0.len()]
     }
+
+    /// Sweeps each of them.
+    pub fn sweep(&self) {
+        for pool in &self.0 {
+            pool.sweep();
+        }
+    }
 }
 
 // === impl Pool ===
@@ -142,13 +146,12 @@ impl Pool {
 
     /// A connection that is open already: the HTTP/1.1 one used last that is still good, or an
     /// HTTP/2 one with room unless `only_http1`.
-    pub fn take(&self, only_http1: bool) -> Option<Sender> {
-        let now = self.clock.instant();
+    pub fn take(&self, only_http1: bool, now: Instant) -> Option<Sender> {
         let mut connections = self.connections.lock();
         while let Some(candidate) = connections.idle.pop_back() {
             let fresh = now.saturating_duration_since(candidate.since) < self.timeout;
-            if fresh && candidate.sender.is_ready() {
-                return Some(Sender::Http1(candidate.sender));
+            if fresh && candidate.link.is_ready() {
+                return Some(Sender::Http1(candidate.link));
             }
         }
         if only_http1 || connections.shared.is_empty() {
@@ -172,20 +175,30 @@ impl Pool {
         Sender::Http2(place)
     }
 
-    fn put(&self, sender: http1::SendRequest<Outgoing>) {
+    /// Lets go of unused connections that their other end has closed, and of those that are too
+    /// old. The lock is held for some nanoseconds each: nothing has happened to most of them.
+    pub fn sweep(&self) {
+        let now = self.clock.instant();
+        self.connections.lock().idle.retain_mut(|one| {
+            one.link.settle();
+            !one.link.is_closed() && now.saturating_duration_since(one.since) < self.timeout
+        });
+    }
+
+    fn put(&self, link: Box<Link>) {
         if self.target.is_gone() {
             return;
         }
         let now = self.clock.instant();
         let idle = &mut self.connections.lock().idle;
         let stale = |front: &Idle| {
-            front.sender.is_closed() || now.saturating_duration_since(front.since) >= self.timeout
+            front.link.is_closed() || now.saturating_duration_since(front.since) >= self.timeout
         };
         while idle.front().is_some_and(stale) || idle.len() > self.most {
             idle.pop_front();
         }
         if self.most > 0 {
-            idle.push_back(Idle { sender, since: now });
+            idle.push_back(Idle { link, since: now });
         }
     }
 }
@@ -223,55 +236,47 @@ impl Lease {
         self.occupied
     }
 
-    /// Sends `request` in the form that the connection speaks. What was not sent comes back
-    /// with the error.
+    /// Sends `request` in the form that the connection speaks, and waits for the head of its
+    /// response. What was not sent comes back with the error.
     pub async fn send(
         &mut self,
         mut request: Request<Outgoing>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Outgoing>>> {
+        patience: Patience<'_>,
+    ) -> Result<Sent, UpstreamFailure> {
         match &mut self.sender {
-            Sender::Http1(sender) => {
+            Sender::Http1(link) => {
                 as_http1(&mut request);
-                sender.try_send_request(request).await
+                link.send(request, patience).await
             }
             Sender::Http2(place) => {
                 as_http2(&mut request, self.pool.target.encrypted);
-                place.sender.try_send_request(request).await
+                let sending = place.sender.try_send_request(request);
+                patience.with(sending).await
             }
         }
     }
-}
 
-// === impl Return ===
-
-impl Return {
-    /// Will end `lease`.
-    pub fn new(lease: Lease, in_flight: Raised) -> Self {
-        Self { lease, _in_flight: in_flight }
-    }
-}
-
-impl EndObserver for Return {
-    fn ended(self: Box<Self>, whole: bool) {
-        let Lease { sender: Sender::Http1(mut sender), pool, .. } = self.lease else { return };
-        if !whole {
-            return;
+    /// What moves the connection, where its user does it.
+    pub fn driver(&mut self) -> Option<&mut Driver> {
+        match &mut self.sender {
+            Sender::Http1(link) => Some(link.driver()),
+            Sender::Http2(_) => None,
         }
-        if sender.is_ready() {
-            pool.put(sender);
-        } else if !sender.is_closed() {
+    }
+
+    /// Brings the connection back: its response has passed whole.
+    pub fn give_back(self) {
+        let Self { sender: Sender::Http1(mut link), pool, .. } = self else { return };
+        link.rest();
+        if link.is_ready() {
+            pool.put(link);
+        } else if !link.is_closed() {
             // The rest of the request is still on its way; the connection is good after that.
             tokio::spawn(async move {
-                if sender.ready().await.is_ok() {
-                    pool.put(sender);
+                if link.ready().await {
+                    pool.put(link);
                 }
             });
         }
-    }
-}
-
-impl std::fmt::Debug for Return {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Return").finish_non_exhaustive()
     }
 }

@@ -21,6 +21,7 @@ struct Marks {
     limit: u64,
     bytes: AtomicU64,
     waits: AtomicBool,
+    over: AtomicBool,
     fault: AtomicU8,
 }
 
@@ -67,6 +68,7 @@ impl Progress {
             limit,
             bytes: AtomicU64::new(0),
             waits: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             fault: AtomicU8::new(0),
         }))
     }
@@ -83,9 +85,15 @@ impl Progress {
         self.0.waits.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that the body is over.
+    /// Notes that the body is over, in whichever way.
     pub fn ended(&self) {
         self.0.waits.store(false, Ordering::Relaxed);
+        self.0.over.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing more comes of the body.
+    pub fn is_over(&self) -> bool {
+        self.0.over.load(Ordering::Relaxed)
     }
 
     /// Notes what the downstream did wrong; the first fault counts.

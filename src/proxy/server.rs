@@ -20,14 +20,15 @@ use pingora_core::server::{ListenFds, ShutdownWatch};
 use pingora_core::services::Service;
 use pingora_core::services::listening::Service as Listening;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use super::answer::AnswerBody;
 use super::entrance::{Answered, Entrance};
 use super::interim::Interim;
 use super::metrics::Raised;
 use super::overseer::{Finding, Overseer};
-use super::peer::Peer;
-use super::pool::Lane;
+use super::peer::{Line, Peer};
+use super::relay::{Relay, Woken};
 use super::wire::{Held, Tally, Transport, Wire};
 use crate::config::limits::ConnectionLimits;
 use crate::tls::Acceptor;
@@ -95,10 +96,8 @@ pub struct Counted {
 /// What is shared by the exchanges of one connection.
 struct Shared {
     entrance: Arc<Entrance>,
-    lane: Lane,
-    peer: Arc<Peer>,
+    line: Line,
     tally: Arc<Tally>,
-    interim: Interim,
     /// Whether the connection is to end after the next answer.
     ending: AtomicBool,
     resets: usize,
@@ -234,10 +233,8 @@ impl ServerApp for TrafficApp {
         let wire = Wire::new(transport, tally.clone(), interim.clone(), counted);
         let shared = Shared {
             entrance: self.entrance.clone(),
-            lane: self.entrance.gate().lane(),
-            peer: Arc::new(peer),
+            line: Line { peer, lane: self.entrance.gate().lane(), interim, relay: Relay::new() },
             tally,
-            interim,
             ending: AtomicBool::new(false),
             resets: self.limits.resets,
         };
@@ -252,42 +249,49 @@ impl TrafficApp {
         // h2 needs a future of its own per stream, hence the clone.
         let service = service_fn(|request| Shared::exchange(shared.clone(), request));
         let connection = self.http.serve_connection_with_upgrades(TokioIo::new(wire), service);
-        let mut connection = std::pin::pin!(connection);
+        let connection = std::pin::pin!(connection);
+        let mut connection = Woken::new(connection, shared.line.relay.clone());
         let clock = self.entrance.gate().clock();
         let mut overseer = Overseer::new(self.limits, self.head_timeout, clock.instant());
-        let mut looks = tokio::time::interval(overseer.interval());
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut pause = overseer.interval();
+        let look = std::pin::pin!(tokio::time::sleep(pause));
+        let mut look = Woken::new(look, Relay::new());
+        let stop = std::pin::pin!(stopping(&mut shutdown));
+        let mut stop = Woken::new(stop, Relay::new());
         let mut lingers_until = None;
         loop {
             tokio::select! {
                 biased;
-                ended = connection.as_mut() => {
+                ended = &mut connection => {
                     if let Err(error) = ended {
                         self.note_failure(&*error);
                     }
                     return;
                 }
-                () = stopping(&mut shutdown), if lingers_until.is_none() => {
+                () = &mut stop, if lingers_until.is_none() => {
                     shared.ending.store(true, Ordering::Relaxed);
                     lingers_until = Some(clock.instant() + LINGER);
-                    looks = tokio::time::interval(LINGER_LOOK);
+                    pause = LINGER_LOOK;
+                    look.change().as_mut().reset(Instant::now());
                     if shared.tally.snapshot().multiplexed {
                         // GOAWAY says which exchanges are still served: nothing is cut off.
-                        connection.as_mut().graceful_shutdown();
+                        connection.change().as_mut().graceful_shutdown();
                     }
                 }
-                _ = looks.tick() => {
+                () = &mut look => {
                     let now = clock.instant();
+                    look.change().as_mut().reset(Instant::now() + pause);
                     match overseer.look(shared.tally.snapshot(), now) {
                         Finding::Cut(abuse) => {
                             self.entrance.gate().metrics().refused(abuse.as_str());
                             return;
                         }
-                        Finding::Idle => connection.as_mut().graceful_shutdown(),
+                        Finding::Idle => connection.change().as_mut().graceful_shutdown(),
                         Finding::Fine if lingers_until.is_some_and(|end| now >= end) => {
-                            connection.as_mut().graceful_shutdown();
+                            connection.change().as_mut().graceful_shutdown();
                         }
-                        Finding::Fine => {}
+                        // Should a wake ever be held back that was not to be, it ends here.
+                        Finding::Fine => drop(connection.change()),
                     }
                 }
             }
@@ -324,7 +328,7 @@ impl Shared {
         }
         let open = self.tally.open(multiplexed);
         let Answered { mut response, limit, turns } =
-            self.entrance.serve(request, &self.peer, self.lane, &self.interim).await;
+            self.entrance.serve(request, &self.line).await;
         if self.ending.load(Ordering::Relaxed) && !multiplexed {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::progress::{Fault, Interrupted, Progress};
+use super::relay::Relay;
 use crate::model::exchange::{BodyEnd, Captured};
 use crate::observer::exchange::{Half, Pending};
 
@@ -21,6 +22,7 @@ pub struct Tap<B: Body> {
     capture: Option<Capture>,
     progress: Option<Progress>,
     on_end: Option<OnEnd>,
+    relay: Option<Relay>,
 }
 
 /// What is done with a body as it passes.
@@ -46,12 +48,12 @@ impl<B: Body> Tap<B> {
     /// Passes `inner` on, keeping what `capture` asks for.
     #[inline]
     pub fn new(inner: B, capture: Option<Capture>) -> Self {
-        Self { inner: Some(inner), capture, progress: None, on_end: None }
+        Self { inner: Some(inner), capture, progress: None, on_end: None, relay: None }
     }
 
     /// No body at all.
     pub fn empty() -> Self {
-        Self { inner: None, capture: None, progress: None, on_end: None }
+        Self { inner: None, capture: None, progress: None, on_end: None, relay: None }
     }
 
     fn is_over(&self) -> bool {
@@ -59,11 +61,14 @@ impl<B: Body> Tap<B> {
     }
 
     /// Also tells how it comes along, and ends where it is longer than may pass.
-    #[must_use]
-    #[inline]
-    pub fn with_progress(mut self, progress: Progress) -> Self {
+    pub fn report_to(&mut self, progress: Progress) {
         self.progress = Some(progress);
-        self
+    }
+
+    /// Also holds back what its taking rings on `relay`, which wakes the connection it comes
+    /// on, where nothing more is to come and the ring means nothing.
+    pub fn comes_on(&mut self, relay: Relay) {
+        self.relay = Some(relay);
     }
 
     /// Also tells `observer` about the end.
@@ -75,12 +80,29 @@ impl<B: Body> Tap<B> {
     }
 
     fn end(&mut self, end: BodyEnd) {
+        if let Some(progress) = &self.progress {
+            progress.ended();
+        }
         if let Some(capture) = self.capture.take() {
             capture.finish(end);
         }
         if let Some(observer) = self.on_end.take() {
             observer.ended(end == BodyEnd::Complete);
         }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Tap<B> {
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let Some(relay) = &self.relay else { return Pin::new(inner).poll_frame(cx) };
+        let frame = relay.hold(|| Pin::new(&mut *inner).poll_frame(cx));
+        if inner.is_end_stream() {
+            relay.forget();
+        } else {
+            relay.pass_on();
+        }
+        frame
     }
 }
 
@@ -92,8 +114,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tap<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
-        let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) else {
+        let Poll::Ready(frame) = self.poll_inner(cx) else {
             if let Some(progress) = &self.progress {
                 progress.waits();
             }
@@ -121,12 +142,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tap<B> {
                 }
                 self.end(BodyEnd::Reset);
             }
-            None => {
-                if let Some(progress) = &self.progress {
-                    progress.ended();
-                }
-                self.end(BodyEnd::Complete);
-            }
+            None => self.end(BodyEnd::Complete),
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Interrupted::Sender)))
     }
@@ -170,6 +186,7 @@ impl Capture {
 
     fn finish(mut self, end: BodyEnd) {
         self.captured.end = end;
+        self.captured.close();
         self.pending.deposit(self.half, self.captured);
     }
 }

@@ -5,6 +5,9 @@
 //! knowing where a value stands nothing of it can be shown.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
 
 use super::mask::{mask, mask_number};
 use super::patterns::mask_patterns;
@@ -13,6 +16,8 @@ use super::record::Redactor;
 
 /// Deeper places are masked whole.
 const DEEPEST: usize = 512;
+/// Keys of one body that are remembered.
+const MOST_KEYS: usize = 256;
 
 /// Walks one body.
 pub(super) struct JsonMasker<'r> {
@@ -23,6 +28,9 @@ pub(super) struct JsonMasker<'r> {
     at: usize,
     out: String,
     stack: Vec<Frame>,
+    /// Keys met that show no secret themselves, and whether they name one: the elements of an
+    /// array have the same keys again and again.
+    harmless: HashMap<&'r str, bool, RandomState>,
 }
 
 /// An open object or array.
@@ -50,7 +58,8 @@ struct Broken;
 impl<'r> JsonMasker<'r> {
     pub(super) fn new(redactor: &'r Redactor, places: &'r PointerSet, text: &'r str) -> Self {
         let out = String::with_capacity(text.len());
-        Self { redactor, places, text, at: 0, out, stack: Vec::new() }
+        let (stack, harmless) = (Vec::new(), HashMap::default());
+        Self { redactor, places, text, at: 0, out, stack, harmless }
     }
 
     /// The text with every secret masked. Several values may follow each other (JSON lines).
@@ -90,7 +99,7 @@ impl<'r> JsonMasker<'r> {
             return Ok(());
         }
         self.spaces();
-        let key = self.key()?;
+        let (key, named_secret) = self.key()?;
         self.spaces();
         if self.peek() != Some(b':') {
             return Err(Broken);
@@ -100,7 +109,7 @@ impl<'r> JsonMasker<'r> {
         let frame = self.stack.last().ok_or(Broken)?;
         let (configured, first) = self.redactor.places().step(&frame.configured, &key);
         let (contract, second) = self.places.step(&frame.contract, &key);
-        let secret = frame.secret || first || second || self.redactor.is_secret_name(&key);
+        let secret = frame.secret || first || second || named_secret;
         self.value(Place { secret, configured, contract })
     }
 
@@ -192,9 +201,9 @@ impl<'r> JsonMasker<'r> {
         Ok(())
     }
 
-    /// A member's name, decoded. Names are kept, but for those that look like secrets, and for
+    /// A member's name, decoded, and whether it names a secret. Names are kept, but for those that look like secrets, and for
     /// those under a secret that turn out to be none.
-    fn key(&mut self) -> Result<Cow<'r, str>, Broken> {
+    fn key(&mut self) -> Result<(Cow<'r, str>, bool), Broken> {
         if self.peek() != Some(b'"') {
             return Err(Broken);
         }
@@ -205,9 +214,17 @@ impl<'r> JsonMasker<'r> {
             return Err(Broken);
         }
         let key = unescape(raw);
+        if let Some(&secret) = self.harmless.get(raw) {
+            self.push_string(raw, None);
+            return Ok((key, secret));
+        }
         let masked = self.redactor.patterns(&key, false);
+        let secret = self.redactor.is_secret_name(&key);
+        if masked.is_none() && self.harmless.len() < MOST_KEYS {
+            self.harmless.insert(raw, secret);
+        }
         self.push_string(raw, masked);
-        Ok(key)
+        Ok((key, secret))
     }
 
     fn push_string(&mut self, raw: &str, masked: Option<String>) {

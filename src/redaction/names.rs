@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
+use memchr::memmem::Finder;
 
 /// Longer names are only looked at from their end.
 const LONGEST: usize = 256;
@@ -12,7 +13,7 @@ const LONGEST: usize = 256;
 pub(super) struct Names {
     /// Joined words, lower case.
     whole: HashSet<String, RandomState>,
-    parts: Vec<String>,
+    parts: Vec<Finder<'static>>,
 }
 
 // === impl Names ===
@@ -25,7 +26,12 @@ impl Names {
         let joined = |name: &str| words(name).0;
         Self {
             whole: names.into_iter().map(joined).filter(|name| !name.is_empty()).collect(),
-            parts: parts.into_iter().map(joined).filter(|part| !part.is_empty()).collect(),
+            parts: parts
+                .into_iter()
+                .map(joined)
+                .filter(|part| !part.is_empty())
+                .map(|part| Finder::new(&part).into_owned())
+                .collect(),
         }
     }
 
@@ -39,7 +45,7 @@ impl Names {
         starts.iter().any(|&start| {
             self.whole.contains(&joined[start..])
                 || stem.get(start..).is_some_and(|end| self.whole.contains(end))
-        }) || self.parts.iter().any(|part| joined.contains(part.as_str()))
+        }) || self.parts.iter().any(|part| part.find(joined.as_bytes()).is_some())
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! One pass per look over the text; each byte is looked at a bounded number of times.
 
+use memchr::memchr;
+
 use super::mask::{mask_letters, zeros};
 
 /// Digits of the longest card number.
@@ -113,6 +115,10 @@ fn cards(text: &str, cut: bool, spans: &mut Vec<Span>) {
         }
         let run = digit_run(bytes, at);
         let open = cut && run == bytes.len();
+        if !open && run - at < CARD_MIN {
+            at = run;
+            continue;
+        }
         let mut start = at;
         while start < run {
             match card_at(bytes, start, run) {
@@ -195,7 +201,7 @@ fn emails(text: &str, cut: bool, spans: &mut Vec<Span>) {
     let bytes = text.as_bytes();
     let mut floor = 0;
     let mut at = 0;
-    while let Some(found) = bytes[at..].iter().position(|byte| *byte == b'@') {
+    while let Some(found) = memchr(b'@', &bytes[at..]) {
         let sign = at + found;
         let start = (floor..sign).rev().find(|at| !is_local(bytes[*at])).map_or(floor, |at| at + 1);
         let end = (sign + 1..bytes.len()).find(|at| !is_domain(bytes[*at])).unwrap_or(bytes.len());

@@ -98,13 +98,18 @@ fn systemd_finds_the_unit_well_formed_and_confined() {
     assert!(unit.contains("=/usr/local/bin/cvt-sidecar run"), "{unit}");
     fs::write(&file, unit.replace("/usr/local/bin/cvt-sidecar", binary)).expect("the unit");
     let analyze = |args: &[&str]| {
-        let output = Command::new("systemd-analyze").args(args).arg(&file).output();
+        let mut command = Command::new("systemd-analyze");
+        let output = command.current_dir(dir.path()).args(args).arg(&file).output();
         let output = output.expect("systemd-analyze is missing: apt-get install systemd");
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         (output.status.success(), said)
     };
     let (well, said) = analyze(&["verify", "--man=no"]);
     assert!(well && !said.contains("cvt-sidecar.service:"), "{said}");
+    fs::write(dir.path().join("cvt-sidecar.socket"), read("systemd/cvt-sidecar.socket"))
+        .expect("the socket");
+    let (well, said) = analyze(&["verify", "--man=no", "cvt-sidecar.socket"]);
+    assert!(well && !said.contains("cvt-sidecar.socket:"), "{said}");
     let (confined, said) = analyze(&["security", "--offline=true", "--threshold=20"]);
     assert!(confined, "{said}");
 }

@@ -1,7 +1,9 @@
 //! The end of the process and its succession, under load, with the real binary.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::support::documents::USERS;
@@ -49,6 +51,39 @@ fn a_new_process_takes_over_under_load_and_no_request_fails() {
     assert!(failures.iter().all(|count| count.load(Ordering::SeqCst) == 0), "{met:?}");
     let (finished, _) = sidecar.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
+}
+
+#[test]
+fn a_socket_that_systemd_holds_keeps_callers_waiting_over_a_restart() {
+    let upstream = Upstream::json("200 OK", ADA);
+    let socket = Arc::new(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+    let address = socket.local_addr().expect("an address");
+    let setup = || Setup::new(USERS, upstream.address()).activated(&socket);
+    let first = setup().start();
+    assert_eq!(first.traffic, address);
+    assert_eq!(Client::get(address, "/users/1").status(), 200);
+    let (finished, _) = first.terminate();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+
+    let mut waiting = Client::connect(address);
+    waiting.send(GET);
+    let second = setup().start();
+    assert_eq!(waiting.read("GET").status(), 200, "it was neither refused nor forgotten");
+    assert_eq!(second.traffic, address);
+}
+
+#[test]
+fn a_socket_that_no_setting_names_is_told() {
+    let upstream = Upstream::json("200 OK", ADA);
+    let socket = Arc::new(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+    let given = socket.local_addr().expect("an address");
+    let sidecar = Setup::new(USERS, upstream.address()).activated(&socket);
+    let sidecar =
+        sidecar.args(&["--listen", "127.0.0.2:0", "--admin-listen", "127.0.0.2:0"]).start();
+    assert_ne!(sidecar.traffic, given);
+    let said = sidecar.said();
+    let line = said.lines().find(|line| line.contains("inherited_socket_unused"));
+    assert!(line.is_some_and(|line| line.contains(&given.to_string())), "{said}");
 }
 
 #[test]

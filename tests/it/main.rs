@@ -11,6 +11,7 @@ mod allocations;
 mod canary;
 mod cases;
 mod clients;
+mod connections;
 mod consumers;
 mod corpus;
 mod demo;

@@ -34,6 +34,9 @@ pub(super) struct Notes {
     pub(super) errors: Cell<u32>,
     /// A rule was met that cannot be enforced.
     pub(super) unenforceable: Cell<bool>,
+    /// The object whose member was looked up last, and the member after that one: rules mostly
+    /// name members in the order in which messages have them.
+    pub(super) next_member: Cell<Option<(u32, u32)>>,
 }
 
 /// One value. Sixteen bytes, so that a 1 KiB body stays within the first-level cache.
@@ -131,6 +134,7 @@ impl Arena {
         self.entries.clear();
         self.index.clear();
         self.open.clear();
+        self.notes.next_member.set(None);
     }
 
     /// Gives memory beyond `bytes` back, so that one huge message does not hold it for ever.
@@ -163,6 +167,7 @@ impl Arena {
         self.notes.steps.set(STEP_BUDGET);
         self.notes.errors.set(u32::MAX);
         self.notes.unenforceable.set(false);
+        self.notes.next_member.set(None);
     }
 
     /// Bounds the error path: a hostile value can break a rule at each of its parts, and in each
@@ -209,6 +214,19 @@ impl Arena {
 
     pub(super) fn entry(&self, index: u32) -> Entry {
         self.entries.get(index as usize).copied().unwrap_or(Entry::NULL)
+    }
+
+    /// The key of this name among the members between two entries.
+    #[inline]
+    pub(super) fn find_key(&self, name: &str, hash: u32, mut at: u32, end: u32) -> Option<u32> {
+        while at < end {
+            let key = self.entry(at);
+            if key.end == hash && key.kind == Kind::Key && self.text_of(key) == name {
+                return Some(at);
+            }
+            at = self.entry(at + 1).end;
+        }
+        None
     }
 
     pub(super) fn text_of(&self, entry: Entry) -> &str {

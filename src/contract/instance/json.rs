@@ -144,7 +144,7 @@ impl<'a> Object<'a, Instance> for Node<'a> {
 
     #[inline]
     fn get(&self, key: &PreparedKey) -> Option<Node<'a>> {
-        let found = self.get_hashed(&key.name, key.hash)?;
+        let found = self.get_next(&key.name, key.hash)?;
         self.arena().is_none_or(super::Arena::step).then_some(found)
     }
 

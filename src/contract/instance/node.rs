@@ -182,6 +182,32 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn get_hashed(&self, name: &str, hash: u32) -> Option<Node<'a>> {
+        self.get_from(name, hash, |_, first| first)
+    }
+
+    /// The same while the value is judged: looked for from the member on that follows the one
+    /// that was found last.
+    pub(super) fn get_next(&self, name: &str, hash: u32) -> Option<Node<'a>> {
+        let At::Entry(arena, index) = self.at else { return self.get_hashed(name, hash) };
+        let next = &arena.notes.next_member;
+        let found = self.get_from(name, hash, |object, first| match next.get() {
+            Some((same, next)) if same == object => next,
+            _ => first,
+        })?;
+        if let At::Entry(_, value) = found.at {
+            next.set(Some((index, arena.entry(value).end)));
+        }
+        Some(found)
+    }
+
+    /// Looks for a member from the one on that `from` names, given the object and its first.
+    #[inline]
+    fn get_from(
+        &self,
+        name: &str,
+        hash: u32,
+        from: impl FnOnce(u32, u32) -> u32,
+    ) -> Option<Node<'a>> {
         let (arena, object) = match self.at {
             At::Entry(arena, index) => (arena, index),
             At::Led { arena, lead, to } => return (lead == name).then(|| Self::new(arena, to)),
@@ -199,15 +225,10 @@ impl<'a> Node<'a> {
                     .then(|| Self::new(arena, key.entry + 1))
             });
         }
-        let mut at = object + 1;
-        while at < entry.end {
-            let key = arena.entry(at);
-            if key.end == hash && key.kind == Kind::Key && arena.text_of(key) == name {
-                return Some(Self::new(arena, at + 1));
-            }
-            at = arena.entry(at + 1).end;
-        }
-        None
+        let first = object + 1;
+        let from = from(object, first);
+        let found = arena.find_key(name, hash, from, entry.end);
+        found.or_else(|| arena.find_key(name, hash, first, from)).map(|at| Self::new(arena, at + 1))
     }
 
     /// Follows an RFC 6901 pointer.
@@ -348,6 +369,35 @@ impl<'a> Number<'a> {
             (Self::Integer(value), Some(other)) => *value == other,
             (Self::Digits(digits), _) if *digits == other => true,
             _ => Decimal::parse(other).is_some_and(|other| other == self.decimal()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scan::key_hash;
+    use super::*;
+
+    #[test]
+    fn members_are_found_in_whatever_order_they_are_looked_for() {
+        let mut arena = Arena::default();
+        for _ in 0..2 {
+            arena.clear();
+            let text = br#"{"a":1,"b":{"a":2,"c":[3]},"a":4,"d":{"b":5},"e":6}"#;
+            let root = arena.parse(text).unwrap();
+            let root = arena.node(root);
+            let get = |node: Node<'_>, name: &str| {
+                let next = node.get_next(name, key_hash(name.as_bytes()));
+                assert_eq!(next.map(|node| node.to_value()), node.get(name).map(|n| n.to_value()));
+                next.map(|node| node.to_value())
+            };
+            let inner = root.get("b").unwrap();
+            for name in ["e", "a", "x", "b", "d", "d", "e", "b"] {
+                assert_eq!(get(root, name).is_some(), name != "x", "{name}");
+                assert_eq!(get(inner, name).is_some(), name == "a", "{name}");
+                assert_eq!(get(root, "a"), Some(4.into()));
+                assert!(get(inner, "c").is_some_and(|c| c.is_array()));
+            }
         }
     }
 }

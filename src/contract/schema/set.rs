@@ -209,8 +209,9 @@ impl CompiledRoot {
             .collect();
         schema["properties"] = Value::Object(leads);
         let patterns = PatternOptions::fancy_regex().backtrack_limit(options.limits.regex_steps);
-        let judge = keywords::register(jsonschema::options_for::<Instance>(), dialect)
-            .with_draft(draft_of(&schema))
+        let draft = draft_of(&schema);
+        let judge = keywords::register(jsonschema::options_for::<Instance>(), dialect, draft)
+            .with_draft(draft)
             .should_validate_formats(true)
             .with_pattern_options(patterns)
             .offline();

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use super::peers::Target;
 use super::tls::{Tls, TlsSetupError};
 use crate::config::upstream::{Protocol, UpstreamSettings};
+use crate::proxy::link::Link;
 use crate::proxy::metrics::{ProxyMetrics, UpstreamFailure};
 use crate::proxy::pool::Outgoing;
 
@@ -27,7 +28,7 @@ pub struct Connector {
 /// A connection, ready for its first request.
 pub enum Connected {
     /// It carries one exchange at a time.
-    Http1(http1::SendRequest<Outgoing>),
+    Http1(Box<Link>),
     /// It carries many.
     Http2(http2::SendRequest<Outgoing>),
 }
@@ -105,9 +106,9 @@ impl Connector {
         }
         let shaken = self.http1.handshake(stream).await;
         let (sender, connection) = shaken.map_err(|_| UpstreamFailure::Broken)?;
-        tokio::spawn(async move {
+        let driver = async move {
             let _ = connection.with_upgrades().await;
-        });
-        Ok(Connected::Http1(sender))
+        };
+        Ok(Connected::Http1(Box::new(Link::new(sender, driver))))
     }
 }

@@ -1,4 +1,5 @@
-//! What happens beside traffic: names are looked up, addresses checked, certificates reloaded.
+//! What happens beside traffic: names are looked up, addresses checked, certificates reloaded,
+//! unused connections swept.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,9 @@ use super::Shared;
 use super::connect::Connected;
 use super::peers::Target;
 use crate::proxy::connection::{as_http1, as_http2};
+use crate::proxy::link::Patience;
 use crate::proxy::pool::Outgoing;
+use crate::proxy::tap::Tap;
 
 /// How often names are looked up again and files compared.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -24,6 +27,7 @@ async fn look(shared: &Shared) {
     loop {
         shared.resolve().await;
         refresh_certificates(shared);
+        shared.peers.sweep();
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }
@@ -89,23 +93,25 @@ impl Shared {
         let request = Request::get(path.as_str())
             .header(HOST, address.authority())
             .header(USER_AGENT, "cvt-sidecar")
-            .body(Outgoing::empty());
+            .body(Outgoing::new(Tap::empty()));
         let (Ok(mut request), Ok(connected)) =
             (request, self.connector.connect(target, false).await)
         else {
             return false;
         };
         let answer = match connected {
-            Connected::Http1(mut sender) => {
+            Connected::Http1(mut link) => {
                 as_http1(&mut request);
-                sender.send_request(request).await
+                let (timeout, since) = (self.settings.health.timeout, self.clock.instant());
+                let patience = Patience { timeout, progress: None, since };
+                link.send(request, patience).await.ok().and_then(Result::ok)
             }
             Connected::Http2(mut sender) => {
                 as_http2(&mut request, target.encrypted);
-                sender.send_request(request).await
+                sender.send_request(request).await.ok()
             }
         };
         let (from, to) = self.settings.health.statuses;
-        answer.is_ok_and(|answer| (from..=to).contains(&answer.status().as_u16()))
+        answer.is_some_and(|answer| (from..=to).contains(&answer.status().as_u16()))
     }
 }

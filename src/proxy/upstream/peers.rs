@@ -139,6 +139,13 @@ impl Peers {
         Some((peer.pools.of(lane).clone(), occupied))
     }
 
+    /// Sweeps the pools of every address.
+    pub fn sweep(&self) {
+        for peer in self.all.load().iter() {
+            peer.pools.sweep();
+        }
+    }
+
     /// Whether no address is known.
     pub fn is_empty(&self) -> bool {
         self.all.load().is_empty()

@@ -5,9 +5,8 @@
 //! go to another address.
 
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -17,9 +16,10 @@ use super::Upstream;
 use super::connect::Connected;
 use super::peers::Occupied;
 use crate::proxy::connection::repeatable;
+use crate::proxy::link::Patience;
 use crate::proxy::metrics::UpstreamFailure;
 use crate::proxy::pool::{Lane, Lease, Outgoing, Pool, Sender};
-use crate::proxy::progress::{Look, Progress};
+use crate::proxy::progress::Progress;
 
 /// Where a request stands.
 struct Trip<'a> {
@@ -32,6 +32,8 @@ struct Trip<'a> {
     /// When making connections has taken too long; set by the first attempt.
     deadline: Option<Instant>,
     progress: Option<&'a Progress>,
+    /// When it set out.
+    began: Instant,
 }
 
 /// How one attempt ended that brought no response.
@@ -53,6 +55,7 @@ impl Upstream {
         request: Request<Outgoing>,
         lane: Lane,
         progress: Option<&Progress>,
+        now: Instant,
     ) -> Result<Answered, UpstreamFailure> {
         let shared = &self.shared;
         let mut trip = Trip {
@@ -62,6 +65,7 @@ impl Upstream {
             retries: shared.settings.retries,
             deadline: None,
             progress,
+            began: now,
         };
         if shared.peers.is_empty() {
             shared.resolve().await;
@@ -90,7 +94,7 @@ impl Upstream {
         let headers = trip.request.as_ref().map(Request::headers);
         let only_http1 = headers.is_some_and(|headers| self.shared.connector.needs_http1(headers));
         // The upstream may close an idle connection at the moment of its use.
-        while let Some(sender) = pool.take(only_http1) {
+        while let Some(sender) = pool.take(only_http1, trip.began) {
             let mut lease = Lease::new(sender, pool.clone(), occupied.take());
             match self.ask(&mut lease, trip, true).await? {
                 Some(response) => return Ok((response, lease)),
@@ -133,9 +137,8 @@ impl Upstream {
             trip.spare = repeatable(&request);
         }
         let timeout = self.shared.settings.timeout;
-        // Pinned where it is made: it is too large to be moved for nothing.
-        let sending = pin!(lease.send(request));
-        match in_time(timeout, sending, trip.progress).await? {
+        let patience = Patience { timeout, progress: trip.progress, since: trip.began };
+        match lease.send(request, patience).await? {
             Ok(response) => Ok(Some(response)),
             Err(mut error) => {
                 trip.request = error.take_message().or_else(|| trip.spare.take());
@@ -165,7 +168,7 @@ impl Upstream {
         let connecting = async {
             let _opening = if shared.connector.may_share(&target) && !only_http1 {
                 let opening = pool.opening().await;
-                if let Some(sender) = pool.take(only_http1) {
+                if let Some(sender) = pool.take(only_http1, now) {
                     return Ok(sender);
                 }
                 Some(opening)
@@ -173,7 +176,7 @@ impl Upstream {
                 None
             };
             Ok(match shared.connector.connect(&target, only_http1).await? {
-                Connected::Http1(sender) => Sender::Http1(sender),
+                Connected::Http1(link) => Sender::Http1(link),
                 Connected::Http2(sender) => pool.share(sender),
             })
         };
@@ -187,25 +190,5 @@ impl Upstream {
 impl From<UpstreamFailure> for Missed {
     fn from(failure: UpstreamFailure) -> Self {
         Self::Over(failure)
-    }
-}
-
-/// Waits for a response's head, as long as the request's body still moves.
-async fn in_time<T>(
-    timeout: Duration,
-    mut sending: Pin<&mut impl Future<Output = T>>,
-    progress: Option<&Progress>,
-) -> Result<T, UpstreamFailure> {
-    let Some(progress) = progress else {
-        let sent = tokio::time::timeout(timeout, sending).await;
-        return sent.map_err(|_| UpstreamFailure::Timeout);
-    };
-    let step = progress.step(timeout);
-    let mut look = Look::default();
-    loop {
-        if let Ok(output) = tokio::time::timeout(step, sending.as_mut()).await {
-            return Ok(output);
-        }
-        progress.look(&mut look, step, timeout)?;
     }
 }

@@ -63,6 +63,7 @@ use Owner::{FilesNamed, Module, Part};
 const OWNERS: &[(&str, &[Owner])] = &[
     ("pingora_core", &[Module("proxy"), Module("app")]), // app: it starts and stops the server
     ("pingora_limits", &[Module("proxy")]),
+    ("listenfd", &[Part("app/listeners")]),
     // cli/demo: the bookshop and its consumers are the two ends of the wire around a sidecar,
     // not a part of it; a second HTTP implementation written for them would only add bugs.
     ("hyper", &[Module("proxy"), Part("cli/demo")]),

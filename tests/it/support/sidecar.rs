@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -26,6 +27,8 @@ struct Launch {
     around: Vec<String>,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    /// A listening socket that it inherits.
+    socket: Option<Arc<TcpListener>>,
 }
 
 /// A sidecar that does not listen yet.
@@ -99,7 +102,8 @@ impl Setup {
     pub(crate) fn bare() -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
         let dir = TempDir::new().expect("a temporary directory");
-        let launch = Launch { around: Vec::new(), args: vec!["run".into()], env: Vec::new() };
+        let (around, env, socket) = (Vec::new(), Vec::new(), None);
+        let launch = Launch { around, args: vec!["run".into()], env, socket };
         Self { dir, launch }.env("CVT_LISTEN", &any).env("CVT_ADMIN_LISTEN", &any)
     }
 
@@ -157,6 +161,15 @@ impl Setup {
         self
     }
 
+    /// Listens on `socket`, which it finds where systemd puts it.
+    pub(crate) fn activated(self, socket: &Arc<TcpListener>) -> Self {
+        let address = socket.local_addr().expect("an address").to_string();
+        let script = "exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"";
+        let mut setup = self.env("CVT_LISTEN", &address).inside_of(&["sh", "-c", script, "sh"]);
+        setup.launch.socket = Some(socket.clone());
+        setup
+    }
+
     /// Starts it and waits for nothing.
     pub(crate) fn launch(self) -> Starting {
         let (child, output) = self.launch.spawn(self.dir.path());
@@ -201,6 +214,10 @@ impl Launch {
             }
         };
         let mut command = command;
+        if let Some(socket) = &self.socket {
+            let socket = socket.try_clone().expect("a descriptor");
+            command.stdin(Stdio::from(OwnedFd::from(socket)));
+        }
         let mut child = command
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
