@@ -181,6 +181,14 @@ async fn ask(store: &Arc<dyn Store>, rows: usize) -> StoreResult<()> {
                 ..none()
             },
         ),
+        (
+            "names that never meet",
+            ValidationFilter {
+                schema_id: Some("schema-3".into()),
+                operation: Some("/books/{id}/4".into()),
+                ..none()
+            },
+        ),
         ("half of the time", between(251, 752)),
         ("a ninetieth of the time", day()),
         (

@@ -26,6 +26,9 @@ use crate::model::clock::Clock;
 const POLL: Duration = Duration::from_millis(500);
 /// Memory for pages, per connection, in KiB.
 const CACHE_KIB: i64 = 16 * 1024;
+/// Pages in the write-ahead log that are worth a checkpoint: 16 MiB. Each moves the pages of
+/// all indexes; with SQLite's 1,000, batches of 100 records stored 10,800 rows/s, not 15,000.
+const CHECKPOINT_PAGES: u32 = 4_000;
 /// The write-ahead log is cut back to this size after a checkpoint.
 const JOURNAL_LIMIT: i64 = 64 * 1024 * 1024;
 
@@ -92,6 +95,7 @@ impl SqliteOptions {
             .journal_mode(SqliteJournalMode::Wal)
             .pragma("journal_size_limit", JOURNAL_LIMIT.to_string())
             .pragma("secure_delete", "ON")
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
             .pragma("temp_store", "MEMORY");
         if let Some(pages) = self.max_pages {
             options = options.pragma("max_page_count", pages.to_string());

@@ -13,7 +13,9 @@ fn nobody() -> std::net::SocketAddr {
 #[track_caller]
 fn assert_refused(finished: &Finished, parts: &[&str]) {
     assert_eq!(finished.code, Some(2), "{finished:?}");
-    let lines: Vec<_> = finished.stderr.lines().filter(|line| !line.trim().is_empty()).collect();
+    // A machine that is slow enough has the storage library warn of it.
+    let ours = |line: &&str| !line.trim().is_empty() && !line.contains("\"target\":\"sqlx::");
+    let lines: Vec<_> = finished.stderr.lines().filter(ours).collect();
     assert_eq!(lines.len(), 1, "one line: {finished:?}");
     for part in parts {
         assert!(lines[0].contains(part), "{part:?} is missing: {finished:?}");

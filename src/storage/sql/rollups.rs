@@ -165,14 +165,19 @@ async fn add(
             *sums.entry((Span::Hour, Span::Hour.floor(minute), *facet)).or_default() += count;
         }
     }
-    let sums: Vec<_> = sums.into_iter().collect();
+    let mut sums: Vec<_> = sums.into_iter().collect();
     match link.dialect() {
         Dialect::Sqlite => {
             for chunk in sums.chunks(CHUNK) {
                 add_rows(link, chunk).await?;
             }
         }
-        Dialect::Postgres => add_arrays(link, &sums).await?,
+        Dialect::Postgres => {
+            // rows lie as they come: what a time line reads of a series lies together, where a
+            // page for every hour made a line over ninety days read 200 MB
+            sums.sort_unstable_by_key(|((span, start, series), _)| (*span, *series, *start));
+            add_arrays(link, &sums).await?;
+        }
     }
     if deleted {
         for chunk in sums.chunks(CHUNK) {
