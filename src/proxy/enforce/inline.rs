@@ -26,7 +26,7 @@ const IDLE_JUDGES: usize = 64;
 /// The judges of the traffic side, shared by its threads.
 pub struct Inline {
     /// Whoever judged last judges next: what it needs is still in the processor's caches.
-    idle: Mutex<Vec<Box<Seat>>>,
+    idle: Mutex<Vec<Seat>>,
     make_judge: MakeJudge,
     usage: UsageBook,
     threads: Arc<Semaphore>,
@@ -78,8 +78,8 @@ impl Inline {
         Ok(verdict)
     }
 
-    fn seat(&self) -> Box<Seat> {
-        Box::new(Seat { judge: (self.make_judge)(), sketcher: self.usage.sketcher() })
+    fn seat(&self) -> Seat {
+        Seat { judge: (self.make_judge)(), sketcher: self.usage.sketcher() }
     }
 
     /// Judges on another thread and waits at most `budget`. What takes longer is finished in
