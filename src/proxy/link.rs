@@ -161,6 +161,8 @@ impl Driver {
         let taken = self.relay.hold(|| take(&mut self.brought(cx)));
         if taken.is_pending() {
             self.relay.pass_on();
+        } else {
+            self.relay.note();
         }
         taken
     }

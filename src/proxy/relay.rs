@@ -27,6 +27,8 @@ struct Bell {
     task: Mutex<Waker>,
     rang: AtomicBool,
     held: AtomicBool,
+    /// Whether it rang while it was held back.
+    late: AtomicBool,
 }
 
 /// A part of a task that is polled only when it was woken.
@@ -44,6 +46,7 @@ impl Relay {
             task: Mutex::new(Waker::noop().clone()),
             rang: AtomicBool::new(true),
             held: AtomicBool::new(false),
+            late: AtomicBool::new(false),
         });
         Self { waker: Waker::from(bell.clone()), bell }
     }
@@ -71,7 +74,8 @@ impl Relay {
         self.bell.rang.load(Ordering::Relaxed) && self.bell.rang.swap(false, Ordering::AcqRel)
     }
 
-    /// Runs `act`; what rings meanwhile waits for [`Self::forget`] or [`Self::pass_on`].
+    /// Runs `act`; what rings meanwhile waits for [`Self::forget`], [`Self::note`] or
+    /// [`Self::pass_on`]. What rang before is not touched.
     pub fn hold<T>(&self, act: impl FnOnce() -> T) -> T {
         self.bell.held.store(true, Ordering::Relaxed);
         let done = act();
@@ -81,13 +85,22 @@ impl Relay {
 
     /// What rang while it was held back means nothing.
     pub fn forget(&self) {
-        self.bell.rang.store(false, Ordering::Relaxed);
+        self.bell.late.store(false, Ordering::Relaxed);
+    }
+
+    /// What rang while it was held back counts, and wakes nobody.
+    pub fn note(&self) {
+        if self.bell.late.load(Ordering::Relaxed) {
+            self.forget();
+            self.bell.rang.store(true, Ordering::Release);
+        }
     }
 
     /// What rang while it was held back wakes the task now.
     pub fn pass_on(&self) {
-        if self.bell.rang.load(Ordering::Relaxed) {
-            self.bell.task.lock().wake_by_ref();
+        if self.bell.late.load(Ordering::Relaxed) {
+            self.forget();
+            self.bell.wake_by_ref();
         }
     }
 }
@@ -98,8 +111,10 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.rang.store(true, Ordering::Release);
-        if !self.held.load(Ordering::Relaxed) {
+        if self.held.load(Ordering::Relaxed) {
+            self.late.store(true, Ordering::Relaxed);
+        } else {
+            self.rang.store(true, Ordering::Release);
             self.task.lock().wake_by_ref();
         }
     }
@@ -181,10 +196,24 @@ mod tests {
         relay.hold(|| relay.waker().wake_by_ref());
         relay.forget();
         relay.pass_on();
+        assert!(!relay.rang());
+        relay.hold(|| relay.waker().wake_by_ref());
+        relay.note();
+        assert!(relay.rang());
         assert_eq!(task.0.load(Ordering::Relaxed), 0);
         relay.hold(|| relay.waker().wake_by_ref());
         relay.pass_on();
         assert_eq!(task.0.load(Ordering::Relaxed), 1);
+        assert!(relay.rang());
+    }
+
+    #[test]
+    fn what_rang_before_it_was_held_back_is_not_forgotten() {
+        let relay = Relay::new();
+        assert!(relay.rang());
+        relay.waker().wake_by_ref();
+        relay.hold(|| relay.waker().wake_by_ref());
+        relay.forget();
         assert!(relay.rang());
     }
 
