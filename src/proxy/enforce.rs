@@ -459,8 +459,11 @@ fn say_why_cut(verdict: &mut Verdict, cut: Option<SkipReason>) {
 
 /// Whether a body may go on without end, item by item.
 fn is_stream(headers: &HeaderMap) -> bool {
-    let sent = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let Some(media) = sent.and_then(MediaTypeRef::parse) else { return false };
+    let Some(sent) = headers.get(CONTENT_TYPE) else { return false };
+    if sent.as_bytes() == b"application/json" {
+        return false;
+    }
+    let Some(media) = sent.to_str().ok().and_then(MediaTypeRef::parse) else { return false };
     let grpc = media.main.eq_ignore_ascii_case("application")
         && media.sub.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("grpc"));
     let replaced = media.sub.eq_ignore_ascii_case("x-mixed-replace");

@@ -5,6 +5,7 @@
 //! chunks, trailers included; giving up half-way loses nothing, the rest follows as it arrives.
 
 use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -85,7 +86,14 @@ where
     }
     let mut held = Held::new(body, memory);
     let mut captured = Captured::default();
-    let filled = tokio::time::timeout(limits.time, held.fill(&mut captured, limits.bytes)).await;
+    let filled = {
+        let mut filling = std::pin::pin!(held.fill(&mut captured, limits.bytes));
+        // A short body came with its head, and needs no timer.
+        match poll_fn(|cx| Poll::Ready(filling.as_mut().poll(cx))).await {
+            Poll::Ready(filled) => Ok(filled),
+            Poll::Pending => tokio::time::timeout(limits.time, filling).await,
+        }
+    };
     captured.close();
     let reason = match filled {
         Ok(Filled::Whole) => return Holding::Whole(Payload::Held(Box::new(held)), captured),

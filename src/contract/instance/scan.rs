@@ -63,7 +63,7 @@ fn finish(hash: u64, last: u64, len: usize) -> u32 {
 
 /// The first eight bytes of a text, filled up with zeros where it is shorter.
 #[inline]
-fn first_word(text: &[u8]) -> u64 {
+pub(super) fn first_word(text: &[u8]) -> u64 {
     match text.first_chunk::<8>() {
         Some(word) => u64::from_le_bytes(*word),
         None => short_word(text),

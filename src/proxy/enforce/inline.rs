@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_queue::ArrayQueue;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::plan::Pace;
@@ -25,7 +25,8 @@ const IDLE_JUDGES: usize = 64;
 
 /// The judges of the traffic side, shared by its threads.
 pub struct Inline {
-    idle: ArrayQueue<Box<Seat>>,
+    /// Whoever judged last judges next: what it needs is still in the processor's caches.
+    idle: Mutex<Vec<Seat>>,
     make_judge: MakeJudge,
     usage: UsageBook,
     threads: Arc<Semaphore>,
@@ -53,7 +54,7 @@ impl Inline {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
-            idle: ArrayQueue::new(IDLE_JUDGES),
+            idle: Mutex::default(),
             make_judge,
             usage,
             threads: Arc::new(Semaphore::new(threads.max(1))),
@@ -63,18 +64,22 @@ impl Inline {
 
     /// Judges on the calling thread.
     pub fn here<T>(&self, pace: &Pace, work: impl FnOnce(&mut Seat) -> T) -> Result<T, SkipReason> {
-        let mut seat = self.idle.pop().unwrap_or_else(|| self.seat());
+        let idle = self.idle.lock().pop();
+        let mut seat = idle.unwrap_or_else(|| self.seat());
         let started = self.clock.instant();
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| work(&mut seat)));
         pace.note(self.clock.instant().saturating_duration_since(started));
         // After a panic its memory may be half-written: that judge is not used again.
         let verdict = outcome.map_err(|_| SkipReason::Panicked)?;
-        let _ = self.idle.push(seat);
+        let mut idle = self.idle.lock();
+        if idle.len() < IDLE_JUDGES {
+            idle.push(seat);
+        }
         Ok(verdict)
     }
 
-    fn seat(&self) -> Box<Seat> {
-        Box::new(Seat { judge: (self.make_judge)(), sketcher: self.usage.sketcher() })
+    fn seat(&self) -> Seat {
+        Seat { judge: (self.make_judge)(), sketcher: self.usage.sketcher() }
     }
 
     /// Judges on another thread and waits at most `budget`. What takes longer is finished in
