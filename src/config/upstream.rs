@@ -162,7 +162,7 @@ pub fn read(values: &Values, problems: &mut Problems) -> UpstreamSettings {
         idle_connections: usize_of(
             values,
             "traffic.idle_upstream_connections",
-            256,
+            1024,
             0..=65_536,
             problems,
         ),
