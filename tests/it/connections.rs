@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -84,4 +85,25 @@ fn an_unused_connection_that_its_other_end_has_closed_is_let_go() {
         assert_eq!(client.ask("GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n").status(), 204);
         assert_eq!(ended.recv_timeout(PATIENCE).expect("an end"), Some(0), "the sidecar closes");
     }
+}
+
+#[test]
+fn a_request_that_goes_out_again_has_its_whole_time_again() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let address = upstream(move |mut stream| {
+        let first = counted.fetch_add(1, Ordering::SeqCst) == 0;
+        thread::sleep(Duration::from_millis(1500));
+        if !first {
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("the sidecar reads");
+        }
+    });
+    let sidecar = Setup::new(USERS, address)
+        .args(&["--mode", "off"])
+        .env("CVT_UPSTREAM_RETRIES", "1")
+        .env("CVT_UPSTREAM_TIMEOUT", "2500ms")
+        .start();
+    // Twice 1.5 s are more than 2.5 s; each of them is less.
+    let answer = Client::get(sidecar.traffic, "/users/1");
+    assert_eq!((answer.status(), asked.load(Ordering::SeqCst)), (204, 2));
 }

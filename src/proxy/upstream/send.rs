@@ -32,7 +32,7 @@ struct Trip<'a> {
     /// When making connections has taken too long; set by the first attempt.
     deadline: Option<Instant>,
     progress: Option<&'a Progress>,
-    /// When it set out.
+    /// When it set out, on this attempt.
     began: Instant,
 }
 
@@ -109,6 +109,8 @@ impl Upstream {
                 return Err(Missed::Again(failure));
             }
         };
+        // How long it took to get here is not the upstream's time to answer.
+        trip.began = self.shared.clock.instant();
         let mut lease = Lease::new(sender, pool, occupied);
         let repeat = trip.retries > 0;
         match self.ask(&mut lease, trip, repeat).await? {
@@ -142,6 +144,7 @@ impl Upstream {
             Ok(response) => Ok(Some(response)),
             Err(mut error) => {
                 trip.request = error.take_message().or_else(|| trip.spare.take());
+                trip.began = self.shared.clock.instant();
                 match trip.request {
                     Some(_) => Ok(None),
                     None => Err(Missed::Over(UpstreamFailure::Broken)),
