@@ -13,14 +13,18 @@ use super::series::{Book, Series};
 use super::store::Db;
 use super::{Link, Query, Reader, Row, rollups};
 use crate::model::clock::Timestamp;
+use crate::storage::error::StoreError;
 use crate::storage::store::StoreResult;
 
-/// Records per transaction.
-const STEP: u32 = 2_000;
+/// Records per transaction: few enough that others who write wait for a fraction of a second.
+const STEP: u32 = 1_000;
 /// Records per statement.
 const CHUNK: usize = 100;
 /// Steps between two lines of progress.
-const PROGRESS: u64 = 25;
+const PROGRESS: u64 = 50;
+/// How often in a row a step is tried while others hold the database. SQLite gives its lock to
+/// whoever asks at the right moment, so that one of several that count may wait in vain for long.
+const TRIES: u32 = 12;
 
 /// A record without series.
 struct Uncounted {
@@ -31,7 +35,7 @@ struct Uncounted {
 
 /// Counts every record that is not counted; says how many.
 pub(crate) async fn settle(db: &Db, book: &Book) -> StoreResult<u64> {
-    let (mut counted, mut steps) = (0, 0);
+    let (mut counted, mut steps, mut tries) = (0, 0, 0);
     loop {
         let records = uncounted(&mut db.read().await?.link()).await?;
         if records.is_empty() {
@@ -40,7 +44,11 @@ pub(crate) async fn settle(db: &Db, book: &Book) -> StoreResult<u64> {
             }
             return Ok(counted);
         }
-        counted += step(db, book, &records).await?;
+        match step(db, book, &records).await {
+            Ok(done) => (counted, tries) = (counted + done, 0),
+            Err(StoreError::Unavailable(_)) if tries + 1 < TRIES => tries += 1,
+            Err(error) => return Err(error),
+        }
         steps += 1;
         if steps % PROGRESS == 0 {
             tracing::info!(event = "records_counting", counted, "counting earlier records");
