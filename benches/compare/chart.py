@@ -74,7 +74,7 @@ def table(result):
     lines = [
         f"{machine['cpu']}, {machine['cores']} cores ({len(result['proxy_cores'])} for the proxy), Linux"
         f" {machine['kernel']}; {result['date']}; medians of {result['rounds']} interleaved rounds of"
-        f" `{result['command']}`.",
+        f" `{result['command']}` (latencies: {result['latency']['rounds']} of a second each).",
         "",
         "| | " + " | ".join(names) + " |",
         "|---|" + "---:|" * len(names),

@@ -274,7 +274,7 @@ class Rig:
         request.write_bytes(head.encode() + b"\r\n" + body)
         command = [
             "taskset", "-c", ",".join(map(str, self.load_cores)), self.pace_binary, f"127.0.0.1:{port}",
-            str(request), str(connections), f"{rate:.1f}", "1", str(seconds),
+            str(request), str(connections), f"{rate:.1f}", "0.3", str(seconds),
         ]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:

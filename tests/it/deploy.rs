@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::metrics::page::root;
 use crate::support::documents::USERS;
-use crate::support::{Setup, Upstream, command};
+use crate::support::{Setup, Upstream, binary, command};
 
 /// Every file under `folder`, links followed.
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -94,9 +94,9 @@ fn systemd_finds_the_unit_well_formed_and_confined() {
     let unit = read("systemd/cvt-sidecar.service");
     let dir = tempfile::TempDir::new().expect("a directory");
     let file = dir.path().join("cvt-sidecar.service");
-    let binary = env!("CARGO_BIN_EXE_cvt-sidecar");
+    let binary = binary();
     assert!(unit.contains("=/usr/local/bin/cvt-sidecar run"), "{unit}");
-    fs::write(&file, unit.replace("/usr/local/bin/cvt-sidecar", binary)).expect("the unit");
+    fs::write(&file, unit.replace("/usr/local/bin/cvt-sidecar", &binary.to_string_lossy())).expect("the unit");
     let analyze = |args: &[&str]| {
         let mut command = Command::new("systemd-analyze");
         let output = command.current_dir(dir.path()).args(args).arg(&file).output();

@@ -26,6 +26,6 @@ pub(crate) use disk::SmallDisk;
 pub(crate) use message::Message;
 pub(crate) use metrics::Metrics;
 pub(crate) use recorder::Recorder;
-pub(crate) use sidecar::{Finished, Setup, Sidecar, command, records_in};
+pub(crate) use sidecar::{Finished, Setup, Sidecar, binary, command, records_in};
 pub(crate) use skip::{may_unshare, skipped};
 pub(crate) use upstream::{Gate, Step, Upstream, json_answer};

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::metrics::page::root;
 use crate::support::documents::USERS;
-use crate::support::{Client, Upstream, eventually, may_unshare, skipped};
+use crate::support::{Client, Upstream, binary, eventually, may_unshare, skipped};
 
 /// What `unshare` makes. Its mounts are private, so that nothing outside changes.
 const NAMESPACES: [&str; 4] = ["--mount", "--pid", "--fork", "--kill-child"];
@@ -43,9 +43,9 @@ impl Container {
         for folder in ["proc", "etc/cvt-sidecar", "var/lib/cvt-sidecar", "usr/local/bin"] {
             fs::create_dir_all(root.path().join(folder)).expect("a folder");
         }
-        let binary = Path::new(env!("CARGO_BIN_EXE_cvt-sidecar"));
-        fs::copy(binary, root.path().join("usr/local/bin/cvt-sidecar")).expect("the binary");
-        for library in libraries(binary) {
+        let binary = binary();
+        fs::copy(&binary, root.path().join("usr/local/bin/cvt-sidecar")).expect("the binary");
+        for library in libraries(&binary) {
             let inside = root.path().join(library.trim_start_matches('/'));
             fs::create_dir_all(inside.parent().expect("a folder")).expect("a folder");
             fs::copy(&library, inside).expect("a library");
@@ -120,7 +120,7 @@ fn the_image_brings_every_library_that_the_binary_asks_for() {
     // What gcr.io/distroless/cc-debian12 has.
     let base = ["libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"];
     let base = [&base[..], &["ld-linux-aarch64.so.1", "libdl.so.2", "libpthread.so.0"]].concat();
-    for library in libraries(Path::new(env!("CARGO_BIN_EXE_cvt-sidecar"))) {
+    for library in libraries(&binary()) {
         let name = library.rsplit('/').next().unwrap_or_default().to_owned();
         assert!(base.contains(&name.as_str()), "{library} is not in the image");
     }

@@ -68,11 +68,18 @@ struct Output {
     readers: Vec<JoinHandle<()>>,
 }
 
-const BINARY: &str = env!("CARGO_BIN_EXE_cvt-sidecar");
+/// The binary under test: what this build made, or the one at the path that `CVT_TEST_BINARY`
+/// holds, so that what ships is put to the same tests.
+pub(crate) fn binary() -> PathBuf {
+    match std::env::var_os("CVT_TEST_BINARY") {
+        Some(path) => std::fs::canonicalize(path).expect("CVT_TEST_BINARY names a file"),
+        None => env!("CARGO_BIN_EXE_cvt-sidecar").into(),
+    }
+}
 
 /// The binary under test, with none of the caller's settings.
 pub(crate) fn command(dir: &Path) -> Command {
-    bare(Command::new(BINARY), dir)
+    bare(Command::new(binary()), dir)
 }
 
 fn bare(mut command: Command, dir: &Path) -> Command {
@@ -209,7 +216,7 @@ impl Launch {
             None => command(dir),
             Some((program, arguments)) => {
                 let mut command = bare(Command::new(program), dir);
-                command.args(arguments).arg(BINARY);
+                command.args(arguments).arg(binary());
                 command
             }
         };
