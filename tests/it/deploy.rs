@@ -96,7 +96,8 @@ fn systemd_finds_the_unit_well_formed_and_confined() {
     let file = dir.path().join("cvt-sidecar.service");
     let binary = binary();
     assert!(unit.contains("=/usr/local/bin/cvt-sidecar run"), "{unit}");
-    fs::write(&file, unit.replace("/usr/local/bin/cvt-sidecar", &binary.to_string_lossy())).expect("the unit");
+    fs::write(&file, unit.replace("/usr/local/bin/cvt-sidecar", &binary.to_string_lossy()))
+        .expect("the unit");
     let analyze = |args: &[&str]| {
         let mut command = Command::new("systemd-analyze");
         let output = command.current_dir(dir.path()).args(args).arg(&file).output();
