@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
@@ -133,7 +133,10 @@ impl<'de> Deserialize<'de> for Timestamp {
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods, reason = "the one place that asks the system")]
     fn now(&self) -> Timestamp {
-        Timestamp::from(OffsetDateTime::now_utc())
+        match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => Timestamp::default().plus(since),
+            Err(before) => Timestamp::default().minus(before.duration()),
+        }
     }
 
     #[allow(clippy::disallowed_methods, reason = "the one place that asks the system")]

@@ -45,7 +45,7 @@ pub struct ValidationRecord {
     pub errors: Vec<String>,
     /// From the request's head to the end of the response, in milliseconds (CVT's field).
     pub duration_ms: i64,
-    /// When the exchange was judged.
+    /// When the exchange ended; it may be judged a while later.
     pub validated_at: Timestamp,
     /// Environment of this sidecar.
     pub environment: String,

@@ -98,6 +98,11 @@ impl Queue {
         self.items.is_empty()
     }
 
+    /// The next exchange, if one waits.
+    pub fn at_once(&self) -> Option<Box<Exchange>> {
+        self.items.pop()
+    }
+
     /// The next exchange; waits for one. `None` once the queue is closed and empty.
     pub fn take(&self) -> Option<Box<Exchange>> {
         let mut dozes = 0;

@@ -1,7 +1,7 @@
 //! What follows a verdict: counts, new kinds of violation, the record.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -107,20 +107,24 @@ impl Recorder {
     }
 
     /// Counts a judged exchange, its violations and its use of the contract, and keeps a record
-    /// if the policy says so. `started` is when judging began; `usage` saw it.
+    /// if the policy says so. `started` is when judging began; `usage` saw it. Says when judging
+    /// ended, unless that is a while ago because there was a record to make.
+    ///
+    /// Everything is dated by the end of the exchange, whenever it is judged.
     pub fn note(
         &mut self,
         exchange: &Exchange,
         judged: &Judged,
         started: Instant,
         usage: &mut Collector,
-    ) {
+    ) -> Option<Instant> {
         let parts = self.parts.clone();
-        let took = parts.clock.instant().saturating_duration_since(started);
+        let ended = parts.clock.instant();
+        let took = ended.saturating_duration_since(started);
         self.operations.count(exchange, judged, took);
         count_parts(&parts.metrics, judged);
-        let now = parts.clock.now();
-        parts.trace(exchange, judged, Judging { ended: now, took });
+        let now = exchange.arrived_at.plus(exchange.duration);
+        parts.trace(exchange, judged, took);
         let consumer = parts.roster.identify(caller_of(exchange));
         consumer.counters.count(judged.outcome());
         let counted = parts.roster.counted(&consumer);
@@ -135,7 +139,10 @@ impl Recorder {
         if parts.note_violations(exchange, judged, &groups, (&counted, id, now)) {
             self.screen.note_new_violation(exchange, judged.operation, now);
         }
-        let (Some(why), Some(id)) = (why, id) else { return parts.record_metrics.left_out() };
+        let (Some(why), Some(id)) = (why, id) else {
+            parts.record_metrics.left_out();
+            return Some(ended);
+        };
         parts.record_metrics.kept(why);
         let body_limit = parts.settings.kept_of_bodies();
         let hints = hints(exchange, judged, &parts.settings);
@@ -151,12 +158,14 @@ impl Recorder {
             },
         );
         parts.sender.send(parts.redactor.record(record, hints));
+        None
     }
 }
 
 impl RecorderParts {
-    fn trace(&self, exchange: &Exchange, judged: &Judged, judging: Judging) {
+    fn trace(&self, exchange: &Exchange, judged: &Judged, took: Duration) {
         let Some(sender) = self.spans.as_ref().filter(|_| exchange.trace.is_some()) else { return };
+        let judging = Judging { ended: self.clock.now(), took };
         let operation = operation_name(exchange, judged);
         for span in trace::spans(exchange, judged, &operation, judging) {
             sender.send(span);

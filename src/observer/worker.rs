@@ -9,7 +9,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::exchange::{Ending, Exchange};
 use super::queue::Queue;
@@ -246,38 +246,48 @@ fn lower_priority() {
 impl Worker {
     fn run(mut self) {
         self.queue.enlist();
-        while let Some(exchange) = self.queue.take() {
-            self.judge_one(&exchange);
+        let mut since = None;
+        loop {
+            let (exchange, waited) = match self.queue.at_once() {
+                Some(exchange) => (exchange, false),
+                None => match self.queue.take() {
+                    Some(exchange) => (exchange, true),
+                    None => return,
+                },
+            };
+            since = self.judge_one(&exchange, since.filter(|_| !waited));
         }
     }
 
-    fn judge_one(&mut self, exchange: &Exchange) {
-        let started = self.clock.instant();
+    /// Judges an exchange; says when that was done. One judgement begins `since` the one before
+    /// it ended, where nothing was waited for: reading the clock costs as much as a small rule.
+    fn judge_one(&mut self, exchange: &Exchange, since: Option<Instant>) -> Option<Instant> {
+        let started = since.unwrap_or_else(|| self.clock.instant());
         let pressed = self.queue.is_half_full()
             || (exchange.reservation.budget_is_half_used() && self.queue.len() > BACKLOG);
         let (judge, recorder) = (&mut self.judge, &mut self.recorder);
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
             if !recorder.wants(exchange, pressed) {
-                return None;
+                return Ok(None);
             }
             let usage = recorder.usage();
             let mut usage = usage.lock();
             usage.begin(exchange.contract.as_ref());
-            let Some(judged) = judge.judge(exchange, &mut usage) else {
-                return Some(SkipReason::NoContract);
-            };
-            recorder.note(exchange, &judged, started, &mut usage);
-            None
+            match judge.judge(exchange, &mut usage) {
+                Some(judged) => Ok(recorder.note(exchange, &judged, started, &mut usage)),
+                None => Err(SkipReason::NoContract),
+            }
         }));
         match outcome {
-            Ok(None) => {}
-            Ok(Some(reason)) => self.recorder.skip(reason),
+            Ok(Ok(ended)) => return ended,
+            Ok(Err(reason)) => self.recorder.skip(reason),
             Err(_) => {
                 // Its scratch memory may be half-written: start over with a fresh judge.
                 self.judge = (self.make_judge)();
                 self.recorder.skip(SkipReason::Panicked);
             }
         }
+        None
     }
 }
 
