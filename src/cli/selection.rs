@@ -32,10 +32,10 @@ pub(super) struct Selection {
     /// Records of one environment only
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
-    /// Records judged at this time or later, RFC 3339
+    /// Records of exchanges that ended at this time or later, RFC 3339
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Records judged before this time only, RFC 3339
+    /// Records of exchanges that ended before this time only, RFC 3339
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
 }

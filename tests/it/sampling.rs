@@ -76,10 +76,8 @@ fn rare_shapes_are_kept(count: usize, rare: usize) {
     assert!(sampled > (count - rare) as f64 * 0.9, "{sampled} of {count} left out");
     let (finished, dir) = sidecar.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
-    let listed = command(dir.path())
-        .args(["validations", "list", "--json", "--limit", "1000"])
-        .output()
-        .expect("it runs");
+    let listed =
+        command(dir.path()).args(["export", "--format", "jsonl"]).output().expect("it runs");
     let fields: BTreeSet<String> = String::from_utf8_lossy(&listed.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
