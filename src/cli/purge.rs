@@ -30,7 +30,8 @@ pub struct PurgeArgs {
     /// violation groups. What still waits in the spool of a sidecar arrives later
     #[arg(long, value_name = "ID", group = "what")]
     consumer: Option<String>,
-    /// Remove the records of exchanges that ended before this time, and the violation groups not seen since, RFC 3339
+    /// Remove the records of exchanges that ended before this time, and the violation groups not
+    /// seen since, RFC 3339
     #[arg(long, value_name = "TIME", group = "what")]
     before: Option<String>,
     /// Say what would be removed, and remove nothing
