@@ -286,3 +286,36 @@ fn operation_name(exchange: &Exchange, judged: &Judged) -> String {
             |operation| format!("{} {}", operation.method, operation.template),
         )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::verdict::Verdict;
+    use crate::observer::testing;
+
+    #[test]
+    fn what_is_seen_is_dated_by_the_end_of_the_exchange_and_not_by_when_it_is_judged() {
+        let mut parts = testing::parts();
+        let mut exchange = testing::exchange(&parts.budget);
+        exchange.arrived_at = Timestamp::from_micros(5_000_000);
+        exchange.duration = Duration::from_secs(2);
+        let request = Verdict {
+            violations: vec![Violation {
+                code: ViolationCode::REQUEST_BODY_SCHEMA,
+                name: None,
+                instance_pointer: "/a".into(),
+                schema_pointer: "/components/schemas/A".into(),
+                keyword: "type".into(),
+                position: None,
+                message: "expected a number".into(),
+            }],
+            ..Verdict::default()
+        };
+        let judged = Judged { request, ..Judged::default() };
+        let usage = parts.recorder.usage();
+        parts.recorder.note(&exchange, &judged, parts.clock.instant(), &mut usage.lock());
+        let groups = parts.recorder.parts.kinds.pack(parts.clock.now());
+        let seen: Vec<_> = groups.iter().map(|group| group.first_seen.as_micros()).collect();
+        assert_eq!(seen, [7_000_000]);
+    }
+}
