@@ -24,7 +24,10 @@ mod violations;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+
+use crate::config::retired;
 
 /// Everything is fine.
 pub const FINE: u8 = 0;
@@ -44,13 +47,13 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Stand in front of a service and judge its traffic
+    /// Stand in front of a service and validate its traffic
     Run(Box<run::RunArgs>),
     /// Ask a running sidecar how it is
     Health(health::HealthArgs),
     /// Compile a document and say what is in it
     Check(check::CheckArgs),
-    /// Judge exchanges from files
+    /// Validate exchanges from files
     Validate(validate::ValidateArgs),
     /// Read back what was recorded
     Validations(validations::ValidationsArgs),
@@ -79,9 +82,14 @@ pub fn main(
     arguments: impl Iterator<Item = OsString>,
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let typed: Vec<OsString> = arguments.collect();
+    let arguments = match Arguments::try_parse_from(&typed) {
         Ok(arguments) => arguments,
         Err(error) => {
+            if let Some(refusals) = renamed_flags(&error, typed) {
+                eprintln!("{refusals}");
+                return ExitCode::from(FAILED);
+            }
             // Help and version are answers, not failures.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { FAILED } else { FINE });
@@ -107,4 +115,23 @@ pub fn main(
         Command::Keys(arguments) => keys::run(&arguments, &environment, &mut out),
         Command::Demo(arguments) => demo::run(&arguments),
     })
+}
+
+/// One line for each flag under an old name, if new names are all that is missing: a command that
+/// never had the flag refuses it like any other.
+fn renamed_flags(error: &clap::Error, mut typed: Vec<OsString>) -> Option<String> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let mut refusals = Vec::new();
+    for argument in &mut typed {
+        let Some(text) = argument.to_str().filter(|text| text.starts_with("--")) else { continue };
+        let (name, value) = text.split_at(text.find('=').unwrap_or(text.len()));
+        let Some(new) = retired::replacement(name) else { continue };
+        refusals.extend(retired::refusal("flag", name).map(|line| format!("cvt-sidecar: {line}")));
+        *argument = format!("{new}{value}").into();
+    }
+    let again = Arguments::try_parse_from(typed);
+    let complete = !again.is_err_and(|error| error.kind() == ErrorKind::UnknownArgument);
+    (complete && !refusals.is_empty()).then(|| refusals.join("\n"))
 }

@@ -4,7 +4,7 @@
 //! stages: what was typed ([`values::Values`]: text with its source) and what it means (one
 //! section per file, each checks itself). Every wrong setting is reported at once, with the
 //! place it came from and what was expected; no value silently falls back to a default, and an
-//! unknown key is an error that names the nearest known one.
+//! unknown key is an error that names the nearest known one, or the one that replaced it.
 //!
 //! A new setting is one line in its section's `SETTINGS` table and one read in its `read`; one that
 //! may differ between routes is marked `per_route` there.
@@ -26,6 +26,7 @@ pub mod record;
 pub mod redaction;
 pub mod reload;
 pub mod retention;
+pub(crate) mod retired;
 pub mod route;
 pub mod rules;
 pub mod sampling;
@@ -272,7 +273,7 @@ mod tests {
 
     #[test]
     fn trap_t28_every_wrong_setting_is_reported_at_once_with_its_place() {
-        let file = "spec: a.yaml\nupstrem: http://x\nbody_limit: lots\nobserver:\n  workers: -1\n";
+        let file = "spec: a.yaml\nupstrem: http://x\nbody_limit: lots\npipeline:\n  workers: -1\n";
         let error = Config::load(typed(
             file,
             &[("CVT_MODE", "loud"), ("CVT_RECRD", "all"), ("CVT_METRICS_PORT", "99999")],
@@ -283,7 +284,7 @@ mod tests {
         for part in [
             "cvt.yaml:2: unknown key `upstrem`, did you mean `upstream`?",
             "cvt.yaml:3: body_limit",
-            "cvt.yaml:5: observer.workers",
+            "cvt.yaml:5: pipeline.workers",
             "CVT_MODE: mode",
             "unknown variable `CVT_RECRD`, did you mean `CVT_RECORD`?",
             "CVT_METRICS_PORT",

@@ -116,7 +116,7 @@ impl Kept {
         match self {
             Self::All => "all",
             Self::Violation => "violation",
-            Self::First => "first",
+            Self::First => "initial",
             Self::Rate => "rate",
             Self::Escalated => "escalated",
         }

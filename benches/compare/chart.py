@@ -62,7 +62,7 @@ def draw(result):
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" width="{WIDTH}" height="{y}">'
         f"<style>{style}</style>"
         f'<rect width="{WIDTH}" height="{y}" fill="#ffffff"/>'
-        f'<text x="16" y="24" class="h">nginx and cvt-sidecar, everything judged; each group has its own scale</text>'
+        f'<text x="16" y="24" class="h">nginx and cvt-sidecar, everything validated; each group has its own scale</text>'
         f'<text x="16" y="42" class="m">{escape(head)}</text>' + "".join(parts) + "</svg>\n"
     )
 

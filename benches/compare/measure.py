@@ -2,8 +2,8 @@
 
 Rounds are interleaved: each measures every proxy once, in turning order, so that whatever else
 the machine does meets all of them; what is shown are medians over the rounds. Everything is
-judged, at the priority of traffic, and the default record policy stores its share. `strict`
-holds and judges both halves. Throughput and CPU time come from wrk at full speed; latencies from
+validated, at the priority of traffic, and the default record policy stores its share. `strict`
+holds and validates both halves. Throughput and CPU time come from wrk at full speed; latencies from
 pace.rs at half the rate that the slowest proxy reached, the same for all; in many short rounds,
 because a machine's other work stalls a core for a millisecond several times a second, and who is
 met by that is chance.
@@ -52,11 +52,11 @@ def plan(args):
 def start_all(bench):
     started = [bench.start_nginx()]
     for mode in MODES[1:]:
-        # Room for what a flood leaves behind: nothing is shed, all is judged before time is read.
+        # Room for what a flood leaves behind: nothing is shed, all is validated before time is read.
         settings = {
-            "CVT_OBSERVER_PRIORITY": "normal",
-            "CVT_OBSERVER_MEMORY": "4GiB",
-            "CVT_OBSERVER_QUEUE_EXCHANGES": "1000000",
+            "CVT_PIPELINE_PRIORITY": "normal",
+            "CVT_PIPELINE_MEMORY": "4GiB",
+            "CVT_PIPELINE_QUEUE_EXCHANGES": "1000000",
         }
         if mode == "strict":
             settings["CVT_ENFORCE_RESPONSES"] = "true"
@@ -108,7 +108,7 @@ def summed_up(cell):
             figure: round(statistics.median(one[figure] for one in rounds), 2)
             for figure in ["requests_per_second", "cpu_us_per_request"]
         }
-        for figure in ["requests", "seen", "judged", "skipped", "violations", "written"]:
+        for figure in ["requests", "seen", "validated", "skipped", "violations", "written"]:
             if figure in rounds[0]:
                 row[figure] = sum(one[figure] for one in rounds)
         rows[name] = row
@@ -166,8 +166,8 @@ def start_up(bench, times):
 
 
 def operations(bench, rounds, seconds):
-    """CPU per request with many operations against few, everything judged."""
-    settings = {"CVT_OBSERVER_PRIORITY": "normal", "CVT_RECORD": "violations"}
+    """CPU per request with many operations against few, everything validated."""
+    settings = {"CVT_PIPELINE_PRIORITY": "normal", "CVT_RECORD": "violations"}
     proxies = [bench.start_sidecar(str(count), "warn", operations=count, **settings) for count in (5, 5000)]
     cell = throughput(bench, proxies, (MAIN, 64, rounds, seconds))
     bench.stop(proxies)
@@ -219,16 +219,16 @@ def measure(bench, args):
     }
 
 
-def everything_judged(result):
-    """Whether each sidecar that judges judged each exchange and found nothing wrong."""
+def everything_validated(result):
+    """Whether each sidecar that validates validated each exchange and found nothing wrong."""
     whole = True
     for cell in result["throughput"]:
         for name, row in cell["proxies"].items():
             if name in ("nginx", "off"):
                 continue
-            well = row["requests"] <= row["seen"] == row["judged"] and row["violations"] == 0
+            well = row["requests"] <= row["seen"] == row["validated"] and row["violations"] == 0
             if not well:
-                print(f"{name}, {cell['workload']}, {cell['connections']} connections: NOT ALL JUDGED {row}")
+                print(f"{name}, {cell['workload']}, {cell['connections']} connections: NOT ALL VALIDATED {row}")
             whole = whole and well
     return whole
 
@@ -242,7 +242,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="one short round: only shows that it works")
     parser.add_argument("--out", help="folder for compare.json and compare.svg")
     parser.add_argument("--readme", action="store_true", help="put the table into README.md")
-    parser.add_argument("--check", action="store_true", help="exit code 1 when a bar is missed or not everything judged")
+    parser.add_argument("--check", action="store_true", help="exit code 1 when a bar is missed or not everything validated")
     args = parser.parse_args()
     if args.readme and (args.quick or args.out):
         parser.error("--readme shows a full run in benches/results, so neither --quick nor --out go with it")
@@ -257,7 +257,7 @@ def main():
     finally:
         bench.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    result["everything_judged"] = everything_judged(result)
+    result["everything_validated"] = everything_validated(result)
     result["bars"] = bars.bars(result)
     out.mkdir(parents=True, exist_ok=True)
     (out / "compare.json").write_text(json.dumps(result, indent=2) + "\n")
@@ -270,7 +270,7 @@ def main():
     missed = bars.missed(result)
     for row in missed:
         print(f"NOT REACHED: {row['what']}: {row['figure']:.2f} {row['unit']}, at most {row['most']}")
-    return 1 if args.check and (missed or not result["everything_judged"]) else 0
+    return 1 if args.check and (missed or not result["everything_validated"]) else 0
 
 
 if __name__ == "__main__":

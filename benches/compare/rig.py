@@ -2,7 +2,7 @@
 
 The proxies run on the first half of the cores, the load and the upstream on the other half, each
 proxy with as many traffic threads as it has cores. CPU time is that of the proxy's processes
-(user and system), read after everything that was queued is judged.
+(user and system), read after everything that was queued is validated.
 """
 
 import contextlib
@@ -111,14 +111,14 @@ class Proxy:
         return total / 1024
 
     def counts(self):
-        """Exchanges seen, judged and skipped so far, violations, and records written."""
+        """Exchanges seen, validated and skipped so far, violations, and records written."""
         if self.admin is None:
             return {}
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=10) as answer:
             lines = answer.read().decode().splitlines()
         names = {
-            "cvt_exchanges_seen_total": "seen",
-            "cvt_exchanges_judged_total": "judged",
+            "cvt_exchanges_total": "seen",
+            "cvt_exchanges_validated_total": "validated",
             "cvt_exchanges_skipped_total": "skipped",
             "cvt_violations_total": "violations",
             "cvt_records_written_total": "written",
@@ -131,14 +131,14 @@ class Proxy:
         return {name: int(value) for name, value in sums.items()}
 
     def settled_counts(self):
-        """The counts, once everything that was seen is judged or skipped."""
+        """The counts, once everything that was seen is validated or skipped."""
         deadline = time.monotonic() + 60
         while True:
             counts = self.counts()
-            if not counts or counts["judged"] + counts["skipped"] >= counts["seen"]:
+            if not counts or counts["validated"] + counts["skipped"] >= counts["seen"]:
                 return counts
             if time.monotonic() > deadline:
-                sys.exit(f"{self.name}: not everything that was seen was judged or skipped: {counts}")
+                sys.exit(f"{self.name}: not everything that was seen was validated or skipped: {counts}")
             time.sleep(0.02)
 
 

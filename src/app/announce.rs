@@ -22,7 +22,7 @@ impl Announce for LogLines {
         let position = violation.position;
         tracing::warn!(
             event = "violation",
-            news = news.as_str(),
+            reason = news.as_str(),
             %group,
             schema_id,
             operation,

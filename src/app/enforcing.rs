@@ -36,8 +36,8 @@ impl Enforcing {
         let budget = Budget::new(config.enforcement_memory);
         let held = budget.clone();
         metrics.observed(
-            "cvt_enforcement_held_bytes",
-            "Bytes of heads and bodies held for enforcement.",
+            "cvt_enforcement_buffered_bytes",
+            "Bytes of heads and bodies buffered for enforcement.",
             move || held.used(),
         )?;
         Ok(Self {

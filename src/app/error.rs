@@ -21,7 +21,7 @@ pub enum StartError {
     /// The settings ask for judging, and there was neither a config file nor a mode that asked for
     /// it when the process started.
     #[error(
-        "mode: nothing was to be judged when the sidecar started, with mode off and no config file; restart it"
+        "mode: nothing was to be validated when the sidecar started, with mode off and no config file; restart it"
     )]
     NoJudges,
     /// A port is taken or may not be used.
@@ -111,7 +111,7 @@ pub enum StartError {
     #[error("told to stop before it was ready")]
     Stopped,
     /// Threads or timers cannot be had.
-    #[error("the system gives no threads: {0}")]
+    #[error("cannot start threads: {0}")]
     Threads(#[source] std::io::Error),
     /// An instrument's name is taken.
     #[error(transparent)]

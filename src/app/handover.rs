@@ -179,7 +179,7 @@ impl Predecessor {
     /// Tells it that we take traffic.
     pub(super) fn relieve(mut self) {
         if let Err(error) = self.0.write_all(READY) {
-            tracing::warn!(event = "handover_unheard", %error, "the old process is gone already");
+            tracing::warn!(event = "handover_unacknowledged", %error, "the old process is gone already");
         }
     }
 }

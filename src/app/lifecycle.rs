@@ -153,10 +153,10 @@ impl Drain {
     async fn hand_over(&self) -> bool {
         let Some(sockets) = self.sockets.lock().clone() else { return false };
         let path = self.upgrade_socket.clone();
-        tracing::info!(event = "handing_over", socket = %path.display(), "looking for a successor");
+        tracing::info!(event = "handover_started", socket = %path.display(), "looking for a successor");
         match beside(move || sockets.hand_over(&path)).await {
             Ok(()) => {
-                tracing::info!(event = "handed_over", "a successor takes traffic");
+                tracing::info!(event = "handover_finished", "a successor takes traffic");
                 let _ = self.stop_admin.send(true);
                 true
             }
@@ -195,7 +195,7 @@ impl ShutdownSignalWatch for Drain {
         tokio::select! {
             () = self.drained() => {}
             () = signals.stop() => {
-                tracing::warn!(event = "drain_cut_short", "a second signal ends the drain");
+                tracing::warn!(event = "drain_interrupted", "a second signal ends the drain");
             }
             () = tokio::time::sleep(self.timeout) => {
                 let left = self.connections.open();

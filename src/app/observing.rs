@@ -128,7 +128,7 @@ impl Observing {
             let _ = deadline.send(Some(Instant::now() + timeout));
             // A batch that is under way may end after the deadline, but not much.
             if tokio::time::timeout(timeout * 2, writer).await.is_err() {
-                tracing::error!(event = "flush_cut_short", "records may be lost");
+                tracing::error!(event = "flush_interrupted", "records may be lost");
             }
             if let Some(exporter) = exporter {
                 // Spans are worth little more patience.

@@ -47,9 +47,9 @@ impl SidecarReadiness {
         let down = table.routes().iter().filter(|route| !route.upstream.reachable());
         let down: Vec<&str> = down.map(|route| route.name.as_str()).collect();
         let detail = match down.as_slice() {
-            [] => "takes connections".to_owned(),
-            _ if table.routes().len() == 1 => "takes no connections".to_owned(),
-            names => format!("takes no connections: {}", names.join(", ")),
+            [] => "accepts connections".to_owned(),
+            _ if table.routes().len() == 1 => "refuses connections".to_owned(),
+            names => format!("refuses connections: {}", names.join(", ")),
         };
         Check { name: "upstream", ok: down.is_empty(), detail }
     }
@@ -57,7 +57,7 @@ impl SidecarReadiness {
     async fn storage(&self) -> Check {
         let backend = self.store.backend();
         let (ok, detail) = match tokio::time::timeout(PING_TIMEOUT, self.store.ping()).await {
-            Ok(Ok(())) => (true, format!("{backend} takes writes")),
+            Ok(Ok(())) => (true, format!("{backend} accepts writes")),
             Ok(Err(error)) => (false, format!("{backend}: {error}")),
             Err(_) => (false, format!("{backend} does not answer")),
         };

@@ -97,7 +97,7 @@ impl Reloader {
 
     async fn look(&mut self, asked: bool) {
         if asked {
-            tracing::info!(event = "reload_asked", "SIGHUP: every file is read again");
+            tracing::info!(event = "reload_requested", "SIGHUP: every file is read again");
             self.troubles.repeat();
             self.config_trouble.repeat();
         }

@@ -37,7 +37,7 @@ pub(super) async fn open_for_traffic(
     match open_store(&config.storage, &config.encryption, false, clock).await {
         Err(StartError::Storage { place, reason }) if documents && reason.is_transient() => {
             tracing::warn!(
-                event = "storage_away_at_start",
+                event = "storage_unavailable_at_start",
                 place,
                 error = %reason,
                 "traffic is taken; what is recorded waits until storage is there"

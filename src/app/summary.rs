@@ -63,13 +63,13 @@ impl Summary {
     pub fn log(&self) {
         tracing::info!(
             event = "summary",
-            seen = self.seen,
-            judged = self.judged,
+            exchanges = self.seen,
+            validated = self.judged,
             skipped = self.skipped.iter().map(|(_, count)| count).sum::<u64>(),
             records_written = self.written,
             records_spooled = self.spooled,
-            records_lost = self.lost,
-            violation_kinds = self.kinds.len(),
+            records_dropped = self.lost,
+            violation_groups = self.kinds.len(),
             "stopped"
         );
     }
@@ -77,7 +77,7 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} exchanges seen, {} judged", self.seen, self.judged)?;
+        write!(f, "{} exchanges, {} validated", self.seen, self.judged)?;
         for (reason, count) in &self.skipped {
             write!(f, ", {count} skipped ({reason})")?;
         }
@@ -91,17 +91,17 @@ impl fmt::Display for Summary {
         if self.kinds.is_empty() {
             return write!(f, "\nNo violations.");
         }
-        write!(f, "\n{} kinds of violation:", self.kinds.len())?;
+        write!(f, "\n{} violation groups:", self.kinds.len())?;
         for kind in self.kinds.iter().take(SHOWN) {
             let line = describe(&kind.operation, &kind.violation, "line", false);
             write!(f, "\n{:>8} × {}", kind.count, line.trim_start_matches("✗ "))?;
         }
         let more = self.kinds.len().saturating_sub(SHOWN);
         if more > 0 {
-            write!(f, "\n         … and {more} more kinds")?;
+            write!(f, "\n         … and {more} more groups")?;
         }
         if self.beyond > 0 {
-            write!(f, "\n{:>8} × of kinds beyond those kept apart", self.beyond)?;
+            write!(f, "\n{:>8} × in no group, because there are too many", self.beyond)?;
         }
         Ok(())
     }

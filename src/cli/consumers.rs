@@ -32,10 +32,10 @@ struct ListArgs {
     #[command(flatten)]
     place: Place,
     /// Consumers of one schema only
-    #[arg(long, value_name = "ID")]
+    #[arg(long = "schema", value_name = "ID")]
     schema_id: Option<String>,
     /// Consumers of one environment only
-    #[arg(long, value_name = "NAME")]
+    #[arg(long = "env", value_name = "NAME")]
     environment: Option<String>,
     #[command(flatten)]
     paging: Paging,
@@ -49,10 +49,10 @@ struct ShowArgs {
     #[arg(value_name = "ID")]
     consumer: String,
     /// What it uses of one schema only
-    #[arg(long, value_name = "ID")]
+    #[arg(long = "schema", value_name = "ID")]
     schema_id: Option<String>,
     /// What it uses in one environment only
-    #[arg(long, value_name = "NAME")]
+    #[arg(long = "env", value_name = "NAME")]
     environment: Option<String>,
 }
 

@@ -138,11 +138,11 @@ mod tests {
     #[test]
     fn checks_become_lines() {
         let body = r#"{"ready":false,"checks":[{"name":"upstream","ok":false,"detail":"is away"},
-            {"name":"storage","ok":true,"detail":"takes writes"}]}"#;
+            {"name":"storage","ok":true,"detail":"accepts writes"}]}"#;
         let text = format!("HTTP/1.1 503 Service Unavailable\r\nX: y\r\n\r\n{body}");
         let answer = Answer::read(&text).unwrap();
         assert_eq!(answer.status, 503);
-        assert_eq!(answer.lines(), "NOT  upstream: is away\nok   storage: takes writes");
+        assert_eq!(answer.lines(), "NOT  upstream: is away\nok   storage: accepts writes");
         assert_eq!(Answer::read("HTTP/1.1 200 OK\r\n\r\nok\n").unwrap().lines(), "ok");
         assert!(Answer::read("SSH-2.0-OpenSSH\r\n").is_none());
     }

@@ -90,7 +90,8 @@ async fn rotate(
     store.close().await;
     outcome?;
     let line = if arguments.place.json {
-        serde_json::json!({ "key": key.to_string(), "records": seen, "sealed": sealed }).to_string()
+        serde_json::json!({ "key": key.to_string(), "records": seen, "reencrypted": sealed })
+            .to_string()
     } else {
         format!("{seen} records, {sealed} encrypted anew; all are encrypted with key {key}")
     };

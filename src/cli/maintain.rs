@@ -102,7 +102,7 @@ pub fn retention(
         let verb = if arguments.dry_run { "would expire" } else { "expired" };
         for expired in expired {
             let kind = format!("{:?}", expired.kind).to_lowercase();
-            writeln!(out, "{kind}: {} {verb}, judged before {}", expired.rows, expired.older_than)
+            writeln!(out, "{kind}: {} {verb}, ended before {}", expired.rows, expired.older_than)
                 .map_err(|error| error.to_string())?;
         }
         Ok(FINE)

@@ -72,7 +72,7 @@ impl Paging {
 pub(super) fn run(command: impl Future<Output = Result<u8, String>>) -> u8 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime
-        .map_err(|error| format!("the system gives no threads: {error}"))
+        .map_err(|error| format!("cannot start the runtime: {error}"))
         .and_then(|runtime| runtime.block_on(command));
     outcome.unwrap_or_else(|message| {
         eprintln!("cvt-sidecar: {message}");

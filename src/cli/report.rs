@@ -34,10 +34,10 @@ pub struct ReportArgs {
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
     /// One schema only
-    #[arg(long, value_name = "ID")]
+    #[arg(long = "schema", value_name = "ID")]
     schema_id: Option<String>,
     /// What was seen in one environment only
-    #[arg(long, value_name = "NAME")]
+    #[arg(long = "env", value_name = "NAME")]
     environment: Option<String>,
     /// Violation groups shown
     #[arg(long, default_value_t = 10, value_name = "N")]
@@ -52,7 +52,8 @@ pub struct ReportArgs {
 pub(super) struct Report {
     /// One part per schema.
     pub(super) schemas: Vec<SchemaReport>,
-    /// Exchanges that nobody judged, by reason, over all schemas.
+    /// Exchanges that nobody validated, by reason, over all schemas.
+    #[serde(rename = "never_validated")]
     pub(super) never_judged: Vec<Named>,
 }
 

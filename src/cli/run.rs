@@ -15,7 +15,7 @@ use crate::observer::notice::Announce;
 /// Flags of `run`; each wins over its variable and its key in the config file.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// OpenAPI document to judge by; without it the latest one registered under --schema-id
+    /// OpenAPI document to validate against; without it the latest one registered under --schema
     #[arg(long, value_name = "FILE")]
     spec: Option<String>,
     /// Service to stand in front of, such as http://127.0.0.1:8080
@@ -37,12 +37,12 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<String>,
     /// Id to register the document under [default: made from its title]
-    #[arg(long, value_name = "ID")]
+    #[arg(long = "schema", value_name = "ID")]
     schema_id: Option<String>,
-    /// Bytes of each body kept for judging [default: 1MiB]
+    /// Bytes of each body kept for validation [default: 1MiB]
     #[arg(long, value_name = "SIZE")]
     body_limit: Option<String>,
-    /// Judging threads' priority: low or normal [default: low]
+    /// Validation threads' priority: low or normal [default: low]
     #[arg(long, value_name = "PRIORITY")]
     priority: Option<String>,
     /// Take the place of the sidecar that runs already, once it gets SIGQUIT: no connection is refused
@@ -121,9 +121,9 @@ impl RunArgs {
             ("record", "--record", self.record),
             ("storage.dsn", "--storage", self.storage),
             ("admin.listen", "--admin-listen", self.admin_listen),
-            ("schema_id", "--schema-id", self.schema_id),
+            ("schema_id", "--schema", self.schema_id),
             ("body_limit", "--body-limit", self.body_limit),
-            ("observer.priority", "--priority", self.priority),
+            ("pipeline.priority", "--priority", self.priority),
         ]
         .into_iter()
         .filter_map(|(key, flag, value)| Some((key, flag, value?)))

@@ -15,13 +15,13 @@ pub(super) struct Selection {
     #[arg(long)]
     valid: bool,
     /// Records of one schema only
-    #[arg(long, value_name = "ID")]
+    #[arg(long = "schema", value_name = "ID")]
     schema_id: Option<String>,
     /// Records of one method only
     #[arg(long)]
     method: Option<String>,
     /// Records of one path template only, such as /books/{id}
-    #[arg(long, value_name = "TEMPLATE")]
+    #[arg(long = "path", value_name = "TEMPLATE")]
     operation: Option<String>,
     /// Records of one consumer only
     #[arg(long, value_name = "ID")]
@@ -30,7 +30,7 @@ pub(super) struct Selection {
     #[arg(long)]
     code: Option<String>,
     /// Records of one environment only
-    #[arg(long, value_name = "NAME")]
+    #[arg(long = "env", value_name = "NAME")]
     environment: Option<String>,
     /// Records of exchanges that ended at this time or later, RFC 3339
     #[arg(long, value_name = "TIME")]

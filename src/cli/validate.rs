@@ -16,11 +16,11 @@ use crate::model::verdict::{SkipReason, Verdict};
 use crate::registry::files::Directory;
 use crate::validation::{Judge, JudgeOptions};
 
-/// Judges recorded exchanges against an OpenAPI document.
+/// Validates recorded exchanges against an OpenAPI document.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct ValidateArgs {
-    /// The OpenAPI document; an exchange that carries its own `spec` is judged by that
+    /// The OpenAPI document; an exchange that carries its own `spec` is validated against that
     #[arg(long, value_name = "FILE")]
     pub spec: Option<PathBuf>,
     /// HAR, one exchange as JSON, or JSON Lines with one exchange per line; `-` reads standard input
@@ -61,8 +61,8 @@ struct Contracts<'a> {
     known: HashMap<String, Result<Arc<Contract>, String>>,
 }
 
-/// Judges every exchange of the file and writes the answers in order. Returns 0 when all
-/// conform, 1 when some do not, 2 when some could not be judged.
+/// Validates every exchange of the file and writes the answers in order. Returns 0 when all
+/// conform, 1 when some do not, 2 when some could not be validated.
 pub fn run(args: &ValidateArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     match judge_file(args, out) {
         Ok(code) => code,
@@ -222,7 +222,7 @@ impl Answer {
         let unjudged = verdicts.iter().filter(|verdict| validity(verdict).is_none());
         let reasons: Vec<&str> =
             unjudged.flat_map(|verdict| &verdict.skipped).map(|reason| reason.as_str()).collect();
-        let error = (!reasons.is_empty()).then(|| format!("not judged: {}", reasons.join(", ")));
+        let error = (!reasons.is_empty()).then(|| format!("not validated: {}", reasons.join(", ")));
         Self { id, request_valid, response_valid, document_valid: None, verdicts, error }
     }
 
@@ -261,7 +261,7 @@ impl Answer {
         let word = |valid| match valid {
             Some(true) => "conforms",
             Some(false) => "violates",
-            None => "not judged",
+            None => "not validated",
         };
         match self.document_valid {
             Some(true) => writeln!(out, "{}: the document is valid", self.id)?,
@@ -284,7 +284,7 @@ impl Answer {
     }
 }
 
-/// Whether a side conforms; `None` where something of it was left unjudged. A rule that cannot
+/// Whether a side conforms; `None` where something of it was not validated. A rule that cannot
 /// be enforced and a pre-flight that no document lists leave nothing open.
 fn validity(verdict: &Verdict) -> Option<bool> {
     if !verdict.violations.is_empty() {

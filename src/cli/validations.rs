@@ -121,7 +121,7 @@ fn write_line(record: &ValidationRecord, out: &mut dyn Write) -> std::io::Result
 fn write_whole(record: &ValidationRecord, out: &mut dyn Write) -> std::io::Result<()> {
     write_line(record, out)?;
     writeln!(out, "\nschema      {}@{}", record.schema_id, record.schema_version)?;
-    writeln!(out, "operation   {}", record.operation.as_deref().unwrap_or("undocumented"))?;
+    writeln!(out, "template    {}", record.operation.as_deref().unwrap_or("undocumented"))?;
     writeln!(
         out,
         "consumer    {} {}",

@@ -36,10 +36,10 @@ struct ListArgs {
     #[command(flatten)]
     place: Place,
     /// Groups of one schema only
-    #[arg(long, value_name = "ID")]
+    #[arg(long = "schema", value_name = "ID")]
     schema_id: Option<String>,
     /// Groups of one path template only, such as /books/{id}
-    #[arg(long, value_name = "TEMPLATE")]
+    #[arg(long = "path", value_name = "TEMPLATE")]
     operation: Option<String>,
     /// Groups of one code only, such as response.body.schema
     #[arg(long)]

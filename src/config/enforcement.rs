@@ -20,8 +20,9 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("verdict_header", &["CVT_VERDICT_HEADER"]).per_route(),
     Setting::new("enforcement.status", &["CVT_ENFORCEMENT_STATUS"]).per_route(),
     Setting::new("enforcement.share", &["CVT_ENFORCEMENT_SHARE"]).per_route(),
-    Setting::new("enforcement.judging_budget", &["CVT_ENFORCEMENT_JUDGING_BUDGET"]).per_route(),
-    Setting::new("enforcement.hold_timeout", &["CVT_ENFORCEMENT_HOLD_TIMEOUT"]).per_route(),
+    Setting::new("enforcement.validation_budget", &["CVT_ENFORCEMENT_VALIDATION_BUDGET"])
+        .per_route(),
+    Setting::new("enforcement.buffer_timeout", &["CVT_ENFORCEMENT_BUFFER_TIMEOUT"]).per_route(),
     Setting::new("enforcement.memory", &["CVT_ENFORCEMENT_MEMORY"]),
     Setting::new("enforcement.breaker.share", &["CVT_ENFORCEMENT_BREAKER_SHARE"]).per_route(),
     Setting::new("enforcement.breaker.window", &["CVT_ENFORCEMENT_BREAKER_WINDOW"]).per_route(),
@@ -107,13 +108,13 @@ pub fn read(values: &Values, problems: &mut Problems) -> EnforcementSettings {
         status: values.read("enforcement.status", StatusCode::BAD_REQUEST, problems, status),
         share: values.read("enforcement.share", Share::WHOLE, problems, Share::parse),
         judging_budget: values.read(
-            "enforcement.judging_budget",
+            "enforcement.validation_budget",
             Duration::from_millis(50),
             problems,
             parse::duration(brief()),
         ),
         hold_timeout: values.read(
-            "enforcement.hold_timeout",
+            "enforcement.buffer_timeout",
             Duration::from_secs(30),
             problems,
             parse::duration(brief()),

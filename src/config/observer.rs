@@ -5,10 +5,10 @@ use super::{Problems, Setting, Values, parse};
 
 /// Names of this section's settings.
 pub const SETTINGS: &[Setting] = &[
-    Setting::new("observer.workers", &["CVT_OBSERVER_WORKERS"]),
-    Setting::new("observer.priority", &["CVT_OBSERVER_PRIORITY"]),
-    Setting::new("observer.queue_exchanges", &["CVT_OBSERVER_QUEUE_EXCHANGES"]),
-    Setting::new("observer.memory", &["CVT_OBSERVER_MEMORY"]),
+    Setting::new("pipeline.workers", &["CVT_PIPELINE_WORKERS"]),
+    Setting::new("pipeline.priority", &["CVT_PIPELINE_PRIORITY"]),
+    Setting::new("pipeline.queue_exchanges", &["CVT_PIPELINE_QUEUE_EXCHANGES"]),
+    Setting::new("pipeline.memory", &["CVT_PIPELINE_MEMORY"]),
 ];
 
 /// How the judging threads compete with traffic for the cores.
@@ -37,22 +37,22 @@ pub struct ObserverSettings {
 pub fn read(values: &Values, problems: &mut Problems) -> ObserverSettings {
     let priorities = [("normal", Priority::Normal), ("low", Priority::Low)];
     ObserverSettings {
-        workers: usize_of(values, "observer.workers", 0, 0..=1024, problems),
+        workers: usize_of(values, "pipeline.workers", 0, 0..=1024, problems),
         priority: values.read(
-            "observer.priority",
+            "pipeline.priority",
             Priority::Low,
             problems,
             parse::choice(&priorities),
         ),
         queue_exchanges: usize_of(
             values,
-            "observer.queue_exchanges",
+            "pipeline.queue_exchanges",
             16_384,
             1..=1 << 22,
             problems,
         ),
         memory: values.read(
-            "observer.memory",
+            "pipeline.memory",
             16 << 20,
             problems,
             parse::bytes(1 << 20..=64 << 30),

@@ -7,9 +7,9 @@ use super::{Problems, Setting, Values, parse};
 
 /// Names of this section's settings.
 pub const SETTINGS: &[Setting] = &[
-    Setting::new("sampling.judge", &["CVT_SAMPLING_JUDGE"]),
-    Setting::new("sampling.keep", &["CVT_SAMPLING_KEEP"]),
-    Setting::new("sampling.firsts", &["CVT_SAMPLING_FIRSTS"]),
+    Setting::new("sampling.validate", &["CVT_SAMPLING_VALIDATE"]),
+    Setting::new("sampling.record", &["CVT_SAMPLING_RECORD"]),
+    Setting::new("sampling.initial", &["CVT_SAMPLING_INITIAL"]),
     Setting::new("sampling.escalate", &["CVT_SAMPLING_ESCALATE"]),
     Setting::new("sampling.escalate_rate", &["CVT_SAMPLING_ESCALATE_RATE"]),
     Setting::map("sampling.operations", &["CVT_SAMPLING_OPERATIONS"]),
@@ -42,11 +42,11 @@ pub struct SamplingSettings {
 /// Reads and checks this section.
 pub fn read(values: &Values, problems: &mut Problems) -> SamplingSettings {
     let mut share = |key: &str| values.read(key, Share::WHOLE, problems, Share::parse);
-    let rates = Rates { judge: share("sampling.judge"), keep: share("sampling.keep") };
+    let rates = Rates { judge: share("sampling.validate"), keep: share("sampling.record") };
     let mut number = |key: &str, default: u64, most: u64| {
         values.read(key, default, problems, parse::integer(0..=most))
     };
-    let firsts = number("sampling.firsts", 3, 100);
+    let firsts = number("sampling.initial", 3, 100);
     let escalate_rate = number("sampling.escalate_rate", 500, 1_000_000);
     SamplingSettings {
         rates,
@@ -75,7 +75,7 @@ fn operations(values: &Values, rates: Rates, problems: &mut Problems) -> Vec<(St
 fn one_operation(item: &str, rates: Rates) -> Result<(String, Rates), String> {
     let (name, shares) = item
         .rsplit_once('=')
-        .ok_or_else(|| format!("{item:?}: expected NAME=JUDGE or NAME=JUDGE/KEEP"))?;
+        .ok_or_else(|| format!("{item:?}: expected NAME=VALIDATE or NAME=VALIDATE/RECORD"))?;
     let share =
         |text: &str| Share::parse(text.trim()).map_err(|expected| format!("{name:?}: {expected}"));
     let rates = match shares.split_once('/') {
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn an_operation_has_shares_of_its_own_by_path_or_by_id() {
         let settings = load(&[
-            ("CVT_SAMPLING_JUDGE", "10%"),
+            ("CVT_SAMPLING_VALIDATE", "10%"),
             ("CVT_SAMPLING_OPERATIONS", "GET /health=0.5%/0%, listBooks = 100%"),
         ])
         .unwrap();
@@ -142,7 +142,7 @@ mod tests {
             let error = load(&[("CVT_SAMPLING_OPERATIONS", wrong)]).unwrap_err();
             assert!(error.contains("CVT_SAMPLING_OPERATIONS"), "{error}");
         }
-        assert!(load(&[("CVT_SAMPLING_JUDGE", "2")]).is_ok());
-        assert!(load(&[("CVT_SAMPLING_FIRSTS", "101")]).is_err());
+        assert!(load(&[("CVT_SAMPLING_VALIDATE", "2")]).is_ok());
+        assert!(load(&[("CVT_SAMPLING_INITIAL", "101")]).is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{Config, ConfigError, Typed, file, route};
+use super::{Config, ConfigError, Typed, file, retired, route};
 
 /// A setting's names.
 #[derive(Debug, Clone, Copy)]
@@ -304,8 +304,11 @@ fn is_service_link(name: &str, value: &str) -> bool {
         || name.contains("_PORT_") && (name.contains("_TCP") || name.contains("_UDP"))
 }
 
-/// Says that `name` is none of the `known`, and which of them may have been meant.
+/// Says that `name` is none of the `known`, and which of them replaced it or may have been meant.
 pub fn unknown<'k>(kind: &str, name: &str, known: impl Iterator<Item = &'k str>) -> String {
+    if let Some(refusal) = retired::refusal(kind, name) {
+        return refusal;
+    }
     let nearest = known
         .map(|candidate| (distance(name, candidate), candidate))
         .min_by_key(|(distance, _)| *distance);

@@ -109,7 +109,7 @@ impl Planner<'_> {
         };
         for keyword in ["prefixEncoding", "itemEncoding"] {
             if resolved.value.get(keyword).is_some() {
-                let message = "parts without names are not judged by their encoding";
+                let message = "parts without names are not validated against their encoding";
                 self.lint(LintCode::NewerFeature, &pointer::join(at, keyword), message);
             }
         }
@@ -201,7 +201,7 @@ impl Planner<'_> {
     /// Bytes can only be judged as a string.
     fn check_binary(&mut self, plan: &MediaPlan) {
         if !self.types(plan.shape).intersects(Types::STRING) {
-            let message = "bodies of this media type cannot be judged by this schema";
+            let message = "bodies of this media type cannot be validated against this schema";
             self.lint(LintCode::UnknownMediaType, &plan.pointer, message);
         }
     }

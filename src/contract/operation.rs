@@ -139,8 +139,10 @@ impl Planner<'_> {
         }
         for crossing in routes.crossings() {
             let at = pointer::join("/paths", &crossing.other);
-            let message =
-                format!("{} matches some of the same requests, and judges those", crossing.chosen);
+            let message = format!(
+                "{} matches some of the same requests, and validates those",
+                crossing.chosen
+            );
             self.lint(LintCode::AmbiguousPath, &at, &message);
         }
         Ok(operations)
@@ -201,7 +203,7 @@ impl Planner<'_> {
                     routes.insert(&base.template, template, text, &operation.method, number);
                 if let Err(conflict) = inserted {
                     let message = format!(
-                        "{} matches the same requests, which are judged by that one",
+                        "{} matches the same requests, which are validated against that one",
                         conflict.first
                     );
                     self.lint(LintCode::AmbiguousPath, item.at, &message);

@@ -56,8 +56,10 @@ pub enum SkipReason {
     /// The body is a stream without an end in sight, which cannot be held.
     Stream,
     /// The body took longer than it may be held.
+    #[serde(rename = "buffer_timeout", alias = "hold_timeout")]
     HoldTimeout,
     /// Judging took longer than traffic may wait for it.
+    #[serde(rename = "validation_budget", alias = "judging_budget")]
     JudgingBudget,
 }
 
@@ -141,8 +143,8 @@ impl SkipReason {
             Self::Stopping => "stopping",
             Self::Off => "off",
             Self::Stream => "stream",
-            Self::HoldTimeout => "hold_timeout",
-            Self::JudgingBudget => "judging_budget",
+            Self::HoldTimeout => "buffer_timeout",
+            Self::JudgingBudget => "validation_budget",
         }
     }
 }
@@ -213,6 +215,16 @@ mod tests {
         assert_eq!(names.len(), SkipReason::ALL.len());
         for reason in SkipReason::ALL {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+        }
+    }
+
+    #[test]
+    fn reasons_stored_under_earlier_names_are_read() {
+        for (stored, reason) in [
+            ("hold_timeout", SkipReason::HoldTimeout),
+            ("judging_budget", SkipReason::JudgingBudget),
+        ] {
+            assert_eq!(serde_json::from_value::<SkipReason>(stored.into()).unwrap(), reason);
         }
     }
 }

@@ -81,27 +81,28 @@ impl ObserverMetrics {
     pub fn new(metrics: &Metrics) -> Result<Self, MetricsError> {
         let skipped = metrics.counters(
             "cvt_exchanges_skipped_total",
-            "Exchanges of which nothing was judged, by reason.",
+            "Exchanges of which nothing was validated, by reason.",
             &["reason"],
         )?;
         let operations = metrics.counters(
             "cvt_operation_exchanges_total",
-            "Exchanges judged, by operation of the contract and outcome.",
+            "Exchanges validated, by operation of the contract and outcome.",
             &["schema_id", "operation", "outcome"],
         )?;
         let left_out = metrics.counters(
-            "cvt_operation_left_out_total",
-            "Exchanges left out before they were judged, by operation and reason.",
+            "cvt_operation_skipped_total",
+            "Exchanges that were not validated, by operation and reason.",
             &["schema_id", "operation", "reason"],
         )?;
         Share::register(metrics, &operations, &left_out)?;
         Ok(Self {
-            seen: metrics.counter("cvt_exchanges_seen_total", "Exchanges that ended.")?,
-            judged: metrics.counter("cvt_exchanges_judged_total", "Exchanges that were judged.")?,
+            seen: metrics.counter("cvt_exchanges_total", "Exchanges that ended.")?,
+            judged: metrics
+                .counter("cvt_exchanges_validated_total", "Exchanges that were validated.")?,
             skipped: SkipReason::ALL.map(|reason| skipped.with_label_values(&[reason.as_str()])),
             unjudged_parts: metrics.counters(
-                "cvt_judging_skipped_total",
-                "Parts of judged exchanges that were left unjudged, by side and reason.",
+                "cvt_validation_skipped_total",
+                "Parts of validated exchanges that were not validated, by side and reason.",
                 &["side", "reason"],
             )?,
             violations: metrics.counters(
@@ -111,12 +112,12 @@ impl ObserverMetrics {
             )?,
             validations: metrics.counters(
                 "cvt_validations_total",
-                "Exchanges judged, by schema, method and result.",
+                "Exchanges validated, by schema, method and result.",
                 &["schema_id", "method", "result"],
             )?,
             validation_duration: metrics.histograms(
                 "cvt_validation_duration_seconds",
-                "Time to judge one exchange.",
+                "Time to validate one exchange.",
                 &["schema_id", "method"],
                 crate::telemetry::metrics::CVT_BUCKETS,
             )?,
@@ -157,9 +158,9 @@ impl RecordMetrics {
     /// Registers them.
     pub fn new(metrics: &Metrics) -> Result<Self, MetricsError> {
         let kept = metrics.counters(
-            "cvt_records_kept_total",
-            "Exchanges that became records, by why.",
-            &["why"],
+            "cvt_records_created_total",
+            "Exchanges that became records, by reason.",
+            &["reason"],
         )?;
         let lost = metrics.counters(
             "cvt_records_dropped_total",
@@ -170,12 +171,12 @@ impl RecordMetrics {
             written: metrics.counter("cvt_records_written_total", "Records stored.")?,
             kept: Kept::ALL.map(|why| kept.with_label_values(&[why.as_str()])),
             left_out: metrics.counter(
-                "cvt_records_left_out_total",
-                "Judged exchanges that the record policy did not keep.",
+                "cvt_records_skipped_total",
+                "Validated exchanges that the record policy did not record.",
             )?,
             lost: Loss::ALL.map(|loss| lost.with_label_values(&[loss.as_str()])),
             parcels: metrics.counters(
-                "cvt_parcels_dropped_total",
+                "cvt_batches_dropped_total",
                 "Batches of usage and of violation groups that were not stored, by kind and reason.",
                 &["kind", "reason"],
             )?,
@@ -318,9 +319,9 @@ impl Share {
         judged: &IntCounterVec,
         left_out: &IntCounterVec,
     ) -> Result<(), MetricsError> {
-        let what = "Share of an operation's exchanges that was judged, from 0 to 1.";
+        let what = "Share of an operation's exchanges that was validated, from 0 to 1.";
         let gauge =
-            GaugeVec::new(Opts::new("cvt_validated_share", what), &["schema_id", "operation"])?;
+            GaugeVec::new(Opts::new("cvt_validated_ratio", what), &["schema_id", "operation"])?;
         let share = Self { judged: judged.clone(), left_out: left_out.clone(), gauge };
         metrics.registry().register(Box::new(share))?;
         Ok(())

@@ -101,7 +101,7 @@ impl Teller {
 
 impl News {
     /// Every kind of news.
-    pub const NAMES: [&'static str; 4] = ["new", "returned", "goes_on", "unstored"];
+    pub const NAMES: [&'static str; 4] = ["new", "returned", "ongoing", "unstored"];
 
     /// Its place in [`News::NAMES`].
     pub const fn index(self) -> usize {

@@ -53,10 +53,10 @@ impl Queue {
     pub fn show(self: &Arc<Self>, metrics: &Metrics, budget: Budget) -> Result<(), MetricsError> {
         let queue = Arc::downgrade(self);
         let waiting = move || queue.upgrade().map_or(0, |queue| queue.len());
-        metrics.observed("cvt_queue_exchanges", "Exchanges that wait to be judged.", waiting)?;
+        metrics.observed("cvt_queue_exchanges", "Exchanges that wait to be validated.", waiting)?;
         metrics.observed(
             "cvt_queue_bytes",
-            "Bytes of heads and bodies held for judging.",
+            "Bytes of heads and bodies that wait for validation.",
             move || budget.used(),
         )
     }

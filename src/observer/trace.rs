@@ -32,7 +32,7 @@ pub(super) fn spans(
         trace_id: context.trace_id,
         span_id: context.judging,
         parent: Some(context.exchange),
-        name: "judge".into(),
+        name: "validate".into(),
         kind: SpanKind::Internal,
         start: judging.ended.minus(judging.took).as_micros(),
         end: judging.ended.as_micros(),

@@ -205,7 +205,7 @@ impl Workers {
                 recorder: recorder.clone(),
                 clock: clock.clone(),
             };
-            std::thread::Builder::new().name(format!("judge {index}")).spawn(move || {
+            std::thread::Builder::new().name(format!("validate {index}")).spawn(move || {
                 if priority == Priority::Low {
                     lower_priority();
                 }
@@ -237,7 +237,7 @@ impl Workers {
 fn lower_priority() {
     // On Linux the nice value belongs to the thread; 0 names the calling one.
     if let Err(error) = rustix::process::setpriority_process(None, LOW_PRIORITY_NICE) {
-        tracing::warn!(event = "priority_not_lowered", %error, "judging runs at normal priority");
+        tracing::warn!(event = "priority_not_lowered", %error, "validation runs at normal priority");
     }
 }
 
@@ -310,7 +310,7 @@ mod tests {
             _: &Captured,
             _: &mut dyn Witness,
         ) -> RequestJudgement {
-            unreachable!("whole exchanges are judged here")
+            unreachable!("whole exchanges are validated here")
         }
 
         fn response(
@@ -321,12 +321,12 @@ mod tests {
             _: (&ResponseHead, &Captured),
             _: &mut dyn Witness,
         ) -> Verdict {
-            unreachable!("whole exchanges are judged here")
+            unreachable!("whole exchanges are validated here")
         }
 
         fn judge(&mut self, _: &Exchange, _: &mut Collector) -> Option<Judged> {
             let number = self.0.fetch_add(1, Ordering::SeqCst);
-            assert!(number % 2 == 1, "a defect in judging");
+            assert!(number % 2 == 1, "a defect in validation");
             Some(Judged::default())
         }
     }
@@ -360,7 +360,7 @@ mod tests {
         assert_eq!(parts.metrics.judged.get(), 5);
         assert_eq!(parts.metrics.seen.get(), 10);
         assert_eq!(made.load(Ordering::SeqCst), 6);
-        assert_eq!(parts.budget.used(), 0, "every byte held for judging comes back");
+        assert_eq!(parts.budget.used(), 0, "every byte held for validation comes back");
     }
 
     #[test]

@@ -145,8 +145,8 @@ impl Loss {
     /// The reason's name in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Backlog => "backlog",
-            Self::Refused => "refused",
+            Self::Backlog => "queue_full",
+            Self::Refused => "rejected",
             Self::Stopping => "stopping",
             Self::SpoolFull => "spool_full",
             Self::Damaged => "damaged",

@@ -119,7 +119,7 @@ impl ProxyMetrics {
                 "Addresses that traffic found unreachable before a health check did.",
             )?,
             refused: metrics.counters(
-                "cvt_proxy_refused_total",
+                "cvt_proxy_rejected_total",
                 "Connections and requests that a limit or the protocol's rules refused, by reason.",
                 &["reason"],
             )?,

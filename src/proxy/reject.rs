@@ -236,7 +236,8 @@ impl Rejection<'_> {
         let side = self.side.as_str();
         let kind = format!("{side}.unenforceable.{reason}");
         let title = format!("The {side} cannot be checked against its contract");
-        let detail = format!("It was not judged ({reason}), and what is not judged does not pass.");
+        let detail =
+            format!("It was not validated ({reason}), and what is not validated does not pass.");
         respond(status, &self.body(status, &kind, &title, &detail))
     }
 

@@ -139,9 +139,19 @@ impl Shared {
         }
         let (upstream, address) = (self.name.as_str(), target.address.to_string());
         if !up {
-            tracing::warn!(event = "upstream_down", upstream, address, "it takes no connections");
+            tracing::warn!(
+                event = "upstream_down",
+                upstream,
+                address,
+                "the address refuses connections"
+            );
         } else if !first {
-            tracing::info!(event = "upstream_up", upstream, address, "it takes connections again");
+            tracing::info!(
+                event = "upstream_up",
+                upstream,
+                address,
+                "the address accepts connections again"
+            );
         }
         true
     }

@@ -20,7 +20,7 @@ impl RetentionMetrics {
     pub fn new(metrics: &Metrics) -> Result<Self, MetricsError> {
         Ok(Self {
             rounds: metrics.counters(
-                "cvt_retention_rounds_total",
+                "cvt_retention_runs_total",
                 "Rounds of expiring records, by result.",
                 &["result"],
             )?,

@@ -73,7 +73,7 @@ fn replicas_agree_and_what_is_kept_is_part_of_what_is_judged() {
         assert_eq!(taken, other.judges(&sample, at(99)), "the id alone decides");
         judged += u32::from(taken);
         if sample.rates.keep.includes(sample.id) {
-            assert!(taken, "what is kept is judged");
+            assert!(taken, "what is kept is validated");
         }
     }
     assert!((800..1200).contains(&judged), "{judged} of 10,000 at 10 %");

@@ -119,9 +119,9 @@ impl StoreError {
             Self::NewerDatabase { .. } => "newer_database",
             Self::Foreign(_) => "foreign",
             Self::NotMigrated { .. } => "not_migrated",
-            Self::Sealed { .. } => "sealed",
+            Self::Sealed { .. } => "undecryptable",
             Self::InvalidCursor => "invalid_cursor",
-            Self::Refused(_) => "refused",
+            Self::Refused(_) => "rejected",
             Self::Unexpected(_) => "unexpected",
         }
     }

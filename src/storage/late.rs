@@ -45,7 +45,7 @@ impl LateStore {
     /// turns true.
     pub async fn open(&self, mut stop: watch::Receiver<bool>) {
         while let Err(error) = self.try_open().await {
-            tracing::debug!(event = "storage_not_there_yet", %error);
+            tracing::debug!(event = "storage_not_ready", %error);
             tokio::select! {
                 () = tokio::time::sleep(PAUSE) => {}
                 _ = stop.wait_for(|stop| *stop) => return,

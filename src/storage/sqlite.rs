@@ -205,7 +205,7 @@ impl SqliteDb {
     pub(crate) async fn empty_log(&self) -> StoreResult<()> {
         let done = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(self.writer()?).await?;
         if done.try_get::<i64, _>(0)? != 0 {
-            tracing::debug!(event = "log_in_use", "a reader keeps the log of the database");
+            tracing::debug!(event = "wal_in_use", "a reader keeps the log of the database");
         }
         Ok(())
     }

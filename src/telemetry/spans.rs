@@ -123,7 +123,7 @@ impl SpanMetrics {
             "Spans that no collector got, by reason.",
             &["reason"],
         )?;
-        for reason in ["backlog", "collector"] {
+        for reason in ["queue_full", "collector"] {
             dropped.with_label_values(&[reason]);
         }
         let exported = metrics.counter("cvt_spans_exported_total", "Spans a collector took.")?;
@@ -141,7 +141,7 @@ impl SpanSender {
     /// Hands a span over, or counts it as dropped when too many wait. Never waits.
     pub fn send(&self, span: Span) {
         if self.sender.try_send(span).is_err() {
-            self.metrics.dropped("backlog", 1);
+            self.metrics.dropped("queue_full", 1);
         }
     }
 }
@@ -291,7 +291,7 @@ mod tests {
         drop(sender);
         exporter.run().await;
         let text = metrics.encode().unwrap();
-        assert!(text.contains("cvt_spans_dropped_total{reason=\"backlog\"} 3\n"), "{text}");
+        assert!(text.contains("cvt_spans_dropped_total{reason=\"queue_full\"} 3\n"), "{text}");
         let lost = format!("cvt_spans_dropped_total{{reason=\"collector\"}} {MOST_WAITING}\n");
         assert!(text.contains(&lost), "{text}");
     }

@@ -427,6 +427,6 @@ proptest! {
         request.headers.insert("cookie", HeaderValue::from_str(&cookie).unwrap());
         let body = if as_text { text.into_bytes() } else { body };
         let judged = judge(contract, &request, &body);
-        prop_assert_eq!(judge(contract, &request, &body), judged, "judging is repeatable");
+        prop_assert_eq!(judge(contract, &request, &body), judged, "validation is repeatable");
     }
 }

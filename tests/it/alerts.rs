@@ -108,7 +108,7 @@ fn a_new_violation_is_an_alert_within_a_minute() {
     let prometheus = Prometheus::scraping(sidecar.admin);
     Client::get(sidecar.traffic, "/users/1");
     prometheus.wait_for("an exchange that conforms", Duration::from_secs(30), |prometheus| {
-        let judged = prometheus.query("sum(cvt_exchanges_judged_total)");
+        let judged = prometheus.query("sum(cvt_exchanges_validated_total)");
         (judged.first().is_some_and(|sample| sample.value >= 1.0)).then_some(()).ok_or(judged)
     });
     assert_eq!(prometheus.firing(), Vec::<String>::new(), "nothing is wrong yet");

@@ -212,7 +212,7 @@ fn two_sidecars_on_one_postgresql_add_usage_and_groups_up_exactly() {
     let upstream = Upstream::json("200 OK", r#"{"total":1,"orders":[{"id":"seven"}]}"#);
     let start = || {
         let setup = Setup::new(ORDERS, upstream.address()).args(&["--storage", &dsn]);
-        setup.env("CVT_GROUPS_INTERVAL", "100ms").env("CVT_OBSERVER_PRIORITY", "normal").start()
+        setup.env("CVT_GROUPS_INTERVAL", "100ms").env("CVT_PIPELINE_PRIORITY", "normal").start()
     };
     let sidecars = [start(), start()];
     std::thread::scope(|scope| {
@@ -233,10 +233,10 @@ fn two_sidecars_on_one_postgresql_add_usage_and_groups_up_exactly() {
     let mut judged = 0.0;
     for sidecar in sidecars {
         let metrics = sidecar.wait_for_metrics("every verdict", |m| {
-            m.sum("cvt_exchanges_judged_total", &[]) + m.sum("cvt_exchanges_skipped_total", &[])
+            m.sum("cvt_exchanges_validated_total", &[]) + m.sum("cvt_exchanges_skipped_total", &[])
                 >= 2.0 * EACH as f64
         });
-        judged += metrics.sum("cvt_exchanges_judged_total", &[]);
+        judged += metrics.sum("cvt_exchanges_validated_total", &[]);
         let (finished, _dir) = sidecar.terminate();
         assert_eq!(finished.code, Some(0), "{finished:?}");
     }

@@ -12,7 +12,7 @@ fn what_the_sidecar_finds_in_the_bookshop_is_what_its_consumers_broke() {
     let sent = runtime.block_on(drive_traffic(sidecar.traffic)).expect("traffic");
     let all = sent.exchanges;
     let metrics = sidecar.wait_for_metrics("every verdict", |m| {
-        m.sum("cvt_exchanges_judged_total", &[]) + m.sum("cvt_exchanges_skipped_total", &[])
+        m.sum("cvt_exchanges_validated_total", &[]) + m.sum("cvt_exchanges_skipped_total", &[])
             > all as f64 - 0.5
     });
     for (code, times) in &sent.breaking {
@@ -26,8 +26,8 @@ fn what_the_sidecar_finds_in_the_bookshop_is_what_its_consumers_broke() {
     assert!((valid + invalid - all as f64).abs() < 0.5, "{valid} valid of {all}");
     assert!((metrics.sum("cvt_violations_total", &[]) - broken as f64).abs() < 0.5);
     // What answers a path that nobody documented is measured by nothing.
-    let unjudged = metrics.sum("cvt_judging_skipped_total", &[]);
-    let by_nothing = metrics.sum("cvt_judging_skipped_total", &[("reason", "no_operation")]);
+    let unjudged = metrics.sum("cvt_validation_skipped_total", &[]);
+    let by_nothing = metrics.sum("cvt_validation_skipped_total", &[("reason", "no_operation")]);
     let undocumented = sent.breaking["request.path.undocumented"] as f64;
     assert!((unjudged - undocumented).abs() < 0.5 && (by_nothing - undocumented).abs() < 0.5);
 }

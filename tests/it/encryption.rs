@@ -129,7 +129,7 @@ fn keys_are_rotated_and_what_was_in_clear_is_encrypted_too() {
     let rotated = run(dir.path(), &both, &["keys", "rotate", "--json"]);
     assert_eq!(rotated.status.code(), Some(0), "{rotated:?}");
     let answer: Value = serde_json::from_slice(&rotated.stdout).expect("JSON");
-    assert_eq!((&answer["records"], &answer["sealed"]), (&2.into(), &2.into()));
+    assert_eq!((&answer["records"], &answer["reencrypted"]), (&2.into(), &2.into()));
     let again = text(&run(dir.path(), &both, &["keys", "rotate"]));
     assert!(again.contains("2 records, 0 encrypted anew"), "{again}");
     let records = listed(dir.path(), &new);

@@ -82,19 +82,19 @@ fn a_group_counts_names_its_consumers_and_is_told_once_over_restarts() {
         (&"/users/{id}".into(), &"/age".into())
     );
     let metrics = first.wait_for_metrics("the notice", |m| {
-        m.sum("cvt_violation_notices_total", &[("news", "new")]) >= 1.0
+        m.sum("cvt_violation_notices_total", &[("reason", "new")]) >= 1.0
     });
     assert!(metrics.sum("cvt_violation_notices_total", &[]) < 1.5);
     let (finished, dir) = first.terminate();
     let events = told(&finished.stderr);
     assert_eq!(events.len(), 1, "{events:?}");
-    assert_eq!((&events[0]["news"], &events[0]["group"]), (&"new".into(), &group["fingerprint"]));
+    assert_eq!((&events[0]["reason"], &events[0]["group"]), (&"new".into(), &group["fingerprint"]));
 
     let second = setup().inside(dir).start();
     ask(&second, "shop", 4);
     groups(&second.dir(), |all| all[0]["count"] == 9);
     second.wait_for_metrics("the notice", |m| {
-        m.sum("cvt_violation_notices_total", &[("news", "goes_on")]) >= 1.0
+        m.sum("cvt_violation_notices_total", &[("reason", "ongoing")]) >= 1.0
     });
     let (finished, dir) = second.terminate();
     let events = told(&finished.stderr);
@@ -104,7 +104,7 @@ fn a_group_counts_names_its_consumers_and_is_told_once_over_restarts() {
     let third = setup().inside(dir).start();
     ask(&third, "shop", 1);
     third.wait_for_metrics("the notice", |m| {
-        m.sum("cvt_violation_notices_total", &[("news", "returned")]) >= 1.0
+        m.sum("cvt_violation_notices_total", &[("reason", "returned")]) >= 1.0
     });
 }
 
@@ -115,7 +115,7 @@ fn a_violation_is_told_although_storage_is_locked() {
     let (_runtime, lock) = sql(&sidecar.dir().join("cvt.db"), "BEGIN EXCLUSIVE");
     ask(&sidecar, "shop", 1);
     sidecar.wait_for_metrics("the notice", |m| {
-        m.sum("cvt_violation_notices_total", &[("news", "unstored")]) >= 1.0
+        m.sum("cvt_violation_notices_total", &[("reason", "unstored")]) >= 1.0
     });
     drop(lock);
     groups(&sidecar.dir(), |all| all.len() == 1 && all[0]["count"] == 1);

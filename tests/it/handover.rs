@@ -103,7 +103,7 @@ fn a_successor_that_fails_leaves_the_old_process_serving() {
 fn trap_t21_a_request_to_stop_under_load_finishes_what_it_began_and_stores_it() {
     let upstream = Upstream::json("200 OK", ADA);
     let sidecar = Setup::new(USERS, upstream.address())
-        .env("CVT_OBSERVER_PRIORITY", "normal")
+        .env("CVT_PIPELINE_PRIORITY", "normal")
         .args(&["--record", "all"])
         .start();
     let load = Load::start(sidecar.traffic, 2, GET);

@@ -69,7 +69,7 @@ fn a_body_that_breaks_off_breaks_off_downstream_and_is_no_violation() {
         client.send("GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n");
         assert!(client.try_read("GET").is_err(), "half a body was passed off as a whole one");
         let metrics = sidecar.wait_for_metrics("the unjudged body", |m| {
-            m.sum("cvt_judging_skipped_total", &[("reason", "body_incomplete")]) >= 1.0
+            m.sum("cvt_validation_skipped_total", &[("reason", "body_incomplete")]) >= 1.0
         });
         assert!(metrics.sum("cvt_violations_total", &[]) < 0.5, "a fault is no violation");
     }
@@ -132,7 +132,8 @@ fn records_are_there_after_a_restart() {
     for _ in 0..30 {
         Client::get(sidecar.traffic, "/users/1");
     }
-    sidecar.wait_for_metrics("every verdict", |m| m.sum("cvt_exchanges_judged_total", &[]) >= 30.0);
+    sidecar
+        .wait_for_metrics("every verdict", |m| m.sum("cvt_exchanges_validated_total", &[]) >= 30.0);
     let (finished, dir) = sidecar.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert_eq!(crate::support::records_in(dir.path()).len(), 30);

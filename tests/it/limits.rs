@@ -17,7 +17,7 @@ fn setup(upstream: &Upstream) -> Setup {
 #[track_caller]
 fn wait_for_refusal(sidecar: &Sidecar, reason: &str, times: f64) {
     sidecar.wait_for_metrics(reason, |m| {
-        m.sum("cvt_proxy_refused_total", &[("reason", reason)]) >= times
+        m.sum("cvt_proxy_rejected_total", &[("reason", reason)]) >= times
     });
 }
 
@@ -115,7 +115,7 @@ fn an_idle_connection_ends_in_good_order() {
     let ended = client.try_read("GET").expect_err("nothing was asked for");
     assert_eq!(ended.kind(), std::io::ErrorKind::UnexpectedEof);
     let metrics = sidecar.metrics();
-    assert!(metrics.sum("cvt_proxy_refused_total", &[]) < 0.5, "nobody was refused anything");
+    assert!(metrics.sum("cvt_proxy_rejected_total", &[]) < 0.5, "nobody was refused anything");
 }
 
 #[test]

@@ -64,12 +64,12 @@ fn young_records_stay_and_what_would_expire_is_counted() {
 #[test]
 fn a_sidecar_without_a_document_judges_by_what_is_registered() {
     let upstream = Upstream::json("200 OK", r#"{"name":"Ada","age":"old"}"#);
-    let first = Setup::new(USERS, upstream.address()).args(&["--schema-id", "users"]).start();
+    let first = Setup::new(USERS, upstream.address()).args(&["--schema", "users"]).start();
     let (finished, dir) = first.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
     std::fs::remove_file(dir.path().join("openapi.yaml")).expect("the document");
     let url = format!("http://{}", upstream.address());
-    let without_document = |id: &str| Setup::bare().args(&["--upstream", &url, "--schema-id", id]);
+    let without_document = |id: &str| Setup::bare().args(&["--upstream", &url, "--schema", id]);
     let second = without_document("users").inside(dir).start();
     Client::get(second.traffic, "/users/1");
     let metrics = second.wait_for_metrics("the violation", |m| {
@@ -187,7 +187,7 @@ fn the_seeds_retention_end_to_end() {
     let (_, consumers, _) = run(dir.path(), &["consumers", "list", "--json"], None);
     assert_eq!(consumers.lines().count(), 1, "{consumers}");
     let (code, report, _) = run(dir.path(), &["report"], None);
-    assert!(code == Some(0) && report.contains("4 exchanges judged"), "{report}");
+    assert!(code == Some(0) && report.contains("4 exchanges validated"), "{report}");
 }
 
 /// Makes records so many days old.

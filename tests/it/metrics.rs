@@ -21,14 +21,15 @@ fn every_exchange_is_judged_or_counted_as_skipped() {
         client.ask(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
     }
     let metrics = sidecar.wait_for_metrics("every verdict", |m| {
-        m.sum("cvt_exchanges_judged_total", &[]) + m.sum("cvt_exchanges_skipped_total", &[]) >= 60.0
+        m.sum("cvt_exchanges_validated_total", &[]) + m.sum("cvt_exchanges_skipped_total", &[])
+            >= 60.0
     });
     let is = |name: &str, labels: &[(&str, &str)], expected: f64| {
         let found = metrics.sum(name, labels);
         assert!((found - expected).abs() < 0.5, "{name}{labels:?} is {found}, not {expected}");
     };
-    is("cvt_exchanges_seen_total", &[], 60.0);
-    is("cvt_exchanges_judged_total", &[], 60.0);
+    is("cvt_exchanges_total", &[], 60.0);
+    is("cvt_exchanges_validated_total", &[], 60.0);
     is("cvt_proxy_requests_total", &[("status", "2xx")], 60.0);
     is("cvt_validations_total", &[("method", "GET"), ("result", "valid")], 20.0);
     is("cvt_validations_total", &[("result", "invalid")], 40.0);
@@ -45,7 +46,7 @@ fn off_counts_traffic_and_judges_nothing() {
     Client::get(sidecar.traffic, "/users/one");
     let metrics =
         sidecar.wait_for_metrics("the request", |m| m.sum("cvt_proxy_requests_total", &[]) >= 1.0);
-    assert!(metrics.sum("cvt_exchanges_seen_total", &[]) < 0.5);
+    assert!(metrics.sum("cvt_exchanges_total", &[]) < 0.5);
     assert!(metrics.sum("cvt_violations_total", &[]) < 0.5);
 }
 
@@ -65,7 +66,7 @@ fn trap_t22_hostile_names_do_not_become_labels() {
         client.ask(request);
     }
     let metrics = sidecar.wait_for_metrics("every verdict", |m| {
-        m.sum("cvt_exchanges_judged_total", &[]) + m.sum("cvt_exchanges_skipped_total", &[])
+        m.sum("cvt_exchanges_validated_total", &[]) + m.sum("cvt_exchanges_skipped_total", &[])
             >= 300.0
     });
     let values: HashSet<_> = metrics.label_values().collect();
@@ -83,6 +84,6 @@ fn a_body_over_the_limit_passes_and_is_counted_as_unjudged() {
     assert_eq!(upstream.wait_for(1)[0].text(), long);
     sidecar.wait_for_metrics("the skipped body", |m| {
         let reason = ("reason", "body_over_limit");
-        (m.sum("cvt_judging_skipped_total", &[("side", "request"), reason]) - 1.0).abs() < 0.5
+        (m.sum("cvt_validation_skipped_total", &[("side", "request"), reason]) - 1.0).abs() < 0.5
     });
 }

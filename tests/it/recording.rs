@@ -108,7 +108,7 @@ fn the_record_policy_keeps_what_it_says() {
         }
         Client::get(sidecar.traffic, "/users/one");
         sidecar.wait_for_metrics("every verdict", |m| {
-            m.sum("cvt_exchanges_judged_total", &[]) >= 21.0
+            m.sum("cvt_exchanges_validated_total", &[]) >= 21.0
         });
         let (finished, dir) = sidecar.terminate();
         assert_eq!(finished.code, Some(0), "{finished:?}");
@@ -160,7 +160,7 @@ fn trap_t08_rules_that_cannot_be_enforced_are_shown_and_never_crash() {
         "{record}"
     );
     let metrics = sidecar.metrics();
-    assert!(metrics.sum("cvt_judging_skipped_total", &[("reason", "regex_budget")]) >= 1.0);
+    assert!(metrics.sum("cvt_validation_skipped_total", &[("reason", "regex_budget")]) >= 1.0);
     assert!(metrics.sum("cvt_contract_lints", &[]) >= 2.0, "lints are a metric");
 }
 

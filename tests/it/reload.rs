@@ -167,20 +167,20 @@ fn a_signal_has_files_read_again_where_nobody_watches_them() {
     sidecar.hang_up();
     wait_for(&sidecar, "contract", "success", 1);
     assert_eq!(versions(&sidecar), ["3.0.0"]);
-    assert!(sidecar.said().contains("reload_asked"), "{}", sidecar.said());
+    assert!(sidecar.said().contains("reload_requested"), "{}", sidecar.said());
 }
 
 #[test]
 fn everything_is_judged_for_a_while_after_a_new_document() {
     let upstream = Upstream::json("200 OK", ADA);
-    let setup = Setup::new(USERS, upstream.address()).env("CVT_SAMPLING_JUDGE", "0%");
-    let sidecar = watchful(setup.env("CVT_SAMPLING_FIRSTS", "1")).start();
+    let setup = Setup::new(USERS, upstream.address()).env("CVT_SAMPLING_VALIDATE", "0%");
+    let sidecar = watchful(setup.env("CVT_SAMPLING_INITIAL", "1")).start();
     let ask = |n: usize| {
         for _ in 0..n {
             Client::get(sidecar.traffic, "/users/1");
         }
     };
-    let judged = |m: &Metrics| m.sum("cvt_exchanges_judged_total", &[]);
+    let judged = |m: &Metrics| m.sum("cvt_exchanges_validated_total", &[]);
     let ended = |m: &Metrics| judged(m) + m.sum("cvt_exchanges_skipped_total", &[]);
     ask(20);
     let before = sidecar.wait_for_metrics("the end of 20", |m| ended(m) >= 20.0);

@@ -83,7 +83,7 @@ fn the_report_says_what_is_used_by_whom_and_what_is_not() {
     let text = output_of(dir.path(), &["report", "--details"]);
     for part in [
         "orders 1.2.0: 4 operations, 3 used, 1 never used",
-        "9 exchanges judged, 3 (33.3 %) broke the contract",
+        "9 exchanges validated, 3 (33.3 %) broke the contract",
         "2 × GET /v1/basket/{id}/items  by scanner",
         "never seen: parameters header:X-Trace",
         "deprecated but used",
@@ -92,7 +92,7 @@ fn the_report_says_what_is_used_by_whom_and_what_is_not() {
     }
     let markdown = output_of(dir.path(), &["report", "--markdown"]);
     assert!(markdown.contains("| `GET /orders` | 4 | 0 | shop, mobile | 1/2 |"), "{markdown}");
-    let other = output_of(dir.path(), &["report", "--environment", "prod"]);
+    let other = output_of(dir.path(), &["report", "--env", "prod"]);
     assert!(other.contains("0 used, 4 never used"), "{other}");
 }
 

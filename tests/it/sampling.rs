@@ -43,11 +43,11 @@ fn post(path: &str, body: &str) -> String {
 #[track_caller]
 fn accounted(sidecar: &Sidecar, exchanges: usize) -> Metrics {
     let metrics = sidecar.wait_for_metrics("an account of every exchange", |m| {
-        let judged = m.sum("cvt_exchanges_judged_total", &[]);
+        let judged = m.sum("cvt_exchanges_validated_total", &[]);
         judged + m.sum("cvt_exchanges_skipped_total", &[]) >= exchanges as f64 - 0.5
     });
-    let seen = metrics.sum("cvt_exchanges_seen_total", &[]);
-    let judged = metrics.sum("cvt_exchanges_judged_total", &[]);
+    let seen = metrics.sum("cvt_exchanges_total", &[]);
+    let judged = metrics.sum("cvt_exchanges_validated_total", &[]);
     let skipped = metrics.sum("cvt_exchanges_skipped_total", &[]);
     assert!((seen - exchanges as f64).abs() < 0.5, "{seen} seen of {exchanges}");
     assert!((seen - judged - skipped).abs() < 0.5, "{seen} seen, {judged} judged, {skipped} not");
@@ -58,8 +58,8 @@ fn accounted(sidecar: &Sidecar, exchanges: usize) -> Metrics {
 /// checks that each of those is on record.
 fn rare_shapes_are_kept(count: usize, rare: usize) {
     let upstream = Upstream::json("201 Created", ADA);
-    let setup = Setup::new(USERS, upstream.address()).env("CVT_SAMPLING_JUDGE", "1%");
-    let setup = setup.env("CVT_SAMPLING_KEEP", "1%").env("CVT_SAMPLING_FIRSTS", "1");
+    let setup = Setup::new(USERS, upstream.address()).env("CVT_SAMPLING_VALIDATE", "1%");
+    let setup = setup.env("CVT_SAMPLING_RECORD", "1%").env("CVT_SAMPLING_INITIAL", "1");
     let sidecar = setup.args(&["--priority", "normal"]).start();
     let mut client = Client::connect(sidecar.traffic);
     for number in 0..count {
@@ -103,7 +103,7 @@ fn operations_are_sampled_by_shares_of_their_own() {
     let upstream = Upstream::json("201 Created", ADA);
     let setup = Setup::new(USERS, upstream.address());
     let setup = setup.env("CVT_SAMPLING_OPERATIONS", "GET /users/{id}=0%");
-    let sidecar = setup.env("CVT_SAMPLING_FIRSTS", "1").start();
+    let sidecar = setup.env("CVT_SAMPLING_INITIAL", "1").start();
     let mut client = Client::connect(sidecar.traffic);
     for _ in 0..20 {
         client.ask("GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -111,7 +111,7 @@ fn operations_are_sampled_by_shares_of_their_own() {
     }
     let metrics = accounted(&sidecar, 40);
     let of = |operation| [("operation", operation)];
-    let left_out = |operation| metrics.sum("cvt_operation_left_out_total", &of(operation));
+    let left_out = |operation| metrics.sum("cvt_operation_skipped_total", &of(operation));
     // The first is judged, breaks the contract (201 is not documented), and is something new:
     // the second and those after it are judged too.
     assert!(left_out("GET /users/{id}") < 0.5);
@@ -119,14 +119,14 @@ fn operations_are_sampled_by_shares_of_their_own() {
 
     let setup = Setup::new(USERS, upstream.address()).env("CVT_SAMPLING_ESCALATE", "0s");
     let setup = setup.env("CVT_SAMPLING_OPERATIONS", "GET /users/{id}=0%");
-    let sidecar = setup.env("CVT_SAMPLING_FIRSTS", "1").start();
+    let sidecar = setup.env("CVT_SAMPLING_INITIAL", "1").start();
     let mut client = Client::connect(sidecar.traffic);
     for _ in 0..20 {
         client.ask("GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n");
         client.ask(post("/users", ADA));
     }
     let metrics = accounted(&sidecar, 40);
-    let share = |operation| metrics.sum("cvt_validated_share", &of(operation));
+    let share = |operation| metrics.sum("cvt_validated_ratio", &of(operation));
     assert!((share("GET /users/{id}") - 0.05).abs() < 0.001, "one of twenty");
     assert!((share("POST /users") - 1.0).abs() < 0.001);
 }
@@ -134,7 +134,7 @@ fn operations_are_sampled_by_shares_of_their_own() {
 #[test]
 fn trap_t22_hostile_traffic_does_not_widen_what_is_counted_by_operation() {
     let upstream = Upstream::json("201 Created", ADA);
-    let setup = Setup::new(USERS, upstream.address()).env("CVT_SAMPLING_JUDGE", "0%");
+    let setup = Setup::new(USERS, upstream.address()).env("CVT_SAMPLING_VALIDATE", "0%");
     let sidecar = setup.env("CVT_SAMPLING_ESCALATE", "0s").start();
     let mut client = Client::connect(sidecar.traffic);
     for n in 0..300 {
@@ -144,7 +144,7 @@ fn trap_t22_hostile_traffic_does_not_widen_what_is_counted_by_operation() {
         ));
     }
     let metrics = accounted(&sidecar, 300);
-    for name in ["cvt_operation_left_out_total", "cvt_validated_share"] {
+    for name in ["cvt_operation_skipped_total", "cvt_validated_ratio"] {
         let operations: BTreeSet<&str> = metrics.values_of(name, "operation").collect();
         assert_eq!(operations, BTreeSet::from(["undocumented"]), "{name}");
     }
@@ -155,9 +155,9 @@ fn trap_t22_hostile_traffic_does_not_widen_what_is_counted_by_operation() {
 #[test]
 fn judging_that_is_too_slow_leaves_out_what_is_worth_least_and_counts_all_of_it() {
     let upstream = Upstream::json("201 Created", "{}");
-    let setup = Setup::new(SLOW, upstream.address()).env("CVT_OBSERVER_WORKERS", "1");
-    let setup = setup.env("CVT_OBSERVER_QUEUE_EXCHANGES", "200");
-    let sidecar = setup.env("CVT_OBSERVER_MEMORY", "2MiB").start();
+    let setup = Setup::new(SLOW, upstream.address()).env("CVT_PIPELINE_WORKERS", "1");
+    let setup = setup.env("CVT_PIPELINE_QUEUE_EXCHANGES", "200");
+    let sidecar = setup.env("CVT_PIPELINE_MEMORY", "2MiB").start();
     let slow = serde_json::to_string(&vec!["a".repeat(60) + "!"; 20]).expect("JSON");
     let mut client = Client::connect(sidecar.traffic);
     let mut sent = 0;
@@ -174,10 +174,10 @@ fn judging_that_is_too_slow_leaves_out_what_is_worth_least_and_counts_all_of_it(
         assert_eq!(client.ask("GET /rare HTTP/1.1\r\nHost: a\r\n\r\n").status(), 201);
     }
     let metrics = accounted(&sidecar, sent + 3);
-    let share = |operation| metrics.sum("cvt_validated_share", &[("operation", operation)]);
+    let share = |operation| metrics.sum("cvt_validated_ratio", &[("operation", operation)]);
     assert!(share("POST /slow") > 0.0 && share("POST /slow") < 1.0);
     assert!((share("GET /rare") - 1.0).abs() < 0.001, "what is seldom is judged first");
-    let left_out = metrics.sum("cvt_operation_left_out_total", &[("reason", "shed")]);
+    let left_out = metrics.sum("cvt_operation_skipped_total", &[("reason", "shed")]);
     let shed = metrics.sum("cvt_exchanges_skipped_total", &[("reason", "shed")]);
     assert!((left_out - shed).abs() < 0.5, "each is attributed to its operation");
 }

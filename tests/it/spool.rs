@@ -130,8 +130,8 @@ fn trap_t20_records_of_an_outage_are_stored_once_when_storage_is_back() {
     assert!(metrics.sum("cvt_records_dropped_total", &[]) < 0.5, "nothing is lost");
     let said = sidecar.said();
     // A server that is gone may look slow first.
-    let gone = said.matches("storage_away").count() + said.matches("storage_slow").count();
-    assert_eq!((gone, said.matches("storage_back").count()), (1, 1), "said once each: {said}");
+    let gone = said.matches("storage_unavailable").count() + said.matches("storage_slow").count();
+    assert_eq!((gone, said.matches("storage_recovered").count()), (1, 1), "said once each: {said}");
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_sidecar_stopped_while_storage_is_away_leaves_its_records_to_the_next() {
     let (finished, dir) = sidecar.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert!(finished.stderr.contains("records_spooled"), "{finished:?}");
-    assert!(finished.stderr.contains(r#""records_lost":0"#), "{finished:?}");
+    assert!(finished.stderr.contains(r#""records_dropped":0"#), "{finished:?}");
     server.run("start");
     let again = on_postgres(&server, &upstream).inside(dir).start();
     wait_until_stored(&again, 30);
@@ -200,7 +200,7 @@ fn without_a_document_a_start_without_storage_says_why_not() {
     let server = Server::start(&["fsync = off"]);
     server.run("stop");
     let dsn = format!("postgres://cvt@127.0.0.1:{}/postgres", server.settings("postgres").port);
-    let upstream = ["--upstream", "http://127.0.0.1:1", "--schema-id", "users"];
+    let upstream = ["--upstream", "http://127.0.0.1:1", "--schema", "users"];
     let refused = Setup::bare().args(&upstream).args(&["--storage", &dsn]).refuse();
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(refused.stderr.contains("storage postgres://"), "{refused:?}");
@@ -280,7 +280,7 @@ async fn what_storage_refuses_for_good_is_counted_by_kind() {
     writer.run().await;
     drop(deadline);
     let text = metrics.encode().expect("metrics");
-    let line = r#"cvt_parcels_dropped_total{kind="usage",reason="refused"} 1"#;
+    let line = r#"cvt_batches_dropped_total{kind="usage",reason="rejected"} 1"#;
     assert!(text.contains(line), "{text}");
 }
 

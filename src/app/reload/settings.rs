@@ -107,7 +107,7 @@ impl Reloader {
         if !fixed.is_empty() {
             let settings = fixed.join(", ");
             tracing::warn!(
-                event = "restart_needed",
+                event = "restart_required",
                 settings,
                 "these settings changed and hold from the next start on"
             );

@@ -47,7 +47,7 @@ fn try_run(arguments: &DemoArgs) -> Result<(), String> {
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(|error| format!("the system gives no threads: {error}"))?;
+        .map_err(|error| format!("cannot start threads: {error}"))?;
     let shop = runtime
         .block_on(Bookshop::start())
         .map_err(|error| format!("the bookshop cannot listen on 127.0.0.1: {error}"))?;
@@ -103,7 +103,7 @@ fn try_run(arguments: &DemoArgs) -> Result<(), String> {
 }
 
 async fn show(running: Running, database: String, once: bool) {
-    /// Long enough for the last exchange to be judged and its record stored.
+    /// Long enough for the last exchange to be validated and its record stored.
     const SETTLE: Duration = Duration::from_millis(500);
     println!(
         "The sidecar stands in front of it on http://{}.\nSome consumers come by; what breaks the \

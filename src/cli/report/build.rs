@@ -21,7 +21,7 @@ pub(in crate::cli) struct SchemaReport {
     pub(in crate::cli) schema_id: String,
     pub(in crate::cli) version: String,
     pub(in crate::cli) title: String,
-    /// Exchanges judged.
+    /// Exchanges validated.
     pub(in crate::cli) exchanges: u64,
     /// Those of them that broke the contract.
     pub(in crate::cli) violating: u64,
@@ -33,7 +33,8 @@ pub(in crate::cli) struct SchemaReport {
     pub(in crate::cli) undocumented: Vec<Named>,
     /// Used while an earlier version documented it.
     pub(in crate::cli) no_longer_documented: Vec<Named>,
-    /// What was not judged, and why.
+    /// What was not validated, and why.
+    #[serde(rename = "not_validated")]
     pub(in crate::cli) unjudged: Vec<Named>,
     /// The most frequent violation groups.
     pub(in crate::cli) groups: Vec<ViolationGroup>,

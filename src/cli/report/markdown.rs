@@ -11,7 +11,7 @@ pub(super) fn write(report: &Report, details: bool, out: &mut dyn Write) -> io::
     for schema in &report.schemas {
         write_schema(schema, details, out)?;
     }
-    write_named("Exchanges never judged", &report.never_judged, out)
+    write_named("Exchanges never validated", &report.never_judged, out)
 }
 
 fn write_schema(schema: &SchemaReport, details: bool, out: &mut dyn Write) -> io::Result<()> {
@@ -51,7 +51,7 @@ fn write_schema(schema: &SchemaReport, details: bool, out: &mut dyn Write) -> io
             cell(&group.message)
         )?;
     }
-    write_named("Not judged", &schema.unjudged, out)?;
+    write_named("Not validated", &schema.unjudged, out)?;
     if details {
         write_details(schema, out)?;
     }

@@ -17,7 +17,7 @@ pub(super) fn write(report: &Report, details: bool, out: &mut dyn Write) -> io::
         }
         write_schema(schema, details, out)?;
     }
-    write_named("exchanges never judged", &report.never_judged, out)
+    write_named("exchanges never validated", &report.never_judged, out)
 }
 
 fn write_schema(schema: &SchemaReport, details: bool, out: &mut dyn Write) -> io::Result<()> {
@@ -53,7 +53,7 @@ fn write_schema(schema: &SchemaReport, details: bool, out: &mut dyn Write) -> io
         let (count, line) = (count(group.count), headline_of(group));
         writeln!(out, "  {count:>9} × {line}  ({})", group.fingerprint)?;
     }
-    write_named("not judged", &schema.unjudged, out)
+    write_named("not validated", &schema.unjudged, out)
 }
 
 /// Names, versions and totals in one or two lines.
@@ -64,7 +64,7 @@ pub(super) fn headline(schema: &SchemaReport) -> String {
         schema.violating as f64 * 100.0 / schema.exchanges as f64
     };
     format!(
-        "{} {}: {} operations, {} used, {} never used\n{} exchanges judged, {} ({share:.1} %) broke \
+        "{} {}: {} operations, {} used, {} never used\n{} exchanges validated, {} ({share:.1} %) broke \
          the contract",
         schema.schema_id,
         schema.version,

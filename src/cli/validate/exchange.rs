@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::model::exchange::{Captured, RequestHead, ResponseHead};
 
-/// One exchange to judge.
+/// One exchange to validate.
 #[derive(Debug)]
 pub(super) struct Case {
     /// Its own name; its place in the file where it has none.
@@ -17,11 +17,11 @@ pub(super) struct Case {
     pub(super) spec: Option<Value>,
     /// A document that is to be read and nothing else, in a line without a request.
     pub(super) document: Option<Value>,
-    /// What is to be judged, or why it cannot be.
+    /// What is to be validated, or why it cannot be.
     pub(super) exchange: Result<RecordedExchange, String>,
 }
 
-/// Both halves, ready for the judge.
+/// Both halves, ready for the validator.
 #[derive(Debug)]
 pub(super) struct RecordedExchange {
     pub(super) request: RequestHead,

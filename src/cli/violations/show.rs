@@ -141,7 +141,7 @@ fn violation_of<'r>(record: &'r ValidationRecord, group: &ViolationGroup) -> Opt
     })
 }
 
-/// The rule in the document; by the version of the example, else by the newest that was judged by.
+/// The rule in the document; in the version of the example, else in the newest one that was in force.
 async fn rule(
     store: &dyn Store,
     group: &ViolationGroup,

@@ -79,7 +79,7 @@ impl Version {
     /// Names what this version has and the engine does not judge.
     pub(super) fn lint(self, root: &Value, source: &Source, lints: &mut Vec<Lint>) {
         if self.has_json_schema() && root.get("webhooks").is_some() {
-            let message = "webhooks are calls by the service, not to it: they are not judged";
+            let message = "webhooks are calls by the service, not to it: they are not validated";
             lints.push(source.lint(LintCode::WebhooksIgnored, "/webhooks", message));
         }
         if self == Self::V3_2 {

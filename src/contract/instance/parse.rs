@@ -32,10 +32,10 @@ pub enum JsonErrorKind {
     #[error("expected the end of the text")]
     Trailing,
     /// A well-formed text beyond [`Arena::max_depth`]: not judged rather than wrong.
-    #[error("the text is nested too deep to be judged")]
+    #[error("the text is nested too deep to be validated")]
     TooDeep,
     /// A text of four gigabytes or more: not judged rather than wrong.
-    #[error("the text is too long to be judged")]
+    #[error("the text is too long to be validated")]
     TooLong,
 }
 

@@ -30,12 +30,12 @@ impl ConsumerMetrics {
         Ok(Self {
             exchanges: metrics.counters(
                 "cvt_consumer_exchanges_total",
-                "Exchanges judged, by consumer and outcome; consumers beyond a limit are `others`.",
+                "Exchanges validated, by consumer and outcome; consumers beyond a limit are `others`.",
                 &["consumer", "outcome"],
             )?,
             over_limit: metrics.counter(
                 "cvt_consumers_over_limit_total",
-                "Exchanges judged whose consumer was not kept apart, because there are too many.",
+                "Exchanges validated whose consumer has no counters, because there are too many.",
             )?,
             labels: Arc::new(AtomicUsize::new(labels)),
         })

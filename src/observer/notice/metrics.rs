@@ -21,8 +21,8 @@ impl NoticeMetrics {
     pub fn new(metrics: &Metrics, kinds: &Arc<Kinds>) -> Result<Self, MetricsError> {
         let told = metrics.counters(
             "cvt_violation_notices_total",
-            "Violation groups told to operators, by news.",
-            &["news"],
+            "Violation groups reported to operators, by reason.",
+            &["reason"],
         )?;
         let kinds = Arc::downgrade(kinds);
         metrics.observed(

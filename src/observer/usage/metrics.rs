@@ -18,7 +18,7 @@ impl UsageMetrics {
         Ok(Self {
             uncounted: metrics.counter(
                 "cvt_usage_incomplete_total",
-                "Exchanges judged of whose usage a part was not counted, because it was too much.",
+                "Exchanges validated of whose usage a part was not counted, because it was too much.",
             )?,
         })
     }

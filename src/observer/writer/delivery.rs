@@ -80,7 +80,7 @@ impl Delivery {
             let halves = parcel.halves();
             if halves.is_none() {
                 let kind = parcel.kind().as_str();
-                tracing::error!(event = "parcel_refused", kind, %error, "storage never takes it");
+                tracing::error!(event = "batch_rejected", kind, %error, "storage never takes it");
                 self.lose(parcel, Loss::Refused);
             }
             left.pop();
@@ -143,13 +143,13 @@ impl Delivery {
 
     fn note_away(&self, error: &StoreError) {
         if !self.away.swap(true, Ordering::Relaxed) {
-            tracing::warn!(event = "storage_away", %error, "records wait until it is back");
+            tracing::warn!(event = "storage_unavailable", %error, "records wait until it is back");
         }
     }
 
     fn note_back(&self) {
         if self.away.load(Ordering::Relaxed) && self.away.swap(false, Ordering::Relaxed) {
-            tracing::info!(event = "storage_back", "what waited is being stored");
+            tracing::info!(event = "storage_recovered", "what waited is being stored");
         }
     }
 }

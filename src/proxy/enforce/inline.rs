@@ -161,10 +161,10 @@ mod tests {
         let (inline, made) = inline();
         let pace = Pace::default();
         assert_eq!(inline.here(&pace, |_| 1), Ok(1));
-        let panicking = inline.here(&pace, |_| -> u8 { panic!("a defect in judging") });
+        let panicking = inline.here(&pace, |_| -> u8 { panic!("a defect in validation") });
         assert_eq!(panicking, Err(SkipReason::Panicked));
         assert_eq!(inline.here(&pace, |_| 2), Ok(2));
-        assert_eq!(made.load(Ordering::SeqCst), 2, "one judge, and one after the panic");
+        assert_eq!(made.load(Ordering::SeqCst), 2, "one validator, and one after the panic");
         let panicking = inline
             .elsewhere(LONG, |inline| inline.here(&Pace::default(), |_| panic!("again")))
             .await;

@@ -42,18 +42,18 @@ impl EnforcementMetrics {
     pub fn new(metrics: &Metrics) -> Result<Self, MetricsError> {
         let enforced = metrics.counters(
             "cvt_enforced_total",
-            "Requests and responses that were held and judged before they were passed on or \
+            "Requests and responses that were buffered and validated before they were passed on or \
              rejected, by side.",
             &["side"],
         )?;
         let held: HistogramVec = metrics.histograms(
-            "cvt_hold_seconds",
-            "From the start of holding a body to the decision about it, by side.",
+            "cvt_enforcement_buffer_seconds",
+            "From the start of buffering a body to the decision about it, by side.",
             &["side"],
             LATENCY_BUCKETS,
         )?;
         let waived = metrics.counters(
-            "cvt_enforcement_waived_total",
+            "cvt_enforcement_skipped_total",
             "Exchanges treated as in warn although their operation is enforced, by reason.",
             &["reason"],
         )?;
@@ -61,7 +61,7 @@ impl EnforcementMetrics {
             waived: ["share", "breaker"].map(|reason| waived.with_label_values(&[reason])),
             enforced: SIDES.map(|side| enforced.with_label_values(&[side.as_str()])),
             rejected: metrics.counters(
-                "cvt_rejected_total",
+                "cvt_enforcement_rejected_total",
                 "Requests and responses answered by the sidecar instead of passed on, by side \
                  and cause.",
                 &["side", "cause"],

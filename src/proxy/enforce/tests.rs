@@ -39,7 +39,7 @@ enum Defective {
 impl Defective {
     fn fail(&self) -> ! {
         match self {
-            Self::Panics => panic!("a defect in judging"),
+            Self::Panics => panic!("a defect in validation"),
             Self::Hangs(released) => {
                 let _ = released.lock().recv();
                 panic!("released")
@@ -86,7 +86,7 @@ impl Bed {
             ("CVT_MODE", "strict"),
             ("CVT_ENFORCE_RESPONSES", "true"),
             ("CVT_ON_UNENFORCEABLE", action),
-            ("CVT_ENFORCEMENT_JUDGING_BUDGET", budget),
+            ("CVT_ENFORCEMENT_VALIDATION_BUDGET", budget),
         ];
         let environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let typed = Typed { environment: environment.to_vec(), ..Typed::default() };
@@ -204,7 +204,7 @@ async fn traffic_does_not_wait_longer_than_the_budget() {
     {
         let bed = Bed::new(action, "1ms", 1 << 20, make_judge.clone());
         assert_eq!(bed.send(SIZES[1]).await, expected);
-        bed.counted("judging_budget", action);
+        bed.counted("validation_budget", action);
     }
     drop(release);
 }

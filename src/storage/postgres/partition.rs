@@ -176,7 +176,7 @@ fn day_of(at: Timestamp) -> StoreResult<Date> {
     if (1970..=9999).contains(&day.year()) {
         return Ok(day);
     }
-    Err(StoreError::Unexpected(format!("a record judged in the year {}", day.year())))
+    Err(StoreError::Unexpected(format!("a record dated in the year {}", day.year())))
 }
 
 /// The day's first instant and the next day's.

@@ -79,7 +79,7 @@ mod tests {
             ("57014", "unavailable"),
             ("57P01", "unavailable"),
             ("08006", "unavailable"),
-            ("28P01", "refused"),
+            ("28P01", "rejected"),
             ("42601", "unexpected"),
         ] {
             assert_eq!(from_sqlstate(code, String::new()).kind(), kind, "{code}");
@@ -88,7 +88,7 @@ mod tests {
             (5, "unavailable"),
             (517, "unavailable"),
             (13, "full"),
-            (8, "refused"),
+            (8, "rejected"),
             (26, "foreign"),
         ] {
             assert_eq!(from_sqlite(code, String::new()).kind(), kind, "{code}");

@@ -40,7 +40,7 @@ pub(crate) async fn settle(db: &Db, book: &Book) -> StoreResult<u64> {
         let records = uncounted(&mut db.read().await?.link()).await?;
         if records.is_empty() {
             if counted > 0 {
-                tracing::info!(event = "records_counted", counted, "the migration is complete");
+                tracing::info!(event = "backfill_finished", counted, "the migration is complete");
             }
             return Ok(counted);
         }
@@ -51,7 +51,7 @@ pub(crate) async fn settle(db: &Db, book: &Book) -> StoreResult<u64> {
         }
         steps += 1;
         if steps % PROGRESS == 0 {
-            tracing::info!(event = "records_counting", counted, "counting earlier records");
+            tracing::info!(event = "backfill_progress", counted, "counting earlier records");
         }
     }
 }

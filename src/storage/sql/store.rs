@@ -128,7 +128,7 @@ impl SqlStore {
         };
         if let Err(error) = folded.await {
             // nothing is lost: it waits where it is, and is counted there too
-            tracing::debug!(event = "fold_failed", %error, "sums are brought up later");
+            tracing::debug!(event = "rollup_compaction_failed", %error, "sums are brought up later");
         }
     }
 

@@ -26,7 +26,7 @@ fn operations_have_modes_of_their_own() {
     let records = sidecar.records(3);
     assert_eq!(records.len(), 3);
     assert!(records[2]["skipped"].as_array().expect("reasons").contains(&"off".into()));
-    assert!((sum(&sidecar, "cvt_exchanges_seen_total", &[]) - 3.0).abs() < 0.5);
+    assert!((sum(&sidecar, "cvt_exchanges_total", &[]) - 3.0).abs() < 0.5);
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_share_of_the_traffic_is_chosen_by_request_id() {
     let rejected = answers.iter().filter(|status| **status == 400).count();
     assert!((10..60).contains(&rejected), "{rejected} of 100 for a share of 30 %");
     assert_eq!((0..100).map(|id| ask(&other, id)).collect::<Vec<_>>(), answers);
-    let waived = sum(&one, "cvt_enforcement_waived_total", &[("reason", "share")]);
+    let waived = sum(&one, "cvt_enforcement_skipped_total", &[("reason", "share")]);
     assert!((waived - (100 - rejected) as f64).abs() < 0.5, "{waived}");
 }
 
@@ -89,6 +89,6 @@ fn when_too_much_is_rejected_enforcement_falls_back_and_says_so() {
     });
     assert!(sidecar.said().contains("enforcement_resumed"));
     assert_eq!(post(UNBORN), 400);
-    assert!(sum(&sidecar, "cvt_enforcement_waived_total", &[("reason", "breaker")]) > 0.5);
+    assert!(sum(&sidecar, "cvt_enforcement_skipped_total", &[("reason", "breaker")]) > 0.5);
     assert!(sum(&sidecar, "cvt_enforcement_breaker_openings_total", &[]) > 0.5);
 }

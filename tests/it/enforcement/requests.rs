@@ -1,4 +1,4 @@
-//! Requests that are held and judged before the upstream hears of them.
+//! Requests that are held and ended before the upstream hears of them.
 
 use std::io::Write as _;
 use std::net::{Shutdown, TcpStream};
@@ -41,9 +41,9 @@ fn trap_t07_a_rejected_request_never_reaches_the_upstream() {
         assert!((found - expected as f64).abs() < 0.5, "{name}{labels:?}: {found}");
     };
     is("cvt_proxy_upstream_connections_total", &[], 0);
-    is("cvt_rejected_total", &[("side", "request"), ("cause", "violation")], rejected);
+    is("cvt_enforcement_rejected_total", &[("side", "request"), ("cause", "violation")], rejected);
     is("cvt_enforced_total", &[("side", "request")], rejected);
-    is("cvt_hold_seconds_count", &[("side", "request")], rejected);
+    is("cvt_enforcement_buffer_seconds_count", &[("side", "request")], rejected);
     assert_eq!(client.ask(post_whole(ADA)).status(), 201);
     assert!(recorder.bytes().starts_with(b"POST /users HTTP/1.1\r\n"), "{:?}", recorder.bytes());
     assert!(recorder.bytes().ends_with(ADA.as_bytes()));

@@ -1,4 +1,4 @@
-//! Responses that are held and judged before the downstream sees any of them.
+//! Responses that are held and ended before the downstream sees any of them.
 
 use super::{ADA, get, strict};
 use crate::support::documents::{ANYTHING, USERS};
@@ -52,7 +52,7 @@ fn a_bad_response_is_replaced_and_no_byte_of_it_seen() {
     );
     let metrics = sidecar.metrics();
     let sum = |name: &str, labels: &[(&str, &str)]| metrics.sum(name, labels);
-    assert!((sum("cvt_rejected_total", &[("side", "response")]) - 2.0).abs() < 0.5);
+    assert!((sum("cvt_enforcement_rejected_total", &[("side", "response")]) - 2.0).abs() < 0.5);
     assert!((sum("cvt_enforced_total", &[("side", "response")]) - 3.0).abs() < 0.5);
     let opened = sum("cvt_proxy_upstream_connections_total", &[]);
     assert!(opened < 2.5, "a replaced response does not cost its connection: {opened}");
@@ -131,7 +131,7 @@ fn trap_t19_a_held_response_that_breaks_off_is_the_upstreams_failure() {
     let answer = get(sidecar.traffic, "/users/1", "");
     assert_eq!((answer.status(), &answer.json()["title"]), (502, &"Upstream failed".into()));
     let metrics =
-        sidecar.wait_for_metrics("the exchange", |m| m.sum("cvt_exchanges_seen_total", &[]) > 0.5);
+        sidecar.wait_for_metrics("the exchange", |m| m.sum("cvt_exchanges_total", &[]) > 0.5);
     assert!(metrics.sum("cvt_proxy_upstream_failures_total", &[("kind", "broken")]) > 0.5);
-    assert!(metrics.sum("cvt_rejected_total", &[]) < 0.5);
+    assert!(metrics.sum("cvt_enforcement_rejected_total", &[]) < 0.5);
 }

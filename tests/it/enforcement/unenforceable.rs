@@ -100,12 +100,12 @@ fn trap_t04_an_upgrade_passes_or_is_refused() {
 #[test]
 fn a_slow_body_is_let_go() {
     let upstream = Upstream::json("201 Created", ADA);
-    let setup = strict(upstream.address()).env("CVT_ENFORCEMENT_HOLD_TIMEOUT", "1ms");
+    let setup = strict(upstream.address()).env("CVT_ENFORCEMENT_BUFFER_TIMEOUT", "1ms");
     let sidecar = setup.start();
     let mut client = Client::connect(sidecar.traffic);
     let (first, last) = ADA.split_at(5);
     client.send(post(&format!("Content-Length: {}\r\n", ADA.len()), first.as_bytes()));
-    unenforceable(&sidecar, "request", "hold_timeout", "forward");
+    unenforceable(&sidecar, "request", "buffer_timeout", "forward");
     client.send(last);
     assert_eq!(client.read("POST").status(), 201);
     assert_eq!(upstream.received()[0].text(), ADA);

@@ -95,7 +95,7 @@ fn scenes() -> Shown {
     scenes::refuse_records(&past);
     Client::get(past.traffic, "/users/one");
     shown.add(&past.wait_for_metrics("the loss", |m| {
-        m.sum("cvt_records_dropped_total", &[("reason", "refused")]) >= 1.0
+        m.sum("cvt_records_dropped_total", &[("reason", "rejected")]) >= 1.0
     }));
     shown
 }
@@ -111,7 +111,7 @@ fn of_enforcement(upstream: std::net::SocketAddr) -> [Metrics; 2] {
     slow.send("POST /users HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n");
     slow.send("Content-Length: 14\r\n\r\n{\"name\":");
     let holding = sidecar.wait_for_metrics("a body that is held", |m| {
-        m.sum("cvt_enforcement_held_bytes", &[]) >= 1.0
+        m.sum("cvt_enforcement_buffered_bytes", &[]) >= 1.0
     });
     slow.send("\"Ada\"}");
     assert_eq!(slow.read("POST").status(), 201);
@@ -124,18 +124,18 @@ fn of_enforcement(upstream: std::net::SocketAddr) -> [Metrics; 2] {
 fn of_a_policy_that_keeps_little(upstream: std::net::SocketAddr) -> Metrics {
     let sidecar = Setup::new(scenes::DOCUMENT, upstream).args(&["--record", "violations"]).start();
     Client::get(sidecar.traffic, "/users/1");
-    sidecar.wait_for_metrics("the verdict", |m| m.sum("cvt_records_left_out_total", &[]) >= 1.0)
+    sidecar.wait_for_metrics("the verdict", |m| m.sum("cvt_records_skipped_total", &[]) >= 1.0)
 }
 
 /// The metrics once `exchanges` have ended and everything about them is stored.
 #[track_caller]
 fn settled(sidecar: &Sidecar, exchanges: f64) -> Metrics {
     sidecar.wait_for_metrics("every verdict and record", |m| {
-        let judged = m.sum("cvt_exchanges_judged_total", &[]);
-        let kept = m.sum("cvt_records_kept_total", &[]);
+        let judged = m.sum("cvt_exchanges_validated_total", &[]);
+        let kept = m.sum("cvt_records_created_total", &[]);
         judged + m.sum("cvt_exchanges_skipped_total", &[]) >= exchanges
             && m.sum("cvt_records_written_total", &[]) >= kept
-            && m.sum("cvt_retention_rounds_total", &[]) >= 1.0
+            && m.sum("cvt_retention_runs_total", &[]) >= 1.0
     })
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn callers(sidecar: &Sidecar) {
 pub(crate) fn database_with_a_past(upstream: SocketAddr, dir: TempDir, mode: &str) -> Sidecar {
     sql(&dir.path().join("cvt.db"), "UPDATE validation_runs SET validated_at = 1");
     let url = format!("http://{upstream}");
-    let setup = Setup::bare().args(&["--upstream", &url, "--schema-id", "metrics"]).inside(dir);
+    let setup = Setup::bare().args(&["--upstream", &url, "--schema", "metrics"]).inside(dir);
     let setup = setup.env("CVT_BODY_LIMIT", "1KiB").env("CVT_VALIDATION_RETENTION_DAYS", "1");
     let sidecar = setup.args(&["--mode", mode]).env("CVT_ENFORCE_RESPONSES", "true").start();
     sidecar.wait_for_metrics("expiry", |m| m.sum("cvt_retention_expired_total", &[]) >= 1.0);

@@ -133,13 +133,13 @@ fn settings_that_need_a_restart_are_named() {
     let upstream = Upstream::json("200 OK", ADA);
     let settings = format!("spec: a.yaml\nupstream: http://{}\n", upstream.address());
     let sidecar = watchful(Setup::configured(&settings).file("a.yaml", USERS)).start();
-    let changed = format!("{settings}observer: {{workers: 3}}\nlimits: {{rate: 1000}}\n");
+    let changed = format!("{settings}pipeline: {{workers: 3}}\nlimits: {{rate: 1000}}\n");
     sidecar.write("cvt.yaml", &changed);
     wait_for(&sidecar, "config", "success", 1);
     eventually("the warning", || {
         let said = sidecar.said();
-        let line = said.lines().find(|line| line.contains("restart_needed"));
-        let named = line.is_some_and(|line| line.contains("limits.rate, observer.workers"));
+        let line = said.lines().find(|line| line.contains("restart_required"));
+        let named = line.is_some_and(|line| line.contains("limits.rate, pipeline.workers"));
         if named { Ok(()) } else { Err(said) }
     });
 }

@@ -82,7 +82,7 @@ fn a_long_outage(outage: Duration, rate: f64, kill: bool) {
     let server = Server::start(&["fsync = off"]);
     let upstream = Upstream::json("200 OK", ADA);
     let setup = on_postgres(&server, &upstream).args(&["--priority", "normal"]);
-    let sidecar = setup.env("CVT_OBSERVER_MEMORY", "256MiB").start();
+    let sidecar = setup.env("CVT_PIPELINE_MEMORY", "256MiB").start();
     let load = Load::start(&sidecar, rate);
     std::thread::sleep(outage / 4);
     let away = Instant::now();

@@ -14,12 +14,12 @@ fn a_registration_by_one_sidecar_reaches_the_others() {
     let url = format!("http://{}", upstream.address());
     let registering = |document: &str| {
         Setup::new(document, upstream.address())
-            .args(&["--schema-id", "users", "--storage", &database])
+            .args(&["--schema", "users", "--storage", &database])
             .start()
     };
     let first = registering(USERS);
     let follower = Setup::bare()
-        .args(&["--upstream", &url, "--schema-id", "users", "--storage", &database])
+        .args(&["--upstream", &url, "--schema", "users", "--storage", &database])
         .start();
     let in_force = |version: &str| {
         follower.wait_for_metrics(version, |metrics| {
