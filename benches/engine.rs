@@ -1,5 +1,5 @@
-//! Whole responses judged on one core, by size and validity, and where the time goes: undoing the
-//! content coding, parsing, judging. The body is that of `benches/compare`, about twenty properties
+//! Whole responses validated on one core, by size and validity, and where the time goes: undoing the
+//! content coding, parsing, validation. The body is that of `benches/compare`, about twenty properties
 //! with patterns and formats.
 //!
 //! `cargo bench --bench engine`
@@ -13,16 +13,16 @@ use std::hint::black_box;
 use std::io::Write as _;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use cvt_sidecar::contract::instance::Arena;
-use cvt_sidecar::contract::{Contract, SchemaId};
-use cvt_sidecar::validation::Judge;
+use cvt_sidecar::contract::{Contract, SchemaIndex};
+use cvt_sidecar::json::Arena;
+use cvt_sidecar::validation::Validator;
 use serde_json::Value;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The schema that judges the list's answer.
-fn schema_of_list(contract: &Contract) -> SchemaId {
+/// The schema of the list's answer.
+fn schema_of_list(contract: &Contract) -> SchemaIndex {
     let operation = contract.operations().iter().find(|one| &*one.template == "/orders").unwrap();
     let plan = operation.responses.find(200).unwrap();
     plan.content.only().unwrap().1.schema.unwrap()
@@ -41,15 +41,15 @@ fn bench_body(c: &mut Criterion, contract: &Contract, kibibytes: usize, valid: b
     let mut group = c.benchmark_group(format!("{kibibytes} KiB {word} ({} bytes)", body.len()));
     group.throughput(Throughput::Elements(1));
     let request = workload::request_for_list();
-    let mut judge = Judge::default();
-    let found = Judge::operation(contract, &request.head);
+    let mut validator = Validator::default();
+    let found = Validator::find_operation(contract, &request.head);
     for coding in [None, Some("gzip")] {
         let sent = if coding.is_some() { gzip(&body) } else { body.clone().into_bytes() };
         let response = workload::response(&sent, coding);
         let name = if coding.is_some() { "whole, gzip" } else { "whole" };
         group.bench_function(name, |b| {
             b.iter(|| {
-                let verdict = judge.response(
+                let verdict = validator.validate_response(
                     contract,
                     found,
                     &request.head,
@@ -69,7 +69,7 @@ fn bench_body(c: &mut Criterion, contract: &Contract, kibibytes: usize, valid: b
     });
     arena.clear();
     let node = arena.parse(body.as_bytes()).unwrap();
-    group.bench_function("judge", |b| {
+    group.bench_function("validate", |b| {
         b.iter(|| black_box(contract.schemas().is_valid(schema, arena.node(node))));
     });
     group.bench_function("serde_json::Value, for comparison", |b| {
@@ -88,11 +88,12 @@ fn bench(c: &mut Criterion) {
     for operations in [5, 5_000] {
         let contract = workload::contract(operations - 2);
         let request = workload::request(&workload::order(true));
-        let mut judge = Judge::default();
+        let mut validator = Validator::default();
         c.bench_function(&format!("a request of 1 KiB, {operations} operations"), |b| {
             b.iter(|| {
-                let judged = judge.request(&contract, &request.head, black_box(&request.body));
-                assert!(judged.verdict.violations.is_empty());
+                let validation =
+                    validator.validate_request(&contract, &request.head, black_box(&request.body));
+                assert!(validation.verdict.violations.is_empty());
             });
         });
     }

@@ -15,8 +15,8 @@ use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use cvt_sidecar::contract::instance::Arena;
-use cvt_sidecar::validation::Judge;
+use cvt_sidecar::json::Arena;
+use cvt_sidecar::validation::Validator;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -134,20 +134,22 @@ fn work(scenario: &str) {
         });
     }
     let contract = workload::contract(more);
-    let mut judge = Judge::default();
+    let mut validator = Validator::default();
     if scenario.starts_with("request") {
         let request = workload::request(&workload::order(valid));
         return measure(|| {
-            let judged = judge.request(&contract, &request.head, black_box(&request.body));
-            assert_eq!(judged.verdict.violations.is_empty(), valid);
+            let validated =
+                validator.validate_request(&contract, &request.head, black_box(&request.body));
+            assert_eq!(validated.verdict.violations.is_empty(), valid);
         });
     }
     let request = workload::request_for_list();
-    let operation = Judge::operation(&contract, &request.head);
+    let operation = Validator::find_operation(&contract, &request.head);
     let response = workload::response(body.as_bytes(), None);
     measure(|| {
         let body = black_box(&response.body);
-        let verdict = judge.response(&contract, operation, &request.head, &response.head, body);
+        let verdict =
+            validator.validate_response(&contract, operation, &request.head, &response.head, body);
         assert_eq!(verdict.violations.is_empty(), valid);
     });
 }

@@ -1,6 +1,6 @@
 //! What observing costs, without any traffic: from the queue to the database.
 //!
-//! `cargo bench --bench observer` judges, redacts and stores exchanges of 1 KiB each way, under
+//! `cargo bench --bench observer` validates, redacts and stores exchanges of 1 KiB each way, under
 //! each record policy, and prints exchanges a second, CPU time and bytes per exchange.
 //! `-- --exchanges 500000` takes more of them.
 
@@ -9,33 +9,34 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cvt_sidecar::config::observer::Priority;
+use cvt_sidecar::config::pipeline::Priority;
 use cvt_sidecar::config::storage::StorageSettings;
-use cvt_sidecar::config::{Config, Typed};
+use cvt_sidecar::config::{Config, RawSettings};
 use cvt_sidecar::contract::{CompileOptions, Contract};
-use cvt_sidecar::model::chance::SystemChance;
+use cvt_sidecar::exchange::memory_budget::Budget;
+use cvt_sidecar::exchange::metrics::ExchangeMetrics;
+use cvt_sidecar::exchange::queue::Queue;
+use cvt_sidecar::exchange::{Ending, Exchange, InlineResults};
 use cvt_sidecar::model::clock::{Clock, SystemClock};
-use cvt_sidecar::model::exchange::{Captured, RequestHead, ResponseHead};
+use cvt_sidecar::model::exchange::{CapturedBody, RequestHead, ResponseHead};
 use cvt_sidecar::model::id::{SchemaId, SystemIds};
 use cvt_sidecar::model::mode::{Mode, Modes};
-use cvt_sidecar::observer::budget::Budget;
-use cvt_sidecar::observer::consumer::{ConsumerMetrics, IdentityChain, Roster};
-use cvt_sidecar::observer::exchange::{Ending, Exchange, Known};
-use cvt_sidecar::observer::kinds::Kinds;
-use cvt_sidecar::observer::metrics::{ObserverMetrics, RecordMetrics};
-use cvt_sidecar::observer::queue::Queue;
-use cvt_sidecar::observer::recorder::{Recorder, RecorderParts};
-use cvt_sidecar::observer::screen::Screen;
-use cvt_sidecar::observer::spool::metrics::SpoolMetrics;
-use cvt_sidecar::observer::usage::UsageBook;
-use cvt_sidecar::observer::usage::metrics::UsageMetrics;
-use cvt_sidecar::observer::worker::{MakeJudge, Workers};
-use cvt_sidecar::observer::writer::{self, Outbox, WriterParts};
-use cvt_sidecar::redaction::{Redactor, Rules};
+use cvt_sidecar::model::random::SystemRandom;
+use cvt_sidecar::pipeline::deliver::metrics::RecordMetrics;
+use cvt_sidecar::pipeline::deliver::spool::metrics::SpoolMetrics;
+use cvt_sidecar::pipeline::deliver::writer::{self, WriteQueue, WriterParts};
+use cvt_sidecar::pipeline::record::recorder::{ExchangeRecorder, ExchangeRecorderParts};
+use cvt_sidecar::pipeline::record::sampling_filter::SamplingFilter;
+use cvt_sidecar::pipeline::record::violation_groups::ViolationGroups;
+use cvt_sidecar::pipeline::usage::UsageRegistry;
+use cvt_sidecar::pipeline::usage::consumer::{ConsumerMetrics, ConsumerTable, IdentityChain};
+use cvt_sidecar::pipeline::usage::metrics::UsageMetrics;
+use cvt_sidecar::pipeline::validate::{MakeValidator, Workers};
+use cvt_sidecar::redaction::{RedactionRules, Redactor};
 use cvt_sidecar::registry::LoadedContract;
 use cvt_sidecar::storage::{self, Access};
 use cvt_sidecar::telemetry::metrics::Metrics;
-use cvt_sidecar::validation::{Judge, JudgeOptions};
+use cvt_sidecar::validation::{Validator, ValidatorOptions};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
 const DOCUMENT: &str = "
@@ -68,11 +69,11 @@ components:
               price: {type: number}
 ";
 
-/// Exchanges that may wait; the producer keeps them below half, so that all are judged.
+/// Exchanges that may wait; the producer keeps them below half, so that all are validated.
 const QUEUE: usize = 16_384;
 
 /// What each exchange is made from.
-struct Pattern {
+struct ExchangeTemplate {
     contract: Arc<LoadedContract>,
     body: Bytes,
     request: RequestHead,
@@ -87,7 +88,7 @@ fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().collect();
     let count = arguments.iter().position(|argument| argument == "--exchanges");
     let count = count.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(100_000);
-    let pattern = Pattern::new()?;
+    let pattern = ExchangeTemplate::new()?;
     let making = cpu();
     for _ in 0..count {
         std::hint::black_box(pattern.exchange());
@@ -105,17 +106,17 @@ fn main() -> Result<(), Failure> {
 }
 
 /// What an observer leaves behind.
-struct Observed {
+struct RunResult {
     took: Duration,
     used: Duration,
     held: usize,
-    metrics: ObserverMetrics,
+    metrics: ExchangeMetrics,
     records: RecordMetrics,
 }
 
 /// Observes `count` exchanges and says what that took, without `making` them.
 fn run(
-    pattern: &Pattern,
+    pattern: &ExchangeTemplate,
     policy: &str,
     count: u32,
     making: Duration,
@@ -126,12 +127,12 @@ fn run(
         ("upstream", "--upstream", "http://127.0.0.1:1".to_owned()),
         ("record", "--record", policy.to_owned()),
     ];
-    let config = Config::load(Typed { flags, ..Typed::default() })?;
+    let config = Config::load(RawSettings { flags, ..RawSettings::default() })?;
     let done = observe(pattern, &config, count, dir)?;
     let files = std::fs::read_dir(dir)?.flatten();
     let stored: u64 = files.filter_map(|file| Some(file.metadata().ok()?.len())).sum();
-    let (judged, written) = (done.metrics.judged.get(), done.records.written());
-    assert_eq!((judged, done.records.all_lost()), (u64::from(count), 0), "all are judged");
+    let (validated, written) = (done.metrics.validated.get(), done.records.written());
+    assert_eq!((validated, done.records.all_dropped()), (u64::from(count), 0), "all are validated");
     Ok(format!(
         "{policy:<11} {:>11.0} {:>10.1} us {:>12} B {:>14} B   ({written} records, {:.0} a second)",
         f64::from(count) / done.took.as_secs_f64(),
@@ -143,11 +144,11 @@ fn run(
 }
 
 fn observe(
-    pattern: &Pattern,
+    pattern: &ExchangeTemplate,
     config: &Config,
     count: u32,
     dir: &Path,
-) -> Result<Observed, Failure> {
+) -> Result<RunResult, Failure> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -156,20 +157,21 @@ fn observe(
     let all = Metrics::default();
     let records = RecordMetrics::new(&all)?;
     let (_deadline, set) = tokio::sync::watch::channel(None);
-    let (sender, writer) = writer::channel(WriterParts {
+    let (writes, writer) = writer::channel(WriterParts {
         store: store.clone(),
         spool: None,
         metrics: records.clone(),
         spool_metrics: SpoolMetrics::new(&all)?,
-        chance: Arc::new(SystemChance),
+        random: Arc::new(SystemRandom),
         deadline: set,
     });
     let writer = runtime.spawn(writer.run());
-    let metrics = ObserverMetrics::new(&all)?;
+    let metrics = ExchangeMetrics::new(&all)?;
     let queue = Arc::new(Queue::new(QUEUE, metrics.clone()));
-    let recorder = recorder(config, &all, (&metrics, &records), sender)?;
-    let judge: MakeJudge = Arc::new(|| Box::new(Judge::new(JudgeOptions::default())));
-    let workers = Workers::start(1, Priority::Normal, &queue, &judge, &recorder, &clock)?;
+    let recorder = recorder(config, &all, (&metrics, &records), writes)?;
+    let make_validator: MakeValidator =
+        Arc::new(|| Box::new(Validator::new(ValidatorOptions::default())));
+    let workers = Workers::start(1, Priority::Normal, &queue, &make_validator, &recorder, &clock)?;
     drop(recorder);
     let (start, before, mut held) = (now(), cpu(), 0);
     for _ in 0..count {
@@ -183,37 +185,37 @@ fn observe(
     runtime.block_on(writer)?;
     let (took, used) = (start.elapsed(), cpu().saturating_sub(before));
     runtime.block_on(store.close());
-    Ok(Observed { took, used, held, metrics, records })
+    Ok(RunResult { took, used, held, metrics, records })
 }
 
 fn recorder(
     config: &Config,
     all: &Metrics,
-    (metrics, records): (&ObserverMetrics, &RecordMetrics),
-    sender: Outbox,
-) -> Result<Recorder, Failure> {
-    let redactor = Arc::new(Redactor::new(&Rules::default())?);
+    (metrics, records): (&ExchangeMetrics, &RecordMetrics),
+    writes: WriteQueue,
+) -> Result<ExchangeRecorder, Failure> {
+    let redactor = Arc::new(Redactor::new(&RedactionRules::default())?);
     let chain = IdentityChain::new(&config.consumer);
     let counters = ConsumerMetrics::new(all, config.consumer.metric_labels)?;
-    Ok(Recorder::new(RecorderParts {
+    Ok(ExchangeRecorder::new(ExchangeRecorderParts {
         metrics: metrics.clone(),
         record_metrics: records.clone(),
-        kinds: Arc::new(Kinds::default()),
-        screen: Screen::new(&config.record, &config.sampling),
+        groups: Arc::new(ViolationGroups::default()),
+        filter: SamplingFilter::new(&config.record, &config.sampling),
         settings: config.record.clone(),
-        roster: Roster::new(chain, redactor.clone(), counters, config.consumer.limit),
-        usage: UsageBook::new(UsageMetrics::new(all)?),
+        consumers: ConsumerTable::new(chain, redactor.clone(), counters, config.consumer.limit),
+        usage: UsageRegistry::new(UsageMetrics::new(all)?),
         redactor,
-        sender,
+        writes,
         spans: None,
         clock: Arc::new(SystemClock),
         ids: Arc::new(SystemIds),
     }))
 }
 
-// === impl Pattern ===
+// === impl ExchangeTemplate ===
 
-impl Pattern {
+impl ExchangeTemplate {
     fn new() -> Result<Self, Failure> {
         let contract = Contract::compile(DOCUMENT.as_bytes(), &CompileOptions::default())?;
         let line = r#"{"sku":"ABC-12345","quantity":3,"price":19.99}"#;
@@ -253,12 +255,12 @@ impl Pattern {
             client_ip: None,
             client_subject: None,
             request: self.request.clone(),
-            request_body: Captured::complete(&Bytes::copy_from_slice(&self.body)),
+            request_body: CapturedBody::complete(&Bytes::copy_from_slice(&self.body)),
             response: Some(self.response.clone()),
-            response_body: Captured::complete(&Bytes::copy_from_slice(&self.body)),
+            response_body: CapturedBody::complete(&Bytes::copy_from_slice(&self.body)),
             ending: Ending::Responded,
             rejected: None,
-            known: Known::default(),
+            inline: InlineResults::default(),
             arrived_at: self.clock.now(),
             duration: Duration::from_millis(3),
             upstream_duration: None,

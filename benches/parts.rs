@@ -1,5 +1,5 @@
-//! What each part of an exchange's way through judging costs on one core: finding the operation,
-//! reading parameters, judging both halves, redacting the record.
+//! What each part of an exchange's way through validation costs on one core: finding the operation,
+//! reading parameters, validating both sides, redacting the record.
 //!
 //! `cargo bench --bench parts`; `-- routing` measures the routing alone.
 #![allow(missing_docs, reason = "criterion's macros make undocumented items")]
@@ -11,10 +11,10 @@ use std::hint::black_box;
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use cvt_sidecar::contract::{CompileOptions, Contract};
-use cvt_sidecar::model::exchange::{Captured, RequestHead, ResponseHead};
+use cvt_sidecar::model::exchange::{CapturedBody, RequestHead, ResponseHead};
 use cvt_sidecar::model::record::ValidationRecord;
-use cvt_sidecar::redaction::{Hints, Redactor, Rules};
-use cvt_sidecar::validation::{Judge, JudgeOptions};
+use cvt_sidecar::redaction::{RedactionContext, RedactionRules, Redactor};
+use cvt_sidecar::validation::{Validator, ValidatorOptions};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
 #[global_allocator]
@@ -99,11 +99,16 @@ fn parameters(c: &mut Criterion) {
             ("cookie", "session=0123456789"),
         ],
     );
-    let mut judge = Judge::new(JudgeOptions::default());
-    let judged = judge.request(&contract, &head, &Captured::default());
-    assert!(judged.operation.is_some() && judged.verdict.violations.is_empty(), "{judged:?}");
+    let mut validator = Validator::new(ValidatorOptions::default());
+    let validation = validator.validate_request(&contract, &head, &CapturedBody::default());
+    assert!(
+        validation.operation.is_some() && validation.verdict.violations.is_empty(),
+        "{validation:?}"
+    );
     c.bench_function("parameters/nine, valid", |bencher| {
-        bencher.iter(|| judge.request(&contract, black_box(&head), &Captured::default()));
+        bencher.iter(|| {
+            validator.validate_request(&contract, black_box(&head), &CapturedBody::default())
+        });
     });
 }
 
@@ -111,22 +116,34 @@ fn exchange(c: &mut Criterion) {
     let contract = contract(ORDERS);
     let json = [("content-type", "application/json")];
     let head = request(Method::POST, "/shops/covent-garden/orders?dry_run=true", &json);
-    let body = Captured::complete(&Bytes::from_static(ORDER.as_bytes()));
+    let body = CapturedBody::complete(&Bytes::from_static(ORDER.as_bytes()));
     let headers = request(Method::POST, "/", &json).headers;
     let response = ResponseHead { status: StatusCode::OK, headers };
-    let mut judge = Judge::new(JudgeOptions::default());
-    let judged = judge.exchange(&contract, &head, &body, Some((&response, &body)));
-    assert!(judged.request.violations.is_empty(), "{judged:?}");
-    assert!(judged.response.as_ref().unwrap().violations.is_empty(), "{judged:?}");
+    let mut validator = Validator::new(ValidatorOptions::default());
+    let validation = validator.validate_exchange(&contract, &head, &body, Some((&response, &body)));
+    assert!(validation.request.violations.is_empty(), "{validation:?}");
+    assert!(validation.response.as_ref().unwrap().violations.is_empty(), "{validation:?}");
     c.bench_function("exchange/1 KiB of JSON each way, valid", |bencher| {
-        bencher
-            .iter(|| judge.exchange(&contract, black_box(&head), &body, Some((&response, &body))));
+        bencher.iter(|| {
+            validator.validate_exchange(
+                &contract,
+                black_box(&head),
+                &body,
+                Some((&response, &body)),
+            )
+        });
     });
     let wrong = ORDER.replacen("\"quantity\": 2", "\"quantity\": \"two\"", 1);
-    let wrong = Captured::complete(&Bytes::from(wrong));
+    let wrong = CapturedBody::complete(&Bytes::from(wrong));
     c.bench_function("exchange/1 KiB of JSON each way, one violation", |bencher| {
-        bencher
-            .iter(|| judge.exchange(&contract, black_box(&head), &wrong, Some((&response, &body))));
+        bencher.iter(|| {
+            validator.validate_exchange(
+                &contract,
+                black_box(&head),
+                &wrong,
+                Some((&response, &body)),
+            )
+        });
     });
 }
 
@@ -151,12 +168,12 @@ fn record() -> ValidationRecord {
 }
 
 fn redaction(c: &mut Criterion) {
-    let redactor = Redactor::new(&Rules::default()).unwrap();
+    let redactor = Redactor::new(&RedactionRules::default()).unwrap();
     let record = record();
     c.bench_function("redaction/1 KiB of JSON each way", |bencher| {
         bencher.iter_batched(
             || record.clone(),
-            |record| redactor.record(record, Hints::default()),
+            |record| redactor.record(record, RedactionContext::default()),
             BatchSize::SmallInput,
         );
     });

@@ -17,7 +17,7 @@ use cvt_sidecar::model::clock::{SystemClock, Timestamp};
 use cvt_sidecar::model::mode::Mode;
 use cvt_sidecar::model::record::ValidationRecord;
 use cvt_sidecar::model::violation::{Violation, ViolationCode};
-use cvt_sidecar::redaction::{Hints, Redacted, Redactor, Rules};
+use cvt_sidecar::redaction::{Redacted, RedactionContext, RedactionRules, Redactor};
 use cvt_sidecar::storage::{
     self, Access, AnalyticsOptions, ExpireKind, PageRequest, Store, StoreResult, ValidationFilter,
 };
@@ -171,13 +171,16 @@ async fn ask(store: &Arc<dyn Store>, rows: usize) -> StoreResult<()> {
         ("invalid", ValidationFilter { valid: Some(false), ..none() }),
         ("one schema", ValidationFilter { schema_id: Some("schema-3".into()), ..none() }),
         ("one consumer", ValidationFilter { consumer_id: Some("consumer-7".into()), ..none() }),
-        ("one operation", ValidationFilter { operation: Some("/books/{id}/5".into()), ..none() }),
+        (
+            "one operation",
+            ValidationFilter { path_template: Some("/books/{id}/5".into()), ..none() },
+        ),
         ("one code", ValidationFilter { code: Some("request.body.schema".into()), ..none() }),
         (
             "one operation of one schema",
             ValidationFilter {
                 schema_id: Some("schema-3".into()),
-                operation: Some("/books/{id}/23".into()),
+                path_template: Some("/books/{id}/23".into()),
                 ..none()
             },
         ),
@@ -185,7 +188,7 @@ async fn ask(store: &Arc<dyn Store>, rows: usize) -> StoreResult<()> {
             "names that never meet",
             ValidationFilter {
                 schema_id: Some("schema-3".into()),
-                operation: Some("/books/{id}/4".into()),
+                path_template: Some("/books/{id}/4".into()),
                 ..none()
             },
         ),
@@ -248,13 +251,13 @@ fn record(n: usize, step: i64) -> Redacted<ValidationRecord> {
         response_headers: headers(),
         response_body: Some(format!("{{\"title\":\"{}\"}}", "y".repeat(500))),
         valid,
-        errors: if valid { Vec::new() } else { vec![violation.to_line()] },
+        errors: if valid { Vec::new() } else { vec![violation.to_sentence()] },
         duration_ms: 12,
         validated_at: Timestamp::from_micros(micros),
         environment: "prod".into(),
         client_id: format!("consumer-{}", n % 50),
         client_ip: "10.0.0.7".into(),
-        operation: Some(format!("/books/{{id}}/{}", n % 40)),
+        path_template: Some(format!("/books/{{id}}/{}", n % 40)),
         violations: if valid { Vec::new() } else { vec![violation] },
         skipped: Vec::new(),
         consumer_id: format!("consumer-{}", n % 50),
@@ -268,9 +271,9 @@ fn record(n: usize, step: i64) -> Redacted<ValidationRecord> {
         request_size: 512,
         response_size: 512,
     };
-    let rules = Rules { patterns: false, ..Rules::default() };
+    let rules = RedactionRules { patterns: false, ..RedactionRules::default() };
     match Redactor::new(&rules) {
-        Ok(redactor) => redactor.record(record, Hints::default()),
+        Ok(redactor) => redactor.record(record, RedactionContext::default()),
         Err(error) => unreachable!("the default rules are sound: {error}"),
     }
 }

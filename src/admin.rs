@@ -1,6 +1,6 @@
 //! The admin edge: metrics and health.
 //!
-//! What must hold: it never sees `proxy`, listens on loopback unless told otherwise, and no
+//! Invariants: it never sees `proxy`, listens on loopback unless told otherwise, and no
 //! answer carries a payload value. A new endpoint is a file under `http/` and a line in
 //! [`router`].
 
@@ -85,7 +85,7 @@ pub fn router(admin: Admin) -> Router {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
-    admin.ready.show(&admin.readiness.checks().await);
+    admin.ready.record(&admin.readiness.checks().await);
     match admin.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
             .into_response(),

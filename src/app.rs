@@ -1,26 +1,26 @@
 //! Builds everything, owns start and stop: the only wiring.
 //!
 //! Start: settings are checked before this begins; documents are compiled, storage opens, the
-//! documents are stored, judging threads and the record writer start, the admin port answers, and only then
+//! documents are stored, validator threads and the record writer start, the admin port answers, and only then
 //! traffic is taken. Stop runs the other way: no new connections, exchanges in flight finish,
-//! what waits is judged and stored, storage closes. Each step has a deadline.
+//! what waits is validated and stored, storage closes. Each step has a deadline.
 
-mod announce;
+mod console;
 mod contracts;
-mod enforcing;
+mod delivery;
+mod enforcement;
 mod error;
 mod handover;
+mod identities;
 mod keys;
-mod learning;
 mod lifecycle;
 mod listeners;
-mod observing;
+mod pipeline;
 mod readiness;
 mod reload;
+mod reporting;
 mod routing;
-mod secrecy;
 mod stores;
-mod storing;
 mod summary;
 
 use std::net::SocketAddr;
@@ -36,57 +36,61 @@ use tokio::sync::{oneshot, watch};
 
 use crate::admin::{self, Admin};
 use crate::config::Config;
-use crate::config::logging::Format;
-use crate::model::chance::SystemChance;
+use crate::config::logging::LogFormat;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::id::SystemIds;
-use crate::observer::notice::Announce;
-use crate::proxy::{self, Connections, Entrance, Gate, Limits, ProxyMetrics, Tracer, TrafficParts};
+use crate::model::random::SystemRandom;
+use crate::pipeline::record::notice::NoticeSink;
+use crate::proxy::{
+    self, ConnectionCounter, ExchangeHandler, ExchangeLimiter, ProxyMetrics, RequestAdmission,
+    Tracer, TrafficParts,
+};
 use crate::registry::metrics::RegistryMetrics;
 use crate::registry::{Registry, RegistryParts, compile_options};
 use crate::retention::Retention;
 use crate::retention::metrics::RetentionMetrics;
 use crate::storage::Store;
-use crate::telemetry::logging::{self, Form};
+use crate::telemetry::logging::{self, LineFormat};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::process;
 use crate::tls::Acceptor;
-use contracts::{Contracts, Documents, Drafts};
-use enforcing::Enforcing;
+use contracts::{CompiledDocuments, DocumentSources, RouteContracts};
+use enforcement::EnforcementFactory;
 use handover::{Predecessor, Sockets};
-use lifecycle::{Drain, Phase, PhaseWatch, Signals, bury_orphans};
+use identities::Identities;
+use lifecycle::{Drain, Phase, PhaseWatch, Signals, reap_children};
 use listeners::{Inherited, Listeners};
-use observing::Observing;
+use pipeline::RunningPipeline;
 use readiness::SidecarReadiness;
-use reload::{ConfigFile, InForce, Reloader};
-use routing::{Calling, Routing};
-use secrecy::Identities;
+use reload::{ActiveConfig, ConfigFile, Reloader};
+use routing::{Routing, UpstreamFactory};
 
-pub use announce::{LogLines, TerminalLines};
+pub use console::{LogNotices, TerminalNotices};
 pub use error::StartError;
 pub use keys::{KeyError, keyring};
+pub use reload::LoadConfig;
 pub use stores::open_store;
 pub use summary::Summary;
 
-/// How long what waits may take to be judged and stored at the end.
+/// How long the queue may take to be validated and stored at the end.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a caller wants to know about the running sidecar.
+/// Where the running sidecar listens.
 #[derive(Debug, Clone)]
-pub struct Running {
+pub struct ListenAddresses {
     /// Where traffic is taken.
     pub traffic: SocketAddr,
     /// Where metrics and health are served.
     pub admin: SocketAddr,
 }
 
-/// What a caller wants to be told, and how.
+/// What a caller is notified of, and where settings are read again.
 pub struct Hooks {
     /// Called once when traffic is taken.
-    pub ready: Box<dyn FnOnce(Running) + Send>,
-    /// Told about each new kind of violation.
-    pub announce: Arc<dyn Announce>,
-    /// Whether to take the place of a process that runs already.
+    pub on_ready: Box<dyn FnOnce(ListenAddresses) + Send>,
+    /// Notified of each new violation group.
+    pub notice_sink: Arc<dyn NoticeSink>,
+    /// Whether to take over the sockets of a running process.
     pub take_over: bool,
     /// How settings are read again; without it they stay.
     pub reload: Option<Reload>,
@@ -94,67 +98,74 @@ pub struct Hooks {
 
 /// Where settings come from.
 pub struct Reload {
-    /// The config file. It may come into being later.
+    /// The config file. It may be created later.
     pub file: PathBuf,
     /// Reads the settings as at first, or says what is wrong with them.
-    pub load: Load,
+    pub load: LoadConfig,
 }
-
-/// Reads settings.
-pub type Load = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
 /// Runs until told to stop; the summary says what was seen.
 pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
-    let listening = Opening { take_over: hooks.take_over, inherited: Inherited::take() };
+    let listener_sources =
+        ListenerSources { take_over: hooks.take_over, inherited: Inherited::take() };
     let file = hooks.reload.map(|Reload { file, load }| ConfigFile::new(file, load));
-    start_log(config);
+    install_logging(config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Metrics::default();
     process::register(&metrics)?;
     let control = control_runtime()?;
     let mut signals =
         control.block_on(async { Signals::install() }).map_err(StartError::Threads)?;
-    control.spawn(bury_orphans());
+    control.spawn(reap_children());
     let identities = Identities::load(&config.tls, &metrics)?;
-    let (none, mut documents) = (Contracts::default(), Documents::default());
-    let compiling = Drafts::compile(config, &none, &mut documents);
-    let drafts = control.block_on(compiling)?;
+    let (no_contracts, mut documents) = (RouteContracts::default(), DocumentSources::default());
+    let compilation = CompiledDocuments::compile(config, &no_contracts, &mut documents);
+    let compiled_documents = control.block_on(compilation)?;
     let opening = stores::open_for_traffic(config, &clock);
-    let (store, late) = control.block_on(signals.unless_stopped(opening))?;
-    let store = stores::measured(store, &metrics, &clock)?;
+    let (store, deferred) = control.block_on(signals.unless_stopped(opening))?;
+    let store = stores::with_metrics(store, &metrics, &clock)?;
     let registry = registry(config, &store, &metrics, &clock)?;
-    let registering = drafts.register(config, &registry, &none);
-    let contracts = control.block_on(signals.unless_stopped(registering))?;
+    let registration = compiled_documents.register(config, &registry, &no_contracts);
+    let contracts = control.block_on(signals.unless_stopped(registration))?;
     let slots = Arc::new(ArcSwap::from_pointee(contracts.slots()));
-    registry.show(&slots);
+    registry.publish_contracts(&slots);
     let (stop_background, background_stopped) = watch::channel(false);
-    if let Some(late) = late {
+    if let Some(deferred) = deferred {
         let stopped = background_stopped.clone();
-        control.spawn(async move { late.open(stopped).await });
+        control.spawn(async move { deferred.open(stopped).await });
     }
-    let following = control.spawn(registry.follow(slots.clone(), background_stopped.clone()));
-    let observing = Observing::start(config, &control, &store, &metrics, &clock, hooks.announce)?;
+    let registry_refresh =
+        control.spawn(registry.run_refresh(slots.clone(), background_stopped.clone()));
+    let pipeline =
+        RunningPipeline::start(config, &control, &store, &metrics, &clock, hooks.notice_sink)?;
     let retention = retention(config, &store, &metrics, &clock)?;
     let retention = control.spawn(retention.run(background_stopped.clone()));
-    identities.follow(&control, &background_stopped);
-    let serving = Serving {
+    identities.watch_files(&control, &background_stopped);
+    let edges = Edges {
         config,
         control: &control,
         metrics,
         store: &store,
         clock: &clock,
-        observing: &observing,
-        in_force: InForce { config: config.clone(), contracts, documents, registry, slots, file },
+        pipeline: &pipeline,
+        active: ActiveConfig {
+            config: config.clone(),
+            contracts,
+            documents,
+            registry,
+            slots,
+            file,
+        },
         stopped: background_stopped,
     };
     // Also a start that fails from here on ends in order: what was taken over from an earlier run
     // is stored, or stays in the spool.
-    let served = serving.run(signals, identities, listening, hooks.ready);
-    let summary = observing.finish(&control, FLUSH_TIMEOUT);
+    let served = edges.run(signals, identities, listener_sources, hooks.on_ready);
+    let summary = pipeline.finish(&control, FLUSH_TIMEOUT);
     let _ = stop_background.send(true);
     control.block_on(async {
-        // They stop at their next pause; what hangs may not hold up the end.
-        let background = async { tokio::join!(retention, following) };
+        // They stop at their next pause; a task that hangs may not delay the end.
+        let background = async { tokio::join!(retention, registry_refresh) };
         let _ = tokio::time::timeout(FLUSH_TIMEOUT, background).await;
         store.close().await;
     });
@@ -166,71 +177,72 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
 }
 
 /// Where sockets come from before any is opened.
-struct Opening {
+struct ListenerSources {
     take_over: bool,
     inherited: Inherited,
 }
 
-/// What both edges stand on.
-struct Serving<'s> {
+/// What the traffic port and the admin port are built from.
+struct Edges<'s> {
     config: &'s Config,
     control: &'s Runtime,
     metrics: Metrics,
     store: &'s Arc<dyn Store>,
     clock: &'s Arc<dyn Clock>,
-    observing: &'s Observing,
-    in_force: InForce,
+    pipeline: &'s RunningPipeline,
+    active: ActiveConfig,
     /// Turns true when what runs in the background ends.
     stopped: watch::Receiver<bool>,
 }
 
-// === impl Serving ===
+// === impl Edges ===
 
-impl Serving<'_> {
+impl Edges<'_> {
     /// Listens and takes traffic until told to stop; the answer stops the admin port.
     fn run(
         self,
         mut signals: Signals,
         identities: Identities,
-        opening: Opening,
-        told: Box<dyn FnOnce(Running) + Send>,
+        listener_sources: ListenerSources,
+        on_ready: Box<dyn FnOnce(ListenAddresses) + Send>,
     ) -> Result<Arc<watch::Sender<bool>>, StartError> {
-        let Self { config, control, metrics, store, clock, observing, in_force, stopped } = self;
-        let listeners = Listeners::open(config, opening.take_over, opening.inherited);
+        let Self { config, control, metrics, store, clock, pipeline, active, stopped } = self;
+        let listeners =
+            Listeners::open(config, listener_sources.take_over, listener_sources.inherited);
         let Listeners { sockets, predecessor } =
             control.block_on(signals.unless_stopped(listeners))?;
         let phase = PhaseWatch::default();
-        let routing = routing(&in_force, &metrics, observing, clock, control.handle())?;
-        let mut traffic = Traffic::prepare(config, observing, &routing);
+        let routing = routing(&active, &metrics, pipeline, clock, control.handle())?;
+        let mut traffic = TrafficServer::prepare(config, pipeline, &routing);
         let readiness = SidecarReadiness {
             routes: routing.table.clone(),
             store: store.clone(),
             phase: phase.clone(),
         };
-        let reloader = Reloader::new(in_force, routing, &metrics, clock)?;
-        control.spawn(reloader.run(signals.hangup(), stopped));
+        let reloader = Reloader::new(active, routing, &metrics, clock)?;
+        control.spawn(reloader.run(signals.take_hangup(), stopped));
         let admin = Admin::new(metrics, Arc::new(readiness))?;
         let stop_admin = start_admin(&sockets, control, identities.admin, admin)?;
-        let ready = Ready { phase: phase.clone(), predecessor, told };
-        control.spawn(ready.announce(running(&sockets)?, traffic.started()));
+        let ready = ReadyNotifier { phase: phase.clone(), predecessor, on_ready };
+        control.spawn(ready.notify(listen_addresses(&sockets)?, traffic.started()));
         traffic.run(config, identities.traffic, sockets, signals, stop_admin.clone(), phase)?;
         Ok(stop_admin)
     }
 }
 
-fn start_log(config: &Config) {
-    logging::install(config.logging.level.as_str(), log_form(config.logging.format));
+fn install_logging(config: &Config) {
+    logging::install(config.logging.level.as_str(), line_format(config.logging.format));
     logging::log_panics();
     for notice in &config.notices {
         tracing::warn!(event = "setting_without_effect", "{notice}");
     }
 }
 
-fn log_form(format: Format) -> Form {
+fn line_format(format: LogFormat) -> LineFormat {
     match format {
-        Format::Json => Form::Json,
-        Format::Text => Form::Text,
-        Format::Auto => logging::form_for_stderr(),
+        LogFormat::Json => LineFormat::Json,
+        LogFormat::Text => LineFormat::Text,
+        LogFormat::Auto => logging::format_for_stderr(),
     }
 }
 
@@ -261,21 +273,22 @@ fn registry(
 }
 
 fn routing(
-    in_force: &InForce,
+    active: &ActiveConfig,
     metrics: &Metrics,
-    observing: &Observing,
+    pipeline: &RunningPipeline,
     clock: &Arc<dyn Clock>,
     runtime: &Handle,
 ) -> Result<Routing, StartError> {
-    let InForce { config, contracts, .. } = in_force;
+    let ActiveConfig { config, contracts, .. } = active;
     let threads = match config.traffic.threads {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         threads => threads,
     };
-    let enforcing = Enforcing::new(config, metrics, observing, clock)?;
+    let enforcement_factory = EnforcementFactory::new(config, metrics, pipeline, clock)?;
     let metrics = ProxyMetrics::new(metrics)?;
-    let calling = Calling { threads, metrics, clock: clock.clone(), runtime: runtime.clone() };
-    let mut routing = Routing::new(calling, enforcing);
+    let upstream_factory =
+        UpstreamFactory { threads, metrics, clock: clock.clone(), runtime: runtime.clone() };
+    let mut routing = Routing::new(upstream_factory, enforcement_factory);
     routing.install(routing.build(config, contracts)?);
     Ok(routing)
 }
@@ -296,7 +309,7 @@ fn start_admin(
     identity: Option<Acceptor>,
     admin: Admin,
 ) -> Result<Arc<watch::Sender<bool>>, StartError> {
-    let listener = sockets.copy().map_err(StartError::Descriptors)?.admin;
+    let listener = sockets.try_clone().map_err(StartError::Descriptors)?.admin;
     let within_runtime = control.enter();
     let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Descriptors)?;
     drop(within_runtime);
@@ -312,58 +325,58 @@ fn start_admin(
     Ok(Arc::new(stop))
 }
 
-fn running(sockets: &Sockets) -> Result<Running, StartError> {
+fn listen_addresses(sockets: &Sockets) -> Result<ListenAddresses, StartError> {
     let traffic = sockets.traffic.local_addr().map_err(StartError::Descriptors)?;
     let admin = sockets.admin.local_addr().map_err(StartError::Descriptors)?;
-    Ok(Running { traffic, admin })
+    Ok(ListenAddresses { traffic, admin })
 }
 
-/// Who is told that traffic is taken.
-struct Ready {
+/// The parts that are notified once traffic is taken.
+struct ReadyNotifier {
     phase: PhaseWatch,
     predecessor: Option<Predecessor>,
-    told: Box<dyn FnOnce(Running) + Send>,
+    on_ready: Box<dyn FnOnce(ListenAddresses) + Send>,
 }
 
-// === impl Ready ===
+// === impl ReadyNotifier ===
 
-impl Ready {
-    /// Tells them once traffic is taken: Pingora starts on threads of its own.
-    async fn announce(self, running: Running, started: oneshot::Receiver<()>) {
+impl ReadyNotifier {
+    /// Notifies them once traffic is taken: Pingora starts on threads of its own.
+    async fn notify(self, addresses: ListenAddresses, started: oneshot::Receiver<()>) {
         if started.await.is_err() {
             return;
         }
         self.phase.set(Phase::Running);
         if let Some(predecessor) = self.predecessor {
-            predecessor.relieve();
+            predecessor.notify_ready();
         }
-        let (traffic, admin) = (running.traffic.to_string(), running.admin.to_string());
+        let (traffic, admin) = (addresses.traffic.to_string(), addresses.admin.to_string());
         tracing::info!(event = "listening", traffic, admin, "listening");
-        (self.told)(running);
+        (self.on_ready)(addresses);
     }
 }
 
 /// The traffic side, ready to run.
-struct Traffic {
+struct TrafficServer {
     threads: usize,
-    entrance: Entrance,
+    admission: RequestAdmission,
     started: oneshot::Sender<()>,
 }
 
-// === impl Traffic ===
+// === impl TrafficServer ===
 
-impl Traffic {
-    fn prepare(config: &Config, observing: &Observing, routing: &Routing) -> Self {
-        let Calling { threads, metrics, clock, .. } = &routing.calling;
-        let (queue, budget) = (observing.queue.clone(), observing.budget.clone());
-        let limits = Limits::new(config.limits.exchange, metrics, clock.clone());
+impl TrafficServer {
+    fn prepare(config: &Config, pipeline: &RunningPipeline, routing: &Routing) -> Self {
+        let UpstreamFactory { threads, metrics, clock, .. } = &routing.upstream_factory;
+        let (queue, budget) = (pipeline.queue.clone(), pipeline.budget.clone());
+        let limits = ExchangeLimiter::new(config.limits.exchange, metrics, clock.clone());
         let routes = routing.table.clone();
-        let gate = Gate::new(routes, queue, budget, metrics.clone(), clock.clone());
+        let handler = ExchangeHandler::new(routes, queue, budget, metrics.clone(), clock.clone());
         let tracer = config.tracing.endpoint.as_ref();
-        let tracer = tracer.map(|_| Tracer::new(config.tracing.ratio, Arc::new(SystemChance)));
-        let gate = gate.at_pace(config.limits.connection.pace).tracing(tracer);
-        let entrance = Entrance::new(Arc::new(gate), limits);
-        Self { threads: *threads, entrance, started: oneshot::channel().0 }
+        let tracer = tracer.map(|_| Tracer::new(config.tracing.ratio, Arc::new(SystemRandom)));
+        let handler = handler.with_min_rate(config.limits.connection.min_rate).with_tracer(tracer);
+        let admission = RequestAdmission::new(Arc::new(handler), limits);
+        Self { threads: *threads, admission, started: oneshot::channel().0 }
     }
 
     /// Completes when traffic is taken. Asked for once.
@@ -384,10 +397,10 @@ impl Traffic {
         phase: PhaseWatch,
     ) -> Result<(), StartError> {
         let (stop, stopped) = watch::channel(false);
-        let connections = Connections::default();
-        let listener = sockets.copy().map_err(StartError::Descriptors)?.traffic;
+        let connections = ConnectionCounter::default();
+        let listener = sockets.try_clone().map_err(StartError::Descriptors)?.traffic;
         let service = proxy::traffic_service(TrafficParts {
-            entrance: self.entrance,
+            admission: self.admission,
             listen: listener.local_addr().map_err(StartError::Descriptors)?,
             listener,
             started: self.started,

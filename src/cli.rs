@@ -4,6 +4,7 @@
 //! [`Command`] and a file of its own.
 
 mod check;
+mod common;
 mod consumers;
 pub mod demo;
 mod export;
@@ -11,7 +12,6 @@ mod health;
 mod keys;
 mod maintain;
 mod output;
-mod place;
 mod purge;
 mod report;
 mod run;
@@ -29,12 +29,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::retired;
 
-/// Everything is fine.
-pub const FINE: u8 = 0;
-/// The answer is no: violations, breaking changes, not safe.
-pub const NO: u8 = 1;
-/// There is no answer: bad input, unreachable.
-pub const FAILED: u8 = 2;
+use output::{EXIT_ERROR, EXIT_OK};
 
 /// Checks live HTTP traffic against OpenAPI contracts.
 #[derive(Debug, Parser)]
@@ -88,11 +83,11 @@ pub fn main(
         Err(error) => {
             if let Some(refusals) = renamed_flags(&error, typed) {
                 eprintln!("{refusals}");
-                return ExitCode::from(FAILED);
+                return ExitCode::from(EXIT_ERROR);
             }
             // Help and version are answers, not failures.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { FAILED } else { FINE });
+            return ExitCode::from(if error.use_stderr() { EXIT_ERROR } else { EXIT_OK });
         }
     };
     let environment: Vec<(String, String)> = environment

@@ -1,7 +1,7 @@
 //! Checked settings.
 //!
 //! Defaults < file < `CVT_*` environment < flags; later wins over earlier. Loading has two
-//! stages: what was typed ([`values::Values`]: text with its source) and what it means (one
+//! stages: what was configured ([`values::Values`]: text with its source) and what it means (one
 //! section per file, each checks itself). Every wrong setting is reported at once, with the
 //! place it came from and what was expected; no value silently falls back to a default, and an
 //! unknown key is an error that names the nearest known one, or the one that replaced it.
@@ -20,8 +20,8 @@ pub mod forwarded;
 pub mod group;
 pub mod limits;
 pub mod logging;
-pub mod observer;
 pub mod parse;
+pub mod pipeline;
 pub mod record;
 pub mod redaction;
 pub mod reload;
@@ -42,16 +42,16 @@ pub mod values;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use values::{Problem, Problems, Setting, Source, Values};
+pub use values::{Problems, Setting, SettingProblem, SettingSource, Values};
 
 /// Everything that can be set, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where traffic goes and what judges it; at least one.
+    /// Where traffic goes and which contract validates it; at least one.
     pub routes: Vec<route::RouteSettings>,
     /// The largest document accepted, in bytes.
     pub document_limit: usize,
-    /// Bytes that bodies may take that are held for enforcement.
+    /// Bytes that bodies buffered for enforcement may take.
     pub enforcement_memory: usize,
     /// How strictly documents are read.
     pub rules: rules::RuleSettings,
@@ -59,15 +59,15 @@ pub struct Config {
     pub traffic: traffic::TrafficSettings,
     /// What callers may take.
     pub limits: limits::LimitSettings,
-    /// Judging off the traffic path.
-    pub observer: observer::ObserverSettings,
-    /// How consumers are told apart.
+    /// Validation off the traffic path.
+    pub pipeline: pipeline::PipelineSettings,
+    /// How consumers are identified.
     pub consumer: consumer::ConsumerSettings,
     /// Violation groups.
     pub groups: group::GroupSettings,
     /// What is kept.
     pub record: record::RecordSettings,
-    /// What share of it is judged and kept.
+    /// What share of the traffic is validated and recorded.
     pub sampling: sampling::SamplingSettings,
     /// What is hidden.
     pub redaction: redaction::RedactionSettings,
@@ -89,9 +89,9 @@ pub struct Config {
     pub tls: tls::TlsSettings,
     /// The file they were read from, if there is one.
     pub file: Option<PathBuf>,
-    /// What was typed of those that hold until a restart.
-    pub fixed: reload::Fixed,
-    /// When files are looked at again.
+    /// The configured settings that only a restart changes.
+    pub restart: reload::RestartSettings,
+    /// When files are checked for changes.
     pub reload: reload::ReloadSettings,
     /// How a new process takes the place of this one.
     pub upgrade: upgrade::UpgradeSettings,
@@ -116,12 +116,12 @@ pub struct StoreConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// What is wrong, in the order of the sources.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<SettingProblem>,
 }
 
-/// Everything that was typed, before it is checked.
+/// Everything that was configured, before it is checked.
 #[derive(Debug, Default)]
-pub struct Typed {
+pub struct RawSettings {
     /// Path and text of the config file, when there is one.
     pub file: Option<(String, String)>,
     /// The process environment.
@@ -144,7 +144,7 @@ impl Config {
             traffic::SETTINGS,
             limits::SETTINGS,
             enforcement::SETTINGS,
-            observer::SETTINGS,
+            pipeline::SETTINGS,
             consumer::SETTINGS,
             group::SETTINGS,
             record::SETTINGS,
@@ -166,21 +166,21 @@ impl Config {
         .flatten()
     }
 
-    /// Merges and checks everything that was typed.
-    pub fn load(typed: Typed) -> Result<Self, ConfigError> {
+    /// Merges and checks everything that was configured.
+    pub fn load(raw: RawSettings) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
-        let file = typed.file.as_ref().map(|(path, _)| path.into());
-        let values = Values::collect(typed, &mut problems);
+        let file = raw.file.as_ref().map(|(path, _)| path.into());
+        let values = Values::collect(raw, &mut problems);
         let config = Self {
             file,
-            fixed: reload::Fixed::of(&values),
+            restart: reload::RestartSettings::of(&values),
             routes: route::read(&values, &mut problems),
             document_limit: contract::document_limit(&values, &mut problems),
             enforcement_memory: enforcement::memory(&values, &mut problems),
             rules: rules::read(&values, &mut problems),
             traffic: traffic::read(&values, &mut problems),
             limits: limits::read(&values, &mut problems),
-            observer: observer::read(&values, &mut problems),
+            pipeline: pipeline::read(&values, &mut problems),
             consumer: consumer::read(&values, &mut problems),
             groups: group::read(&values, &mut problems),
             record: record::read(&values, &mut problems),
@@ -205,19 +205,19 @@ impl Config {
     /// The sections about the admin port alone, for commands that ask a running sidecar; with
     /// its encryption, if it has any.
     pub fn load_admin(
-        typed: Typed,
+        raw: RawSettings,
     ) -> Result<(admin::AdminSettings, Option<tls::ServerTls>), ConfigError> {
         let mut problems = Problems::default();
-        let values = Values::collect(typed, &mut problems);
+        let values = Values::collect(raw, &mut problems);
         let settings = admin::read(&values, &mut problems);
         let encrypted = tls::read(&values, &mut problems).admin;
         problems.or_fail().map(|()| (settings, encrypted))
     }
 
     /// The sections about storage alone, for commands that need no traffic.
-    pub fn load_store(typed: Typed) -> Result<StoreConfig, ConfigError> {
+    pub fn load_store(raw: RawSettings) -> Result<StoreConfig, ConfigError> {
         let mut problems = Problems::default();
-        let values = Values::collect(typed, &mut problems);
+        let values = Values::collect(raw, &mut problems);
         let config = StoreConfig {
             storage: storage::read(&values, &mut problems),
             encryption: encryption::read(&values, &mut problems),
@@ -247,8 +247,12 @@ impl std::error::Error for ConfigError {}
 mod tests {
     use super::*;
 
-    fn typed(file: &str, environment: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Typed {
-        Typed {
+    fn typed(
+        file: &str,
+        environment: &[(&str, &str)],
+        flags: &[(&'static str, &str)],
+    ) -> RawSettings {
+        RawSettings {
             file: Some(("cvt.yaml".into(), file.into())),
             environment: environment.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
             flags: flags.iter().map(|(key, v)| (*key, "--flag", (*v).into())).collect(),

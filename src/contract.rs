@@ -1,29 +1,27 @@
-//! An OpenAPI document turned into something that judges messages.
+//! An OpenAPI document compiled into a [`Contract`] that messages are validated against.
 //!
 //! A [`Document`] is read once and a [`Contract`] compiled from it: routes, parameter plans,
-//! schemas, media types. What must hold: nothing is compiled, sorted or locked while a message
-//! is judged, and whatever cannot be enforced is a [`Lint`]. A new kind of rule gets a file of
+//! schemas, media types. Invariants: nothing is compiled, sorted or locked while a message
+//! is validated, and whatever cannot be enforced is a [`Lint`]. A new kind of rule gets a file of
 //! its own and a field in [`CompiledOperation`].
 
 mod compile;
 pub mod document;
+mod document_rules;
 pub mod encoding;
 pub mod error;
 mod format;
-pub mod instance;
 pub mod lint;
 mod lower;
 pub mod media_type;
-mod names;
-pub mod number;
 pub mod operation;
 pub mod options;
 pub mod parameter;
 mod pattern;
 mod planner;
+mod property_names;
 pub mod response;
 pub mod route;
-mod rules;
 pub mod schema;
 pub mod security;
 pub mod sensitive;
@@ -33,15 +31,17 @@ mod structure;
 mod upgrade;
 
 pub use compile::{Contract, hash_of};
-pub use document::{Document, Resolved, Source, Version};
-pub use error::{ContractError, Problem};
+pub use document::{Document, OpenApiVersion, Resolved, SourceMap};
+pub use error::{ContractError, Diagnostic};
 pub use lint::{Lint, LintCode};
 pub use lower::Direction;
-pub use names::PropertyNames;
-pub use operation::{CompiledOperation, OperationIndex};
-pub use options::{CompileOptions, FileError, Files, Limits, NoFiles};
-pub use route::{RouteMatch, TrailingSlash};
-pub use schema::{Judged, SchemaCompiler, SchemaId, SchemaSet};
+pub use operation::CompiledOperation;
+pub use options::{
+    CompileOptions, DocumentFileError, DocumentFiles, DocumentLimits, NoDocumentFiles,
+};
+pub use property_names::PropertyNames;
+pub use route::{OperationIndex, RouteMatch, TrailingSlash};
+pub use schema::{SchemaCompiler, SchemaIndex, SchemaOutcome, SchemaSet};
 pub use shape::{Shape, ShapeId, Shapes, Types};
 
 fn schema_error_text(error: &jsonschema::ValidationError<'_>) -> String {

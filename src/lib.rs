@@ -1,34 +1,38 @@
 //! Checks live HTTP traffic against OpenAPI contracts.
 //!
-//! The crate is a house of floors; a module imports only from floors below its own:
+//! The crate is built in layers; a module imports only from layers below its own:
 //!
 //! ```text
-//! 8  cli           arguments in, exit code out
-//! 7  app           builds everything, owns start and stop: the only wiring
-//! 6  proxy  admin  the two edges; they never see each other
-//! 5  registry  observer  compatibility  retention   use cases
-//! 4  storage  tls  the only database code; the identities of our listeners
-//! 3  validation    judge one exchange against one contract
-//! 2  contract  redaction  sampling  sealing   pure engines: no tokio, no IO, no clock
-//! 1  config        checked settings
+//! 9  cli           arguments in, exit code out
+//! 8  app           builds everything, owns start and stop: the only wiring
+//! 7  proxy  admin  the two edges; they never see each other
+//! 6  control       what can be asked and changed, once, for every edge and the command line
+//! 5  registry  exchange   find and register contracts; one exchange, its memory budget and queue
+//!    pipeline  retention  validate, record, attribute, deliver; expire
+//! 4  storage  egress  tls   the only database code; the only outbound client; our identities
+//! 3  validation    validate one exchange against one contract
+//! 2  contract  redaction  sampling  encryption   pure engines: no tokio, no IO, no clock
+//! 1  config  json  checked settings; our JSON: parsed once, numbers exact, positions kept
 //! 0  model  telemetry   words and instruments
 //! ```
 //!
-//! `tests/it/floors.rs` reads the sources and fails on any breach.
+//! `tests/it/layers.rs` reads the sources and fails on any breach.
 
 pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod contract;
+pub mod encryption;
+pub mod exchange;
+pub mod json;
 pub mod model;
-pub mod observer;
+pub mod pipeline;
 pub mod proxy;
 pub mod redaction;
 pub mod registry;
 pub mod retention;
 pub mod sampling;
-pub mod sealing;
 pub mod storage;
 pub mod telemetry;
 pub mod tls;

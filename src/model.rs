@@ -1,10 +1,11 @@
-//! The words of the project: plain data that every floor shares.
+//! The types that every layer shares: plain data.
 //!
-//! What must hold: no IO, no clock, no business rule beyond a type's own validity; every
-//! type here can be built by hand in a test. A new word goes into the file of its kind,
-//! under the name of the field's standard term.
+//! Invariants:
+//! - no IO, no clock, no business rule beyond a type's own validity;
+//! - every type here can be built by hand in a test.
+//!
+//! A new type goes into the file of its subject, under the standard term of its domain.
 
-pub mod chance;
 pub mod clock;
 pub mod comparison;
 pub mod consumer;
@@ -13,6 +14,7 @@ pub mod group;
 pub mod id;
 pub mod mode;
 pub mod page;
+pub mod random;
 pub mod record;
 pub mod schema;
 pub mod trace;

@@ -1,14 +1,15 @@
 //! Finding and registering contracts.
 //!
-//! What must hold: a document is compiled once, at registration, off the async threads; it is
-//! stored before the cache learns of it; whoever pinned a contract keeps it, whatever the
-//! cache does.
+//! Invariants:
+//! - A document is compiled once, at registration, off the async threads.
+//! - It is stored before it is cached.
+//! - A pinned contract stays valid, whatever the cache evicts.
 
 mod cache;
 pub mod files;
 pub mod metrics;
 mod refresh;
-pub mod sources;
+pub mod source_files;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,9 +18,9 @@ use parking_lot::Mutex;
 
 use crate::config::cache::CacheSettings;
 use crate::config::rules::RuleSettings;
-use crate::contract::sensitive::Sensitive;
+use crate::contract::sensitive::SensitiveParts;
 use crate::contract::{
-    CompileOptions, CompiledOperation, Contract, ContractError, Files, OperationIndex,
+    CompileOptions, CompiledOperation, Contract, ContractError, DocumentFiles, OperationIndex,
 };
 use crate::model::clock::Clock;
 use crate::model::id::{IdSource, InvalidSchemaId, SchemaId};
@@ -27,22 +28,22 @@ use crate::model::schema::{Ownership, SchemaRecord};
 use crate::redaction::{ContractMasks, PointerSet};
 use crate::storage::{OnConflict, SchemaChange, Store, StoreError};
 
-pub use refresh::{Slot, Slots};
+pub use refresh::{ContractSlot, ContractSlots};
 
 use cache::ContractCache;
 use metrics::RegistryMetrics;
 
-/// A contract in force, with what records say about it.
+/// An active contract, with the masks of its operations.
 #[derive(Debug)]
 pub struct LoadedContract {
     /// The id it is registered under.
     pub schema_id: SchemaId,
     /// The contract.
     pub contract: Contract,
-    /// What its operations say must be masked, by their index.
+    /// The masks of its operations, by their index.
     masks: Vec<ContractMasks>,
-    /// For messages of no documented operation: what any operation would have masked.
-    unknown: ContractMasks,
+    /// For messages of no documented operation: the masks of all operations together.
+    undocumented: ContractMasks,
 }
 
 /// A document to register.
@@ -50,23 +51,23 @@ pub struct Registration {
     /// The document.
     pub content: Vec<u8>,
     /// Documents beside it that it may refer to.
-    pub files: Arc<dyn Files + Send + Sync>,
-    /// What is to be known of it.
-    pub details: Details,
+    pub files: Arc<dyn DocumentFiles + Send + Sync>,
+    /// Id, owner and environment.
+    pub details: RegistrationDetails,
 }
 
 /// A document that was compiled and is not registered yet.
 #[derive(Debug)]
-pub struct Compiled {
+pub struct CompiledDocument {
     text: String,
     contract: Contract,
 }
 
-/// What is known of a document besides its text.
-pub struct Details {
+/// What a registration says besides the document itself.
+pub struct RegistrationDetails {
     /// The id to register it under; made from its title when not given.
     pub schema_id: Option<SchemaId>,
-    /// Who answers for it.
+    /// Its owner.
     pub ownership: Ownership,
     /// Environment it is registered for.
     pub environment: String,
@@ -94,7 +95,7 @@ pub enum RegisterError {
     /// Neither an id was given nor can one be made from the title.
     #[error("no id can be made from the document's title; give one ({0})")]
     Id(#[from] InvalidSchemaId),
-    /// The store refused it or is away.
+    /// The store refused it or cannot be reached.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Compiling was cut off.
@@ -105,15 +106,15 @@ pub enum RegisterError {
 /// The use cases around contracts. Cheap to clone.
 #[derive(Clone)]
 pub struct Registry {
-    parts: Arc<Parts>,
+    inner: Arc<RegistryInner>,
 }
 
-struct Parts {
+struct RegistryInner {
     store: Arc<dyn Store>,
     cache: ContractCache,
     metrics: RegistryMetrics,
-    /// Held by whoever shows which contracts are in force.
-    showing: Mutex<()>,
+    /// Serializes updates of the metrics of active contracts.
+    metrics_lock: Mutex<()>,
     options: CompileOptions<'static>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
@@ -135,14 +136,14 @@ pub struct RegistryParts {
     pub ids: Arc<dyn IdSource>,
 }
 
-// === impl Compiled ===
+// === impl CompiledDocument ===
 
-impl Compiled {
+impl CompiledDocument {
     /// Compiles a document by `options`, off the async threads; references to other files go
     /// to `files`.
     pub async fn new(
         content: Vec<u8>,
-        files: Arc<dyn Files + Send + Sync>,
+        files: Arc<dyn DocumentFiles + Send + Sync>,
         options: CompileOptions<'static>,
     ) -> Result<Self, RegisterError> {
         let (size, limit) = (content.len(), options.limits.bytes);
@@ -159,7 +160,7 @@ impl Compiled {
         Ok(compiling.await.map_err(|_| RegisterError::Interrupted)??)
     }
 
-    /// What it was compiled to.
+    /// The compiled contract.
     pub fn contract(&self) -> &Contract {
         &self.contract
     }
@@ -178,26 +179,26 @@ impl LoadedContract {
     /// A contract registered under `schema_id`.
     pub fn new(schema_id: SchemaId, contract: Contract) -> Self {
         let masks = contract.operations().iter().map(masks_of).collect();
-        let unknown = masks_of_all(contract.operations());
-        Self { schema_id, contract, masks, unknown }
+        let undocumented = masks_of_all(contract.operations());
+        Self { schema_id, contract, masks, undocumented }
     }
 
     /// What must be masked in the messages of one operation; in those of none, what any
     /// operation's would have masked.
     pub fn masks(&self, operation: Option<OperationIndex>) -> &ContractMasks {
-        operation.and_then(|index| self.masks.get(index.as_usize())).unwrap_or(&self.unknown)
+        operation.and_then(|index| self.masks.get(index.as_usize())).unwrap_or(&self.undocumented)
     }
 }
 
 fn masks_of_all(operations: &[CompiledOperation]) -> ContractMasks {
     let all = || operations.iter().map(|operation| &operation.sensitive);
-    let union = |pick: fn(&Sensitive) -> &Vec<String>| -> Vec<String> {
+    let union = |pick: fn(&SensitiveParts) -> &Vec<String>| -> Vec<String> {
         let names: BTreeSet<&String> = all().flat_map(pick).collect();
         names.into_iter().cloned().collect()
     };
     ContractMasks {
-        request_body: places(&union(|secret| &secret.request_body)),
-        response_body: places(&union(|secret| &secret.response_body)),
+        request_body: pointer_set(&union(|secret| &secret.request_body)),
+        response_body: pointer_set(&union(|secret| &secret.response_body)),
         request_headers: union(|secret| &secret.request_headers),
         response_headers: union(|secret| &secret.response_headers),
         query: union(|secret| &secret.query),
@@ -207,15 +208,15 @@ fn masks_of_all(operations: &[CompiledOperation]) -> ContractMasks {
 
 /// The engine makes these pointers from the document's own: they are well-formed. Were one not,
 /// the names it stands for would still be masked by the redactor's own rules.
-fn places(pointers: &[String]) -> PointerSet {
+fn pointer_set(pointers: &[String]) -> PointerSet {
     PointerSet::new(pointers.iter().map(String::as_str)).unwrap_or_default()
 }
 
 fn masks_of(operation: &CompiledOperation) -> ContractMasks {
     let secret = &operation.sensitive;
     ContractMasks {
-        request_body: places(&secret.request_body),
-        response_body: places(&secret.response_body),
+        request_body: pointer_set(&secret.request_body),
+        response_body: pointer_set(&secret.response_body),
         request_headers: secret.request_headers.clone(),
         response_headers: secret.response_headers.clone(),
         query: secret.query.clone(),
@@ -230,11 +231,11 @@ impl Registry {
     pub fn new(parts: RegistryParts) -> Self {
         let cache = ContractCache::new(&parts.cache, parts.metrics.clone());
         Self {
-            parts: Arc::new(Parts {
+            inner: Arc::new(RegistryInner {
                 store: parts.store,
                 cache,
                 metrics: parts.metrics,
-                showing: Mutex::new(()),
+                metrics_lock: Mutex::new(()),
                 options: parts.options,
                 clock: parts.clock,
                 ids: parts.ids,
@@ -249,22 +250,23 @@ impl Registry {
         registration: Registration,
     ) -> Result<Arc<LoadedContract>, RegisterError> {
         let Registration { content, files, details } = registration;
-        let outcome = match Compiled::new(content, files, self.parts.options.clone()).await {
-            Ok(compiled) => self.enter(compiled, details).await,
+        let outcome = match CompiledDocument::new(content, files, self.inner.options.clone()).await
+        {
+            Ok(compiled) => self.store_and_cache(compiled, details).await,
             Err(error) => Err(error),
         };
-        self.parts.metrics.registered(outcome.as_ref().err());
+        self.inner.metrics.record_registration(outcome.as_ref().err());
         outcome
     }
 
     /// The same for a document that is compiled already.
     pub async fn register_compiled(
         &self,
-        compiled: Compiled,
-        details: Details,
+        compiled: CompiledDocument,
+        details: RegistrationDetails,
     ) -> Result<Arc<LoadedContract>, RegisterError> {
-        let outcome = self.enter(compiled, details).await;
-        self.parts.metrics.registered(outcome.as_ref().err());
+        let outcome = self.store_and_cache(compiled, details).await;
+        self.inner.metrics.record_registration(outcome.as_ref().err());
         outcome
     }
 
@@ -275,22 +277,22 @@ impl Registry {
         schema_id: &SchemaId,
         version: Option<&str>,
     ) -> Result<Option<Arc<LoadedContract>>, Arc<RegisterError>> {
-        self.parts.cache.get(schema_id, version, self.load(schema_id, version)).await
+        self.inner.cache.get(schema_id, version, self.load(schema_id, version)).await
     }
 
-    async fn enter(
+    async fn store_and_cache(
         &self,
-        compiled: Compiled,
-        details: Details,
+        compiled: CompiledDocument,
+        details: RegistrationDetails,
     ) -> Result<Arc<LoadedContract>, RegisterError> {
-        let Compiled { text, contract } = compiled;
+        let CompiledDocument { text, contract } = compiled;
         let schema_id = match details.schema_id {
             Some(id) => id,
             None => SchemaId::new(&slug(contract.title()))?,
         };
-        let now = self.parts.clock.now();
+        let now = self.inner.clock.now();
         let record = SchemaRecord {
-            id: self.parts.ids.next_id(),
+            id: self.inner.ids.next_id(),
             schema_id: schema_id.clone(),
             version: contract.version().to_owned(),
             content: text,
@@ -303,7 +305,7 @@ impl Registry {
             ownership: details.ownership,
             environment: details.environment,
         };
-        let stored = self.parts.store.set_schema(&record, details.on_conflict).await?;
+        let stored = self.inner.store.set_schema(&record, details.on_conflict).await?;
         if matches!(stored.change, SchemaChange::Replaced) {
             tracing::warn!(
                 event = "schema_replaced",
@@ -313,7 +315,7 @@ impl Registry {
             );
         }
         let loaded = Arc::new(LoadedContract::new(schema_id, contract));
-        self.parts.cache.put(&loaded).await;
+        self.inner.cache.insert(&loaded).await;
         Ok(loaded)
     }
 
@@ -322,15 +324,15 @@ impl Registry {
         schema_id: &SchemaId,
         version: Option<&str>,
     ) -> Result<Option<Arc<LoadedContract>>, RegisterError> {
-        let store = &self.parts.store;
+        let store = &self.inner.store;
         let record = match version {
             Some(version) => store.get_schema_version(schema_id.as_str(), version).await?,
             None => store.get_schema(schema_id.as_str()).await?,
         };
         let Some(record) = record else { return Ok(None) };
-        let options = self.parts.options.clone();
-        let files = Arc::new(crate::contract::NoFiles);
-        let compiled = Compiled::new(record.content.into_bytes(), files, options).await?;
+        let options = self.inner.options.clone();
+        let files = Arc::new(crate::contract::NoDocumentFiles);
+        let compiled = CompiledDocument::new(record.content.into_bytes(), files, options).await?;
         Ok(Some(Arc::new(LoadedContract::new(schema_id.clone(), compiled.contract))))
     }
 }

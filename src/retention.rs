@@ -1,8 +1,9 @@
 //! Expiring what was recorded, by age.
 //!
-//! What must hold: rows go in bounded batches with room for other writers between them; a
-//! round can be stopped between two batches; nothing is removed that is younger than its
-//! period, by the clock passed in.
+//! Invariants:
+//! - Rows are deleted in bounded batches with a pause for other writers between them.
+//! - A round can be stopped between two batches.
+//! - Nothing is removed that is younger than its period, by the clock passed in.
 
 pub mod metrics;
 
@@ -17,21 +18,21 @@ use crate::model::clock::{Clock, Timestamp};
 use crate::storage::{ExpireKind, Store, StoreError};
 use metrics::RetentionMetrics;
 
-/// Room for other writers between two batches.
-const BREATH: Duration = Duration::from_millis(20);
+/// Pause between two batches, so that other writers get through.
+const BATCH_PAUSE: Duration = Duration::from_millis(20);
 
 /// What one round removed, or would remove.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Expired {
     /// What expired.
     pub kind: ExpireKind,
-    /// What was judged before this instant.
+    /// Records older than this instant.
     pub older_than: Timestamp,
     /// Rows.
     pub rows: u64,
 }
 
-/// Expires records again and again.
+/// Expires records periodically.
 pub struct Retention {
     settings: RetentionSettings,
     store: Arc<dyn Store>,
@@ -103,7 +104,7 @@ impl Retention {
                 if rows == 0 {
                     break;
                 }
-                tokio::time::sleep(BREATH).await;
+                tokio::time::sleep(BATCH_PAUSE).await;
             }
             done.push(expired);
         }
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn one_period_for_all_is_one_kind_and_zero_days_keep() {
+    fn equal_periods_expire_as_one_kind_and_zero_days_never_expire() {
         let kinds = |retention: Retention| {
             retention.due().into_iter().map(|(kind, _)| kind).collect::<Vec<_>>()
         };

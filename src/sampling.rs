@@ -1,12 +1,12 @@
-//! Pure decisions about what to judge, and what to keep of what was judged.
+//! Pure decisions about what to validate, and what to keep of what was validated.
 //!
-//! What must hold: no clock and no chance of its own; memory is bounded however many kinds
+//! Invariants: no clock and no chance of its own; memory is bounded however many kinds
 //! traffic has; a decision never changes a count. Shares go by the request's id alone: every
-//! replica that sees the id decides alike, and what is kept is a part of what is judged. Of
+//! replica that sees the id decides alike, and what is kept is a part of what is validated. Of
 //! each kind (operation, status, media types, shape of the bodies, and the same per consumer)
 //! the first few are always taken, and everything for a while after something new.
 
-mod firsts;
+mod first_seen;
 mod hash;
 mod rate;
 mod shape;
@@ -16,26 +16,26 @@ use std::time::Duration;
 use crate::config::record::{RecordPolicy, RecordSettings};
 use crate::config::sampling::{Rates, SamplingSettings};
 use crate::model::clock::Timestamp;
-use firsts::{ByHash, Firsts};
+use first_seen::{ByHash, FirstSeen};
 
-pub use hash::{hash, mix};
-pub use rate::Rate;
+pub use hash::{combine, hash};
+pub use rate::RateLimiter;
 pub use shape::shape;
 
-/// Kinds of violation that have a rate of their own, and operations with an escalation.
-const MOST_KINDS: usize = 65_536;
-/// When judging is short of time: how long what came lately is remembered …
-const LATELY: Duration = Duration::from_secs(10);
-/// … how often a kind is judged in that time …
-const FEW: u8 = 3;
+/// KindCounters of violation that have a rate of their own, and operations with an escalation.
+const MAX_KINDS: usize = 65_536;
+/// When validation is short of time: how long what came lately is remembered …
+const RECENT_WINDOW: Duration = Duration::from_secs(10);
+/// … how often a kind is validated in that time …
+const VALIDATED_PER_KIND: u8 = 3;
 /// … and one that is suspected of a violation.
-const SOME: u8 = 50;
+const VALIDATED_PER_SUSPECT: u8 = 50;
 /// How long an operation that broke its contract is suspected.
-const SUSPECTED: Duration = Duration::from_mins(1);
+const SUSPECT_TIME: Duration = Duration::from_mins(1);
 
 /// An exchange as sampling sees it: hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sample {
+pub struct ExchangeSample {
     /// The request's id.
     pub id: u64,
     /// Schema and operation.
@@ -52,7 +52,7 @@ pub struct Sample {
 
 /// Why an exchange is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kept {
+pub enum KeepReason {
     /// The policy keeps everything.
     All,
     /// It breaks the contract, within the rate of its kind.
@@ -65,32 +65,32 @@ pub enum Kept {
     Escalated,
 }
 
-/// Decides which exchanges are judged and which become records.
+/// Decides which exchanges are validated and which become records.
 #[derive(Debug)]
 pub struct Sampler {
     policy: RecordPolicy,
     firsts: u8,
-    judged: Kinds,
-    kept: Kinds,
-    lately: Lately,
+    validated: KindCounters,
+    kept: KindCounters,
+    recent: RecentKinds,
     escalation: Escalation,
-    valid: Rate,
-    escalated: Rate,
+    valid: RateLimiter,
+    escalated: RateLimiter,
     violation_rate: u32,
-    violations: ByHash<Rate>,
+    violations: ByHash<RateLimiter>,
 }
 
-/// Kinds by themselves, and kinds per consumer: neither crowds the other out.
+/// KindCounters by themselves, and kinds per consumer: neither crowds the other out.
 #[derive(Debug, Default)]
-struct Kinds {
-    plain: Firsts,
-    by_consumer: Firsts,
+struct KindCounters {
+    plain: FirstSeen,
+    by_consumer: FirstSeen,
 }
 
 /// What came lately, for when there is no time for all of it.
 #[derive(Debug, Default)]
-struct Lately {
-    kinds: Firsts,
+struct RecentKinds {
+    kinds: FirstSeen,
     since: Timestamp,
     suspected: ByHash<Timestamp>,
 }
@@ -98,15 +98,15 @@ struct Lately {
 /// Since when, and until when, everything is taken.
 #[derive(Debug)]
 struct Escalation {
-    lasts: Duration,
+    duration: Duration,
     all: Option<Timestamp>,
     operations: ByHash<Timestamp>,
     contracts: ByHash<u64>,
 }
 
-// === impl Kept ===
+// === impl KeepReason ===
 
-impl Kept {
+impl KeepReason {
     /// Every reason.
     pub const ALL: [Self; 5] =
         [Self::All, Self::Violation, Self::First, Self::Rate, Self::Escalated];
@@ -131,122 +131,143 @@ impl Sampler {
         Self {
             policy: record.policy,
             firsts: sampling.firsts,
-            judged: Kinds::default(),
-            kept: Kinds::default(),
-            lately: Lately::default(),
+            validated: KindCounters::default(),
+            kept: KindCounters::default(),
+            recent: RecentKinds::default(),
             escalation: Escalation {
-                lasts: sampling.escalate,
+                duration: sampling.escalate,
                 all: None,
                 operations: ByHash::default(),
                 contracts: ByHash::default(),
             },
-            valid: Rate::new(record.valid_rate),
-            escalated: Rate::new(sampling.escalate_rate),
+            valid: RateLimiter::new(record.valid_rate),
+            escalated: RateLimiter::new(sampling.escalate_rate),
             violation_rate: record.violation_rate,
             violations: ByHash::default(),
         }
     }
 
     /// Whether keeping asks for the shapes of bodies.
-    pub fn asks_for_shapes(&self) -> bool {
+    pub fn needs_shapes(&self) -> bool {
         self.policy == RecordPolicy::Sampled
     }
 
-    /// Whether to judge an exchange.
-    pub fn judges(&mut self, sample: &Sample, now: Timestamp) -> bool {
-        let is_first = self.judged.is_among(self.firsts, sample);
-        is_first || sample.rates.judge.includes(sample.id) || self.escalation.holds(sample, now)
+    /// Whether to validate an exchange.
+    pub fn should_validate(&mut self, sample: &ExchangeSample, now: Timestamp) -> bool {
+        let is_first = self.validated.is_among_first(self.firsts, sample);
+        is_first
+            || sample.rates.validate.includes(sample.id)
+            || self.escalation.is_active(sample, now)
     }
 
-    /// Whether to judge an exchange although there is no time for all of them: the first of
+    /// Whether to validate an exchange although there is no time for all of them: the first of
     /// its kind lately, and some of those that may break the contract.
-    pub fn is_worth_it(&mut self, sample: &Sample, suspected: bool, now: Timestamp) -> bool {
-        self.lately.is_worth_it(sample, suspected, now)
+    pub fn worth_validating(
+        &mut self,
+        sample: &ExchangeSample,
+        suspected: bool,
+        now: Timestamp,
+    ) -> bool {
+        self.recent.worth_validating(sample, suspected, now)
     }
 
-    /// Whether to keep a judged exchange that has violations of these kinds, and why. One kind
+    /// Whether to keep a validated exchange that has violations of these kinds, and why. One kind
     /// of violation within its rate is enough.
-    pub fn keeps(
+    pub fn keep_reason(
         &mut self,
-        sample: &Sample,
+        sample: &ExchangeSample,
         violation_kinds: &[u64],
         now: Timestamp,
-    ) -> Option<Kept> {
+    ) -> Option<KeepReason> {
         if !violation_kinds.is_empty() {
-            self.lately.suspect(sample.operation, now);
+            self.recent.suspect(sample.operation, now);
         }
         match self.policy {
-            RecordPolicy::All => Some(Kept::All),
+            RecordPolicy::All => Some(KeepReason::All),
             _ if !violation_kinds.is_empty() => {
                 // Every kind pays, so that no kind rides on another's allowance.
                 let mut within = false;
                 for kind in violation_kinds {
                     within |= self.violation_within_rate(*kind, now);
                 }
-                within.then_some(Kept::Violation)
+                within.then_some(KeepReason::Violation)
             }
             RecordPolicy::Violations => None,
-            RecordPolicy::Sampled => self.keeps_conforming(sample, now),
+            RecordPolicy::Sampled => self.keep_conforming_reason(sample, now),
         }
     }
 
-    /// Notes that an operation broke its contract in a way it had not before.
-    pub fn note_new_violation(&mut self, operation: u64, now: Timestamp) {
-        self.escalation.begin(operation, now);
+    /// Records that an operation broke its contract in a way it had not before.
+    pub fn record_new_violation(&mut self, operation: u64, now: Timestamp) {
+        self.escalation.start(operation, now);
     }
 
-    /// Notes by which contract a schema judges; another one than before is something new.
-    pub fn note_contract(&mut self, schema: u64, contract: u64, now: Timestamp) {
-        self.escalation.note_contract(schema, contract, now);
+    /// Records by which contract a schema is validated; another one than before is something new.
+    pub fn record_contract(&mut self, schema: u64, contract: u64, now: Timestamp) {
+        self.escalation.record_contract(schema, contract, now);
     }
 
-    fn keeps_conforming(&mut self, sample: &Sample, now: Timestamp) -> Option<Kept> {
-        if self.kept.is_among(self.firsts, sample) {
-            return Some(Kept::First);
+    fn keep_conforming_reason(
+        &mut self,
+        sample: &ExchangeSample,
+        now: Timestamp,
+    ) -> Option<KeepReason> {
+        if self.kept.is_among_first(self.firsts, sample) {
+            return Some(KeepReason::First);
         }
         if sample.rates.keep.includes(sample.id) && self.valid.allow(now) {
-            return Some(Kept::Rate);
+            return Some(KeepReason::Rate);
         }
-        (self.escalation.holds(sample, now) && self.escalated.allow(now)).then_some(Kept::Escalated)
+        (self.escalation.is_active(sample, now) && self.escalated.allow(now))
+            .then_some(KeepReason::Escalated)
     }
 
     fn violation_within_rate(&mut self, kind: u64, now: Timestamp) -> bool {
         let rate = self.violation_rate;
         // All kinds beyond the cap share one allowance.
-        let is_beyond = self.violations.len() >= MOST_KINDS && !self.violations.contains_key(&kind);
+        let is_beyond = self.violations.len() >= MAX_KINDS && !self.violations.contains_key(&kind);
         let kind = if is_beyond { 0 } else { kind };
-        self.violations.entry(kind).or_insert_with(|| Rate::new(rate)).allow(now)
+        self.violations.entry(kind).or_insert_with(|| RateLimiter::new(rate)).allow(now)
     }
 }
 
-// === impl Kinds ===
+// === impl KindCounters ===
 
-impl Kinds {
-    fn is_among(&mut self, times: u8, sample: &Sample) -> bool {
-        let kind = mix(sample.kind, sample.shape);
+impl KindCounters {
+    fn is_among_first(&mut self, times: u8, sample: &ExchangeSample) -> bool {
+        let kind = combine(sample.kind, sample.shape);
         // Both count, so that neither is first again because of the other.
-        let is_first = self.plain.is_among(times, sample.operation, kind);
-        let of_consumer = mix(kind, sample.consumer);
-        self.by_consumer.is_among(times, sample.operation, of_consumer) || is_first
+        let is_first = self.plain.is_among_first(times, sample.operation, kind);
+        let of_consumer = combine(kind, sample.consumer);
+        self.by_consumer.is_among_first(times, sample.operation, of_consumer) || is_first
     }
 }
 
-// === impl Lately ===
+// === impl RecentKinds ===
 
-impl Lately {
-    fn is_worth_it(&mut self, sample: &Sample, suspected: bool, now: Timestamp) -> bool {
-        if now.since(self.since) >= LATELY {
+impl RecentKinds {
+    fn worth_validating(
+        &mut self,
+        sample: &ExchangeSample,
+        suspected: bool,
+        now: Timestamp,
+    ) -> bool {
+        if now.since(self.since) >= RECENT_WINDOW {
             self.kinds.clear();
             self.since = now;
         }
-        let lately = |at: &Timestamp| now.since(*at) < SUSPECTED;
-        let suspected = suspected || self.suspected.get(&sample.operation).is_some_and(lately);
-        let kind = mix(sample.kind, sample.consumer);
-        self.kinds.is_among(if suspected { SOME } else { FEW }, sample.operation, kind)
+        let is_recent = |at: &Timestamp| now.since(*at) < SUSPECT_TIME;
+        let suspected = suspected || self.suspected.get(&sample.operation).is_some_and(is_recent);
+        let kind = combine(sample.kind, sample.consumer);
+        self.kinds.is_among_first(
+            if suspected { VALIDATED_PER_SUSPECT } else { VALIDATED_PER_KIND },
+            sample.operation,
+            kind,
+        )
     }
 
     fn suspect(&mut self, operation: u64, now: Timestamp) {
-        if self.suspected.len() < MOST_KINDS || self.suspected.contains_key(&operation) {
+        if self.suspected.len() < MAX_KINDS || self.suspected.contains_key(&operation) {
             self.suspected.insert(operation, now);
         }
     }
@@ -255,27 +276,27 @@ impl Lately {
 // === impl Escalation ===
 
 impl Escalation {
-    fn holds(&self, sample: &Sample, now: Timestamp) -> bool {
+    fn is_active(&self, sample: &ExchangeSample, now: Timestamp) -> bool {
         let of_operation = self.operations.get(&sample.operation);
         self.all.iter().chain(of_operation).any(|until| now < *until)
     }
 
-    fn begin(&mut self, operation: u64, now: Timestamp) {
-        if self.operations.len() >= MOST_KINDS {
+    fn start(&mut self, operation: u64, now: Timestamp) {
+        if self.operations.len() >= MAX_KINDS {
             self.operations.retain(|_, until| now < *until);
         }
-        if !self.lasts.is_zero() && self.operations.len() < MOST_KINDS {
-            self.operations.insert(operation, now.plus(self.lasts));
+        if !self.duration.is_zero() && self.operations.len() < MAX_KINDS {
+            self.operations.insert(operation, now.plus(self.duration));
         }
     }
 
-    fn note_contract(&mut self, schema: u64, contract: u64, now: Timestamp) {
-        if self.contracts.len() >= MOST_KINDS && !self.contracts.contains_key(&schema) {
+    fn record_contract(&mut self, schema: u64, contract: u64, now: Timestamp) {
+        if self.contracts.len() >= MAX_KINDS && !self.contracts.contains_key(&schema) {
             return;
         }
         let before = self.contracts.insert(schema, contract);
-        if !self.lasts.is_zero() && before.is_some_and(|before| before != contract) {
-            self.all = Some(now.plus(self.lasts));
+        if !self.duration.is_zero() && before.is_some_and(|before| before != contract) {
+            self.all = Some(now.plus(self.duration));
         }
     }
 }

@@ -1,36 +1,36 @@
 //! The only database code.
 //!
-//! [`Store`] is what the rest of the house sees: CVT's operations and what live traffic needs
+//! [`Store`] is the interface of this module: CVT's operations and what live traffic needs
 //! beyond them. Three backends keep its promises: memory, SQLite and PostgreSQL; the last two
 //! share their statements (`sql`). The conformance suite in `tests/it/storage.rs` runs every
 //! case on every backend: a new operation or promise starts there.
 
+mod deferred;
+mod encrypted;
 mod error;
-mod late;
 mod memory;
 pub mod metrics;
+mod observed_consumer;
 mod operations;
 mod postgres;
 mod query;
-mod sealed;
 mod sql;
 mod sqlite;
 mod store;
-mod usage;
 
+pub use deferred::DeferredStore;
+pub use encrypted::EncryptedStore;
 pub use error::StoreError;
-pub use late::LateStore;
 pub use memory::MemoryStore;
 pub use query::{
-    AnalyticsOptions, Bucket, ConsumerFilter, ExpireKind, GroupFilter, MAX_BUCKETS,
-    MigrationReport, NamedCount, OnConflict, PageRequest, Purge, RecordsOf, ReplacedContent,
-    Rewritten, SchemaChange, SchemaFilter, SchemaList, StoredSchema, Tally, UsageFilter,
+    AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MAX_BUCKETS, MigrationReport,
+    NamedCount, OnConflict, OnSchemaDelete, OutcomeCount, PageRequest, Purge, ReplacedContent,
+    RewriteProgress, SchemaChange, SchemaFilter, SchemaList, StoredSchema, TimeBucket, UsageFilter,
     ValidationAnalytics, ValidationFilter,
 };
-pub use sealed::SealedStore;
 pub use sqlite::SqliteOptions;
 pub use store::{
-    ComparisonStore, ConsumerStore, Rewrite, SchemaStore, Store, StoreResult, ValidationStore,
+    ComparisonStore, ConsumerStore, RewriteFn, SchemaStore, Store, StoreResult, ValidationStore,
 };
 
 use std::sync::Arc;
@@ -41,11 +41,11 @@ use crate::model::clock::Clock;
 /// How a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// To write; the database is brought to this version's form first.
+    /// To write; pending migrations run first.
     Write,
     /// To read what a sidecar writes; a database that lacks migrations is refused.
     Read,
-    /// As it is, to migrate it or to say what that would do.
+    /// Without migrating: for the `migrate` command and its dry run.
     Migrate,
 }
 

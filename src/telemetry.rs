@@ -1,6 +1,6 @@
 //! Instruments: logging and the metrics registry.
 //!
-//! What must hold: no payload value and no secret ever becomes a log field or a label value;
+//! Invariants: no payload value and no secret ever becomes a log field or a label value;
 //! every label has a bounded set of values.
 
 pub mod logging;

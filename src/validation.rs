@@ -1,29 +1,34 @@
-//! One exchange judged against one contract.
+//! Validates one exchange against one contract.
 //!
-//! [`Judge`] is the one public function of the floor: heads and captured bodies in, verdicts
-//! out. What must hold: no message makes it panic, loop or take more than linear memory; what
-//! it cannot judge is a reason in the verdict, never silence; no part of a violation comes from
-//! the message. A new kind of body gets a file under `body/`, a new kind of text a function in
-//! `reading`.
+//! [`Validator`] is the entry point: heads and captured bodies in, verdicts out.
+//!
+//! Invariants:
+//! - no message makes it panic, loop or take more than linear memory;
+//! - what it cannot validate is a reason in the verdict, never silence;
+//! - no part of a violation comes from the message.
+//!
+//! A new kind of body gets a file under `body/`, a new kind of text a function in
+//! `value_reader`.
 
 mod body;
 mod decode;
-mod findings;
 mod header;
-mod judge;
 mod media_type;
+mod observation;
+mod pairs;
 mod parameter;
-mod reading;
-pub mod report;
 mod request;
 mod response;
+pub mod schema_violations;
 mod security;
+mod validator;
 mod value;
-mod witness;
+mod value_reader;
+mod verdict_builder;
 
 pub(crate) use decode::decode_content;
-pub use judge::{Judge, JudgeOptions, Judgement, RequestJudgement};
-pub use witness::{SeenMessage, Witness};
+pub use observation::{ObservedMessage, ValidationObserver};
+pub use validator::{ExchangeVerdicts, RequestValidation, Validator, ValidatorOptions};
 
 #[cfg(test)]
 mod tests;

@@ -1,20 +1,20 @@
-//! What the engine's benches judge: the contract and the body of `benches/compare`, the same body
+//! What the engine's benches validate: the contract and the body of `benches/compare`, the same body
 //! repeated to any size, and as many further operations as asked for.
 
 use std::fmt::Write as _;
 
 use bytes::Bytes;
 use cvt_sidecar::contract::{CompileOptions, Contract};
-use cvt_sidecar::model::exchange::{Captured, RequestHead, ResponseHead};
+use cvt_sidecar::model::exchange::{CapturedBody, RequestHead, ResponseHead};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 
 const CONTRACT: &str = include_str!("../compare/contract.yaml");
 const BODY: &str = include_str!("../compare/body.json");
 
-/// One half of an exchange: a head and its body.
-pub struct Half<H> {
+/// One side of an exchange: a head and its body.
+pub struct HttpMessage<H> {
     pub head: H,
-    pub body: Captured,
+    pub body: CapturedBody,
 }
 
 /// The bench's operation, one that answers with a list of its bodies, and `more` operations.
@@ -60,7 +60,7 @@ fn json_headers() -> HeaderMap {
 }
 
 /// A request that sends one order.
-pub fn request(body: &str) -> Half<RequestHead> {
+pub fn request(body: &str) -> HttpMessage<RequestHead> {
     let mut headers = json_headers();
     headers.insert(header::HOST, HeaderValue::from_static("shop.example"));
     headers.insert(header::USER_AGENT, HeaderValue::from_static("bench/1"));
@@ -71,25 +71,25 @@ pub fn request(body: &str) -> Half<RequestHead> {
         version: Version::HTTP_11,
         headers,
     };
-    Half { head, body: Captured::complete(&Bytes::from(body.to_owned())) }
+    HttpMessage { head, body: CapturedBody::complete(&Bytes::from(body.to_owned())) }
 }
 
 /// A request for the list.
-pub fn request_for_list() -> Half<RequestHead> {
-    let mut half = request("");
-    half.head.method = Method::GET;
-    half.head.target = "/orders".parse().unwrap();
-    half.head.headers.remove(header::CONTENT_TYPE);
-    half.body = Captured::default();
-    half
+pub fn request_for_list() -> HttpMessage<RequestHead> {
+    let mut message = request("");
+    message.head.method = Method::GET;
+    message.head.target = "/orders".parse().unwrap();
+    message.head.headers.remove(header::CONTENT_TYPE);
+    message.body = CapturedBody::default();
+    message
 }
 
 /// An answer with a body that was encoded as `coding` says.
-pub fn response(body: &[u8], coding: Option<&'static str>) -> Half<ResponseHead> {
+pub fn response(body: &[u8], coding: Option<&'static str>) -> HttpMessage<ResponseHead> {
     let mut headers = json_headers();
     if let Some(coding) = coding {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
     }
     let head = ResponseHead { status: StatusCode::OK, headers };
-    Half { head, body: Captured::complete(&Bytes::copy_from_slice(body)) }
+    HttpMessage { head, body: CapturedBody::complete(&Bytes::copy_from_slice(body)) }
 }

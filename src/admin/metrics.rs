@@ -20,8 +20,8 @@ impl ReadyMetrics {
         Ok(Self { ready: metrics.gauges("cvt_ready", help, &["check"])? })
     }
 
-    /// Shows what the checks said.
-    pub fn show(&self, checks: &[Check]) {
+    /// Sets each gauge from its check.
+    pub fn record(&self, checks: &[Check]) {
         for check in checks {
             self.ready.with_label_values(&[check.name]).set(i64::from(check.ok));
         }

@@ -13,12 +13,12 @@ use crate::tls::Acceptor;
 /// The longest a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Handshakes that may be under way at once; more wait in the listener's backlog.
-const HANDSHAKES: usize = 64;
+const MAX_HANDSHAKES: usize = 64;
 /// The pause after the system refuses a connection, such as when no descriptors are left.
-const PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Hands out connections whose handshake is done. Handshakes run beside each other, so that a
-/// caller who takes its time keeps nobody waiting.
+/// slow caller delays no other.
 pub(super) struct TlsListener {
     address: SocketAddr,
     secured: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
@@ -30,7 +30,7 @@ impl TlsListener {
     /// Accepts from `listener` until this is dropped.
     pub(super) fn new(listener: TcpListener, acceptor: Acceptor) -> std::io::Result<Self> {
         let address = listener.local_addr()?;
-        let (sender, secured) = mpsc::channel(HANDSHAKES);
+        let (sender, secured) = mpsc::channel(MAX_HANDSHAKES);
         tokio::spawn(accept(listener, acceptor, sender));
         Ok(Self { address, secured })
     }
@@ -58,21 +58,21 @@ async fn accept(
     sender: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
 ) {
     loop {
-        // A place in the channel is held from before the handshake: that bounds handshakes too.
-        let Ok(place) = sender.clone().reserve_owned().await else { return };
+        // A permit of the channel is reserved before the handshake: that bounds handshakes too.
+        let Ok(permit) = sender.clone().reserve_owned().await else { return };
         let accepted = tokio::select! {
             () = sender.closed() => return,
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, peer)) = accepted else {
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             continue;
         };
         let acceptor = acceptor.clone();
         tokio::spawn(async move {
-            // Whoever fails is counted by the acceptor, and is nothing to us.
+            // The acceptor counts failures; nothing else is to be done.
             if let Ok(secured) = acceptor.accept(stream, HANDSHAKE_TIMEOUT).await {
-                place.send((secured.stream, peer));
+                permit.send((secured.stream, peer));
             }
         });
     }

@@ -10,66 +10,67 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
-use super::StartError;
-use super::enforcing;
+use super::enforcement;
+use super::error::StartError;
 use crate::config::Config;
 use crate::config::contract::ContractSettings;
 use crate::contract::Contract;
 use crate::model::schema::Ownership;
-use crate::registry::sources::{Remembering, Sources};
+use crate::registry::source_files::{SourceFiles, TrackedDirectory};
 use crate::registry::{
-    Compiled, Details, LoadedContract, RegisterError, Registry, Slot, compile_options,
+    CompiledDocument, ContractSlot, LoadedContract, RegisterError, RegistrationDetails, Registry,
+    compile_options,
 };
 use crate::storage::OnConflict;
 
 /// The documents that routes name, compiled.
-pub(super) struct Drafts(HashMap<ContractSettings, Compiled>);
+pub(super) struct CompiledDocuments(HashMap<ContractSettings, CompiledDocument>);
 
 /// The files of each document that was read, whatever came of it.
-pub(super) type Documents = HashMap<ContractSettings, Sources>;
+pub(super) type DocumentSources = HashMap<ContractSettings, SourceFiles>;
 
 /// A slot for each contract that routes name.
 #[derive(Clone, Default)]
-pub(super) struct Contracts(HashMap<ContractSettings, Slot>);
+pub(super) struct RouteContracts(HashMap<ContractSettings, ContractSlot>);
 
-// === impl Drafts ===
+// === impl CompiledDocuments ===
 
-impl Drafts {
+impl CompiledDocuments {
     /// Reads and compiles every document that a route names, each once, but for those of
-    /// contracts that are `held` already.
+    /// contracts that are `existing`.
     pub(super) async fn compile(
         config: &Config,
-        held: &Contracts,
-        documents: &mut Documents,
+        existing: &RouteContracts,
+        documents: &mut DocumentSources,
     ) -> Result<Self, StartError> {
-        let mut drafts = HashMap::new();
+        let mut compiled_documents = HashMap::new();
         for route in &config.routes {
             let settings = &route.contract;
             let Some(path) = &settings.spec else { continue };
-            if drafts.contains_key(settings) || held.0.contains_key(settings) {
+            if compiled_documents.contains_key(settings) || existing.0.contains_key(settings) {
                 continue;
             }
             let (sources, compiled) = compile(path, config).await;
             documents.insert(settings.clone(), sources);
-            drafts.insert(settings.clone(), compiled?);
+            compiled_documents.insert(settings.clone(), compiled?);
         }
-        Ok(Self(drafts))
+        Ok(Self(compiled_documents))
     }
 
-    /// Registers what was compiled, and looks up what routes name by id; what is `held` stays.
+    /// Registers what was compiled, and looks up what routes name by id; `existing` contracts stay.
     pub(super) async fn register(
         mut self,
         config: &Config,
         registry: &Registry,
-        held: &Contracts,
-    ) -> Result<Contracts, StartError> {
+        existing: &RouteContracts,
+    ) -> Result<RouteContracts, StartError> {
         let mut contracts = HashMap::new();
         for route in &config.routes {
             let settings = &route.contract;
             if contracts.contains_key(settings) {
                 continue;
             }
-            let slot = match (held.0.get(settings), self.0.remove(settings)) {
+            let slot = match (existing.0.get(settings), self.0.remove(settings)) {
                 (Some(slot), _) => slot.clone(),
                 (None, Some(compiled)) => {
                     let registered = register(config, registry, settings, compiled).await?;
@@ -79,16 +80,16 @@ impl Drafts {
             };
             contracts.insert(settings.clone(), slot);
         }
-        let contracts = Contracts(contracts);
+        let contracts = RouteContracts(contracts);
         contracts.check_operations(config)?;
         Ok(contracts)
     }
 }
 
-fn slot(settings: &ContractSettings, loaded: Arc<LoadedContract>) -> Slot {
-    Slot {
+fn slot(settings: &ContractSettings, loaded: Arc<LoadedContract>) -> ContractSlot {
+    ContractSlot {
         contract: Arc::new(ArcSwapOption::from(Some(loaded))),
-        follows: settings.spec.is_none() && settings.version.is_none(),
+        follows_latest: settings.spec.is_none() && settings.version.is_none(),
     }
 }
 
@@ -96,27 +97,27 @@ fn slot(settings: &ContractSettings, loaded: Arc<LoadedContract>) -> Slot {
 pub(super) async fn compile(
     path: &Path,
     config: &Config,
-) -> (Sources, Result<Compiled, StartError>) {
-    let mut sources = Sources::default();
+) -> (SourceFiles, Result<CompiledDocument, StartError>) {
+    let mut sources = SourceFiles::default();
     let size = tokio::fs::metadata(path).await.map_or(0, |metadata| metadata.len());
     let (size, limit) = (usize::try_from(size).unwrap_or(usize::MAX), config.document_limit);
     if size > limit {
-        sources.note_as_is(path.to_owned());
+        sources.record_current(path.to_owned());
         let reason = RegisterError::TooLarge { size, limit };
         return (sources, Err(StartError::Document { path: path.to_owned(), reason }));
     }
     let content = match tokio::fs::read(path).await {
         Ok(content) => content,
         Err(reason) => {
-            sources.note(path.to_owned(), None);
+            sources.record_read(path.to_owned(), None);
             return (sources, Err(StartError::Unreadable { path: path.to_owned(), reason }));
         }
     };
-    sources.note(path.to_owned(), Some(&content));
-    let files = Arc::new(Remembering::of(path));
+    sources.record_read(path.to_owned(), Some(&content));
+    let files = Arc::new(TrackedDirectory::of(path));
     let options = compile_options(&config.rules, limit);
-    let compiled = Compiled::new(content, files.clone(), options).await;
-    sources.join(files.take());
+    let compiled = CompiledDocument::new(content, files.clone(), options).await;
+    sources.merge(files.take_sources());
     let document = |reason| StartError::Document { path: path.to_owned(), reason };
     (sources, compiled.map_err(document))
 }
@@ -126,13 +127,13 @@ pub(super) async fn register(
     config: &Config,
     registry: &Registry,
     settings: &ContractSettings,
-    compiled: Compiled,
+    compiled: CompiledDocument,
 ) -> Result<Arc<LoadedContract>, StartError> {
-    let details = Details {
+    let details = RegistrationDetails {
         schema_id: settings.schema_id.clone(),
         ownership: Ownership::default(),
         environment: config.record.environment.clone(),
-        // Whoever starts a sidecar with a document means that document.
+        // A caller that starts a sidecar with a document means that document.
         on_conflict: OnConflict::Replace,
     };
     let path = settings.spec.clone().unwrap_or_default();
@@ -153,37 +154,38 @@ async fn lookup(
     found.map_err(StartError::Lookup)?.ok_or_else(missing)
 }
 
-/// Refuses a contract that does not list operations which routes judged by it name.
+/// Refuses a contract that does not list operations which routes validated against it name.
 pub(super) fn check_operations(
     config: &Config,
     settings: &ContractSettings,
     contract: &Contract,
 ) -> Result<(), StartError> {
-    let mut judged = config.routes.iter().filter(|route| route.contract == *settings);
-    judged.try_for_each(|route| enforcing::check(route, contract))
+    let mut validated = config.routes.iter().filter(|route| route.contract == *settings);
+    validated.try_for_each(|route| enforcement::check_operations(route, contract))
 }
 
-// === impl Contracts ===
+// === impl RouteContracts ===
 
-impl Contracts {
+impl RouteContracts {
     fn check_operations(&self, config: &Config) -> Result<(), StartError> {
         for route in &config.routes {
             let slot = self.0.get(&route.contract);
             let loaded = slot.and_then(|slot| slot.contract.load_full());
-            loaded.map_or(Ok(()), |loaded| enforcing::check(route, &loaded.contract))?;
+            loaded
+                .map_or(Ok(()), |loaded| enforcement::check_operations(route, &loaded.contract))?;
         }
         Ok(())
     }
 
-    /// All of them but those of `some`.
-    pub(super) fn without(&self, some: &[ContractSettings]) -> Self {
-        let others = self.0.iter().filter(|(settings, _)| !some.contains(settings));
+    /// All of them except those of `excluded`.
+    pub(super) fn excluding(&self, excluded: &[ContractSettings]) -> Self {
+        let others = self.0.iter().filter(|(settings, _)| !excluded.contains(settings));
         Self(others.map(|(settings, slot)| (settings.clone(), slot.clone())).collect())
     }
 
     /// The contract in force of each slot that `others` does not have.
-    pub(super) fn missing_in(&self, others: &Self) -> Vec<Arc<LoadedContract>> {
-        let kept = |slot: &Slot| {
+    pub(super) fn absent_from(&self, others: &Self) -> Vec<Arc<LoadedContract>> {
+        let kept = |slot: &ContractSlot| {
             others.0.values().any(|other| Arc::ptr_eq(&other.contract, &slot.contract))
         };
         let gone = self.0.values().filter(|slot| !kept(slot));
@@ -191,12 +193,12 @@ impl Contracts {
     }
 
     /// The slot of a contract.
-    pub(super) fn slot(&self, settings: &ContractSettings) -> Option<&Slot> {
+    pub(super) fn slot(&self, settings: &ContractSettings) -> Option<&ContractSlot> {
         self.0.get(settings)
     }
 
     /// Every slot.
-    pub(super) fn slots(&self) -> Vec<Slot> {
+    pub(super) fn slots(&self) -> Vec<ContractSlot> {
         self.0.values().cloned().collect()
     }
 }

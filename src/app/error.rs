@@ -1,4 +1,4 @@
-//! Why it does not start, or does not take something new into use.
+//! Why the sidecar cannot start, or cannot apply new settings or documents.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,21 +15,21 @@ use crate::telemetry::metrics::MetricsError;
 /// Why the sidecar cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The settings that are to be taken into use are wrong.
+    /// The new settings are wrong.
     #[error("{0}")]
     Settings(String),
-    /// The settings ask for judging, and there was neither a config file nor a mode that asked for
+    /// The settings ask for validation, and there was neither a config file nor a mode that asked for
     /// it when the process started.
     #[error(
         "mode: nothing was to be validated when the sidecar started, with mode off and no config file; restart it"
     )]
-    NoJudges,
+    ValidationNotStarted,
     /// A port is taken or may not be used.
     #[error("cannot listen on {address}: {reason}; choose another address with {flag}")]
     Listen {
         /// Address asked for.
         address: SocketAddr,
-        /// The system's word for it.
+        /// The error of the operating system.
         reason: std::io::Error,
         /// The flag that sets it.
         flag: &'static str,
@@ -39,7 +39,7 @@ pub enum StartError {
     Unreadable {
         /// Its path.
         path: PathBuf,
-        /// The system's word for it.
+        /// The error of the operating system.
         reason: std::io::Error,
     },
     /// The document cannot be registered.
@@ -97,7 +97,7 @@ pub enum StartError {
     Tls(#[from] crate::tls::TlsError),
     /// The directory that was named for the spool cannot be used.
     #[error("the spool cannot be used: {0}; name another directory with CVT_SPOOL_DIR")]
-    Spool(#[source] crate::observer::spool::SpoolError),
+    Spool(#[source] crate::pipeline::deliver::spool::SpoolError),
     /// A redaction rule is malformed.
     #[error("redaction: {0}")]
     Redaction(#[from] crate::redaction::InvalidPointer),

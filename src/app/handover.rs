@@ -3,12 +3,12 @@
 //! The new one, started with `--upgrade`, prepares everything, waits at a socket for its
 //! predecessor, and takes over its listening sockets; the old one, told by SIGQUIT, hands them
 //! over, goes on serving until the new one says that it is ready, and only then drains. Both
-//! accept from the same queue meanwhile, so nobody is refused or lost. What must hold: if
+//! accept from the same queue meanwhile, so no connection is refused or lost. Invariants: if
 //! anything goes wrong on either side, the old process serves as before.
 //!
 //! The sockets travel as Pingora's hand-over sends them (`SCM_RIGHTS`), but not by its code: it
 //! ends the process where something fails, waits a fixed five seconds instead of for an answer,
-//! lets everybody on the machine hand sockets to the new process, and closes those that are not
+//! lets any process on the machine hand sockets to the new process, and closes those that are not
 //! Pingora's own, such as the admin port.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -26,9 +26,9 @@ use rustix::net::{
 };
 
 /// How long the new process waits for the old one, and the old one for the new to be ready.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// The pause between two looks.
-const STEP: Duration = Duration::from_millis(50);
+const TIMEOUT: Duration = Duration::from_mins(1);
+/// The pause between two attempts.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 /// What the new process says when it takes traffic.
 const READY: &[u8] = b"ready";
 /// What the sockets are announced with; a number that changes with the form of the hand-over.
@@ -55,32 +55,32 @@ pub enum HandoverError {
     Socket {
         /// Its path.
         path: PathBuf,
-        /// The system's word for it.
+        /// The error of the operating system.
         reason: io::Error,
     },
-    /// Nobody came.
-    #[error("{}: no process came within {} s to hand over its sockets; send SIGQUIT to the old one", path.display(), PATIENCE.as_secs())]
-    Nobody {
+    /// No process came in time.
+    #[error("{}: no process came within {} s to hand over its sockets; send SIGQUIT to the old one", path.display(), TIMEOUT.as_secs())]
+    TimedOut {
         /// The socket's path.
         path: PathBuf,
     },
     /// The other side is not a sidecar of ours, or broke off.
     #[error("the other process {0}")]
-    Broken(&'static str),
+    Failed(&'static str),
 }
 
 // === impl Sockets ===
 
 impl Sockets {
     /// The same sockets once more.
-    pub(super) fn copy(&self) -> io::Result<Self> {
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
         Ok(Self { traffic: self.traffic.try_clone()?, admin: self.admin.try_clone()? })
     }
 
     /// Waits at `path` for a predecessor and takes what it hands over. Blocking.
     pub(super) fn take_over(path: &Path) -> Result<(Self, Predecessor), HandoverError> {
         let failed = |reason| HandoverError::Socket { path: path.to_owned(), reason };
-        // A socket left by a process that died is nobody's.
+        // A socket left by a process that died has no owner.
         let _ = std::fs::remove_file(path);
         let listener = UnixListener::bind(path).map_err(failed)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
@@ -91,15 +91,15 @@ impl Sockets {
         });
         let _ = std::fs::remove_file(path);
         let Some(accepted) = accepted else {
-            return Err(HandoverError::Nobody { path: path.to_owned() });
+            return Err(HandoverError::TimedOut { path: path.to_owned() });
         };
         let (stream, _) = accepted.map_err(failed)?;
         stream.set_nonblocking(false).map_err(failed)?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+        stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
         let is_ours = rustix::net::sockopt::socket_peercred(&stream)
             .is_ok_and(|peer| peer.uid.is_root() || peer.uid == rustix::process::geteuid());
         if !is_ours {
-            return Err(HandoverError::Broken("belongs to somebody else"));
+            return Err(HandoverError::Failed("belongs to somebody else"));
         }
         Ok((receive(&stream)?, Predecessor(stream)))
     }
@@ -119,12 +119,12 @@ impl Sockets {
         let Some(mut stream) = connected else {
             return Err(failed(last.unwrap_or_else(|| io::ErrorKind::NotFound.into())));
         };
-        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+        stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
         self.send(&stream).map_err(failed)?;
         let mut answer = [0; READY.len()];
         match stream.read_exact(&mut answer) {
             Ok(()) if answer == READY => Ok(()),
-            _ => Err(HandoverError::Broken("did not get ready")),
+            _ => Err(HandoverError::Failed("did not get ready")),
         }
     }
 
@@ -152,23 +152,23 @@ fn receive(stream: &UnixStream) -> Result<Sockets, HandoverError> {
         }
     }
     if received.is_err() || greeting != GREETING {
-        return Err(HandoverError::Broken("did not hand over sockets"));
+        return Err(HandoverError::Failed("did not hand over sockets"));
     }
     let mut sockets = sockets.into_iter().map(TcpListener::from);
     match (sockets.next(), sockets.next()) {
         (Some(traffic), Some(admin)) => Ok(Sockets { traffic, admin }),
-        _ => Err(HandoverError::Broken("did not hand over its sockets")),
+        _ => Err(HandoverError::Failed("did not hand over its sockets")),
     }
 }
 
-/// Asks again and again until there is an answer or no patience left.
+/// Asks until there is an answer or the timeout has passed.
 fn retry<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
-    let steps = PATIENCE.as_millis() / STEP.as_millis();
+    let steps = TIMEOUT.as_millis() / RETRY_INTERVAL.as_millis();
     for _ in 0..steps {
         if let Some(answer) = ask() {
             return Some(answer);
         }
-        std::thread::sleep(STEP);
+        std::thread::sleep(RETRY_INTERVAL);
     }
     None
 }
@@ -176,8 +176,8 @@ fn retry<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
 // === impl Predecessor ===
 
 impl Predecessor {
-    /// Tells it that we take traffic.
-    pub(super) fn relieve(mut self) {
+    /// Notifies it that we take traffic.
+    pub(super) fn notify_ready(mut self) {
         if let Err(error) = self.0.write_all(READY) {
             tracing::warn!(event = "handover_unacknowledged", %error, "the old process is gone already");
         }
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sockets_change_hands_and_the_old_process_waits_until_the_new_one_is_ready() {
+    fn a_handover_waits_until_the_new_process_is_ready() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("upgrade.sock");
         let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
@@ -197,21 +197,21 @@ mod tests {
         let at = |sockets: &Sockets| {
             (sockets.traffic.local_addr().unwrap(), sockets.admin.local_addr().unwrap())
         };
-        let stood = at(&sockets);
+        let expected = at(&sockets);
         let old = std::thread::spawn({
             let path = path.clone();
             move || sockets.hand_over(&path)
         });
         let (taken, predecessor) = Sockets::take_over(&path).unwrap();
-        assert_eq!(at(&taken), stood);
+        assert_eq!(at(&taken), expected);
         assert!(!old.is_finished(), "it did not wait");
-        predecessor.relieve();
+        predecessor.notify_ready();
         old.join().unwrap().unwrap();
         assert!(!path.exists());
     }
 
     #[test]
-    fn a_new_process_that_dies_changes_nothing() {
+    fn a_handover_to_a_process_that_dies_fails() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("upgrade.sock");
         let bind = || TcpListener::bind("127.0.0.1:0").unwrap();

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::encryption::{EncryptionSettings, parse_keys};
-use crate::model::chance::SystemChance;
-use crate::sealing::Keyring;
+use crate::encryption::Keyring;
+use crate::model::random::SystemRandom;
 
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +15,7 @@ pub enum KeyError {
     Unreadable {
         /// Its path.
         path: PathBuf,
-        /// The system's word for it.
+        /// The error of the operating system.
         reason: std::io::Error,
     },
     /// The file holds something else.
@@ -40,5 +40,5 @@ pub fn keyring(settings: &EncryptionSettings) -> Result<Keyring, KeyError> {
                 .map_err(|reason| KeyError::Malformed { path: path.clone(), reason })?
         }
     };
-    Ok(Keyring::new(&keys, Arc::new(SystemChance)))
+    Ok(Keyring::new(&keys, Arc::new(SystemRandom)))
 }

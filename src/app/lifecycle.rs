@@ -12,9 +12,9 @@ use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
-use super::StartError;
+use super::error::StartError;
 use super::handover::{HandoverError, Sockets};
-use crate::proxy::Connections;
+use crate::proxy::ConnectionCounter;
 
 /// What the process is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +40,9 @@ pub struct Signals {
     hangup: Option<Signal>,
 }
 
-/// What a signal asks for.
+/// What a signal requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
+enum ShutdownRequest {
     /// SIGTERM or SIGINT.
     Stop,
     /// SIGQUIT.
@@ -64,10 +64,10 @@ pub struct Drain {
     /// Where a successor waits for them.
     pub upgrade_socket: PathBuf,
     /// Connections to wait for.
-    pub connections: Connections,
+    pub connections: ConnectionCounter,
     /// The longest that draining may take.
     pub timeout: Duration,
-    /// Told about each step.
+    /// Set at each step.
     pub phase: PhaseWatch,
 }
 
@@ -118,8 +118,8 @@ impl Signals {
         }
     }
 
-    /// SIGHUP, for whoever reads files again. Given away once.
-    pub fn hangup(&mut self) -> Option<Signal> {
+    /// SIGHUP, for the part that reads files again. Given away once.
+    pub fn take_hangup(&mut self) -> Option<Signal> {
         self.hangup.take()
     }
 
@@ -130,11 +130,11 @@ impl Signals {
         }
     }
 
-    async fn next(&mut self) -> Order {
+    async fn next(&mut self) -> ShutdownRequest {
         tokio::select! {
-            _ = self.terminate.recv() => Order::Stop,
-            _ = self.interrupt.recv() => Order::Stop,
-            _ = self.quit.recv() => Order::HandOver,
+            _ = self.terminate.recv() => ShutdownRequest::Stop,
+            _ = self.interrupt.recv() => ShutdownRequest::Stop,
+            _ = self.quit.recv() => ShutdownRequest::HandOver,
         }
     }
 }
@@ -142,7 +142,7 @@ impl Signals {
 // === impl Drain ===
 
 impl Drain {
-    async fn drained(&self) {
+    async fn wait_until_drained(&self) {
         const STEP: Duration = Duration::from_millis(10);
         while self.connections.open() > 0 {
             tokio::time::sleep(STEP).await;
@@ -154,7 +154,7 @@ impl Drain {
         let Some(sockets) = self.sockets.lock().clone() else { return false };
         let path = self.upgrade_socket.clone();
         tracing::info!(event = "handover_started", socket = %path.display(), "looking for a successor");
-        match beside(move || sockets.hand_over(&path)).await {
+        match run_on_thread(move || sockets.hand_over(&path)).await {
             Ok(()) => {
                 tracing::info!(event = "handover_finished", "a successor takes traffic");
                 let _ = self.stop_admin.send(true);
@@ -167,11 +167,11 @@ impl Drain {
         }
     }
 
-    async fn order_to_end(&self, signals: &mut Signals) {
+    async fn wait_for_shutdown_request(&self, signals: &mut Signals) {
         loop {
             match signals.next().await {
-                Order::Stop => return,
-                Order::HandOver => tokio::select! {
+                ShutdownRequest::Stop => return,
+                ShutdownRequest::HandOver => tokio::select! {
                     handed_over = self.hand_over() => if handed_over { return },
                     () = signals.stop() => return,
                 },
@@ -184,16 +184,16 @@ impl Drain {
 impl ShutdownSignalWatch for Drain {
     async fn recv(&self) -> ShutdownSignal {
         let mut signals = self.signals.lock().await;
-        self.order_to_end(&mut signals).await;
+        self.wait_for_shutdown_request(&mut signals).await;
         self.phase.set(Phase::Draining);
         let in_flight = self.connections.open();
         tracing::info!(event = "draining", connections = in_flight, "finishing what is in flight");
         // Our own copies would keep the ports open.
         drop(self.sockets.lock().take());
-        // Fails only when nobody listens any more, which is what it asks for.
+        // Fails only when every listener is closed, which is what it asks for.
         let _ = self.stop.send(true);
         tokio::select! {
-            () = self.drained() => {}
+            () = self.wait_until_drained() => {}
             () = signals.stop() => {
                 tracing::warn!(event = "drain_interrupted", "a second signal ends the drain");
             }
@@ -207,23 +207,23 @@ impl ShutdownSignalWatch for Drain {
 }
 
 /// Does blocking work on a thread of its own, which a runtime that ends does not wait for.
-pub async fn beside<T: Send + 'static>(
+pub async fn run_on_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, HandoverError> + Send + 'static,
 ) -> Result<T, HandoverError> {
     let (done, result) = oneshot::channel();
     let started = std::thread::Builder::new().name("hand-over".into()).spawn(move || {
-        // Nobody waits any more when the process is told to stop.
+        // The receiver is gone when the process was told to stop.
         let _ = done.send(work());
     });
     match started {
-        Ok(_) => result.await.unwrap_or(Err(HandoverError::Broken("was given up"))),
-        Err(_) => Err(HandoverError::Broken("cannot be served: there are no threads")),
+        Ok(_) => result.await.unwrap_or(Err(HandoverError::Failed("was given up"))),
+        Err(_) => Err(HandoverError::Failed("cannot be served: there are no threads")),
     }
 }
 
-/// As the first process of its container, takes leave of processes that were left to it: nobody
-/// else does.
-pub async fn bury_orphans() {
+/// As the first process of its container, reaps processes that were left to it: no other
+/// process does.
+pub async fn reap_children() {
     if std::process::id() != 1 {
         return;
     }

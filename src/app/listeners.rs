@@ -1,26 +1,26 @@
-//! The two listening sockets: opened here, taken over from the process before us, or inherited
-//! from whoever started us and holds them over our end (socket activation).
+//! The two listening sockets: opened here, taken over from the previous process, or inherited
+//! from a parent process that keeps them open after our end (socket activation).
 //!
 //! They are bound before Pingora and axum start, so that a port in use is one clear line, and no
-//! other process can take a port between a first look and the start.
+//! other process can take a port between a check and the start.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use listenfd::ListenFd;
 
-use super::StartError;
+use super::error::StartError;
 use super::handover::{Predecessor, Sockets};
-use super::lifecycle::beside;
+use super::lifecycle::run_on_thread;
 use crate::config::Config;
 
-/// The sockets, and whoever waits for us to be ready.
+/// The sockets, and the process that waits for us to be ready.
 pub(super) struct Listeners {
     pub(super) sockets: Sockets,
     pub(super) predecessor: Option<Predecessor>,
 }
 
-/// Listening sockets that whoever started us gave us.
+/// Listening sockets that our parent process passed to us.
 #[derive(Debug, Default)]
 pub(super) struct Inherited(Vec<TcpListener>);
 
@@ -34,14 +34,14 @@ impl Inherited {
         Self(indices.filter_map(|index| given.take_tcp_listener(index).ok().flatten()).collect())
     }
 
-    /// The one that stands at `address`.
-    fn at(&mut self, address: SocketAddr) -> Option<TcpListener> {
-        let index = self.0.iter().position(|listener| stands_at(listener, address))?;
+    /// The one bound to `address`.
+    fn take_at(&mut self, address: SocketAddr) -> Option<TcpListener> {
+        let index = self.0.iter().position(|listener| is_bound_to(listener, address))?;
         Some(self.0.swap_remove(index))
     }
 
-    /// Says which of them nobody wanted.
-    fn dismiss(self) {
+    /// Logs those that no setting names.
+    fn warn_unused(self) {
         for address in self.0.iter().filter_map(|listener| listener.local_addr().ok()) {
             let address = address.to_string();
             tracing::warn!(
@@ -71,14 +71,15 @@ impl Listeners {
                 socket = %path.display(),
                 "send SIGQUIT to the running process"
             );
-            let (sockets, before) = beside(move || Sockets::take_over(&path)).await?;
+            let (sockets, previous_process) =
+                run_on_thread(move || Sockets::take_over(&path)).await?;
             (traffic, admin) = (Some(sockets.traffic), Some(sockets.admin));
-            predecessor = Some(before);
+            predecessor = Some(previous_process);
         }
         let (listen, admin_listen) = (config.traffic.listen, config.admin.listen);
-        let traffic = traffic.or_else(|| inherited.at(listen));
-        let admin = admin.or_else(|| inherited.at(admin_listen));
-        inherited.dismiss();
+        let traffic = traffic.or_else(|| inherited.take_at(listen));
+        let admin = admin.or_else(|| inherited.take_at(admin_listen));
+        inherited.warn_unused();
         let sockets = Sockets {
             traffic: listener(traffic, listen, "--listen or CVT_LISTEN")?,
             admin: listener(admin, admin_listen, "--admin-listen or CVT_METRICS_PORT")?,
@@ -87,7 +88,7 @@ impl Listeners {
     }
 }
 
-/// The socket handed over or inherited, if it stands where one is wanted; else a new one.
+/// The socket handed over or inherited, if it is bound to the wanted address; else a new one.
 fn listener(
     handed_over: Option<TcpListener>,
     address: SocketAddr,
@@ -95,7 +96,7 @@ fn listener(
 ) -> Result<TcpListener, StartError> {
     let open = || -> io::Result<TcpListener> {
         let listener = match handed_over {
-            Some(listener) if stands_at(&listener, address) => listener,
+            Some(listener) if is_bound_to(&listener, address) => listener,
             _ => TcpListener::bind(address)?,
         };
         listener.set_nonblocking(true)?;
@@ -105,8 +106,8 @@ fn listener(
 }
 
 /// Any port will do where any was asked for.
-fn stands_at(listener: &TcpListener, wanted: SocketAddr) -> bool {
-    listener.local_addr().is_ok_and(|stands| {
-        stands.ip() == wanted.ip() && (wanted.port() == 0 || stands.port() == wanted.port())
+fn is_bound_to(listener: &TcpListener, wanted: SocketAddr) -> bool {
+    listener.local_addr().is_ok_and(|bound| {
+        bound.ip() == wanted.ip() && (wanted.port() == 0 || bound.port() == wanted.port())
     })
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::lifecycle::{Phase, PhaseWatch};
 use crate::admin::{Check, Readiness};
-use crate::proxy::RouteTable;
+use crate::proxy::RoutingTable;
 use crate::storage::Store;
 
 /// The longest that storage may take to say it is well.
@@ -16,7 +16,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Asks traffic, storage and registry.
 pub(super) struct SidecarReadiness {
-    pub(super) routes: Arc<ArcSwap<RouteTable>>,
+    pub(super) routes: Arc<ArcSwap<RoutingTable>>,
     pub(super) store: Arc<dyn Store>,
     pub(super) phase: PhaseWatch,
 }

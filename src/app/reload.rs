@@ -1,14 +1,14 @@
 //! New documents and settings, taken into use while traffic goes on.
 //!
-//! What must hold: nothing is dropped (exchanges under way keep the route and the contract they
+//! Invariants: nothing is dropped (exchanges under way keep the route and the contract they
 //! began with); whatever cannot be used leaves everything as it is, and says so once, with the
 //! file, the place and what is wrong; documents are compiled and old contracts freed off the
 //! traffic threads. A setting that changes without a restart is marked `per_route`; all others
 //! are named when they change.
 
 mod metrics;
+mod reload_errors;
 mod settings;
-mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,44 +17,45 @@ use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 
-use super::StartError;
-use super::contracts::{self, Contracts, Documents};
+use super::contracts::{self, DocumentSources, RouteContracts};
+use super::error::StartError;
 use super::routing::Routing;
 use crate::config::Config;
 use crate::config::contract::ContractSettings;
 use crate::model::clock::Clock;
-use crate::registry::sources::Sources;
-use crate::registry::{LoadedContract, Registry, Slots};
+use crate::registry::source_files::SourceFiles;
+use crate::registry::{ContractSlots, LoadedContract, Registry};
 use crate::telemetry::metrics::{Metrics, MetricsError};
 use metrics::ReloadMetrics;
-use trouble::Troubles;
+use reload_errors::ReloadErrors;
 
 pub(super) use settings::ConfigFile;
+pub use settings::LoadConfig;
 
-/// How long a file must be left alone before it is read: whoever writes it may not be done.
-const SETTLING: Duration = Duration::from_millis(50);
+/// How long a file must be left alone before it is read: its writer may not be done.
+const QUIET_PERIOD: Duration = Duration::from_millis(50);
 
 /// Pauses that a file may go on changing for.
-const MOST_PAUSES: usize = 40;
+const MAX_QUIET_CHECKS: usize = 40;
 
-/// Keeps routes and contracts in step with their files.
+/// Reloads routes and contracts when their files change.
 pub(super) struct Reloader {
-    in_force: InForce,
+    active: ActiveConfig,
     routing: Routing,
-    troubles: Troubles<ContractSettings>,
-    config_trouble: Troubles<()>,
+    document_errors: ReloadErrors<ContractSettings>,
+    config_errors: ReloadErrors<()>,
     /// Contracts that may still be in use.
     retired: Vec<Arc<LoadedContract>>,
     metrics: ReloadMetrics,
 }
 
-/// What is in force, and the files that say so.
-pub(super) struct InForce {
+/// The configuration in force, and the files it comes from.
+pub(super) struct ActiveConfig {
     pub(super) config: Config,
-    pub(super) contracts: Contracts,
-    pub(super) documents: Documents,
+    pub(super) contracts: RouteContracts,
+    pub(super) documents: DocumentSources,
     pub(super) registry: Registry,
-    pub(super) slots: Slots,
+    pub(super) slots: ContractSlots,
     pub(super) file: Option<ConfigFile>,
 }
 
@@ -62,73 +63,73 @@ pub(super) struct InForce {
 
 impl Reloader {
     pub(super) fn new(
-        in_force: InForce,
+        active: ActiveConfig,
         routing: Routing,
         metrics: &Metrics,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, MetricsError> {
         Ok(Self {
-            in_force,
+            active,
             routing,
-            troubles: Troubles::default(),
-            config_trouble: Troubles::default(),
+            document_errors: ReloadErrors::default(),
+            config_errors: ReloadErrors::default(),
             retired: Vec::new(),
             metrics: ReloadMetrics::new(metrics, clock)?,
         })
     }
 
-    /// Looks at the files again and again, and at once on SIGHUP, until `stop` turns true.
+    /// Checks the files at intervals, and at once on SIGHUP, until `stop` turns true.
     pub(super) async fn run(mut self, hangup: Option<Signal>, mut stop: watch::Receiver<bool>) {
-        let looking = async {
+        let checks = async {
             let Some(mut hangup) = hangup else { return };
             loop {
-                let asked = tokio::select! {
+                let forced = tokio::select! {
                     _ = hangup.recv() => true,
-                    () = pause(self.in_force.config.reload.interval) => false,
+                    () = pause(self.active.config.reload.interval) => false,
                 };
-                self.look(asked).await;
+                self.check_files(forced).await;
             }
         };
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => {}
-            () = looking => {}
+            () = checks => {}
         }
     }
 
-    async fn look(&mut self, asked: bool) {
-        if asked {
+    async fn check_files(&mut self, forced: bool) {
+        if forced {
             tracing::info!(event = "reload_requested", "SIGHUP: every file is read again");
-            self.troubles.repeat();
-            self.config_trouble.repeat();
+            self.document_errors.reset();
+            self.config_errors.reset();
         }
-        self.look_at_settings(asked).await;
-        let documents: Vec<_> = self.in_force.documents.keys().cloned().collect();
+        self.check_settings(forced).await;
+        let documents: Vec<_> = self.active.documents.keys().cloned().collect();
         for settings in documents {
-            self.look_at_document(&settings, asked).await;
+            self.check_document(&settings, forced).await;
         }
-        let InForce { documents, .. } = &self.in_force;
-        self.troubles.keep_only(|settings| documents.contains_key(settings));
-        self.metrics.contracts.failing(self.troubles.count());
-        self.metrics.config.failing(self.config_trouble.count());
-        // Contracts are large: the last one to let go of one is never a traffic thread.
+        let ActiveConfig { documents, .. } = &self.active;
+        self.document_errors.keep_only(|settings| documents.contains_key(settings));
+        self.metrics.contracts.set_failing(self.document_errors.count());
+        self.metrics.config.set_failing(self.config_errors.count());
+        // Contracts are large: a traffic thread is never the last to drop one.
         block_in_place(|| self.retired.retain(|contract| Arc::strong_count(contract) > 1));
     }
 
-    async fn look_at_document(&mut self, settings: &ContractSettings, asked: bool) {
-        let Some(sources) = self.in_force.documents.get_mut(settings) else { return };
-        if !is_due(sources, self.troubles.may_pass(settings), asked).await {
+    async fn check_document(&mut self, settings: &ContractSettings, forced: bool) {
+        let Some(sources) = self.active.documents.get_mut(settings) else { return };
+        if !needs_reload(sources, self.document_errors.is_retryable(settings), forced).await {
             return;
         }
         match self.reload_document(settings).await {
             Ok(()) => {
-                self.metrics.contracts.success();
-                self.troubles.end(settings);
+                self.metrics.contracts.record_success();
+                self.document_errors.clear(settings);
                 // What was wrong about the settings may have been what the document lacked.
-                self.config_trouble.retry();
+                self.config_errors.mark_retryable();
             }
             Err(error) => {
-                if self.troubles.is_news(settings, &error) {
-                    self.metrics.contracts.failure();
+                if self.document_errors.record_failure(settings, &error) {
+                    self.metrics.contracts.record_failure();
                     tracing::error!(
                         event = "contract_not_reloaded",
                         %error,
@@ -140,7 +141,7 @@ impl Reloader {
     }
 
     async fn reload_document(&mut self, settings: &ContractSettings) -> Result<(), StartError> {
-        let InForce { config, contracts, documents, registry, slots, .. } = &mut self.in_force;
+        let ActiveConfig { config, contracts, documents, registry, slots, .. } = &mut self.active;
         let (Some(path), Some(slot)) = (&settings.spec, contracts.slot(settings)) else {
             return Ok(());
         };
@@ -156,15 +157,15 @@ impl Reloader {
         }
         contracts::check_operations(config, settings, compiled.contract())?;
         let loaded = contracts::register(config, registry, settings, compiled).await?;
-        said(settings, &loaded);
+        log_reloaded(settings, &loaded);
         self.retired.extend(slot.contract.swap(Some(loaded)));
-        registry.show(slots);
+        registry.publish_contracts(slots);
         Ok(())
     }
 }
 
 /// Says that a new document is in force.
-fn said(settings: &ContractSettings, loaded: &LoadedContract) {
+fn log_reloaded(settings: &ContractSettings, loaded: &LoadedContract) {
     let file = settings.spec.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     tracing::info!(
         event = "contract_reloaded",
@@ -185,18 +186,18 @@ async fn pause(interval: Option<Duration>) {
 
 /// Whether something is to be done about files: they are others than before and are left alone
 /// now, or what failed before is to be tried `again`.
-async fn is_due(sources: &mut Sources, again: bool, thorough: bool) -> bool {
+async fn needs_reload(sources: &mut SourceFiles, again: bool, thorough: bool) -> bool {
     if !again && !block_in_place(|| sources.changed(thorough)) {
         return false;
     }
-    let mut before = block_in_place(|| sources.contents());
-    for _ in 0..MOST_PAUSES {
-        tokio::time::sleep(SETTLING).await;
-        let now = block_in_place(|| sources.contents());
+    let mut before = block_in_place(|| sources.current_hashes());
+    for _ in 0..MAX_QUIET_CHECKS {
+        tokio::time::sleep(QUIET_PERIOD).await;
+        let now = block_in_place(|| sources.current_hashes());
         if now == before {
             break;
         }
         before = now;
     }
-    again || before != sources.remembered()
+    again || before != sources.recorded_hashes()
 }

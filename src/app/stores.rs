@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{StartError, keyring};
+use super::error::StartError;
+use super::keys::keyring;
 use crate::config::Config;
 use crate::config::encryption::EncryptionSettings;
 use crate::config::storage::StorageSettings;
 use crate::model::clock::Clock;
 use crate::storage::metrics::{MeasuredStore, StorageMetrics};
-use crate::storage::{self, Access, LateStore, SealedStore, Store};
+use crate::storage::{self, Access, DeferredStore, EncryptedStore, Store};
 use crate::telemetry::metrics::Metrics;
 
 /// Opens the store that `settings` name, with the keys that `encryption` names; for reading only
@@ -24,15 +25,15 @@ pub async fn open_store(
     let opened = storage::open(settings, access, clock.clone()).await;
     let store =
         opened.map_err(|reason| StartError::Storage { place: settings.to_string(), reason })?;
-    Ok(Arc::new(SealedStore::new(store, keys)))
+    Ok(Arc::new(EncryptedStore::new(store, keys)))
 }
 
-/// Opens the store for traffic. Where it is away and every route names a document to judge by,
+/// Opens the store for traffic. Where it is unreachable and every route names a document,
 /// it is opened later: the second of the answer does that.
 pub(super) async fn open_for_traffic(
     config: &Config,
     clock: &Arc<dyn Clock>,
-) -> Result<(Arc<dyn Store>, Option<Arc<LateStore>>), StartError> {
+) -> Result<(Arc<dyn Store>, Option<Arc<DeferredStore>>), StartError> {
     let documents = config.routes.iter().all(|route| route.contract.spec.is_some());
     match open_store(&config.storage, &config.encryption, false, clock).await {
         Err(StartError::Storage { place, reason }) if documents && reason.is_transient() => {
@@ -42,16 +43,16 @@ pub(super) async fn open_for_traffic(
                 error = %reason,
                 "traffic is taken; what is recorded waits until storage is there"
             );
-            let late = Arc::new(LateStore::new(&config.storage, clock.clone()));
-            let store = SealedStore::new(late.clone(), keyring(&config.encryption)?);
-            Ok((Arc::new(store), Some(late)))
+            let deferred = Arc::new(DeferredStore::new(&config.storage, clock.clone()));
+            let store = EncryptedStore::new(deferred.clone(), keyring(&config.encryption)?);
+            Ok((Arc::new(store), Some(deferred)))
         }
         opened => opened.map(|store| (store, None)),
     }
 }
 
-/// The store, measured.
-pub(super) fn measured(
+/// The store, with metrics.
+pub(super) fn with_metrics(
     store: Arc<dyn Store>,
     metrics: &Metrics,
     clock: &Arc<dyn Clock>,

@@ -1,24 +1,25 @@
-//! What was seen, in the end.
+//! The totals of one run, printed at its end.
 
 use std::fmt;
 
-use super::announce::describe;
+use super::console::format_violation;
+use crate::exchange::metrics::ExchangeMetrics;
 use crate::model::verdict::SkipReason;
-use crate::observer::kinds::{Kind, Kinds};
-use crate::observer::metrics::{ObserverMetrics, RecordMetrics};
-use crate::observer::spool::SpoolState;
+use crate::pipeline::deliver::metrics::RecordMetrics;
+use crate::pipeline::deliver::spool::SpoolState;
+use crate::pipeline::record::violation_groups::{GroupSummary, ViolationGroups};
 
-/// Kinds that the summary shows.
-const SHOWN: usize = 20;
+/// ViolationGroups that the summary shows.
+const MAX_KINDS_SHOWN: usize = 20;
 
 /// Totals of one run.
 #[derive(Debug, Clone)]
 pub struct Summary {
     /// Exchanges that ended.
     pub seen: u64,
-    /// Exchanges that were judged.
-    pub judged: u64,
-    /// Exchanges of which nothing was judged, by reason.
+    /// Exchanges that were validated.
+    pub validated: u64,
+    /// Exchanges of which nothing was validated, by reason.
     pub skipped: Vec<(SkipReason, u64)>,
     /// Records stored.
     pub written: u64,
@@ -26,36 +27,36 @@ pub struct Summary {
     pub spooled: u64,
     /// Records lost.
     pub lost: u64,
-    /// Kinds of violation, the most frequent first.
-    pub kinds: Vec<Kind>,
-    /// Violations of further kinds.
-    pub beyond: u64,
+    /// ViolationGroups of violation, the most frequent first.
+    pub groups: Vec<GroupSummary>,
+    /// Violations of further groups.
+    pub other_violations: u64,
 }
 
 // === impl Summary ===
 
 impl Summary {
     pub(super) fn new(
-        metrics: &ObserverMetrics,
+        metrics: &ExchangeMetrics,
         records: &RecordMetrics,
         spool: &SpoolState,
-        kinds: &Kinds,
+        groups: &ViolationGroups,
     ) -> Self {
         let skipped = SkipReason::ALL
             .into_iter()
             .map(|reason| (reason, metrics.skipped(reason)))
             .filter(|(_, count)| *count > 0)
             .collect();
-        let (kinds, beyond) = kinds.summary();
+        let (groups, other_violations) = groups.summary();
         Self {
             seen: metrics.seen.get(),
-            judged: metrics.judged.get(),
+            validated: metrics.validated.get(),
             skipped,
             written: records.written(),
             spooled: spool.records(),
-            lost: records.all_lost(),
-            kinds,
-            beyond,
+            lost: records.all_dropped(),
+            groups,
+            other_violations,
         }
     }
 
@@ -64,12 +65,12 @@ impl Summary {
         tracing::info!(
             event = "summary",
             exchanges = self.seen,
-            validated = self.judged,
+            validated = self.validated,
             skipped = self.skipped.iter().map(|(_, count)| count).sum::<u64>(),
             records_written = self.written,
             records_spooled = self.spooled,
             records_dropped = self.lost,
-            violation_groups = self.kinds.len(),
+            violation_groups = self.groups.len(),
             "stopped"
         );
     }
@@ -77,7 +78,7 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} exchanges, {} validated", self.seen, self.judged)?;
+        write!(f, "{} exchanges, {} validated", self.seen, self.validated)?;
         for (reason, count) in &self.skipped {
             write!(f, ", {count} skipped ({reason})")?;
         }
@@ -88,20 +89,20 @@ impl fmt::Display for Summary {
         if self.lost > 0 {
             write!(f, ", {} LOST", self.lost)?;
         }
-        if self.kinds.is_empty() {
+        if self.groups.is_empty() {
             return write!(f, "\nNo violations.");
         }
-        write!(f, "\n{} violation groups:", self.kinds.len())?;
-        for kind in self.kinds.iter().take(SHOWN) {
-            let line = describe(&kind.operation, &kind.violation, "line", false);
+        write!(f, "\n{} violation groups:", self.groups.len())?;
+        for kind in self.groups.iter().take(MAX_KINDS_SHOWN) {
+            let line = format_violation(&kind.operation, &kind.violation, "line", false);
             write!(f, "\n{:>8} × {}", kind.count, line.trim_start_matches("✗ "))?;
         }
-        let more = self.kinds.len().saturating_sub(SHOWN);
+        let more = self.groups.len().saturating_sub(MAX_KINDS_SHOWN);
         if more > 0 {
             write!(f, "\n         … and {more} more groups")?;
         }
-        if self.beyond > 0 {
-            write!(f, "\n{:>8} × in no group, because there are too many", self.beyond)?;
+        if self.other_violations > 0 {
+            write!(f, "\n{:>8} × in no group, because there are too many", self.other_violations)?;
         }
         Ok(())
     }

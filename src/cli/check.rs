@@ -8,12 +8,12 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::{FAILED, FINE};
+use super::output::{EXIT_ERROR, EXIT_OK};
 use crate::contract::{CompileOptions, Contract, ContractError};
 use crate::registry::files::Directory;
 
 /// Progress is shown from here on.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PROGRESS_DELAY: Duration = Duration::from_secs(1);
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
@@ -36,7 +36,7 @@ pub fn run(arguments: &CheckArgs, out: &mut dyn Write) -> u8 {
         Ok(contract) => contract,
         Err(message) => {
             eprintln!("{message}");
-            return FAILED;
+            return EXIT_ERROR;
         }
     };
     let printed = if arguments.json {
@@ -46,7 +46,7 @@ pub fn run(arguments: &CheckArgs, out: &mut dyn Write) -> u8 {
     };
     // A reader that has seen enough closes the pipe.
     let _ = printed;
-    FINE
+    EXIT_OK
 }
 
 /// Compiles a document from its file; the message of an error names file, line and column.
@@ -64,12 +64,12 @@ pub(super) fn compile(path: &Path) -> Result<Contract, String> {
 }
 
 fn describe_error(name: &str, error: &ContractError) -> String {
-    let problem = error.problem();
-    let place = problem.position.map_or_else(
+    let problem = error.diagnostic();
+    let location = problem.position.map_or_else(
         || name.to_owned(),
         |position| format!("{name}:{}:{}", position.line, position.column),
     );
-    format!("{place}: {error}")
+    format!("{location}: {error}")
 }
 
 /// Shows on a terminal that `work` is still going on once it takes long.
@@ -81,7 +81,7 @@ fn with_progress<T: Send>(what: &str, work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let mut seconds = 0;
-            while waiting.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            while waiting.recv_timeout(PROGRESS_DELAY) == Err(RecvTimeoutError::Timeout) {
                 seconds += 1;
                 eprint!("\r{what} … {seconds} s");
             }
@@ -127,11 +127,11 @@ fn print_lines(
         many => writeln!(out, "{many} lints:")?,
     }
     for lint in contract.lints() {
-        let place = lint.position.map_or_else(
+        let location = lint.position.map_or_else(
             || name.to_owned(),
             |position| format!("{name}:{}:{}", position.line, position.column),
         );
-        writeln!(out, "  {place}: {}: {}", lint.code.as_str(), lint.message)?;
+        writeln!(out, "  {location}: {}: {}", lint.code.as_str(), lint.message)?;
     }
     Ok(())
 }

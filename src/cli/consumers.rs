@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::output::{clean, count, write_json};
-use super::place::{self, Paging, Place};
-use super::{FINE, NO};
+use super::common::{self, PageArgs, StoreArgs};
+use super::output::{EXIT_NEGATIVE, EXIT_OK};
+use super::output::{sanitize, thousands, write_json};
 use crate::model::consumer::ConsumerRecord;
 use crate::model::usage::{OperationUsage, UsageFact, UsageKind};
 use crate::storage::{ConsumerFilter, PageRequest, Store, UsageFilter};
@@ -22,15 +22,15 @@ pub struct ConsumersArgs {
 #[derive(Debug, Subcommand)]
 enum ConsumersCommand {
     /// List consumers by schema and environment
-    List(ListArgs),
+    List(ListConsumersArgs),
     /// Show what one consumer uses
-    Show(ShowArgs),
+    Show(ShowConsumerArgs),
 }
 
 #[derive(Debug, Args)]
-struct ListArgs {
+struct ListConsumersArgs {
     #[command(flatten)]
-    place: Place,
+    store_args: StoreArgs,
     /// Consumers of one schema only
     #[arg(long = "schema", value_name = "ID")]
     schema_id: Option<String>,
@@ -38,13 +38,13 @@ struct ListArgs {
     #[arg(long = "env", value_name = "NAME")]
     environment: Option<String>,
     #[command(flatten)]
-    paging: Paging,
+    paging: PageArgs,
 }
 
 #[derive(Debug, Args)]
-struct ShowArgs {
+struct ShowConsumerArgs {
     #[command(flatten)]
-    place: Place,
+    store_args: StoreArgs,
     /// Its id
     #[arg(value_name = "ID")]
     consumer: String,
@@ -58,7 +58,7 @@ struct ShowArgs {
 
 /// A registration, and what was seen of its use.
 #[derive(Debug, Serialize)]
-struct Shown {
+struct ConsumerDetails {
     #[serde(flatten)]
     registration: ConsumerRecord,
     usage: Vec<OperationUsage>,
@@ -66,7 +66,7 @@ struct Shown {
 
 /// Lists consumers or shows one.
 pub fn run(arguments: &ConsumersArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
-    place::run(async {
+    common::run_command(async {
         match &arguments.command {
             ConsumersCommand::List(arguments) => list(arguments, environment, out).await,
             ConsumersCommand::Show(arguments) => show(arguments, environment, out).await,
@@ -75,7 +75,7 @@ pub fn run(arguments: &ConsumersArgs, environment: &[(String, String)], out: &mu
 }
 
 async fn list(
-    arguments: &ListArgs,
+    arguments: &ListConsumersArgs,
     environment: &[(String, String)],
     out: &mut dyn Write,
 ) -> Result<u8, String> {
@@ -85,25 +85,25 @@ async fn list(
         environment: arguments.environment.clone(),
         consumer_id: None,
     };
-    let store = arguments.place.open(environment, true).await?;
+    let store = arguments.store_args.open(environment, true).await?;
     let page = store.list_consumers(&filter, &page).await;
     store.close().await;
     let page = page.map_err(|error| error.to_string())?;
     for record in &page.items {
-        let json = arguments.place.json;
+        let json = arguments.store_args.json;
         let written = if json { write_json(record, out) } else { write_line(record, out) };
         if written.is_err() {
             // A reader that has seen enough closes the pipe.
-            return Ok(FINE);
+            return Ok(EXIT_OK);
         }
     }
-    if page.items.is_empty() && !arguments.place.json {
+    if page.items.is_empty() && !arguments.store_args.json {
         let _ = writeln!(out, "No consumers.");
     }
     if let Some(next) = page.next {
         eprintln!("more with --cursor {next}");
     }
-    Ok(FINE)
+    Ok(EXIT_OK)
 }
 
 fn write_line(record: &ConsumerRecord, out: &mut dyn Write) -> io::Result<()> {
@@ -120,33 +120,36 @@ fn write_line(record: &ConsumerRecord, out: &mut dyn Write) -> io::Result<()> {
         record.used_endpoints.len(),
         record.last_validated_at
     );
-    writeln!(out, "{}", clean(&line))
+    writeln!(out, "{}", sanitize(&line))
 }
 
 async fn show(
-    arguments: &ShowArgs,
+    arguments: &ShowConsumerArgs,
     environment: &[(String, String)],
     out: &mut dyn Write,
 ) -> Result<u8, String> {
-    let store = arguments.place.open(environment, true).await?;
+    let store = arguments.store_args.open(environment, true).await?;
     let found = gather(&*store, arguments).await;
     store.close().await;
     let found = found?;
     if found.is_empty() {
-        eprintln!("cvt-sidecar: no consumer has the id {}", clean(&arguments.consumer));
-        return Ok(NO);
+        eprintln!("cvt-sidecar: no consumer has the id {}", sanitize(&arguments.consumer));
+        return Ok(EXIT_NEGATIVE);
     }
-    for shown in &found {
-        let json = arguments.place.json;
-        let written = if json { write_json(shown, out) } else { write_whole(shown, out) };
+    for details in &found {
+        let json = arguments.store_args.json;
+        let written = if json { write_json(details, out) } else { write_details(details, out) };
         if written.is_err() {
             break;
         }
     }
-    Ok(FINE)
+    Ok(EXIT_OK)
 }
 
-async fn gather(store: &dyn Store, arguments: &ShowArgs) -> Result<Vec<Shown>, String> {
+async fn gather(
+    store: &dyn Store,
+    arguments: &ShowConsumerArgs,
+) -> Result<Vec<ConsumerDetails>, String> {
     let filter = ConsumerFilter {
         schema_id: arguments.schema_id.clone(),
         environment: arguments.environment.clone(),
@@ -162,46 +165,47 @@ async fn gather(store: &dyn Store, arguments: &ShowArgs) -> Result<Vec<Shown>, S
             ..UsageFilter::default()
         };
         let usage = super::report::all_usage(store, &filter).await?;
-        all.push(Shown { registration, usage });
+        all.push(ConsumerDetails { registration, usage });
     }
     Ok(all)
 }
 
-fn write_whole(shown: &Shown, out: &mut dyn Write) -> io::Result<()> {
-    let record = &shown.registration;
+fn write_details(details: &ConsumerDetails, out: &mut dyn Write) -> io::Result<()> {
+    let record = &details.registration;
     write_line(record, out)?;
     writeln!(out, "  registered {}", record.registered_at)?;
     for endpoint in &record.used_endpoints {
         let same = |usage: &&OperationUsage| {
             usage.method == endpoint.method && usage.path == endpoint.path
         };
-        let usage = shown.usage.iter().find(same);
-        let calls = usage.and_then(|usage| of(usage, UsageKind::Operation).next());
+        let usage = details.usage.iter().find(same);
+        let calls = usage.and_then(|usage| facts_of(usage, UsageKind::Operation).next());
         let seen = calls.map_or_else(
             || "registered, not seen".to_owned(),
-            |fact| format!("{} times, last {}", count(fact.count), fact.last_seen),
+            |fact| format!("{} times, last {}", thousands(fact.count), fact.last_seen),
         );
-        writeln!(out, "\n  {} {}  {seen}", clean(&endpoint.method), clean(&endpoint.path))?;
+        writeln!(out, "\n  {} {}  {seen}", sanitize(&endpoint.method), sanitize(&endpoint.path))?;
         if let Some(usage) = usage {
             write_facts("parameters", usage, UsageKind::Parameter, out)?;
             write_facts("sends", usage, UsageKind::RequestField, out)?;
             write_facts("statuses", usage, UsageKind::Status, out)?;
         }
         if !endpoint.used_fields.is_empty() {
-            writeln!(out, "    receives    {}", clean(&endpoint.used_fields.join(", ")))?;
+            writeln!(out, "    receives    {}", sanitize(&endpoint.used_fields.join(", ")))?;
         }
     }
-    let undocumented = shown.usage.iter().flat_map(|usage| of(usage, UsageKind::Undocumented));
+    let undocumented =
+        details.usage.iter().flat_map(|usage| facts_of(usage, UsageKind::Undocumented));
     for (at, fact) in undocumented.enumerate() {
         if at == 0 {
             writeln!(out, "\n  not in the document")?;
         }
-        writeln!(out, "    {}  {} times", clean(&fact.name), count(fact.count))?;
+        writeln!(out, "    {}  {} times", sanitize(&fact.name), thousands(fact.count))?;
     }
     writeln!(out)
 }
 
-fn of(usage: &OperationUsage, kind: UsageKind) -> impl Iterator<Item = &UsageFact> {
+fn facts_of(usage: &OperationUsage, kind: UsageKind) -> impl Iterator<Item = &UsageFact> {
     usage.facts.iter().filter(move |fact| fact.kind == kind)
 }
 
@@ -211,10 +215,11 @@ fn write_facts(
     kind: UsageKind,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let all: Vec<_> =
-        of(usage, kind).map(|fact| format!("{} ({})", fact.name, count(fact.count))).collect();
+    let all: Vec<_> = facts_of(usage, kind)
+        .map(|fact| format!("{} ({})", fact.name, thousands(fact.count)))
+        .collect();
     if all.is_empty() {
         return Ok(());
     }
-    writeln!(out, "    {title:<11} {}", clean(&all.join(", ")))
+    writeln!(out, "    {title:<11} {}", sanitize(&all.join(", ")))
 }

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::common::{self, StoreArgs};
 use super::output::write_json;
-use super::place::{self, Place};
+use super::output::{EXIT_NEGATIVE, EXIT_OK};
 use super::selection::Selection;
-use super::{FINE, NO};
 use crate::model::record::ValidationRecord;
 use crate::storage::{PageRequest, Store, ValidationFilter};
 
@@ -22,10 +22,10 @@ const PAGE: u32 = 200;
 #[derive(Debug, Args)]
 pub struct ExportArgs {
     #[command(flatten)]
-    place: Place,
+    store_args: StoreArgs,
     /// har: a file that browsers and `cvt-sidecar validate --exchange` read. jsonl: one record per line
-    #[arg(long, value_enum, default_value_t = Format::Har)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ExportFormat::Har)]
+    format: ExportFormat,
     /// Where to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -37,24 +37,24 @@ pub struct ExportArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum ExportFormat {
     Har,
     Jsonl,
 }
 
 /// Why an export ends early.
-enum Stopped {
-    /// Whoever read it has had enough, such as `head`: no failure.
-    Enough,
+enum ExportEnd {
+    /// The reader closed the pipe, as `head` does: no failure.
+    ReaderClosed,
     /// Storage or the file failed.
     Failed(String),
 }
 
 /// Writes records, newest first.
 pub fn run(arguments: &ExportArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
-    place::run(async {
+    common::run_command(async {
         let filter = arguments.selection.filter()?;
-        let store = arguments.place.open(environment, true).await?;
+        let store = arguments.store_args.open(environment, true).await?;
         let written = match &arguments.out {
             None => export(&*store, &filter, arguments, out).await,
             Some(path) => {
@@ -62,17 +62,17 @@ pub fn run(arguments: &ExportArgs, environment: &[(String, String)], out: &mut d
                     .map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
                 let mut file = BufWriter::new(file);
                 let written = export(&*store, &filter, arguments, &mut file).await;
-                written.and_then(|count| file.flush().map(|()| count).map_err(Stopped::from))
+                written.and_then(|count| file.flush().map(|()| count).map_err(ExportEnd::from))
             }
         };
         store.close().await;
         let count = match written {
             Ok(count) => count,
-            Err(Stopped::Enough) => return Ok(FINE),
-            Err(Stopped::Failed(message)) => return Err(message),
+            Err(ExportEnd::ReaderClosed) => return Ok(EXIT_OK),
+            Err(ExportEnd::Failed(message)) => return Err(message),
         };
         eprintln!("{count} records exported");
-        Ok(if count == 0 { NO } else { FINE })
+        Ok(if count == 0 { EXIT_NEGATIVE } else { EXIT_OK })
     })
 }
 
@@ -81,18 +81,18 @@ async fn export(
     filter: &ValidationFilter,
     arguments: &ExportArgs,
     out: &mut dyn Write,
-) -> Result<u64, Stopped> {
+) -> Result<u64, ExportEnd> {
     let format = arguments.format;
     let limit = arguments.limit.unwrap_or(u64::MAX);
     let progress = io::stderr().is_terminal();
     let mut count = 0;
     let mut page = PageRequest::first(PAGE);
-    if format == Format::Har {
+    if format == ExportFormat::Har {
         har::begin(out)?;
     }
     'pages: loop {
         let found = store.list_validations(filter, &page).await;
-        let found = found.map_err(|error| Stopped::Failed(error.to_string()))?;
+        let found = found.map_err(|error| ExportEnd::Failed(error.to_string()))?;
         for record in &found.items {
             if count == limit {
                 break 'pages;
@@ -109,30 +109,30 @@ async fn export(
     if progress {
         eprint!("\r\x1b[K");
     }
-    if format == Format::Har {
+    if format == ExportFormat::Har {
         har::end(out)?;
     }
     out.flush()?;
     Ok(count)
 }
 
-impl From<io::Error> for Stopped {
+impl From<io::Error> for ExportEnd {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self::Enough;
+            return Self::ReaderClosed;
         }
         Self::Failed(format!("the export cannot be written: {error}"))
     }
 }
 
 fn write_record(
-    format: Format,
+    format: ExportFormat,
     record: &ValidationRecord,
     first: bool,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     match format {
-        Format::Jsonl => write_json(record, out),
-        Format::Har => har::entry(record, first, out),
+        ExportFormat::Jsonl => write_json(record, out),
+        ExportFormat::Har => har::entry(record, first, out),
     }
 }

@@ -12,13 +12,14 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::{FAILED, FINE, NO, settings};
+use super::output::{EXIT_ERROR, EXIT_NEGATIVE, EXIT_OK};
+use super::settings;
 use crate::config::Config;
 
 /// How long the sidecar may take to answer: its own checks are over within two seconds.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest answer that is read.
-const LONGEST_ANSWER: u64 = 64 * 1024;
+const MAX_ANSWER_BYTES: u64 = 64 * 1024;
 
 /// Arguments of `health`.
 #[derive(Debug, Args)]
@@ -37,7 +38,7 @@ pub struct HealthArgs {
     json: bool,
 }
 
-struct Answer {
+struct HealthAnswer {
     status: u16,
     body: String,
 }
@@ -60,33 +61,33 @@ pub fn run(arguments: &HealthArgs, environment: &[(String, String)], out: &mut d
         Ok(answer) => answer,
         Err(message) => {
             eprintln!("cvt-sidecar: {message}");
-            return FAILED;
+            return EXIT_ERROR;
         }
     };
     let text = if arguments.json { answer.body.trim().to_owned() } else { answer.lines() };
     let written = writeln!(out, "{text}");
     match (answer.status, written) {
-        (_, Err(_)) => FAILED,
-        (200, Ok(())) => FINE,
-        (_, Ok(())) => NO,
+        (_, Err(_)) => EXIT_ERROR,
+        (200, Ok(())) => EXIT_OK,
+        (_, Ok(())) => EXIT_NEGATIVE,
     }
 }
 
-fn connect(address: SocketAddr) -> std::io::Result<Answer> {
-    TcpStream::connect_timeout(&address, PATIENCE)?;
-    Ok(Answer { status: 200, body: "ok".to_owned() })
+fn connect(address: SocketAddr) -> std::io::Result<HealthAnswer> {
+    TcpStream::connect_timeout(&address, TIMEOUT)?;
+    Ok(HealthAnswer { status: 200, body: "ok".to_owned() })
 }
 
-fn ask(address: SocketAddr, path: &str) -> std::io::Result<Answer> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+fn ask(address: SocketAddr, path: &str) -> std::io::Result<HealthAnswer> {
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
-    stream.take(LONGEST_ANSWER).read_to_end(&mut bytes)?;
+    stream.take(MAX_ANSWER_BYTES).read_to_end(&mut bytes)?;
     let malformed = || std::io::Error::other("what answers there is no sidecar");
-    Answer::read(&String::from_utf8_lossy(&bytes)).ok_or_else(malformed)
+    HealthAnswer::read(&String::from_utf8_lossy(&bytes)).ok_or_else(malformed)
 }
 
 // === impl HealthArgs ===
@@ -108,9 +109,9 @@ impl HealthArgs {
     }
 }
 
-// === impl Answer ===
+// === impl HealthAnswer ===
 
-impl Answer {
+impl HealthAnswer {
     fn read(text: &str) -> Option<Self> {
         let (head, body) = text.split_once("\r\n\r\n")?;
         let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
@@ -136,14 +137,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checks_become_lines() {
+    fn a_health_answer_prints_one_line_per_check() {
         let body = r#"{"ready":false,"checks":[{"name":"upstream","ok":false,"detail":"is away"},
             {"name":"storage","ok":true,"detail":"accepts writes"}]}"#;
         let text = format!("HTTP/1.1 503 Service Unavailable\r\nX: y\r\n\r\n{body}");
-        let answer = Answer::read(&text).unwrap();
+        let answer = HealthAnswer::read(&text).unwrap();
         assert_eq!(answer.status, 503);
         assert_eq!(answer.lines(), "NOT  upstream: is away\nok   storage: accepts writes");
-        assert_eq!(Answer::read("HTTP/1.1 200 OK\r\n\r\nok\n").unwrap().lines(), "ok");
-        assert!(Answer::read("SSH-2.0-OpenSSH\r\n").is_none());
+        assert_eq!(HealthAnswer::read("HTTP/1.1 200 OK\r\n\r\nok\n").unwrap().lines(), "ok");
+        assert!(HealthAnswer::read("SSH-2.0-OpenSSH\r\n").is_none());
     }
 }

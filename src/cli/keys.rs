@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
-use super::FINE;
-use super::place::{self, Place};
+use super::common::{self, StoreArgs};
+use super::output::EXIT_OK;
 use crate::app;
 use crate::config::encryption::SecretKey;
-use crate::model::chance::{Chance, SystemChance};
+use crate::encryption::KeyId;
 use crate::model::clock::{Clock, SystemClock};
-use crate::sealing::KeyId;
-use crate::storage::{self, Access, PageRequest, SealedStore, Store as _};
+use crate::model::random::{RandomSource, SystemRandom};
+use crate::storage::{self, Access, EncryptedStore, PageRequest, Store as _};
 
-/// Records sealed anew at once.
+/// Records re-encrypted per batch.
 const BATCH: u32 = 200;
 
 /// Arguments of `keys`.
@@ -35,23 +35,23 @@ enum KeysCommand {
 #[derive(Debug, Args)]
 struct RotateArgs {
     #[command(flatten)]
-    place: Place,
+    store_args: StoreArgs,
 }
 
 /// Makes keys, and encrypts what is stored with another one.
 pub fn run(arguments: &KeysArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
-    place::run(async {
+    common::run_command(async {
         match &arguments.command {
             KeysCommand::Generate => generate(out),
             KeysCommand::Rotate(arguments) => rotate(arguments, environment, out).await,
         }?;
-        Ok(FINE)
+        Ok(EXIT_OK)
     })
 }
 
 fn generate(out: &mut dyn Write) -> Result<(), String> {
     let mut bytes = [0; 32];
-    SystemChance.fill(&mut bytes).map_err(|error| error.to_string())?;
+    SystemRandom.fill(&mut bytes).map_err(|error| error.to_string())?;
     let key = SecretKey::new(bytes);
     // Two lines that are a key file as they are.
     writeln!(out, "# key {}\n{}", KeyId::of(&key), key.to_text()).map_err(|error| error.to_string())
@@ -62,22 +62,22 @@ async fn rotate(
     environment: &[(String, String)],
     out: &mut dyn Write,
 ) -> Result<(), String> {
-    let config = arguments.place.config(environment)?;
+    let config = arguments.store_args.config(environment)?;
     let keys = app::keyring(&config.encryption).map_err(|error| error.to_string())?;
-    let Some(key) = keys.sealing_key() else {
+    let Some(key) = keys.active_key_id() else {
         return Err("there is no key to encrypt with; name one with encryption.key_file or \
                     CVT_ENCRYPTION_KEY (`cvt-sidecar keys generate` makes one)"
             .to_owned());
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let place = &config.storage;
-    let failed = |error: storage::StoreError| format!("storage {place}: {error}");
-    let store = storage::open(place, Access::Write, clock).await.map_err(failed)?;
-    let store = SealedStore::new(store, keys);
+    let address = &config.storage;
+    let failed = |error: storage::StoreError| format!("storage {address}: {error}");
+    let store = storage::open(address, Access::Write, clock).await.map_err(failed)?;
+    let store = EncryptedStore::new(store, keys);
     let (mut seen, mut sealed) = (0, 0);
     let mut page = PageRequest::first(BATCH);
     let outcome = loop {
-        match store.reseal(&page).await {
+        match store.reencrypt(&page).await {
             Ok(done) => {
                 seen += done.seen;
                 sealed += done.changed;
@@ -89,7 +89,7 @@ async fn rotate(
     };
     store.close().await;
     outcome?;
-    let line = if arguments.place.json {
+    let line = if arguments.store_args.json {
         serde_json::json!({ "key": key.to_string(), "records": seen, "reencrypted": sealed })
             .to_string()
     } else {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use tokio::sync::watch;
 
-use super::FINE;
+use super::common::{self, StoreArgs};
+use super::output::EXIT_OK;
 use super::output::write_json;
-use super::place::{self, Place};
 use crate::model::clock::{Clock, SystemClock};
 use crate::retention::Retention;
 use crate::storage::{self, Access};
@@ -17,7 +17,7 @@ use crate::storage::{self, Access};
 #[derive(Debug, Args)]
 pub struct MigrateArgs {
     #[command(flatten)]
-    place: Place,
+    store_args: StoreArgs,
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -39,7 +39,7 @@ enum RetentionCommand {
 #[derive(Debug, Args)]
 struct RetentionRunArgs {
     #[command(flatten)]
-    place: Place,
+    store_args: StoreArgs,
     /// Say what would expire, and remove nothing
     #[arg(long)]
     dry_run: bool,
@@ -51,8 +51,8 @@ pub fn migrate(
     environment: &[(String, String)],
     out: &mut dyn Write,
 ) -> u8 {
-    place::run(async {
-        let config = arguments.place.config(environment)?;
+    common::run_command(async {
+        let config = arguments.store_args.config(environment)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = storage::open(&config.storage, Access::Migrate, clock)
             .await
@@ -60,7 +60,7 @@ pub fn migrate(
         let report = store.migrate(arguments.dry_run).await;
         store.close().await;
         let report = report.map_err(|error| format!("storage {}: {error}", config.storage))?;
-        if arguments.place.json {
+        if arguments.store_args.json {
             return answered(write_json(&report, out));
         }
         let mut lines = vec![match (report.steps.len(), report.applied) {
@@ -80,8 +80,8 @@ pub fn retention(
     out: &mut dyn Write,
 ) -> u8 {
     let RetentionCommand::Run(arguments) = &arguments.command;
-    place::run(async {
-        let config = arguments.place.config(environment)?;
+    common::run_command(async {
+        let config = arguments.store_args.config(environment)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let access = if arguments.dry_run { Access::Read } else { Access::Write };
         let store = storage::open(&config.storage, access, clock.clone())
@@ -96,7 +96,7 @@ pub fn retention(
         };
         store.close().await;
         let expired = outcome.map_err(|error| error.to_string())?;
-        if arguments.place.json {
+        if arguments.store_args.json {
             return answered(write_json(&expired, out));
         }
         let verb = if arguments.dry_run { "would expire" } else { "expired" };
@@ -105,10 +105,10 @@ pub fn retention(
             writeln!(out, "{kind}: {} {verb}, ended before {}", expired.rows, expired.older_than)
                 .map_err(|error| error.to_string())?;
         }
-        Ok(FINE)
+        Ok(EXIT_OK)
     })
 }
 
 fn answered(written: io::Result<()>) -> Result<u8, String> {
-    written.map(|()| FINE).map_err(|error| error.to_string())
+    written.map(|()| EXIT_OK).map_err(|error| error.to_string())
 }

@@ -1,9 +1,16 @@
-//! Text for people.
+//! Exit codes, and text for people.
 
 use std::io::{self, Write};
 
+/// The answer is yes, or the work is done.
+pub(crate) const EXIT_OK: u8 = 0;
+/// The answer is no: violations, breaking changes, not safe.
+pub(crate) const EXIT_NEGATIVE: u8 = 1;
+/// There is no answer: bad input, unreachable.
+pub(crate) const EXIT_ERROR: u8 = 2;
+
 /// `text` with nothing in it that a terminal would act on.
-pub(super) fn clean(text: &str) -> String {
+pub(super) fn sanitize(text: &str) -> String {
     let harmless = |c: char| c == '\n' || c == '\t' || !c.is_control();
     text.chars().map(|c| if harmless(c) { c } else { '\u{fffd}' }).collect()
 }
@@ -15,16 +22,16 @@ pub(super) fn write_json<T: serde::Serialize>(value: &T, out: &mut dyn Write) ->
 }
 
 /// A few names, then how many more there are.
-pub(super) fn names(all: &[String], shown: usize) -> String {
+pub(super) fn name_list(all: &[String], shown: usize) -> String {
     let first: Vec<&str> = all.iter().take(shown).map(String::as_str).collect();
     match all.len().saturating_sub(shown) {
-        0 => clean(&first.join(", ")),
-        more => clean(&format!("{} and {more} more", first.join(", "))),
+        0 => sanitize(&first.join(", ")),
+        more => sanitize(&format!("{} and {more} more", first.join(", "))),
     }
 }
 
 /// A number with its thousands apart.
-pub(super) fn count(number: u64) -> String {
+pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -41,11 +48,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_names_and_terminals() {
-        let numbers = [0, 999, 1_000, 1_234_567].map(count);
+    fn digits_are_grouped_lists_shortened_and_control_characters_replaced() {
+        let numbers = [0, 999, 1_000, 1_234_567].map(thousands);
         assert_eq!(numbers, ["0", "999", "1,000", "1,234,567"]);
         let all = ["a", "b", "c\u{1b}[2J"].map(str::to_owned);
-        assert_eq!(names(&all, 2), "a, b and 1 more");
-        assert_eq!(names(&all, 3), "a, b, c\u{fffd}[2J");
+        assert_eq!(name_list(&all, 2), "a, b and 1 more");
+        assert_eq!(name_list(&all, 3), "a, b, c\u{fffd}[2J");
     }
 }

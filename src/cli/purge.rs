@@ -8,9 +8,9 @@ use std::io::{self, BufRead as _, IsTerminal, Write};
 use clap::Args;
 use serde::Serialize;
 
-use super::output::{clean, count, write_json};
-use super::place::{self, Place};
-use super::{FINE, NO};
+use super::common::{self, StoreArgs};
+use super::output::{EXIT_NEGATIVE, EXIT_OK};
+use super::output::{sanitize, thousands, write_json};
 use crate::model::clock::Timestamp;
 use crate::storage::{
     AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, PageRequest, Purge, Store,
@@ -25,7 +25,7 @@ const BATCH: u32 = 2_000;
 #[command(group = clap::ArgGroup::new("what").required(true))]
 pub struct PurgeArgs {
     #[command(flatten)]
-    place: Place,
+    store_args: StoreArgs,
     /// Remove the records, the registrations and the usage of this consumer, and its name from
     /// violation groups. What still waits in the spool of a sidecar arrives later
     #[arg(long, value_name = "ID", group = "what")]
@@ -52,22 +52,22 @@ struct Removed {
 }
 
 /// What to remove.
-enum What {
+enum PurgeScope {
     Consumer(String),
     Before(Timestamp),
 }
 
 /// Removes, after asking.
 pub fn run(arguments: &PurgeArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
-    place::run(async {
-        let before = place::time("--before", arguments.before.as_deref())?;
-        let what = match (&arguments.consumer, before) {
-            (Some(consumer), _) => What::Consumer(consumer.clone()),
-            (None, Some(time)) => What::Before(time),
+    common::run_command(async {
+        let before = common::parse_time("--before", arguments.before.as_deref())?;
+        let scope = match (&arguments.consumer, before) {
+            (Some(consumer), _) => PurgeScope::Consumer(consumer.clone()),
+            (None, Some(time)) => PurgeScope::Before(time),
             (None, None) => return Err("name --consumer or --before".to_owned()),
         };
-        let store = arguments.place.open(environment, arguments.dry_run).await?;
-        let outcome = purge(&*store, &what, arguments, out).await;
+        let store = arguments.store_args.open(environment, arguments.dry_run).await?;
+        let outcome = purge(&*store, &scope, arguments, out).await;
         store.close().await;
         outcome
     })
@@ -75,33 +75,33 @@ pub fn run(arguments: &PurgeArgs, environment: &[(String, String)], out: &mut dy
 
 async fn purge(
     store: &dyn Store,
-    what: &What,
+    scope: &PurgeScope,
     arguments: &PurgeArgs,
     out: &mut dyn Write,
 ) -> Result<u8, String> {
-    let mut removed = preview(store, what).await.map_err(|error| error.to_string())?;
+    let mut removed = preview(store, scope).await.map_err(|error| error.to_string())?;
     let nothing = removed.records + removed.registrations + removed.groups == 0;
     removed.dry_run = arguments.dry_run;
     if !arguments.dry_run && !nothing {
-        if !arguments.yes && !agreed(&removed, what)? {
-            return Ok(NO);
+        if !arguments.yes && !confirmed(&removed, scope)? {
+            return Ok(EXIT_NEGATIVE);
         }
-        removed = remove(store, what).await.map_err(|error| error.to_string())?;
+        removed = remove(store, scope).await.map_err(|error| error.to_string())?;
     }
     // A reader that has seen enough closes the pipe.
-    let _ = if arguments.place.json {
+    let _ = if arguments.store_args.json {
         write_json(&removed, out)
     } else {
         let verb = if arguments.dry_run { "would be removed" } else { "removed" };
-        writeln!(out, "{} {verb}", removed.in_words(what))
+        writeln!(out, "{} {verb}", removed.in_words(scope))
     };
-    Ok(FINE)
+    Ok(EXIT_OK)
 }
 
-async fn preview(store: &dyn Store, what: &What) -> StoreResult<Removed> {
+async fn preview(store: &dyn Store, scope: &PurgeScope) -> StoreResult<Removed> {
     let mut found = Removed::default();
-    match what {
-        What::Consumer(consumer) => {
+    match scope {
+        PurgeScope::Consumer(consumer) => {
             let filter = ValidationFilter {
                 consumer_id: Some(consumer.clone()),
                 ..ValidationFilter::default()
@@ -111,16 +111,16 @@ async fn preview(store: &dyn Store, what: &What) -> StoreResult<Removed> {
             found.records = numbers.total_validations;
             found.registrations = registrations(store, consumer).await?.len() as u64;
         }
-        What::Before(time) => {
+        PurgeScope::Before(time) => {
             found.records = store.count_expirable(ExpireKind::All, *time).await?;
         }
     }
     let mut page = PageRequest::first(1_000);
     loop {
         let groups = store.list_groups(&GroupFilter::default(), &page).await?;
-        let goes = groups.items.iter().filter(|group| match what {
-            What::Consumer(consumer) => group.names(consumer),
-            What::Before(time) => group.last_seen < *time,
+        let goes = groups.items.iter().filter(|group| match scope {
+            PurgeScope::Consumer(consumer) => group.lists_consumer(consumer),
+            PurgeScope::Before(time) => group.last_seen < *time,
         });
         found.groups += goes.count() as u64;
         let Some(cursor) = groups.next else { return Ok(found) };
@@ -128,31 +128,31 @@ async fn preview(store: &dyn Store, what: &What) -> StoreResult<Removed> {
     }
 }
 
-async fn remove(store: &dyn Store, what: &What) -> StoreResult<Removed> {
+async fn remove(store: &dyn Store, scope: &PurgeScope) -> StoreResult<Removed> {
     let mut removed = Removed::default();
-    match what {
-        What::Consumer(consumer) => {
-            removed.records = all(store, Purge::RecordsOf(consumer)).await?;
+    match scope {
+        PurgeScope::Consumer(consumer) => {
+            removed.records = purge_all(store, Purge::ConsumerRecords(consumer)).await?;
             for [schema_id, environment] in registrations(store, consumer).await? {
                 let gone = store.deregister_consumer(consumer, &schema_id, &environment).await?;
                 removed.registrations += u64::from(gone);
             }
-            removed.groups = all(store, Purge::NameInGroups(consumer)).await?;
+            removed.groups = purge_all(store, Purge::ConsumerInGroups(consumer)).await?;
         }
-        What::Before(time) => {
+        PurgeScope::Before(time) => {
             loop {
                 match store.expire_validations(ExpireKind::All, *time, BATCH).await? {
                     0 => break,
                     rows => removed.records += rows,
                 }
             }
-            removed.groups = all(store, Purge::GroupsBefore(*time)).await?;
+            removed.groups = purge_all(store, Purge::GroupsLastSeenBefore(*time)).await?;
         }
     }
     Ok(removed)
 }
 
-async fn all(store: &dyn Store, purge: Purge<'_>) -> StoreResult<u64> {
+async fn purge_all(store: &dyn Store, purge: Purge<'_>) -> StoreResult<u64> {
     let mut total = 0;
     loop {
         match store.purge(purge, BATCH).await? {
@@ -177,8 +177,8 @@ async fn registrations(store: &dyn Store, consumer: &str) -> StoreResult<Vec<[St
     }
 }
 
-fn agreed(removed: &Removed, what: &What) -> Result<bool, String> {
-    let words = removed.in_words(what);
+fn confirmed(removed: &Removed, scope: &PurgeScope) -> Result<bool, String> {
+    let words = removed.in_words(scope);
     if !io::stdin().is_terminal() {
         return Err(format!("{words} would be removed; say --yes to do it"));
     }
@@ -191,16 +191,16 @@ fn agreed(removed: &Removed, what: &What) -> Result<bool, String> {
 // === impl Removed ===
 
 impl Removed {
-    fn in_words(&self, what: &What) -> String {
-        let (records, groups) = (count(self.records), count(self.groups));
-        match what {
-            What::Consumer(consumer) => format!(
+    fn in_words(&self, scope: &PurgeScope) -> String {
+        let (records, groups) = (thousands(self.records), thousands(self.groups));
+        match scope {
+            PurgeScope::Consumer(consumer) => format!(
                 "{records} records and {} registrations of {}, and its name in {groups} violation \
                  groups,",
-                count(self.registrations),
-                clean(consumer)
+                thousands(self.registrations),
+                sanitize(consumer)
             ),
-            What::Before(time) => {
+            PurgeScope::Before(time) => {
                 format!("{records} records and {groups} violation groups of before {time}")
             }
         }

@@ -12,15 +12,15 @@ use std::io::Write;
 use clap::Args;
 use serde::Serialize;
 
-use super::FINE;
+use super::common::{self, StoreArgs};
+use super::output::EXIT_OK;
 use super::output::write_json;
-use super::place::{self, Place};
 use crate::contract::{CompileOptions, Contract};
 use crate::model::group::ViolationGroup;
 use crate::model::usage::{OperationUsage, UsageKind};
 use crate::storage::{GroupFilter, PageRequest, Store, UsageFilter};
 
-pub(super) use build::{Coverage, Named, OperationReport, SchemaReport};
+pub(super) use build::{Coverage, OperationReport, SchemaReport, UsageCount};
 
 /// Rows read at once.
 const PAGE: u32 = 500;
@@ -29,7 +29,7 @@ const PAGE: u32 = 500;
 #[derive(Debug, Args)]
 pub struct ReportArgs {
     #[command(flatten)]
-    place: Place,
+    store_args: StoreArgs,
     /// Markdown instead of plain text
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
@@ -49,34 +49,34 @@ pub struct ReportArgs {
 
 /// The whole report.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct UsageReport {
     /// One part per schema.
     pub(super) schemas: Vec<SchemaReport>,
     /// Exchanges that nobody validated, by reason, over all schemas.
     #[serde(rename = "never_validated")]
-    pub(super) never_judged: Vec<Named>,
+    pub(super) never_validated: Vec<UsageCount>,
 }
 
 /// Writes the report.
 pub fn run(arguments: &ReportArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
-    place::run(async {
-        let store = arguments.place.open(environment, true).await?;
+    common::run_command(async {
+        let store = arguments.store_args.open(environment, true).await?;
         let report = gather(&*store, arguments).await;
         store.close().await;
         let report = report?;
         // A reader that has seen enough closes the pipe.
-        let _ = if arguments.place.json {
+        let _ = if arguments.store_args.json {
             write_json(&report, out)
         } else if arguments.markdown {
             markdown::write(&report, arguments.details, out)
         } else {
             text::write(&report, arguments.details, out)
         };
-        Ok(FINE)
+        Ok(EXIT_OK)
     })
 }
 
-async fn gather(store: &dyn Store, arguments: &ReportArgs) -> Result<Report, String> {
+async fn gather(store: &dyn Store, arguments: &ReportArgs) -> Result<UsageReport, String> {
     let ids = match &arguments.schema_id {
         Some(id) => vec![id.clone()],
         None => store.list_schema_ids().await.map_err(|error| error.to_string())?,
@@ -92,8 +92,11 @@ async fn gather(store: &dyn Store, arguments: &ReportArgs) -> Result<Report, Str
         let groups = top_groups(store, &id, arguments.top as usize).await?;
         schemas.push(SchemaReport::new(&record, &contract, &usage, groups));
     }
-    let unjudged = all_usage(store, &usage_of("", arguments)).await?;
-    Ok(Report { schemas, never_judged: build::facts_of(&unjudged, UsageKind::Unjudged) })
+    let unvalidated = all_usage(store, &usage_of("", arguments)).await?;
+    Ok(UsageReport {
+        schemas,
+        never_validated: build::facts_of(&unvalidated, UsageKind::Unvalidated),
+    })
 }
 
 fn usage_of(schema_id: &str, arguments: &ReportArgs) -> UsageFilter {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::output::{EXIT_ERROR, EXIT_OK};
 use super::settings::{self, Flag};
-use super::{FAILED, FINE};
-use crate::app::{self, Hooks, LogLines, Reload, Running, TerminalLines};
+use crate::app::{self, Hooks, ListenAddresses, LogNotices, Reload, TerminalNotices};
 use crate::config::Config;
-use crate::observer::notice::Announce;
+use crate::pipeline::record::notice::NoticeSink;
 
 /// Flags of `run`; each wins over its variable and its key in the config file.
 #[derive(Debug, Clone, Args)]
@@ -60,27 +60,27 @@ pub fn run(arguments: RunArgs, environment: &[(String, String)]) -> u8 {
         Ok(config) => config,
         Err(message) => {
             eprintln!("{message}");
-            return FAILED;
+            return EXIT_ERROR;
         }
     };
     let on_terminal = std::io::stdout().is_terminal();
-    let announce: Arc<dyn Announce> = if on_terminal {
-        Arc::new(TerminalLines { colours: true, document: document_name(&config) })
+    let notice_sink: Arc<dyn NoticeSink> = if on_terminal {
+        Arc::new(TerminalNotices { colours: true, document: document_name(&config) })
     } else {
-        Arc::new(LogLines)
+        Arc::new(LogNotices)
     };
-    let ready = move |running: Running| {
+    let ready = move |addresses: ListenAddresses| {
         if on_terminal {
             println!(
                 "Traffic on http://{}, metrics and health on http://{}; Ctrl-C stops.",
-                running.traffic, running.admin
+                addresses.traffic, addresses.admin
             );
         }
     };
     let environment = environment.to_vec();
     let file = settings::file(arguments.config.clone(), &environment);
     let reload = Reload { file, load: Box::new(move || load(arguments.clone(), &environment)) };
-    let hooks = Hooks { ready: Box::new(ready), announce, take_over, reload: Some(reload) };
+    let hooks = Hooks { on_ready: Box::new(ready), notice_sink, take_over, reload: Some(reload) };
     match app::run(&config, hooks) {
         Ok(summary) => {
             if on_terminal {
@@ -88,11 +88,11 @@ pub fn run(arguments: RunArgs, environment: &[(String, String)]) -> u8 {
             } else {
                 summary.log();
             }
-            FINE
+            EXIT_OK
         }
         Err(error) => {
             eprintln!("cvt-sidecar: {error}");
-            FAILED
+            EXIT_ERROR
         }
     }
 }

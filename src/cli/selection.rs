@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::place;
+use super::common;
 use crate::storage::ValidationFilter;
 
 /// Flags that choose records; without any it is all of them.
@@ -50,10 +50,10 @@ impl Selection {
             method: self.method.clone(),
             environment: self.environment.clone(),
             valid: if self.invalid { Some(false) } else { self.valid.then_some(true) },
-            from: place::time("--since", self.since.as_deref())?,
-            until: place::time("--until", self.until.as_deref())?,
+            from: common::parse_time("--since", self.since.as_deref())?,
+            until: common::parse_time("--until", self.until.as_deref())?,
             consumer_id: self.consumer.clone(),
-            operation: self.operation.clone(),
+            path_template: self.operation.clone(),
             code: self.code.clone(),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::Typed;
+use crate::config::RawSettings;
 
 /// The config file that is read when none is named.
 const DEFAULT_FILE: &str = "cvt.yaml";
@@ -22,7 +22,7 @@ pub(super) fn typed(
     named: Option<PathBuf>,
     environment: &[(String, String)],
     flags: Vec<Flag>,
-) -> Result<Typed, String> {
+) -> Result<RawSettings, String> {
     let named = name(named, environment);
     let path = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
     let shown = path.display().to_string();
@@ -32,7 +32,7 @@ pub(super) fn typed(
         Err(error) => return Err(format!("{shown}: the config file cannot be read: {error}")),
     };
     let others = environment.iter().filter(|(name, _)| name != FILE_VARIABLE);
-    Ok(Typed { file, environment: others.cloned().collect(), flags })
+    Ok(RawSettings { file, environment: others.cloned().collect(), flags })
 }
 
 fn name(named: Option<PathBuf>, environment: &[(String, String)]) -> Option<PathBuf> {

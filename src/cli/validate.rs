@@ -1,4 +1,4 @@
-//! `validate`: exchanges from a file judged against a document, without any traffic.
+//! `validate`: exchanges from a file validated against a document, without any traffic.
 
 mod exchange;
 
@@ -10,11 +10,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use self::exchange::{Case, RecordedExchange};
-use super::{FAILED, FINE, NO};
-use crate::contract::{CompileOptions, Contract, NoFiles, TrailingSlash, hash_of};
+use super::output::{EXIT_ERROR, EXIT_NEGATIVE, EXIT_OK};
+use crate::contract::{CompileOptions, Contract, NoDocumentFiles, TrailingSlash, hash_of};
 use crate::model::verdict::{SkipReason, Verdict};
 use crate::registry::files::Directory;
-use crate::validation::{Judge, JudgeOptions};
+use crate::validation::{Validator, ValidatorOptions};
 
 /// Validates recorded exchanges against an OpenAPI document.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -44,7 +44,7 @@ pub struct ValidateArgs {
 }
 
 /// The answer on one exchange.
-struct Answer {
+struct ValidationAnswer {
     id: Value,
     request_valid: Option<bool>,
     response_valid: Option<bool>,
@@ -55,7 +55,7 @@ struct Answer {
 }
 
 /// Contracts by the hash of their text, each compiled once.
-struct Contracts<'a> {
+struct CompiledContracts<'a> {
     options: CompileOptions<'a>,
     common: Option<Arc<Contract>>,
     known: HashMap<String, Result<Arc<Contract>, String>>,
@@ -64,28 +64,28 @@ struct Contracts<'a> {
 /// Validates every exchange of the file and writes the answers in order. Returns 0 when all
 /// conform, 1 when some do not, 2 when some could not be validated.
 pub fn run(args: &ValidateArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-    match judge_file(args, out) {
+    match validate_file(args, out) {
         Ok(code) => code,
         Err(message) => {
-            // Nobody is left to tell when the error stream is closed.
+            // Nothing can be reported when the error stream is closed.
             let _ = writeln!(err, "error: {message}");
-            FAILED
+            EXIT_ERROR
         }
     }
 }
 
-fn judge_file(args: &ValidateArgs, out: &mut dyn Write) -> Result<u8, String> {
-    let mut contracts = Contracts::new(args)?;
+fn validate_file(args: &ValidateArgs, out: &mut dyn Write) -> Result<u8, String> {
+    let mut contracts = CompiledContracts::new(args)?;
     let text = read_exchanges(args)?;
     let cases = exchange::read(&text);
     if cases.is_empty() {
         return Err(format!("{} holds no exchange", args.exchange.display()));
     }
-    let options = JudgeOptions { security: !args.no_security, ..JudgeOptions::default() };
-    let mut judge = Judge::new(options);
-    let mut code = FINE;
+    let options = ValidatorOptions { security: !args.no_security, ..ValidatorOptions::default() };
+    let mut validator = Validator::new(options);
+    let mut code = EXIT_OK;
     for case in cases {
-        let answer = answer(&mut judge, &mut contracts, case);
+        let answer = answer(&mut validator, &mut contracts, case);
         code = code.max(answer.code());
         let written = if args.json { answer.write_json(out) } else { answer.write_text(out) };
         written.map_err(|error| format!("the answer cannot be written: {error}"))?;
@@ -104,17 +104,21 @@ fn read_exchanges(args: &ValidateArgs) -> Result<String, String> {
     Ok(text)
 }
 
-fn answer(judge: &mut Judge, contracts: &mut Contracts<'_>, case: Case) -> Answer {
+fn answer(
+    validator: &mut Validator,
+    contracts: &mut CompiledContracts<'_>,
+    case: Case,
+) -> ValidationAnswer {
     if let Some(document) = &case.document {
-        return contracts.read_alone(case.id, document);
+        return contracts.check_document(case.id, document);
     }
-    let judged = case.exchange.and_then(|exchange| {
+    let validated = case.exchange.and_then(|exchange| {
         let contract = contracts.of(case.spec.as_ref())?;
-        Ok(judge_one(judge, &contract, &exchange))
+        Ok(validate_exchange(validator, &contract, &exchange))
     });
-    match judged {
-        Ok((request, response)) => Answer::new(case.id, request, response),
-        Err(error) => Answer {
+    match validated {
+        Ok((request, response)) => ValidationAnswer::new(case.id, request, response),
+        Err(error) => ValidationAnswer {
             id: case.id,
             request_valid: None,
             response_valid: None,
@@ -125,22 +129,23 @@ fn answer(judge: &mut Judge, contracts: &mut Contracts<'_>, case: Case) -> Answe
     }
 }
 
-fn judge_one(
-    judge: &mut Judge,
+fn validate_exchange(
+    validator: &mut Validator,
     contract: &Contract,
     exchange: &RecordedExchange,
 ) -> (Verdict, Option<Verdict>) {
     let response = exchange.response.as_ref().map(|(head, body)| (head, body));
-    let judged = judge.exchange(contract, &exchange.request, &exchange.request_body, response);
-    (judged.request, judged.response)
+    let validation =
+        validator.validate_exchange(contract, &exchange.request, &exchange.request_body, response);
+    (validation.request, validation.response)
 }
 
-// === impl Contracts ===
+// === impl CompiledContracts ===
 
-impl Contracts<'_> {
+impl CompiledContracts<'_> {
     fn new(args: &ValidateArgs) -> Result<Self, String> {
         let options = CompileOptions {
-            files: &NoFiles,
+            files: &NoDocumentFiles,
             base_path: args.base_path.clone(),
             strict_fields: args.strict_fields,
             trailing_slash: if args.tolerate_trailing_slash {
@@ -173,7 +178,7 @@ impl Contracts<'_> {
 
     /// Whether a document is what the specification says it is, what nothing uses included.
     /// Slips that do no harm are as wrong here as any other: the document alone is in question.
-    fn read_alone(&self, id: Value, document: &Value) -> Answer {
+    fn check_document(&self, id: Value, document: &Value) -> ValidationAnswer {
         let options = CompileOptions { unused_components: true, ..self.options.clone() };
         let error = match Contract::compile(text_of(document).as_bytes(), &options) {
             Ok(contract) => {
@@ -184,7 +189,7 @@ impl Contracts<'_> {
             }
             Err(error) => Some(error.to_string()),
         };
-        Answer {
+        ValidationAnswer {
             id,
             request_valid: None,
             response_valid: None,
@@ -212,29 +217,31 @@ fn compile_file(path: &std::path::Path, options: &CompileOptions<'_>) -> Result<
     Contract::compile(&bytes, &options).map_err(|error| format!("{name}: {error}"))
 }
 
-// === impl Answer ===
+// === impl ValidationAnswer ===
 
-impl Answer {
+impl ValidationAnswer {
     fn new(id: Value, request: Verdict, response: Option<Verdict>) -> Self {
         let request_valid = validity(&request);
         let response_valid = response.as_ref().and_then(validity);
         let verdicts: Vec<Verdict> = std::iter::once(request).chain(response).collect();
-        let unjudged = verdicts.iter().filter(|verdict| validity(verdict).is_none());
-        let reasons: Vec<&str> =
-            unjudged.flat_map(|verdict| &verdict.skipped).map(|reason| reason.as_str()).collect();
+        let unvalidated = verdicts.iter().filter(|verdict| validity(verdict).is_none());
+        let reasons: Vec<&str> = unvalidated
+            .flat_map(|verdict| &verdict.skipped)
+            .map(|reason| reason.as_str())
+            .collect();
         let error = (!reasons.is_empty()).then(|| format!("not validated: {}", reasons.join(", ")));
         Self { id, request_valid, response_valid, document_valid: None, verdicts, error }
     }
 
     fn code(&self) -> u8 {
         if self.document_valid == Some(false) {
-            NO
+            EXIT_NEGATIVE
         } else if self.error.is_some() {
-            FAILED
+            EXIT_ERROR
         } else if self.verdicts.iter().any(|verdict| !verdict.violations.is_empty()) {
-            NO
+            EXIT_NEGATIVE
         } else {
-            FINE
+            EXIT_OK
         }
     }
 
@@ -272,10 +279,15 @@ impl Answer {
             }
         }
         for violation in self.violations() {
-            let place = violation.position.map_or_else(String::new, |position| {
+            let location = violation.position.map_or_else(String::new, |position| {
                 format!(" (line {}, column {})", position.line, position.column)
             });
-            writeln!(out, "  {}  [{}{place}]", violation.to_line(), violation.schema_pointer)?;
+            writeln!(
+                out,
+                "  {}  [{}{location}]",
+                violation.to_sentence(),
+                violation.schema_pointer
+            )?;
         }
         match &self.error {
             Some(error) => writeln!(out, "  {error}"),

@@ -5,10 +5,10 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
-use super::output::{clean, write_json};
-use super::place::{self, Paging, Place};
+use super::common::{self, PageArgs, StoreArgs};
+use super::output::{EXIT_NEGATIVE, EXIT_OK};
+use super::output::{sanitize, write_json};
 use super::selection::Selection;
-use super::{FINE, NO};
 use crate::model::record::ValidationRecord;
 use crate::model::violation::Violation;
 
@@ -22,25 +22,25 @@ pub struct ValidationsArgs {
 #[derive(Debug, Subcommand)]
 enum ValidationsCommand {
     /// List records, newest first
-    List(Box<ListArgs>),
+    List(Box<ListRecordsArgs>),
     /// Show one record whole
-    Show(ShowArgs),
+    Show(ShowRecordArgs),
 }
 
 #[derive(Debug, Args)]
-struct ListArgs {
+struct ListRecordsArgs {
     #[command(flatten)]
-    place: Place,
+    store_args: StoreArgs,
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
-    paging: Paging,
+    paging: PageArgs,
 }
 
 #[derive(Debug, Args)]
-struct ShowArgs {
+struct ShowRecordArgs {
     #[command(flatten)]
-    place: Place,
+    store_args: StoreArgs,
     /// Id of the record
     id: Uuid,
 }
@@ -51,7 +51,7 @@ pub fn run(
     environment: &[(String, String)],
     out: &mut dyn Write,
 ) -> u8 {
-    place::run(async {
+    common::run_command(async {
         match arguments.command {
             ValidationsCommand::List(arguments) => list(&arguments, environment, out).await,
             ValidationsCommand::Show(arguments) => show(&arguments, environment, out).await,
@@ -60,42 +60,49 @@ pub fn run(
 }
 
 async fn list(
-    arguments: &ListArgs,
+    arguments: &ListRecordsArgs,
     environment: &[(String, String)],
     out: &mut dyn Write,
 ) -> Result<u8, String> {
     let (filter, page) = (arguments.selection.filter()?, arguments.paging.request()?);
-    let store = arguments.place.open(environment, true).await?;
+    let store = arguments.store_args.open(environment, true).await?;
     let page = store.list_validations(&filter, &page).await.map_err(|error| error.to_string())?;
     store.close().await;
     for record in &page.items {
         // A reader that has seen enough closes the pipe.
-        let written =
-            if arguments.place.json { write_json(record, out) } else { write_line(record, out) };
+        let written = if arguments.store_args.json {
+            write_json(record, out)
+        } else {
+            write_line(record, out)
+        };
         if written.is_err() {
-            return Ok(FINE);
+            return Ok(EXIT_OK);
         }
     }
     if let Some(next) = page.next {
         eprintln!("more with --cursor {next}");
     }
-    Ok(FINE)
+    Ok(EXIT_OK)
 }
 
 async fn show(
-    arguments: &ShowArgs,
+    arguments: &ShowRecordArgs,
     environment: &[(String, String)],
     out: &mut dyn Write,
 ) -> Result<u8, String> {
-    let store = arguments.place.open(environment, true).await?;
+    let store = arguments.store_args.open(environment, true).await?;
     let record = store.get_validation(arguments.id).await.map_err(|error| error.to_string())?;
     store.close().await;
     let Some(record) = record else {
         eprintln!("cvt-sidecar: no record has the id {}", arguments.id);
-        return Ok(NO);
+        return Ok(EXIT_NEGATIVE);
     };
-    let _ = if arguments.place.json { write_json(&record, out) } else { write_whole(&record, out) };
-    Ok(FINE)
+    let _ = if arguments.store_args.json {
+        write_json(&record, out)
+    } else {
+        write_record(&record, out)
+    };
+    Ok(EXIT_OK)
 }
 
 fn write_line(record: &ValidationRecord, out: &mut dyn Write) -> std::io::Result<()> {
@@ -110,25 +117,25 @@ fn write_line(record: &ValidationRecord, out: &mut dyn Write) -> std::io::Result
         out,
         "{} {mark} {:<6} {} {status} {} {}",
         record.validated_at,
-        clean(&record.request_method),
-        clean(&record.request_path),
-        clean(&record.consumer_id),
+        sanitize(&record.request_method),
+        sanitize(&record.request_path),
+        sanitize(&record.consumer_id),
         record.id
     )?;
-    record.errors.iter().try_for_each(|error| writeln!(out, "    {}", clean(error)))
+    record.errors.iter().try_for_each(|error| writeln!(out, "    {}", sanitize(error)))
 }
 
-fn write_whole(record: &ValidationRecord, out: &mut dyn Write) -> std::io::Result<()> {
+fn write_record(record: &ValidationRecord, out: &mut dyn Write) -> std::io::Result<()> {
     write_line(record, out)?;
     writeln!(out, "\nschema      {}@{}", record.schema_id, record.schema_version)?;
-    writeln!(out, "template    {}", record.operation.as_deref().unwrap_or("undocumented"))?;
+    writeln!(out, "template    {}", record.path_template.as_deref().unwrap_or("undocumented"))?;
     writeln!(
         out,
         "consumer    {} {}",
-        clean(&record.consumer_id),
-        clean(&record.consumer_version)
+        sanitize(&record.consumer_id),
+        sanitize(&record.consumer_version)
     )?;
-    writeln!(out, "request id  {}", clean(&record.request_id))?;
+    writeln!(out, "request id  {}", sanitize(&record.request_id))?;
     writeln!(out, "took        {} ms", record.duration_ms)?;
     writeln!(out, "mode        {}", record.mode)?;
     if let Some(side) = record.rejected {
@@ -137,26 +144,26 @@ fn write_whole(record: &ValidationRecord, out: &mut dyn Write) -> std::io::Resul
     for violation in &record.violations {
         write_violation(violation, out)?;
     }
-    let halves = [
+    let sides = [
         ("request", &record.request_headers, &record.request_body),
         ("response", &record.response_headers, &record.response_body),
     ];
-    for (half, headers, body) in halves {
-        writeln!(out, "\n{half}")?;
+    for (side, headers, body) in sides {
+        writeln!(out, "\n{side}")?;
         for (name, value) in headers {
-            writeln!(out, "  {}: {}", clean(name), clean(value))?;
+            writeln!(out, "  {}: {}", sanitize(name), sanitize(value))?;
         }
         if let Some(body) = body {
-            writeln!(out, "\n{}", clean(body))?;
+            writeln!(out, "\n{}", sanitize(body))?;
         }
     }
     Ok(())
 }
 
 fn write_violation(violation: &Violation, out: &mut dyn Write) -> std::io::Result<()> {
-    writeln!(out, "\n{}: {}", violation.code, clean(&violation.message))?;
+    writeln!(out, "\n{}: {}", violation.code, sanitize(&violation.message))?;
     if !violation.instance_pointer.is_empty() {
-        writeln!(out, "  in the message  {}", clean(&violation.instance_pointer))?;
+        writeln!(out, "  in the message  {}", sanitize(&violation.instance_pointer))?;
     }
     let position = violation
         .position

@@ -7,9 +7,9 @@ use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
 
-use super::FINE;
-use super::output::{clean, count, names, write_json};
-use super::place::{self, Paging, Place};
+use super::common::{self, PageArgs, StoreArgs};
+use super::output::EXIT_OK;
+use super::output::{name_list, sanitize, thousands, write_json};
 use crate::model::group::ViolationGroup;
 use crate::storage::GroupFilter;
 
@@ -20,21 +20,21 @@ pub struct ViolationsArgs {
     #[command(subcommand)]
     command: Option<ViolationsCommand>,
     #[command(flatten)]
-    list: ListArgs,
+    list: ListGroupsArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum ViolationsCommand {
     /// List groups of violations, seen last first
-    List(Box<ListArgs>),
+    List(Box<ListGroupsArgs>),
     /// Explain one group: the rule, an example, a command that repeats it
-    Show(show::ShowArgs),
+    Show(show::ShowGroupArgs),
 }
 
 #[derive(Debug, Args)]
-struct ListArgs {
+struct ListGroupsArgs {
     #[command(flatten)]
-    place: Place,
+    store_args: StoreArgs,
     /// Groups of one schema only
     #[arg(long = "schema", value_name = "ID")]
     schema_id: Option<String>,
@@ -48,12 +48,12 @@ struct ListArgs {
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     #[command(flatten)]
-    paging: Paging,
+    paging: PageArgs,
 }
 
 /// Lists or explains.
 pub fn run(arguments: ViolationsArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
-    place::run(async {
+    common::run_command(async {
         match arguments.command {
             None => list(arguments.list, environment, out).await,
             Some(ViolationsCommand::List(arguments)) => list(*arguments, environment, out).await,
@@ -65,7 +65,7 @@ pub fn run(arguments: ViolationsArgs, environment: &[(String, String)], out: &mu
 }
 
 async fn list(
-    arguments: ListArgs,
+    arguments: ListGroupsArgs,
     environment: &[(String, String)],
     out: &mut dyn Write,
 ) -> Result<u8, String> {
@@ -74,19 +74,19 @@ async fn list(
         fingerprint: None,
         schema_id: arguments.schema_id,
         code: arguments.code,
-        operation: arguments.operation,
-        seen_since: place::time("--since", arguments.since.as_deref())?,
+        path_template: arguments.operation,
+        seen_since: common::parse_time("--since", arguments.since.as_deref())?,
     };
-    let store = arguments.place.open(environment, true).await?;
+    let store = arguments.store_args.open(environment, true).await?;
     let page = store.list_groups(&filter, &page).await;
     store.close().await;
     let page = page.map_err(|error| error.to_string())?;
-    let json = arguments.place.json;
+    let json = arguments.store_args.json;
     for group in &page.items {
         let written = if json { write_json(group, out) } else { write_group(group, out) };
         if written.is_err() {
             // A reader that has seen enough closes the pipe.
-            return Ok(FINE);
+            return Ok(EXIT_OK);
         }
     }
     if page.items.is_empty() && !json {
@@ -95,7 +95,7 @@ async fn list(
     if let Some(next) = page.next {
         eprintln!("more with --cursor {next}");
     }
-    Ok(FINE)
+    Ok(EXIT_OK)
 }
 
 fn write_group(group: &ViolationGroup, out: &mut dyn Write) -> io::Result<()> {
@@ -103,17 +103,17 @@ fn write_group(group: &ViolationGroup, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "    {} times, {} to {}, by {}; {}",
-        count(group.count),
+        thousands(group.count),
         group.first_seen,
         group.last_seen,
-        names(&group.consumers, 3),
+        name_list(&group.consumers, 3),
         group.fingerprint
     )
 }
 
 /// Operation, code, place and sentence on one line.
 pub(super) fn headline(group: &ViolationGroup) -> String {
-    let operation = match group.operation.as_str() {
+    let operation = match group.path_template.as_str() {
         "" => "undocumented".to_owned(),
         template => format!("{} {template}", group.method),
     };
@@ -122,5 +122,5 @@ pub(super) fn headline(group: &ViolationGroup) -> String {
         "" => String::new(),
         pointer => format!(" at {pointer}"),
     };
-    clean(&format!("{operation}  {}{name}{at}: {}", group.code, group.message))
+    sanitize(&format!("{operation}  {}{name}{at}: {}", group.code, group.message))
 }

@@ -1,4 +1,4 @@
-//! How consumers are told apart.
+//! How consumers are identified.
 
 use http::HeaderName;
 
@@ -17,9 +17,9 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("consumer.metric_labels", &["CVT_CONSUMER_METRIC_LABELS"]),
 ];
 
-/// A way to tell who calls.
+/// A source to tell who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum IdentitySource {
     /// The configured header.
     Header,
     /// The subject of the certificate that the downstream showed.
@@ -32,11 +32,11 @@ pub enum Way {
     UserAgent,
 }
 
-/// How consumers are told apart.
+/// How consumers are identified.
 #[derive(Clone)]
 pub struct ConsumerSettings {
-    /// Ways to tell, the first that answers wins.
-    pub identity: Vec<Way>,
+    /// Sources of the identity; the first that yields one wins.
+    pub identity: Vec<IdentitySource>,
     /// Header that names the consumer.
     pub header: HeaderName,
     /// Header that names the consumer's version.
@@ -47,7 +47,7 @@ pub struct ConsumerSettings {
     pub api_key_header: HeaderName,
     /// Key for hashes of what may not be shown; empty hashes without one.
     pub hash_key: String,
-    /// Consumers told apart by this process; further ones count as one.
+    /// Consumers that this process distinguishes; further ones count as one.
     pub limit: usize,
     /// Consumers that metrics name; further ones count as one.
     pub metric_labels: usize,
@@ -81,10 +81,11 @@ pub fn read(values: &Values, problems: &mut Problems) -> ConsumerSettings {
         header("consumer.api_key_header", HeaderName::from_static("x-api-key")),
     ];
     let [header, version_header, api_key_header] = names;
-    let chain = vec![Way::Header, Way::Certificate, Way::UserAgent];
+    let chain =
+        vec![IdentitySource::Header, IdentitySource::Certificate, IdentitySource::UserAgent];
     let claims = ["azp", "client_id", "sub"].map(str::to_owned).to_vec();
     ConsumerSettings {
-        identity: values.read("consumer.identity", chain, problems, ways),
+        identity: values.read("consumer.identity", chain, problems, identity_sources),
         header,
         version_header,
         jwt_claims: values.read("consumer.jwt_claims", claims, problems, parse::list),
@@ -96,19 +97,19 @@ pub fn read(values: &Values, problems: &mut Problems) -> ConsumerSettings {
     }
 }
 
-fn ways(text: &str) -> Result<Vec<Way>, String> {
+fn identity_sources(text: &str) -> Result<Vec<IdentitySource>, String> {
     let known = [
-        ("header", Way::Header),
-        ("certificate", Way::Certificate),
-        ("jwt", Way::Jwt),
-        ("api_key", Way::ApiKey),
-        ("user_agent", Way::UserAgent),
+        ("header", IdentitySource::Header),
+        ("certificate", IdentitySource::Certificate),
+        ("jwt", IdentitySource::Jwt),
+        ("api_key", IdentitySource::ApiKey),
+        ("user_agent", IdentitySource::UserAgent),
     ];
-    let ways: Vec<Way> = parse::list(text)?
+    let sources: Vec<IdentitySource> = parse::list(text)?
         .iter()
         .map(|name| parse::choice(&known)(name))
         .collect::<Result<_, _>>()
         .map_err(|expected| format!("expected a list; {expected}"))?;
-    let repeated = ways.iter().enumerate().any(|(at, way)| ways[..at].contains(way));
-    if repeated { Err("each way may stand once".to_owned()) } else { Ok(ways) }
+    let repeated = sources.iter().enumerate().any(|(at, source)| sources[..at].contains(source));
+    if repeated { Err("each source may be listed once".to_owned()) } else { Ok(sources) }
 }

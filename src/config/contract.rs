@@ -28,7 +28,7 @@ pub struct ContractSettings {
 pub fn read(values: &Values, problems: &mut Problems) -> ContractSettings {
     if values.get("spec").is_none() && values.get("schema_id").is_none() {
         problems.push(
-            values.place(),
+            values.origin(),
             "spec: required; the OpenAPI document to validate against (--spec openapi.yaml or CVT_SPEC), \
              or the schema_id of one that is registered",
         );

@@ -111,13 +111,14 @@ impl fmt::Debug for SecretKey {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Typed;
+    use super::super::RawSettings;
     use super::*;
 
     fn load(environment: &[(&str, &str)]) -> Result<EncryptionSettings, String> {
         let environment = environment.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
         let mut problems = Problems::default();
-        let values = Values::collect(Typed { environment, ..Typed::default() }, &mut problems);
+        let values =
+            Values::collect(RawSettings { environment, ..RawSettings::default() }, &mut problems);
         let settings = read(&values, &mut problems);
         problems.or_fail().map(|()| settings).map_err(|error| error.to_string())
     }

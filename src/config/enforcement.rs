@@ -41,7 +41,7 @@ pub enum OnUnenforceable {
 
 /// A share of the whole, in steps of a hundredth of a percent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Share(u32);
+pub struct Percentage(u32);
 
 /// The modes of one operation, where they differ from the route's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub struct OperationModes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerSettings {
     /// The share of rejections above which it does.
-    pub share: Share,
+    pub share: Percentage,
     /// The time over which they are counted.
     pub window: Duration,
     /// Fewer exchanges than this in the window prove nothing.
@@ -81,11 +81,11 @@ pub struct EnforcementSettings {
     /// The status of a rejected request.
     pub status: StatusCode,
     /// The share of exchanges that is enforced; the rest is treated as in `warn`.
-    pub share: Share,
+    pub share: Percentage,
     /// The longest that traffic waits for one verdict.
-    pub judging_budget: Duration,
-    /// The longest that one body is held.
-    pub hold_timeout: Duration,
+    pub validation_budget: Duration,
+    /// The longest that one body is buffered.
+    pub buffer_timeout: Duration,
     /// When enforcement falls back to `warn`; `None` for never.
     pub breaker: Option<BreakerSettings>,
 }
@@ -106,14 +106,14 @@ pub fn read(values: &Values, problems: &mut Problems) -> EnforcementSettings {
         ),
         verdict_header: values.read("verdict_header", false, problems, parse::boolean),
         status: values.read("enforcement.status", StatusCode::BAD_REQUEST, problems, status),
-        share: values.read("enforcement.share", Share::WHOLE, problems, Share::parse),
-        judging_budget: values.read(
+        share: values.read("enforcement.share", Percentage::ALL, problems, Percentage::parse),
+        validation_budget: values.read(
             "enforcement.validation_budget",
             Duration::from_millis(50),
             problems,
             parse::duration(brief()),
         ),
-        hold_timeout: values.read(
+        buffer_timeout: values.read(
             "enforcement.buffer_timeout",
             Duration::from_secs(30),
             problems,
@@ -123,22 +123,22 @@ pub fn read(values: &Values, problems: &mut Problems) -> EnforcementSettings {
     }
 }
 
-/// Reads how many bytes of bodies may be held, in all. It is apart from what waits to be judged,
-/// so that a backlog there never keeps a strict route from holding.
+/// Reads how many bytes of bodies may be buffered, in all. It is separate from what waits for validation,
+/// so that a backlog there never keeps a strict route from buffering.
 pub fn memory(values: &Values, problems: &mut Problems) -> usize {
     values.read("enforcement.memory", 64 << 20, problems, parse::bytes(1 << 20..=64 << 30))
 }
 
 fn modes(values: &Values, responses: bool, problems: &mut Problems) -> Modes {
-    let both = halves(values.read("mode", Mode::default(), problems, mode), responses);
+    let both = per_side(values.read("mode", Mode::default(), problems, mode), responses);
     Modes {
         request: values.read("request_mode", both.request, problems, mode),
         response: values.read("response_mode", both.response, problems, mode),
     }
 }
 
-/// The halves of one mode: `strict` speaks of requests, and of responses only where asked to.
-fn halves(mode: Mode, responses: bool) -> Modes {
+/// The modes of both sides: `strict` speaks of requests, and of responses only where asked to.
+fn per_side(mode: Mode, responses: bool) -> Modes {
     let response = if mode == Mode::Strict && !responses { Mode::Warn } else { mode };
     Modes { request: mode, response }
 }
@@ -147,7 +147,7 @@ fn breaker(values: &Values, problems: &mut Problems) -> Option<BreakerSettings> 
     let times = || Duration::from_secs(1)..=Duration::from_hours(24);
     let share = values.read("enforcement.breaker.share", None, problems, |text| match text {
         "off" => Ok(None),
-        text => Share::parse(text).map(Some),
+        text => Percentage::parse(text).map(Some),
     });
     let mut time = |key: &str, default: u64| {
         values.read(key, Duration::from_secs(default), problems, parse::duration(times()))
@@ -165,7 +165,7 @@ fn breaker(values: &Values, problems: &mut Problems) -> Option<BreakerSettings> 
 }
 
 /// Lines (of a mapping in the file) or items of a list with commas, of the form `NAME=MODE`, where a
-/// trailing `.request` or `.response` of the name speaks of one half.
+/// trailing `.request` or `.response` of the name applies to one side.
 fn operations(values: &Values, responses: bool, problems: &mut Problems) -> Vec<OperationModes> {
     let Some((text, source)) = values.get("operations") else { return Vec::new() };
     let separator = if text.contains('\n') { '\n' } else { ',' };
@@ -183,12 +183,12 @@ fn operations(values: &Values, responses: bool, problems: &mut Problems) -> Vec<
                 continue;
             }
         };
-        let (name, side) = one_half(name.trim());
+        let (name, side) = split_side(name.trim());
         let at = found.iter().position(|one| one.name == name).unwrap_or_else(|| {
             found.push(OperationModes { name: name.to_owned(), request: None, response: None });
             found.len() - 1
         });
-        let both = halves(mode, responses);
+        let both = per_side(mode, responses);
         if side != Some(Side::Response) {
             found[at].request = Some(both.request);
         }
@@ -199,9 +199,9 @@ fn operations(values: &Values, responses: bool, problems: &mut Problems) -> Vec<
     found
 }
 
-fn one_half(name: &str) -> (&str, Option<Side>) {
-    let half = |suffix| name.strip_suffix(suffix);
-    match (half(".request"), half(".response")) {
+fn split_side(name: &str) -> (&str, Option<Side>) {
+    let without = |suffix| name.strip_suffix(suffix);
+    match (without(".request"), without(".response")) {
         (Some(name), _) => (name, Some(Side::Request)),
         (_, Some(name)) => (name, Some(Side::Response)),
         _ => (name, None),
@@ -221,14 +221,14 @@ fn status(text: &str) -> Result<StatusCode, String> {
 // === impl EnforcementSettings ===
 
 impl EnforcementSettings {
-    /// Whether anything is ever held.
+    /// Whether anything is ever buffered.
     pub fn enforces(&self) -> bool {
         let strict = |mode: Option<Mode>| mode == Some(Mode::Strict);
         self.modes.enforces()
             || self.operations.iter().any(|one| strict(one.request) || strict(one.response))
     }
 
-    /// Whether nothing is ever judged.
+    /// Whether nothing is ever validated.
     pub fn is_off(&self) -> bool {
         let off = |mode: Option<Mode>| mode.is_none_or(|mode| mode == Mode::Off);
         self.modes.is_off()
@@ -248,11 +248,11 @@ impl OperationModes {
     }
 }
 
-// === impl Share ===
+// === impl Percentage ===
 
-impl Share {
+impl Percentage {
     /// Everything.
-    pub const WHOLE: Self = Self(10_000);
+    pub const ALL: Self = Self(10_000);
 
     /// So many percent.
     pub const fn percent(percent: u32) -> Self {
@@ -260,8 +260,8 @@ impl Share {
     }
 
     /// Whether it is everything.
-    pub fn is_whole(self) -> bool {
-        self == Self::WHOLE
+    pub fn is_all(self) -> bool {
+        self == Self::ALL
     }
 
     /// Whether what `hash` stands for is part of it: for the same hash always the same answer.
@@ -286,13 +286,13 @@ impl Share {
         let whole: u32 = whole.parse().map_err(|_| expected())?;
         let hundredths: u32 = format!("{part:0<2}").parse().map_err(|_| expected())?;
         match whole.checked_mul(100).and_then(|whole| whole.checked_add(hundredths)) {
-            Some(share) if share <= Self::WHOLE.0 => Ok(Self(share)),
+            Some(share) if share <= Self::ALL.0 => Ok(Self(share)),
             _ => Err(expected()),
         }
     }
 }
 
-impl fmt::Display for Share {
+impl fmt::Display for Percentage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", f64::from(self.0) / 100.0)?;
         f.write_str(" %")
@@ -302,16 +302,16 @@ impl fmt::Display for Share {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Typed;
+    use crate::config::RawSettings;
 
     fn read_from(file: &str, environment: &[(&str, &str)]) -> (EnforcementSettings, String) {
         let mut problems = Problems::default();
-        let typed = Typed {
+        let raw = RawSettings {
             file: Some(("cvt.yaml".into(), file.into())),
             environment: environment.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
             flags: Vec::new(),
         };
-        let values = Values::collect(typed, &mut problems);
+        let values = Values::collect(raw, &mut problems);
         let settings = read(&values, &mut problems);
         (settings, problems.or_fail().map_or_else(|error| error.to_string(), |()| String::new()))
     }
@@ -360,26 +360,28 @@ mod tests {
 
     #[test]
     fn shares_are_percentages() {
-        assert_eq!(Share::parse("10%"), Ok(Share(1_000)));
-        assert_eq!(Share::parse("0.5 %"), Ok(Share(50)));
-        assert_eq!(Share::parse("0.25"), Ok(Share(25)));
-        assert_eq!(Share::parse("100"), Ok(Share::WHOLE));
+        assert_eq!(Percentage::parse("10%"), Ok(Percentage(1_000)));
+        assert_eq!(Percentage::parse("0.5 %"), Ok(Percentage(50)));
+        assert_eq!(Percentage::parse("0.25"), Ok(Percentage(25)));
+        assert_eq!(Percentage::parse("100"), Ok(Percentage::ALL));
         for bad in ["", "%", "101%", "1.234%", "-1", "x", "1e2"] {
-            assert!(Share::parse(bad).is_err(), "{bad}");
+            assert!(Percentage::parse(bad).is_err(), "{bad}");
         }
-        assert!(Share::WHOLE.includes(9_999) && !Share::percent(0).includes(0));
-        assert!(!Share::percent(50).is_exceeded(1, 2) && Share::percent(50).is_exceeded(2, 3));
+        assert!(Percentage::ALL.includes(9_999) && !Percentage::percent(0).includes(0));
+        assert!(
+            !Percentage::percent(50).is_exceeded(1, 2) && Percentage::percent(50).is_exceeded(2, 3)
+        );
     }
 
     #[test]
-    fn a_rejection_is_the_callers_fault() {
+    fn the_rejection_status_is_4xx() {
         assert_eq!(status("422"), Ok(StatusCode::UNPROCESSABLE_ENTITY));
         for bad in ["200", "500", "4xx"] {
             assert!(status(bad).is_err(), "{bad}");
         }
         let (settings, problems) = read_from("enforcement: {breaker: {share: 20%}}", &[]);
         assert_eq!(problems, "");
-        assert_eq!(settings.breaker.unwrap().share, Share::percent(20));
+        assert_eq!(settings.breaker.unwrap().share, Percentage::percent(20));
         assert!(read_from("", &[]).0.breaker.is_none());
     }
 }

@@ -8,7 +8,7 @@ use saphyr_parser::{Event, Parser};
 
 /// One scalar of the file. A list of scalars becomes one entry, its items joined by commas.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct FileEntry {
     /// Keys from the root, joined by dots.
     pub key: String,
     /// The scalar's text.
@@ -19,14 +19,14 @@ pub struct Entry {
 
 /// Why the file cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileError {
+pub struct ConfigFileError {
     /// Line, from 1.
     pub line: usize,
     /// What is wrong.
     pub message: String,
 }
 
-enum Level {
+enum Nesting {
     /// In a mapping: the key that was read and awaits its value.
     Map { key: Option<String> },
     /// In a list: its items so far, scalars or mappings, never both.
@@ -34,10 +34,10 @@ enum Level {
 }
 
 /// Reads YAML into dotted keys; the root must be a mapping, a list may hold scalars or mappings.
-pub fn flatten(text: &str) -> Result<Vec<Entry>, FileError> {
-    let mut reader = Reader::default();
+pub fn flatten(text: &str) -> Result<Vec<FileEntry>, ConfigFileError> {
+    let mut reader = Flattener::default();
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| FileError {
+        let (event, span) = event.map_err(|error| ConfigFileError {
             line: error.marker().line(),
             message: format!("not YAML: {}", error.info()),
         })?;
@@ -46,38 +46,38 @@ pub fn flatten(text: &str) -> Result<Vec<Entry>, FileError> {
     Ok(reader.entries)
 }
 
-/// What was read so far, and where reading stands.
+/// What was read so far, and the current nesting.
 #[derive(Default)]
-struct Reader {
-    entries: Vec<Entry>,
-    levels: Vec<Level>,
+struct Flattener {
+    entries: Vec<FileEntry>,
+    levels: Vec<Nesting>,
 }
 
-// === impl Reader ===
+// === impl Flattener ===
 
-impl Reader {
-    fn read(&mut self, event: Event<'_>, line: usize) -> Result<(), FileError> {
+impl Flattener {
+    fn read(&mut self, event: Event<'_>, line: usize) -> Result<(), ConfigFileError> {
         match event {
             Event::Scalar(value, ..) => self.scalar(value.into_owned(), line),
             Event::MappingStart(..) => self.open_mapping(line),
             Event::MappingEnd => {
                 self.levels.pop();
                 match self.levels.last_mut() {
-                    Some(Level::Map { key }) => *key = None,
-                    Some(Level::List { mappings, .. }) => *mappings += 1,
+                    Some(Nesting::Map { key }) => *key = None,
+                    Some(Nesting::List { mappings, .. }) => *mappings += 1,
                     None => {}
                 }
                 Ok(())
             }
             Event::SequenceStart(..) => match self.levels.last() {
-                Some(Level::Map { key: Some(_) }) => {
-                    self.levels.push(Level::List { scalars: Vec::new(), mappings: 0, line });
+                Some(Nesting::Map { key: Some(_) }) => {
+                    self.levels.push(Nesting::List { scalars: Vec::new(), mappings: 0, line });
                     Ok(())
                 }
                 _ => refuse(line, "a list must stand under a key"),
             },
             Event::SequenceEnd => {
-                if let Some(Level::List { scalars, mappings: 0, line }) = self.levels.pop() {
+                if let Some(Nesting::List { scalars, mappings: 0, line }) = self.levels.pop() {
                     return self.close_value(scalars.join(","), line);
                 }
                 self.close_key();
@@ -88,80 +88,80 @@ impl Reader {
         }
     }
 
-    fn scalar(&mut self, value: String, line: usize) -> Result<(), FileError> {
+    fn scalar(&mut self, value: String, line: usize) -> Result<(), ConfigFileError> {
         match self.levels.last_mut() {
-            Some(Level::Map { key: key @ None }) => *key = Some(value),
-            Some(Level::Map { .. }) => return self.close_value(value, line),
-            Some(Level::List { mappings: 1.., .. }) => return refuse(line, MIXED),
-            Some(Level::List { scalars, .. }) => scalars.push(value),
+            Some(Nesting::Map { key: key @ None }) => *key = Some(value),
+            Some(Nesting::Map { .. }) => return self.close_value(value, line),
+            Some(Nesting::List { mappings: 1.., .. }) => return refuse(line, MIXED),
+            Some(Nesting::List { scalars, .. }) => scalars.push(value),
             None if value.is_empty() || value == "~" => {}
             None => return refuse(line, "expected `key: value` lines"),
         }
         Ok(())
     }
 
-    fn open_mapping(&mut self, line: usize) -> Result<(), FileError> {
+    fn open_mapping(&mut self, line: usize) -> Result<(), ConfigFileError> {
         match self.levels.last() {
-            Some(Level::List { scalars, .. }) if !scalars.is_empty() => refuse(line, MIXED),
-            Some(Level::Map { key: None }) => refuse(line, "expected a plain key"),
+            Some(Nesting::List { scalars, .. }) if !scalars.is_empty() => refuse(line, MIXED),
+            Some(Nesting::Map { key: None }) => refuse(line, "expected a plain key"),
             _ => {
-                self.levels.push(Level::Map { key: None });
+                self.levels.push(Nesting::Map { key: None });
                 Ok(())
             }
         }
     }
 
-    fn close_value(&mut self, value: String, line: usize) -> Result<(), FileError> {
-        let key = self.place();
+    fn close_value(&mut self, value: String, line: usize) -> Result<(), ConfigFileError> {
+        let key = self.dotted_key();
         if self.entries.iter().any(|entry| entry.key == key) {
-            return Err(FileError { line, message: format!("`{key}` stands twice") });
+            return Err(ConfigFileError { line, message: format!("`{key}` stands twice") });
         }
-        self.entries.push(Entry { key, value, line });
+        self.entries.push(FileEntry { key, value, line });
         self.close_key();
         Ok(())
     }
 
     /// The key that was open has its value.
     fn close_key(&mut self) {
-        if let Some(Level::Map { key }) = self.levels.last_mut() {
+        if let Some(Nesting::Map { key }) = self.levels.last_mut() {
             *key = None;
         }
     }
 
     /// The dotted key of the value that is being read.
-    fn place(&self) -> String {
-        let mut place = String::new();
+    fn dotted_key(&self) -> String {
+        let mut key = String::new();
         for level in &self.levels {
             match level {
-                Level::Map { key: Some(key) } => {
-                    if !place.is_empty() {
-                        place.push('.');
+                Nesting::Map { key: Some(name) } => {
+                    if !key.is_empty() {
+                        key.push('.');
                     }
-                    place.push_str(key);
+                    key.push_str(name);
                 }
-                Level::Map { key: None } => {}
-                Level::List { mappings, .. } => {
+                Nesting::Map { key: None } => {}
+                Nesting::List { mappings, .. } => {
                     // Writing to a string cannot fail.
-                    let _ = write!(place, "[{mappings}]");
+                    let _ = write!(key, "[{mappings}]");
                 }
             }
         }
-        place
+        key
     }
 }
 
 const MIXED: &str = "expected a list of plain values or one of `key: value` lines, not both";
 
-fn refuse(line: usize, message: &str) -> Result<(), FileError> {
-    Err(FileError { line, message: message.into() })
+fn refuse(line: usize, message: &str) -> Result<(), ConfigFileError> {
+    Err(ConfigFileError { line, message: message.into() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn entry(key: &str, value: &str, line: usize) -> Entry {
-        Entry { key: key.into(), value: value.into(), line }
+    fn entry(key: &str, value: &str, line: usize) -> FileEntry {
+        FileEntry { key: key.into(), value: value.into(), line }
     }
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn says_where_it_cannot_be_read() {
+    fn a_syntax_error_names_its_line() {
         assert_eq!(flatten("a: 1\nb: [").unwrap_err().line, 3);
         assert_eq!(flatten("- a\n").unwrap_err().line, 1);
         assert_eq!(flatten("a: 1\na: 2\n").unwrap_err().message, "`a` stands twice");

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks_and_single_addresses() {
+    fn trusted_networks_and_addresses_are_parsed() {
         let settings = ForwardedSettings {
             fields: ForwardedFields::Both,
             trust: networks("10.0.0.0/8, fd00::/8, 192.0.2.1").unwrap(),

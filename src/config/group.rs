@@ -11,12 +11,12 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("groups.interval", &["CVT_GROUPS_INTERVAL"]),
 ];
 
-/// When a violation group is worth a word, and when groups and usage are stored.
+/// When a violation group is notified, and when groups and usage are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GroupSettings {
     /// A group that was not seen for this long has returned when it is seen again.
     pub silence: Duration,
-    /// A group that goes on is told again after this long.
+    /// A group that continues is notified again after this long.
     pub reminder: Duration,
     /// Time between two additions to storage.
     pub interval: Duration,

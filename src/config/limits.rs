@@ -8,7 +8,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::traffic::usize_of;
-use super::{Problems, Setting, Source, Values, parse};
+use super::{Problems, Setting, SettingSource, Values, parse};
 
 /// Names of this section's settings.
 pub const SETTINGS: &[Setting] = &[
@@ -31,7 +31,7 @@ pub const SETTINGS: &[Setting] = &[
 ];
 
 /// Settings that outside of `routes` hold for all traffic, beside what a route says of its own.
-pub const OF_ALL_TRAFFIC: &[&str] = &[
+pub const GLOBAL_LIMITS: &[&str] = &[
     "limits.rate",
     "limits.client_rate",
     "limits.concurrency",
@@ -64,14 +64,14 @@ pub struct ConnectionLimits {
     /// How long a connection may stay without an exchange.
     pub keep_alive: Duration,
     /// How fast a caller must send or read.
-    pub pace: Pace,
+    pub min_rate: MinRate,
 }
 
-/// The least a caller must send or read while it is waited for.
+/// The rate at which a caller must send or read.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub struct MinRate {
     /// Bytes a second; 0 waits for ever.
-    pub min_rate: usize,
+    pub bytes_per_second: usize,
     /// The time over which it is measured.
     pub window: Duration,
 }
@@ -113,23 +113,23 @@ impl Default for ConnectionLimits {
             streams: 200,
             resets: 100,
             keep_alive: Duration::from_secs(75),
-            pace: Pace::default(),
+            min_rate: MinRate::default(),
         }
     }
 }
 
-// === impl Pace ===
+// === impl MinRate ===
 
-impl Default for Pace {
+impl Default for MinRate {
     fn default() -> Self {
-        Self { min_rate: 100, window: Duration::from_secs(30) }
+        Self { bytes_per_second: 100, window: Duration::from_secs(30) }
     }
 }
 
-impl Pace {
+impl MinRate {
     /// The bytes that must pass in one window.
-    pub fn least(&self) -> u64 {
-        (self.min_rate as u64).saturating_mul(self.window.as_secs().max(1))
+    pub fn bytes_per_window(&self) -> u64 {
+        (self.bytes_per_second as u64).saturating_mul(self.window.as_secs().max(1))
     }
 }
 
@@ -177,11 +177,11 @@ fn read_connection(values: &Values, problems: &mut Problems) -> ConnectionLimits
     let mut size = |key, default, range| values.read(key, default, problems, parse::bytes(range));
     // hyper's smallest buffer is 8 KiB; it refuses a target over 64 KiB whatever the limit.
     let head_size = size("limits.head_size", default.head_size, 8 << 10..=16 << 20);
-    let min_rate = size("limits.min_rate", default.pace.min_rate, 0..=1 << 30);
+    let min_rate = size("limits.min_rate", default.min_rate.bytes_per_second, 0..=1 << 30);
     let brief = Duration::from_millis(100)..=Duration::from_hours(24);
     let window = values.read(
         "limits.min_rate_window",
-        default.pace.window,
+        default.min_rate.window,
         problems,
         parse::duration(Duration::from_secs(1)..=Duration::from_hours(1)),
     );
@@ -202,7 +202,7 @@ fn read_connection(values: &Values, problems: &mut Problems) -> ConnectionLimits
             problems,
             parse::duration(brief),
         ),
-        pace: Pace { min_rate, window },
+        min_rate: MinRate { bytes_per_second: min_rate, window },
     }
 }
 
@@ -214,7 +214,7 @@ pub fn read_exchange(values: &Values, problems: &mut Problems) -> ExchangeLimits
     for key in ["limits.queue", "limits.queue_timeout"] {
         if let (Some((_, source)), None) = (values.get(key), values.get("limits.concurrency")) {
             let message = format!("{key}: has no effect without limits.concurrency");
-            problems.push(Source::clone(source), message);
+            problems.push(SettingSource::clone(source), message);
         }
     }
     let mut count =
@@ -237,22 +237,22 @@ pub fn read_exchange(values: &Values, problems: &mut Problems) -> ExchangeLimits
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Typed;
+    use crate::config::RawSettings;
 
     fn load(file: &str) -> (LimitSettings, String) {
         let mut problems = Problems::default();
         let file = Some(("cvt.yaml".into(), file.into()));
-        let values = Values::collect(Typed { file, ..Typed::default() }, &mut problems);
+        let values = Values::collect(RawSettings { file, ..RawSettings::default() }, &mut problems);
         let limits = read(&values, &mut problems);
         (limits, problems.or_fail().err().map_or_else(String::new, |error| error.to_string()))
     }
 
     #[test]
-    fn nothing_but_what_protects_the_sidecar_itself_is_limited_by_default() {
+    fn by_default_only_limits_that_protect_the_sidecar_apply() {
         let (limits, problems) = load("");
         assert_eq!(problems, "");
         assert!(limits.exchange.is_unlimited());
-        assert_eq!(limits.connection.pace.least(), 3000);
+        assert_eq!(limits.connection.min_rate.bytes_per_window(), 3000);
     }
 
     #[test]
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_without_a_ceiling_is_refused() {
+    fn a_queue_without_concurrency_limit_is_refused() {
         let (_, problems) = load("limits:\n  queue: 2\n");
         assert!(problems.contains("limits.queue: has no effect"), "{problems}");
     }

@@ -11,7 +11,7 @@ pub const SETTINGS: &[Setting] = &[
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the names are the field's own")]
-pub enum Level {
+pub enum LogLevel {
     Error,
     Warn,
     Info,
@@ -21,7 +21,7 @@ pub enum Level {
 
 /// In which form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum LogFormat {
     /// Lines for people on a terminal, JSON elsewhere.
     Auto,
     /// One JSON object per line.
@@ -34,28 +34,28 @@ pub enum Format {
 #[derive(Debug, Clone, Copy)]
 pub struct LoggingSettings {
     /// The least severe level shown.
-    pub level: Level,
+    pub level: LogLevel,
     /// In which form.
-    pub format: Format,
+    pub format: LogFormat,
 }
 
 /// Reads and checks this section.
 pub fn read(values: &Values, problems: &mut Problems) -> LoggingSettings {
     let levels = [
-        ("error", Level::Error),
-        ("warn", Level::Warn),
-        ("info", Level::Info),
-        ("debug", Level::Debug),
-        ("trace", Level::Trace),
+        ("error", LogLevel::Error),
+        ("warn", LogLevel::Warn),
+        ("info", LogLevel::Info),
+        ("debug", LogLevel::Debug),
+        ("trace", LogLevel::Trace),
     ];
-    let formats = [("auto", Format::Auto), ("json", Format::Json), ("text", Format::Text)];
+    let formats = [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)];
     LoggingSettings {
-        level: values.read("log.level", Level::Info, problems, parse::choice(&levels)),
-        format: values.read("log.format", Format::Auto, problems, parse::choice(&formats)),
+        level: values.read("log.level", LogLevel::Info, problems, parse::choice(&levels)),
+        format: values.read("log.format", LogFormat::Auto, problems, parse::choice(&formats)),
     }
 }
 
-impl Level {
+impl LogLevel {
     /// The level's name.
     pub const fn as_str(self) -> &'static str {
         match self {

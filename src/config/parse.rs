@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
+    fn byte_sizes_accept_binary_units() {
         let read = |text: &str| bytes(0..=u64::MAX)(text);
         assert_eq!(read("4096"), Ok(4096));
         assert_eq!(read("1MiB"), Ok(1 << 20));
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn durations() {
+    fn durations_accept_units() {
         let read = |text: &str| duration(Duration::ZERO..=Duration::from_hours(1))(text);
         assert_eq!(read("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(read("5"), Ok(Duration::from_secs(5)));
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_lists() {
+    fn listen_addresses_and_lists_are_parsed() {
         assert!(listen_address("[::1]:80").is_ok());
         assert!(listen_address("80").is_err());
         assert_eq!(list("a, b"), Ok(vec!["a".to_owned(), "b".to_owned()]));

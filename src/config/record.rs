@@ -1,4 +1,4 @@
-//! What is kept of the exchanges that were judged.
+//! What is recorded of validated exchanges.
 
 use super::{Problems, Setting, Values, parse};
 
@@ -25,7 +25,7 @@ pub enum RecordPolicy {
 
 /// What is kept of bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bodies {
+pub enum BodyPolicy {
     /// All that was captured.
     Whole,
     /// The beginning.
@@ -46,7 +46,7 @@ pub struct RecordSettings {
     /// Violating exchanges kept a second per kind of violation.
     pub violation_rate: u32,
     /// What is kept of bodies.
-    pub bodies: Bodies,
+    pub bodies: BodyPolicy,
     /// Bytes of each body kept in a record, unless they are kept whole.
     pub body_limit: usize,
     /// Environment this sidecar runs in.
@@ -61,10 +61,10 @@ pub fn read(values: &Values, problems: &mut Problems) -> RecordSettings {
         ("violations", RecordPolicy::Violations),
     ];
     let bodies = [
-        ("whole", Bodies::Whole),
-        ("truncated", Bodies::Truncated),
-        ("shape", Bodies::Shape),
-        ("none", Bodies::Never),
+        ("whole", BodyPolicy::Whole),
+        ("truncated", BodyPolicy::Truncated),
+        ("shape", BodyPolicy::Shape),
+        ("none", BodyPolicy::Never),
     ];
     let mut rate = |key: &str, default: u32| {
         let read = values.read(key, u64::from(default), problems, parse::integer(0..=1_000_000));
@@ -76,7 +76,12 @@ pub fn read(values: &Values, problems: &mut Problems) -> RecordSettings {
         policy: values.read("record", RecordPolicy::Sampled, problems, parse::choice(&policies)),
         valid_rate,
         violation_rate,
-        bodies: values.read("record_bodies", Bodies::Truncated, problems, parse::choice(&bodies)),
+        bodies: values.read(
+            "record_bodies",
+            BodyPolicy::Truncated,
+            problems,
+            parse::choice(&bodies),
+        ),
         body_limit: values.read(
             "record_body_limit",
             64 << 10,
@@ -94,11 +99,11 @@ pub fn read(values: &Values, problems: &mut Problems) -> RecordSettings {
 
 impl RecordSettings {
     /// Bytes kept of each body.
-    pub fn kept_of_bodies(&self) -> usize {
+    pub fn recorded_body_limit(&self) -> usize {
         match self.bodies {
-            Bodies::Whole => usize::MAX,
-            Bodies::Truncated | Bodies::Shape => self.body_limit,
-            Bodies::Never => 0,
+            BodyPolicy::Whole => usize::MAX,
+            BodyPolicy::Truncated | BodyPolicy::Shape => self.body_limit,
+            BodyPolicy::Never => 0,
         }
     }
 }

@@ -12,16 +12,16 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("reload.interval", &["CVT_RELOAD_INTERVAL"]),
 ];
 
-/// When files are looked at again.
+/// When files are checked for changes.
 #[derive(Debug, Clone, Copy)]
 pub struct ReloadSettings {
-    /// Time between two looks; `None` looks on SIGHUP alone.
+    /// Time between two checks; `None` checks on SIGHUP alone.
     pub interval: Option<Duration>,
 }
 
-/// What was typed of the settings that hold until a restart, to tell which of them changed.
+/// The configured settings that only a restart changes, to detect changes of them.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Fixed(BTreeMap<&'static str, String>);
+pub struct RestartSettings(BTreeMap<&'static str, String>);
 
 /// Reads and checks this section.
 pub fn read(values: &Values, problems: &mut Problems) -> ReloadSettings {
@@ -32,18 +32,17 @@ pub fn read(values: &Values, problems: &mut Problems) -> ReloadSettings {
     ReloadSettings { interval: watch.then_some(interval) }
 }
 
-// === impl Fixed ===
+// === impl RestartSettings ===
 
-impl Fixed {
-    /// Takes them from everything that was typed.
+impl RestartSettings {
+    /// Selects them from everything that was configured.
     pub(super) fn of(values: &Values) -> Self {
-        let holds = |setting: &&Setting| {
-            !setting.per_route || limits::OF_ALL_TRAFFIC.contains(&setting.key)
-        };
-        let typed = |setting: &'static Setting| {
+        let holds =
+            |setting: &&Setting| !setting.per_route || limits::GLOBAL_LIMITS.contains(&setting.key);
+        let entry = |setting: &'static Setting| {
             values.get(setting.key).map(|(text, _)| (setting.key, text.to_owned()))
         };
-        Self(Config::settings().filter(holds).filter_map(typed).collect())
+        Self(Config::settings().filter(holds).filter_map(entry).collect())
     }
 
     /// The keys of those that are not the same in `other`.
@@ -56,7 +55,7 @@ impl Fixed {
     }
 }
 
-impl fmt::Debug for Fixed {
+impl fmt::Debug for RestartSettings {
     /// Names alone: there are secrets among the values.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
@@ -66,25 +65,28 @@ impl fmt::Debug for Fixed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Typed;
+    use crate::config::RawSettings;
 
-    fn fixed(text: &str) -> Fixed {
+    fn restart_settings(text: &str) -> RestartSettings {
         let text = format!("spec: a\nupstream: http://a\n{text}");
-        let typed = Typed { file: Some(("cvt.yaml".into(), text)), ..Typed::default() };
-        Config::load(typed).unwrap().fixed
+        let raw = RawSettings { file: Some(("cvt.yaml".into(), text)), ..RawSettings::default() };
+        Config::load(raw).unwrap().restart
     }
 
     #[test]
-    fn settings_that_hold_until_a_restart_are_named_when_they_differ() {
-        let before = fixed("mode: off\nlisten: 127.0.0.1:1\nlimits: {rate: 5}\n");
-        let after = fixed("mode: warn\nstorage: {dsn: x.db}\nlimits: {rate: 6, request_body: 9}\n");
+    fn differing_restart_settings_are_named() {
+        let before = restart_settings("mode: off\nlisten: 127.0.0.1:1\nlimits: {rate: 5}\n");
+        let after = restart_settings(
+            "mode: warn\nstorage: {dsn: x.db}\nlimits: {rate: 6, request_body: 9}\n",
+        );
         assert_eq!(before.differences(&after), ["limits.rate", "listen", "storage.dsn"]);
         assert_eq!(before.differences(&before.clone()), Vec::<&str>::new());
     }
 
     #[test]
-    fn secrets_are_not_shown() {
-        let shown = format!("{:?}", fixed("storage: {dsn: 'postgres://u:hunter2@h/d'}\n"));
+    fn debug_output_contains_no_secrets() {
+        let shown =
+            format!("{:?}", restart_settings("storage: {dsn: 'postgres://u:hunter2@h/d'}\n"));
         assert!(shown.contains("storage.dsn") && !shown.contains("hunter2"), "{shown}");
     }
 }

@@ -42,13 +42,13 @@ pub fn refusal(kind: &str, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, Typed};
+    use super::super::{Config, RawSettings};
     use super::*;
 
     fn refused(file: &str, environment: &[(&str, &str)]) -> String {
         let environment = environment.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
         let file = Some(("cvt.yaml".into(), file.into()));
-        Config::load(Typed { file, environment, flags: Vec::new() }).unwrap_err().to_string()
+        Config::load(RawSettings { file, environment, flags: Vec::new() }).unwrap_err().to_string()
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Routes: which requests go to which upstream, and by which contract they are judged.
+//! Routes: which requests go to which upstream, and which contract validates them.
 //!
 //! What a route does not say for itself, the settings outside of `routes` say for it; without
 //! such a list they are the one route, and it takes everything. A section that may differ
@@ -11,11 +11,11 @@ use super::limits::{self, BodyLimits, ExchangeLimits};
 use super::upstream::{self, UpstreamSettings};
 use super::{Problems, Setting, Values, parse};
 
-/// Names of this section's settings that also stand outside of routes.
+/// Names of this section's settings that also occur outside of routes.
 pub const SETTINGS: &[Setting] = &[Setting::new("body_limit", &["CVT_BODY_LIMIT"]).per_route()];
 
 /// Names of settings that only a route has.
-pub const OWN: &[Setting] = &[
+pub const ROUTE_ONLY: &[Setting] = &[
     Setting::new("name", &[]).per_route(),
     Setting::new("host", &[]).per_route(),
     Setting::new("path", &[]).per_route(),
@@ -23,10 +23,10 @@ pub const OWN: &[Setting] = &[
 ];
 
 /// The most routes there may be.
-const MOST: usize = 1000;
+const MAX_ROUTES: usize = 1000;
 
 /// The name of the one route there is without a list of routes.
-const SOLE: &str = "default";
+const DEFAULT_NAME: &str = "default";
 
 /// One route.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct RouteSettings {
     pub path: String,
     /// Whether the prefix is taken off before the request goes on.
     pub strip_path: bool,
-    /// Bytes of each body that are kept for judging.
+    /// Bytes of each body that are captured for validation.
     pub body_limit: usize,
     /// How long bodies may be.
     pub bodies: BodyLimits,
@@ -47,11 +47,11 @@ pub struct RouteSettings {
     pub limits: ExchangeLimits,
     /// What a verdict may do.
     pub enforcement: EnforcementSettings,
-    /// What it is judged by.
+    /// The contract that validates it.
     pub contract: ContractSettings,
-    /// Whom it calls.
+    /// Its upstream.
     pub upstream: UpstreamSettings,
-    /// What it tells about callers.
+    /// What the upstream is told about callers.
     pub forwarded: ForwardedSettings,
 }
 
@@ -60,8 +60,8 @@ pub struct RouteSettings {
 pub enum HostPattern {
     /// This one.
     Exact(String),
-    /// Every host that ends in a dot and this.
-    Below(String),
+    /// Every subdomain of this domain.
+    Wildcard(String),
 }
 
 /// Reads and checks every route: there is at least one.
@@ -70,24 +70,24 @@ pub fn read(all: &Values, problems: &mut Problems) -> Vec<RouteSettings> {
     if each.is_empty() {
         return vec![read_one(all, problems)];
     }
-    if each.len() > MOST {
-        problems.push(each[MOST].place(), format!("routes: more than {MOST}"));
+    if each.len() > MAX_ROUTES {
+        problems.push(each[MAX_ROUTES].origin(), format!("routes: more than {MAX_ROUTES}"));
     }
     let mut routes: Vec<RouteSettings> = Vec::new();
     for values in &each {
         let route = read_one(values, problems);
         for notice in values.notices() {
-            all.notice(format!("{}: {notice}", values.place()));
+            all.notice(format!("{}: {notice}", values.origin()));
         }
         if let Some(other) = routes.iter().find(|other| other.name == route.name) {
-            problems.push(values.place(), format!("name: two routes are called {}", other.name));
+            problems.push(values.origin(), format!("name: two routes are called {}", other.name));
         }
         let same =
             |other: &&RouteSettings| (&other.host, &other.path) == (&route.host, &route.path);
         if let Some(other) = routes.iter().find(same) {
             let (name, other) = (&route.name, &other.name);
             problems.push(
-                values.place(),
+                values.origin(),
                 format!("path: the routes {other} and {name} take the same host and path"),
             );
         }
@@ -117,10 +117,10 @@ fn read_one(values: &Values, problems: &mut Problems) -> RouteSettings {
 
 fn default_name(host: Option<&HostPattern>, path: &str) -> String {
     match host {
-        None if path.is_empty() => SOLE.to_owned(),
+        None if path.is_empty() => DEFAULT_NAME.to_owned(),
         None => path.to_owned(),
         Some(HostPattern::Exact(host)) => format!("{host}{path}"),
-        Some(HostPattern::Below(domain)) => format!("*.{domain}{path}"),
+        Some(HostPattern::Wildcard(domain)) => format!("*.{domain}{path}"),
     }
 }
 
@@ -147,7 +147,7 @@ fn host(text: &str) -> Result<HostPattern, String> {
         return Err(format!("{}, without a port", expected()));
     }
     let domain = domain.to_owned();
-    Ok(if below { HostPattern::Below(domain) } else { HostPattern::Exact(domain) })
+    Ok(if below { HostPattern::Wildcard(domain) } else { HostPattern::Exact(domain) })
 }
 
 /// A prefix is compared as sent, byte by byte, and ends at a slash of the request's path.
@@ -167,16 +167,17 @@ mod tests {
     use std::num::NonZeroU64;
 
     use super::*;
-    use crate::config::{Config, ConfigError, Typed};
+    use crate::config::{Config, ConfigError, RawSettings};
     use crate::model::mode::{Mode, Modes};
 
     fn load(text: &str) -> Result<Vec<RouteSettings>, ConfigError> {
-        let typed = Typed { file: Some(("cvt.yaml".into(), text.into())), ..Typed::default() };
-        Config::load(typed).map(|config| config.routes)
+        let raw =
+            RawSettings { file: Some(("cvt.yaml".into(), text.into())), ..RawSettings::default() };
+        Config::load(raw).map(|config| config.routes)
     }
 
     #[test]
-    fn a_route_says_what_differs_and_inherits_the_rest() {
+    fn a_route_inherits_what_it_does_not_set() {
         let routes = load(
             "mode: shadow\nbody_limit: 2KiB\nroutes:\n  - path: /a/\n    spec: a.yaml\n    \
              upstream: http://a\n    mode: off\n  - name: b\n    host: '*.Example.com'\n    \
@@ -190,7 +191,7 @@ mod tests {
             ("/a", "/a", Modes::both(Mode::Off))
         );
         assert_eq!((a.body_limit, a.strip_path), (2048, false));
-        assert_eq!(b.host, Some(HostPattern::Below("example.com".into())));
+        assert_eq!(b.host, Some(HostPattern::Wildcard("example.com".into())));
         assert_eq!(
             (b.enforcement.modes, b.upstream.timeout.as_secs()),
             (Modes::both(Mode::Shadow), 3)
@@ -217,11 +218,14 @@ mod tests {
     #[test]
     fn without_routes_the_settings_are_the_one_route() {
         let routes = load("spec: a.yaml\nupstream: http://a\n").unwrap();
-        assert_eq!((routes.len(), routes[0].name.as_str(), routes[0].path.as_str()), (1, SOLE, ""));
+        assert_eq!(
+            (routes.len(), routes[0].name.as_str(), routes[0].path.as_str()),
+            (1, DEFAULT_NAME, "")
+        );
     }
 
     #[test]
-    fn what_is_wrong_in_a_route_is_said_with_its_line() {
+    fn problems_of_a_route_name_their_line() {
         let error = load(
             "body_limit: lots\nroutes:\n  - path: a\n    listen: 127.0.0.1:1\n    spec: a\n    \
              upstraem: http://a\n  - path: /x\n    spec: b\n    upstream: http://b\n  \
@@ -245,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_and_paths() {
+    fn hosts_and_paths_are_checked() {
         assert_eq!(host("A.example."), Ok(HostPattern::Exact("a.example".into())));
         for bad in ["", "*.", "a:80", "a/b", "*"] {
             assert!(host(bad).is_err(), "{bad}");

@@ -1,8 +1,8 @@
-//! What share of the traffic is judged, and what share of what conforms is kept.
+//! What share of the traffic is validated, and what share of conforming exchanges is recorded.
 
 use std::time::Duration;
 
-use super::enforcement::Share;
+use super::enforcement::Percentage;
 use super::{Problems, Setting, Values, parse};
 
 /// Names of this section's settings.
@@ -18,10 +18,10 @@ pub const SETTINGS: &[Setting] = &[
 /// The shares of one operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rates {
-    /// Of its exchanges, how many are judged.
-    pub judge: Share,
-    /// Of those judged and conforming, how many may be kept.
-    pub keep: Share,
+    /// Share of its exchanges that is validated.
+    pub validate: Percentage,
+    /// Share of the conforming exchanges that may be recorded.
+    pub keep: Percentage,
 }
 
 /// What is sampled.
@@ -31,18 +31,18 @@ pub struct SamplingSettings {
     pub rates: Rates,
     /// Those that have: `METHOD /template` or an `operationId`.
     pub operations: Vec<(String, Rates)>,
-    /// How many of each kind of exchange are judged and kept whatever the shares say.
+    /// How many of each kind of exchange are validated and recorded whatever the shares say.
     pub firsts: u8,
-    /// How long everything is judged after something new: a first violation, another contract.
+    /// How long everything is validated after something new: a first violation, another contract.
     pub escalate: Duration,
-    /// Conforming exchanges kept a second meanwhile.
+    /// Conforming exchanges recorded a second meanwhile.
     pub escalate_rate: u32,
 }
 
 /// Reads and checks this section.
 pub fn read(values: &Values, problems: &mut Problems) -> SamplingSettings {
-    let mut share = |key: &str| values.read(key, Share::WHOLE, problems, Share::parse);
-    let rates = Rates { judge: share("sampling.validate"), keep: share("sampling.record") };
+    let mut share = |key: &str| values.read(key, Percentage::ALL, problems, Percentage::parse);
+    let rates = Rates { validate: share("sampling.validate"), keep: share("sampling.record") };
     let mut number = |key: &str, default: u64, most: u64| {
         values.read(key, default, problems, parse::integer(0..=most))
     };
@@ -62,8 +62,8 @@ pub fn read(values: &Values, problems: &mut Problems) -> SamplingSettings {
     }
 }
 
-/// Lines (of a mapping in the file) or items of a list with commas: `NAME=JUDGE` or
-/// `NAME=JUDGE/KEEP`.
+/// Lines (of a mapping in the file) or items of a list with commas: `NAME=VALIDATE` or
+/// `NAME=VALIDATE/KEEP`.
 fn operations(values: &Values, rates: Rates, problems: &mut Problems) -> Vec<(String, Rates)> {
     values.read("sampling.operations", Vec::new(), problems, |text| {
         let separator = if text.contains('\n') { '\n' } else { ',' };
@@ -76,11 +76,12 @@ fn one_operation(item: &str, rates: Rates) -> Result<(String, Rates), String> {
     let (name, shares) = item
         .rsplit_once('=')
         .ok_or_else(|| format!("{item:?}: expected NAME=VALIDATE or NAME=VALIDATE/RECORD"))?;
-    let share =
-        |text: &str| Share::parse(text.trim()).map_err(|expected| format!("{name:?}: {expected}"));
+    let share = |text: &str| {
+        Percentage::parse(text.trim()).map_err(|expected| format!("{name:?}: {expected}"))
+    };
     let rates = match shares.split_once('/') {
-        Some((judge, keep)) => Rates { judge: share(judge)?, keep: share(keep)? },
-        None => Rates { judge: share(shares)?, keep: rates.keep },
+        Some((validate, keep)) => Rates { validate: share(validate)?, keep: share(keep)? },
+        None => Rates { validate: share(shares)?, keep: rates.keep },
     };
     Ok((name.trim().to_owned(), rates))
 }
@@ -100,22 +101,23 @@ impl SamplingSettings {
         own.map_or(self.rates, |(_, rates)| *rates)
     }
 
-    /// Whether every exchange of every operation is judged.
-    pub fn judges_all(&self) -> bool {
+    /// Whether every exchange of every operation is validated.
+    pub fn validates_all(&self) -> bool {
         let own = self.operations.iter().map(|(_, rates)| rates);
-        std::iter::once(&self.rates).chain(own).all(|rates| rates.judge.is_whole())
+        std::iter::once(&self.rates).chain(own).all(|rates| rates.validate.is_all())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Typed;
+    use super::super::RawSettings;
     use super::*;
 
     fn load(environment: &[(&str, &str)]) -> Result<SamplingSettings, String> {
         let environment = environment.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
         let mut problems = Problems::default();
-        let values = Values::collect(Typed { environment, ..Typed::default() }, &mut problems);
+        let values =
+            Values::collect(RawSettings { environment, ..RawSettings::default() }, &mut problems);
         let settings = read(&values, &mut problems);
         problems.or_fail().map(|()| settings).map_err(|error| error.to_string())
     }
@@ -127,13 +129,13 @@ mod tests {
             ("CVT_SAMPLING_OPERATIONS", "GET /health=0.5%/0%, listBooks = 100%"),
         ])
         .unwrap();
-        assert!(!settings.judges_all());
-        let judge = |method, path, id| settings.rates_of(method, path, id).judge;
-        assert_eq!(judge("GET", "/health", None), Share::parse("0.5").unwrap());
-        assert_eq!(settings.rates_of("GET", "/health", None).keep, Share::percent(0));
-        assert_eq!(judge("GET", "/books", Some("listBooks")), Share::WHOLE);
-        assert_eq!(judge("POST", "/health", None), Share::percent(10));
-        assert!(load(&[]).unwrap().judges_all());
+        assert!(!settings.validates_all());
+        let validate = |method, path, id| settings.rates_of(method, path, id).validate;
+        assert_eq!(validate("GET", "/health", None), Percentage::parse("0.5").unwrap());
+        assert_eq!(settings.rates_of("GET", "/health", None).keep, Percentage::percent(0));
+        assert_eq!(validate("GET", "/books", Some("listBooks")), Percentage::ALL);
+        assert_eq!(validate("POST", "/health", None), Percentage::percent(10));
+        assert!(load(&[]).unwrap().validates_all());
     }
 
     #[test]

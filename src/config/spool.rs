@@ -12,7 +12,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("spool.fsync", &["CVT_SPOOL_FSYNC"]),
 ];
 
-/// The directory when nobody says otherwise.
+/// The default directory.
 pub const DEFAULT_DIRECTORY: &str = "cvt-spool";
 
 /// When what is spooled is forced to the disk. A crash of the process loses nothing either way;
@@ -34,8 +34,8 @@ pub struct SpoolSettings {
     pub enabled: bool,
     /// Where.
     pub directory: PathBuf,
-    /// Whether somebody named the directory: then it must be usable.
-    pub named: bool,
+    /// Whether the directory was configured: then it must be usable.
+    pub explicit: bool,
     /// Bytes that may wait.
     pub limit: u64,
     /// When they are forced to the disk.
@@ -56,7 +56,7 @@ pub fn read(values: &Values, problems: &mut Problems) -> SpoolSettings {
                 path => Ok(path.into()),
             },
         ),
-        named: values.get("spool.dir").is_some(),
+        explicit: values.get("spool.dir").is_some(),
         limit: values.read("spool.limit", 1 << 30, problems, |text| {
             parse::bytes(1 << 20..=1 << 40)(text).map(|bytes| bytes as u64)
         }),

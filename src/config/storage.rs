@@ -30,7 +30,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("storage.postgres.statement_timeout", &["CVT_POSTGRES_STATEMENT_TIMEOUT"]),
 ];
 
-/// Where things are kept when nobody says otherwise.
+/// The default database.
 pub const DEFAULT_DSN: &str = "cvt.db";
 
 const SSL_MODES: &[(&str, SslMode)] = &[
@@ -123,7 +123,7 @@ pub fn read(values: &Values, problems: &mut Problems) -> StorageSettings {
         Some(Backend::Postgres) => StorageSettings::Postgres(postgres.clone()),
     };
     let settings = values.read("storage.dsn", default, problems, |text| {
-        let settings = StorageSettings::parse_over(text, postgres)?;
+        let settings = StorageSettings::parse_with_defaults(text, postgres)?;
         match backend {
             Some(backend) if backend != settings.backend() => Err(format!(
                 "this names a {:?} store, but storage.type is {backend:?}",
@@ -182,11 +182,11 @@ impl StorageSettings {
     /// Reads a path, `sqlite://PATH`, `postgres://USER:PASSWORD@HOST:PORT/DB` or `memory:`.
     /// The message of an error holds nothing of the text.
     pub fn parse(text: &str) -> Result<Self, String> {
-        Self::parse_over(text, PostgresSettings::default())
+        Self::parse_with_defaults(text, PostgresSettings::default())
     }
 
     /// As [`StorageSettings::parse`]; what a PostgreSQL text leaves out is taken from `parts`.
-    fn parse_over(text: &str, parts: PostgresSettings) -> Result<Self, String> {
+    fn parse_with_defaults(text: &str, parts: PostgresSettings) -> Result<Self, String> {
         let expected = || Err("expected a path, sqlite://PATH, postgres://… or memory:".to_owned());
         match text.split_once("://") {
             _ if text == "memory:" => Ok(Self::Memory),
@@ -252,15 +252,15 @@ impl fmt::Debug for PostgresSettings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, Typed};
+    use super::super::{Config, RawSettings};
     use super::*;
 
     fn load(environment: &[(&str, &str)]) -> Result<StorageSettings, String> {
         let base = [("CVT_SPEC", "a.yaml"), ("CVT_UPSTREAM", "http://127.0.0.1:1")];
         let pairs = base.iter().chain(environment);
         let environment = pairs.map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        let typed = Typed { environment, ..Typed::default() };
-        Config::load(typed).map(|config| config.storage).map_err(|error| error.to_string())
+        let raw = RawSettings { environment, ..RawSettings::default() };
+        Config::load(raw).map(|config| config.storage).map_err(|error| error.to_string())
     }
 
     #[test]

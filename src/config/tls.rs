@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Problems, Setting, Source, Values, parse};
+use super::{Problems, Setting, SettingSource, Values, parse};
 
 /// Names of this section's settings.
 pub const SETTINGS: &[Setting] = &[
@@ -48,26 +48,30 @@ pub enum ClientAuth {
     Require(PathBuf),
 }
 
-/// What was typed for `client_auth`.
+/// The choices of `client_auth`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
+enum ClientAuthChoice {
     None,
     Request,
     Require,
 }
 
 /// The keys of one listener.
-struct Keys {
+struct TlsKeys {
     cert: &'static str,
     key: &'static str,
     ca: &'static str,
     auth: &'static str,
 }
 
-const TRAFFIC: Keys =
-    Keys { cert: "tls.cert_file", key: "tls.key_file", ca: "tls.ca_file", auth: "tls.client_auth" };
+const TRAFFIC: TlsKeys = TlsKeys {
+    cert: "tls.cert_file",
+    key: "tls.key_file",
+    ca: "tls.ca_file",
+    auth: "tls.client_auth",
+};
 
-const ADMIN: Keys = Keys {
+const ADMIN: TlsKeys = TlsKeys {
     cert: "admin.tls.cert_file",
     key: "admin.tls.key_file",
     ca: "admin.tls.ca_file",
@@ -110,15 +114,19 @@ fn read_admin(values: &Values, problems: &mut Problems) -> Option<ServerTls> {
     })
 }
 
-fn read_client_auth(values: &Values, keys: &Keys, problems: &mut Problems) -> ClientAuth {
-    let choices = [("none", Asked::None), ("request", Asked::Request), ("require", Asked::Require)];
-    let asked = values.read(keys.auth, Asked::None, problems, parse::choice(&choices));
+fn read_client_auth(values: &Values, keys: &TlsKeys, problems: &mut Problems) -> ClientAuth {
+    let choices = [
+        ("none", ClientAuthChoice::None),
+        ("request", ClientAuthChoice::Request),
+        ("require", ClientAuthChoice::Require),
+    ];
+    let asked = values.read(keys.auth, ClientAuthChoice::None, problems, parse::choice(&choices));
     match (asked, path(values, keys.ca)) {
-        (Asked::Request, Some(ca)) => ClientAuth::Request(ca),
-        (Asked::Require, Some(ca)) => ClientAuth::Require(ca),
-        (Asked::Request | Asked::Require, None) => {
+        (ClientAuthChoice::Request, Some(ca)) => ClientAuth::Request(ca),
+        (ClientAuthChoice::Require, Some(ca)) => ClientAuth::Require(ca),
+        (ClientAuthChoice::Request | ClientAuthChoice::Require, None) => {
             let source =
-                values.get(keys.auth).map_or(Source::Default, |(_, source)| source.clone());
+                values.get(keys.auth).map_or(SettingSource::Default, |(_, source)| source.clone());
             let message = format!(
                 "{}: needs the authorities that vouch for callers; set {}",
                 keys.auth, keys.ca
@@ -126,8 +134,9 @@ fn read_client_auth(values: &Values, keys: &Keys, problems: &mut Problems) -> Cl
             problems.push(source, message);
             ClientAuth::None
         }
-        (Asked::None, Some(_)) if values.get(keys.auth).is_none() => {
-            let source = values.get(keys.ca).map_or(Source::Default, |(_, source)| source.clone());
+        (ClientAuthChoice::None, Some(_)) if values.get(keys.auth).is_none() => {
+            let source =
+                values.get(keys.ca).map_or(SettingSource::Default, |(_, source)| source.clone());
             let message = format!(
                 "{}: would have no effect; set {} to request or require (or to none)",
                 keys.ca, keys.auth
@@ -135,7 +144,7 @@ fn read_client_auth(values: &Values, keys: &Keys, problems: &mut Problems) -> Cl
             problems.push(source, message);
             ClientAuth::None
         }
-        (Asked::None, _) => ClientAuth::None,
+        (ClientAuthChoice::None, _) => ClientAuth::None,
     }
 }
 
@@ -144,7 +153,7 @@ fn path(values: &Values, key: &str) -> Option<PathBuf> {
 }
 
 fn missing<T>(values: &Values, given: &str, wanted: &str, problems: &mut Problems) -> Option<T> {
-    let source = values.get(given).map_or(Source::Default, |(_, source)| source.clone());
+    let source = values.get(given).map_or(SettingSource::Default, |(_, source)| source.clone());
     problems.push(source, format!("{wanted}: required with {given}"));
     None
 }
@@ -152,15 +161,15 @@ fn missing<T>(values: &Values, given: &str, wanted: &str, problems: &mut Problem
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Typed;
+    use crate::config::RawSettings;
 
     fn load(environment: &[(&str, &str)]) -> (TlsSettings, String) {
         let mut problems = Problems::default();
-        let typed = Typed {
+        let raw = RawSettings {
             environment: environment.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
-            ..Typed::default()
+            ..RawSettings::default()
         };
-        let values = Values::collect(typed, &mut problems);
+        let values = Values::collect(raw, &mut problems);
         let settings = read(&values, &mut problems);
         (settings, problems.or_fail().err().map_or_else(String::new, |error| error.to_string()))
     }
@@ -186,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_have_no_effect_is_refused() {
+    fn settings_without_effect_are_refused() {
         for (environment, part) in [
             (&[("CVT_TRAFFIC_TLS_CERT_FILE", "a")][..], "tls.key_file: required"),
             (&[("CVT_TRAFFIC_TLS_CLIENT_AUTH", "require")], "tls.ca_file"),

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn collectors() {
+    fn collector_addresses_are_parsed() {
         let read = |text: &str| {
             let address = CollectorAddress::parse(text)?;
             Ok::<_, String>((address.host, address.port, address.path))

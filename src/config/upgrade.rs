@@ -7,10 +7,10 @@ use super::{Problems, Setting, Values};
 /// Names of this section's settings.
 pub const SETTINGS: &[Setting] = &[Setting::new("upgrade.socket", &["CVT_UPGRADE_SOCKET"])];
 
-/// Where the two processes meet.
+/// Where the two processes connect.
 #[derive(Debug, Clone)]
 pub struct UpgradeSettings {
-    /// Path of the socket over which listeners change hands.
+    /// Path of the socket over which listeners are handed over.
     pub socket: PathBuf,
 }
 

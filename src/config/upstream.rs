@@ -1,4 +1,4 @@
-//! Whom we call, how, and how long for.
+//! The upstream: its addresses, protocol, TLS, health checks and timeouts.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Uri;
 
 use super::traffic::usize_of;
-use super::{Problems, Setting, Source, Values, parse};
+use super::{Problems, Setting, SettingSource, Values, parse};
 
 /// Names of this section's settings.
 pub const SETTINGS: &[Setting] = &[
@@ -63,7 +63,7 @@ pub enum Balance {
     LeastConnections,
 }
 
-/// How an upstream proves who it is, and we to it.
+/// TLS identities of an upstream and of this proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct UpstreamTls {
     /// Authorities that may vouch for it; the system's when not given.
@@ -76,7 +76,7 @@ pub struct UpstreamTls {
     pub verify: bool,
 }
 
-/// How it is found out whether an address can be used.
+/// Health checks of the addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HealthSettings {
     /// Asked with GET; without it a connection is proof enough.
@@ -102,7 +102,7 @@ pub struct UpstreamSettings {
     pub retries: u32,
     /// TLS, where the addresses say so.
     pub tls: UpstreamTls,
-    /// How health is found out.
+    /// Health checks.
     pub health: HealthSettings,
     /// The longest that making a connection may take, TLS included.
     pub connect_timeout: Duration,
@@ -123,7 +123,7 @@ pub struct UpstreamSettings {
 pub fn read(values: &Values, problems: &mut Problems) -> UpstreamSettings {
     if values.get("upstream").is_none() {
         problems.push(
-            values.place(),
+            values.origin(),
             "upstream: required; the service to stand in front of (--upstream http://127.0.0.1:8080 or CVT_UPSTREAM)",
         );
     }
@@ -179,7 +179,8 @@ fn tls(values: &Values, problems: &mut Problems) -> UpstreamTls {
         (None, None) => None,
         (found, _) => {
             let (given, wanted) = if found.is_some() { (cert, key) } else { (key, cert) };
-            let source = values.get(given).map_or(Source::Default, |(_, source)| source.clone());
+            let source =
+                values.get(given).map_or(SettingSource::Default, |(_, source)| source.clone());
             problems.push(source, format!("{wanted}: required with {given}"));
             None
         }
@@ -287,12 +288,12 @@ impl UpstreamAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Typed;
+    use crate::config::RawSettings;
 
     fn load(file: &str) -> (UpstreamSettings, String) {
         let mut problems = Problems::default();
         let file = Some(("cvt.yaml".into(), file.into()));
-        let values = Values::collect(Typed { file, ..Typed::default() }, &mut problems);
+        let values = Values::collect(RawSettings { file, ..RawSettings::default() }, &mut problems);
         let settings = read(&values, &mut problems);
         (settings, problems.or_fail().err().map_or_else(String::new, |error| error.to_string()))
     }
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn several_addresses_are_a_list_and_speak_alike() {
+    fn several_addresses_are_a_list_of_one_scheme() {
         let (settings, problems) = load("upstream: [http://a:1, 'http://[::1]:2']\n");
         assert_eq!((settings.name().as_str(), problems.as_str()), ("a:1,[::1]:2", ""));
         let (_, problems) = load("upstream: [http://a:1, https://b:2]\n");
@@ -323,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn no_limit_is_zero() {
+    fn a_timeout_of_zero_means_none() {
         let (settings, problems) = load("upstream: http://a\ntraffic: {total_timeout: 0}\n");
         assert_eq!((settings.total_timeout, problems.as_str()), (None, ""));
         let (settings, _) = load("upstream: http://a\ntraffic: {total_timeout: 5s}\n");

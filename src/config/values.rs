@@ -1,10 +1,10 @@
-//! What was typed: every setting as text, with the place it came from.
+//! Settings as configured: every setting as text, with its source.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{Config, ConfigError, Typed, file, retired, route};
+use super::{Config, ConfigError, RawSettings, file, retired, route};
 
 /// A setting's names.
 #[derive(Debug, Clone, Copy)]
@@ -20,9 +20,9 @@ pub struct Setting {
     pub map: bool,
 }
 
-/// Where a value was typed.
+/// Where a value was configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum SettingSource {
     /// Nowhere: the default holds.
     Default,
     /// In a config file.
@@ -40,27 +40,27 @@ pub enum Source {
 
 /// One wrong setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Where it was typed.
-    pub source: Source,
+pub struct SettingProblem {
+    /// Where it was configured.
+    pub source: SettingSource,
     /// What is wrong and what was expected. Never the value of a secret.
     pub message: String,
 }
 
 /// The wrong settings found so far.
 #[derive(Debug, Default)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems(Vec<SettingProblem>);
 
-/// Every setting that was typed, the last source winning.
+/// Every configured setting; the last source wins.
 #[derive(Debug)]
 pub struct Values {
-    typed: BTreeMap<&'static str, (String, Source)>,
+    entries: BTreeMap<&'static str, (String, SettingSource)>,
     /// Of an entry of `routes`: what it says for itself.
     own: BTreeSet<&'static str>,
     /// What each entry of `routes` says for itself.
     routes: Vec<Values>,
-    /// Where a value that is missing should stand.
-    place: Source,
+    /// Where a missing value belongs.
+    origin: SettingSource,
     notices: RefCell<Vec<String>>,
 }
 
@@ -101,15 +101,15 @@ impl Setting {
 // === impl Problems ===
 
 impl Problems {
-    /// Notes one more. What is wrong for every route is noted once.
-    pub fn push(&mut self, source: Source, message: impl Into<String>) {
-        let problem = Problem { source, message: message.into() };
+    /// Adds a problem. What is wrong for every route is reported once.
+    pub fn push(&mut self, source: SettingSource, message: impl Into<String>) {
+        let problem = SettingProblem { source, message: message.into() };
         if !self.0.contains(&problem) {
             self.0.push(problem);
         }
     }
 
-    /// Fails with everything noted, if anything was.
+    /// Fails with all problems, if there are any.
     pub fn or_fail(self) -> Result<(), ConfigError> {
         if self.0.is_empty() { Ok(()) } else { Err(ConfigError { problems: self.0 }) }
     }
@@ -119,16 +119,16 @@ impl Problems {
 
 impl Values {
     /// Merges file, environment and flags; unknown names become problems.
-    pub fn collect(typed: Typed, problems: &mut Problems) -> Self {
-        let mut values = Self::at(Source::Default);
-        if let Some((path, text)) = typed.file {
+    pub fn collect(raw: RawSettings, problems: &mut Problems) -> Self {
+        let mut values = Self::at(SettingSource::Default);
+        if let Some((path, text)) = raw.file {
             values.add_file(&path, &text, problems);
         }
-        for (name, value) in typed.environment {
+        for (name, value) in raw.environment {
             values.add_variable(&name, value, problems);
         }
-        for (key, flag, value) in typed.flags {
-            values.typed.insert(key, (value, Source::Flag(flag)));
+        for (key, flag, value) in raw.flags {
+            values.entries.insert(key, (value, SettingSource::Flag(flag)));
         }
         values
     }
@@ -137,10 +137,10 @@ impl Values {
     /// there is no such list.
     pub fn routes(&self) -> Vec<Self> {
         let over = |own: &Self| {
-            let mut all = Self::at(own.place.clone());
-            all.typed = self.typed.clone();
-            all.typed.extend(own.typed.clone());
-            all.own = own.typed.keys().copied().collect();
+            let mut all = Self::at(own.origin.clone());
+            all.entries = self.entries.clone();
+            all.entries.extend(own.entries.clone());
+            all.own = own.entries.keys().copied().collect();
             all
         };
         self.routes.iter().map(over).collect()
@@ -149,24 +149,24 @@ impl Values {
     /// What an entry of `routes` says for itself alone; nothing outside of such a list.
     #[must_use]
     pub fn own(&self) -> Self {
-        let mut own = Self::at(self.place.clone());
-        let typed = self.typed.iter().filter(|(key, _)| self.own.contains(*key));
-        own.typed = typed.map(|(key, value)| (*key, value.clone())).collect();
+        let mut own = Self::at(self.origin.clone());
+        let entries = self.entries.iter().filter(|(key, _)| self.own.contains(*key));
+        own.entries = entries.map(|(key, value)| (*key, value.clone())).collect();
         own
     }
 
-    /// Where a value that is missing should stand.
-    pub fn place(&self) -> Source {
-        self.place.clone()
+    /// Where a missing value belongs.
+    pub fn origin(&self) -> SettingSource {
+        self.origin.clone()
     }
 
-    /// What was typed under `key` and where, if anything.
-    pub fn get(&self, key: &str) -> Option<(&str, &Source)> {
-        self.typed.get(key).map(|(text, source)| (text.as_str(), source))
+    /// The value of `key` and its source, if configured.
+    pub fn get(&self, key: &str) -> Option<(&str, &SettingSource)> {
+        self.entries.get(key).map(|(text, source)| (text.as_str(), source))
     }
 
     /// Reads `key` with `parse`, which says what it expected when it cannot; the default holds
-    /// where nothing was typed, and where a problem was noted.
+    /// where nothing was configured, and where a problem was reported.
     pub fn read<T>(
         &self,
         key: &str,
@@ -184,7 +184,7 @@ impl Values {
         }
     }
 
-    /// Notes a sentence about a setting that has no effect, once.
+    /// Adds a notice about a setting that has no effect, once.
     pub fn notice(&self, sentence: impl Into<String>) {
         let sentence = sentence.into();
         let mut notices = self.notices.borrow_mut();
@@ -198,12 +198,12 @@ impl Values {
         self.notices.borrow().clone()
     }
 
-    fn at(place: Source) -> Self {
+    fn at(origin: SettingSource) -> Self {
         Self {
-            typed: BTreeMap::new(),
+            entries: BTreeMap::new(),
             own: BTreeSet::new(),
             routes: Vec::new(),
-            place,
+            origin,
             notices: RefCell::default(),
         }
     }
@@ -212,12 +212,12 @@ impl Values {
         let entries = match file::flatten(text) {
             Ok(entries) => entries,
             Err(error) => {
-                let source = Source::File { path: path.into(), line: error.line };
+                let source = SettingSource::File { path: path.into(), line: error.line };
                 return problems.push(source, error.message);
             }
         };
         for entry in entries {
-            let source = Source::File { path: path.into(), line: entry.line };
+            let source = SettingSource::File { path: path.into(), line: entry.line };
             if let Some((index, key)) = item_of(ROUTES, &entry.key) {
                 self.add_to_route(index, key, entry.value, source, problems);
             } else if entry.key == ROUTES {
@@ -229,22 +229,22 @@ impl Values {
         }
     }
 
-    /// Notes what the file says under `key`; false if no setting has it.
+    /// Adds the value of `key` in the file; false if there is no such setting.
     fn add(
         &mut self,
         key: &str,
         value: String,
-        source: &Source,
+        source: &SettingSource,
         mut known: impl Iterator<Item = &'static Setting>,
     ) -> bool {
         let takes = |setting: &&Setting| setting.key == key || setting.name_in(key).is_some();
         let Some(setting) = known.find(takes) else { return false };
         if let Some(name) = setting.name_in(key) {
-            let entry = self.typed.entry(setting.key);
+            let entry = self.entries.entry(setting.key);
             let (text, _) = entry.or_insert_with(|| (String::new(), source.clone()));
             text.extend([name, "=", &value, "\n"]);
         } else {
-            self.typed.insert(setting.key, (value, source.clone()));
+            self.entries.insert(setting.key, (value, source.clone()));
         }
         true
     }
@@ -254,13 +254,13 @@ impl Values {
         index: usize,
         key: &str,
         value: String,
-        source: Source,
+        source: SettingSource,
         problems: &mut Problems,
     ) {
         while self.routes.len() <= index {
             self.routes.push(Self::at(source.clone()));
         }
-        let all = || Config::settings().chain(route::OWN);
+        let all = || Config::settings().chain(route::ROUTE_ONLY);
         let own = || all().filter(|setting| setting.per_route);
         if self.routes[index].add(key, value, &source, own()) {
             return;
@@ -276,7 +276,7 @@ impl Values {
     fn add_variable(&mut self, name: &str, value: String, problems: &mut Problems) {
         let setting = Config::settings().find(|setting| setting.environment.contains(&name));
         if let Some(setting) = setting {
-            self.typed.insert(setting.key, (value, Source::Environment(name.into())));
+            self.entries.insert(setting.key, (value, SettingSource::Environment(name.into())));
             return;
         }
         if !name.starts_with("CVT_") || is_service_link(name, &value) {
@@ -286,7 +286,7 @@ impl Values {
             return self.notice(format!("{name} has no effect: {why}"));
         }
         let known = Config::settings().flat_map(|setting| setting.environment.iter().copied());
-        problems.push(Source::Environment(name.into()), unknown("variable", name, known));
+        problems.push(SettingSource::Environment(name.into()), unknown("variable", name, known));
     }
 }
 
@@ -336,9 +336,9 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-// === impl Problem ===
+// === impl SettingProblem ===
 
-impl fmt::Display for Source {
+impl fmt::Display for SettingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("settings"),
@@ -349,7 +349,7 @@ impl fmt::Display for Source {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for SettingProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.source, self.message)
     }

@@ -1,4 +1,4 @@
-//! The contract: a document compiled once, ready to judge any number of exchanges.
+//! The contract: a document compiled once, ready to validate any number of exchanges.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -7,15 +7,16 @@ use http::Method;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::document::{Document, Origin, Source};
-use super::error::{ContractError, Problem};
+use super::document::{Document, Origin, SourceMap};
+use super::error::{ContractError, Diagnostic};
 use super::lint::Lint;
 use super::lint::LintCode;
-use super::names::PropertyNames;
-use super::operation::{CompiledOperation, OperationIndex};
+use super::operation::CompiledOperation;
 use super::options::CompileOptions;
 use super::planner::Planner;
-use super::route::{BasePath, RouteMatch, RouteTable};
+use super::property_names::PropertyNames;
+use super::route::OperationIndex;
+use super::route::{BasePath, OperationRouter, RouteMatch};
 use super::schema::{SchemaCompiler, SchemaSet};
 use super::shape::Shapes;
 
@@ -27,10 +28,10 @@ pub struct Contract {
     openapi_version: Arc<str>,
     hash: Arc<str>,
     operations: Vec<CompiledOperation>,
-    routes: RouteTable,
+    routes: OperationRouter,
     schemas: SchemaSet,
     lints: Vec<Lint>,
-    source: Arc<Source>,
+    source: Arc<SourceMap>,
     property_names: PropertyNames,
     weight: usize,
     strict_fields: bool,
@@ -43,7 +44,7 @@ impl Contract {
     ///
     /// Everything that costs time happens here: references, schemas in both directions, regular
     /// expressions, the route table. What cannot be enforced becomes a lint; what cannot be
-    /// understood an error that names its place.
+    /// understood is an error that names its position.
     pub fn compile(bytes: &[u8], options: &CompileOptions<'_>) -> Result<Self, ContractError> {
         let document = Document::read(bytes, options)?;
         let hash = hash_of(document.bundle().map_or(bytes, str::as_bytes));
@@ -64,7 +65,7 @@ impl Contract {
         let (size, limit) = (bundle.len(), options.limits.bytes);
         if size > limit {
             let message = format!("{size} bytes with all its files, {limit} are allowed");
-            return Err(ContractError::OverLimit(Problem::new(message)));
+            return Err(ContractError::OverLimit(Diagnostic::new(message)));
         }
         let contract = Self::plan(document, hash_of(bundle.as_bytes()), options)?;
         Ok((bundle, contract))
@@ -80,7 +81,7 @@ impl Contract {
             schemas.compile_components()?;
         }
         let mut planner = Planner::new(&document, schemas, options.strict_fields);
-        let mut routes = RouteTable::new(options.trailing_slash);
+        let mut routes = OperationRouter::new(options.trailing_slash);
         let override_base = match &options.base_path {
             Some(path) => Some(BasePath::parse(path).ok_or_else(|| {
                 document.broken("", format!("{path:?} cannot be read as a base path"))
@@ -91,8 +92,8 @@ impl Contract {
         if operations.is_empty() {
             planner.lint(LintCode::NoOperations, "/paths", "the document lists no operation");
         }
-        planner.note_broken_rules();
-        let (schemas, met) = planner.into_parts();
+        planner.lint_document_rules();
+        let (schemas, found) = planner.into_parts();
         let lowered = schemas.lower()?;
         let info = |key: &str| document.root().get("info").and_then(|info| text_of(info.get(key)?));
         let (version, title) = (info("version"), info("title"));
@@ -100,9 +101,9 @@ impl Contract {
         let property_names = PropertyNames::of(document.root());
         let source = Arc::clone(document.source());
         let mut lints = document.into_lints();
-        let (schemas, noticed) = lowered.compile(options)?;
-        lints.extend(noticed);
-        lints.extend(met);
+        let (schemas, schema_lints) = lowered.compile(options)?;
+        lints.extend(schema_lints);
+        lints.extend(found);
         let held = routes.weight() + source.weight() + property_names.weight();
         let weight = held + schemas.len() * 2_048 + operations.len() * 2_048;
         Ok(Self {
@@ -176,7 +177,7 @@ impl Contract {
         self.weight
     }
 
-    /// The schemas that judge.
+    /// The compiled schemas.
     pub fn schemas(&self) -> &SchemaSet {
         &self.schemas
     }
@@ -191,7 +192,7 @@ impl Contract {
         self.strict_fields
     }
 
-    /// Where a place of the contract's tree stands in the text as registered.
+    /// The origin of a pointer of the contract's tree in the text as registered.
     pub fn origin(&self, pointer: &str) -> Origin {
         self.source.origin(pointer)
     }
@@ -210,7 +211,7 @@ pub fn hash_of(bytes: &[u8]) -> String {
 fn declared_version(document: &Document) -> String {
     let own = document.root().get("openapi").and_then(text_of);
     match document.version() {
-        super::document::Version::V2 => "2.0".to_owned(),
+        super::document::OpenApiVersion::V2 => "2.0".to_owned(),
         other => own.unwrap_or_else(|| other.to_string()),
     }
 }

@@ -1,15 +1,13 @@
 //! Bytes of a document into one tree that the rest of the engine reads.
 //!
 //! A [`Document`] is a tree in the shape of OpenAPI 3: a 2.0 document has been upgraded, files it
-//! refers to stand inside the tree, and every `$ref` is a pointer into the tree. What must hold:
-//! every place of the tree can be led back to line and column of the text as registered
-//! ([`Document::origin`]), and no text whatever takes more memory or time than its limits allow.
+//! refers to are inside the tree, and every `$ref` is a pointer into the tree. Invariants:
+//! every pointer of the tree can be traced back to line and column of the text as registered
+//! ([`Document::origin`]), and no text takes more memory or time than its limits allow.
 
 mod bundle;
 mod files;
-mod json;
-pub mod pointer;
-mod source;
+mod source_map;
 mod version;
 mod yaml;
 
@@ -18,23 +16,22 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub use source::{Origin, Source};
-pub use version::Version;
+pub use source_map::{Origin, SourceMap};
+pub use version::OpenApiVersion;
 
-use super::error::{ContractError, Problem};
+use super::error::{ContractError, Diagnostic};
 use super::lint::Lint;
 use super::options::CompileOptions;
+use super::options::DocumentLimits;
 use super::{structure, upgrade};
-
-/// Where files that a document refers to stand in the tree, under their paths.
-pub(crate) const FILES_KEY: &str = "x-cvt-files";
+use crate::json::{Arena, JsonErrorKind, pointer, positions};
 
 /// A document read, upgraded and in one piece.
 #[derive(Debug)]
 pub struct Document {
-    version: Version,
+    version: OpenApiVersion,
     root: Value,
-    source: Arc<Source>,
+    source: Arc<SourceMap>,
     lints: Vec<Lint>,
     /// The one text of a document of several files.
     bundle: Option<String>,
@@ -43,7 +40,7 @@ pub struct Document {
 /// What a reference leads to in the end.
 #[derive(Debug, Clone)]
 pub struct Resolved<'d> {
-    /// Where it stands in the tree.
+    /// Pointer to it in the tree.
     pub pointer: String,
     /// The thing itself, which is no reference.
     pub value: &'d Value,
@@ -72,10 +69,10 @@ impl Document {
 
     fn assemble(
         root: Value,
-        file: source::File,
+        file: source_map::File,
         options: &CompileOptions<'_>,
     ) -> Result<Self, ContractError> {
-        let version = Version::of(&root)?;
+        let version = OpenApiVersion::of(&root)?;
         let mut lints = Vec::new();
         let (root, mut source) = files::gather(root, file, version, options, &mut lints)?;
         let bundle = match source.files.len() {
@@ -83,7 +80,7 @@ impl Document {
             _ => Some(bundle::close(&root, &source, options.remote_references)),
         };
         structure::check(version, &root, &source, &mut lints)?;
-        let root = if version == Version::V2 {
+        let root = if version == OpenApiVersion::V2 {
             let upgraded = upgrade::to_v3(root);
             source.moved = upgraded.moved;
             upgraded.root
@@ -95,7 +92,7 @@ impl Document {
     }
 
     /// The version the document was written in.
-    pub fn version(&self) -> Version {
+    pub fn version(&self) -> OpenApiVersion {
         self.version
     }
 
@@ -105,7 +102,7 @@ impl Document {
     }
 
     /// The texts, to be kept as long as the contract is.
-    pub fn source(&self) -> &Arc<Source> {
+    pub fn source(&self) -> &Arc<SourceMap> {
         &self.source
     }
 
@@ -125,12 +122,12 @@ impl Document {
         self.lints
     }
 
-    /// What stands at `pointer`, reference or not.
+    /// The value at `pointer`, reference or not.
     pub fn lookup(&self, pointer: &str) -> Option<&Value> {
         pointer::lookup(&self.root, pointer)
     }
 
-    /// What stands at `pointer` after every reference has been followed, those on the way too.
+    /// The value at `pointer` after every reference has been followed, those on the way too.
     pub fn resolve(&self, pointer: &str) -> Result<Resolved<'_>, ContractError> {
         let mut at = String::new();
         let mut value = &self.root;
@@ -170,23 +167,23 @@ impl Document {
         }
     }
 
-    /// Where a place of the tree stands in the text as registered.
+    /// The origin of a pointer of the tree in the text as registered.
     pub fn origin(&self, pointer: &str) -> Origin {
         self.source.origin(pointer)
     }
 
-    /// A lint at a place of the tree.
+    /// A lint at a pointer of the tree.
     pub fn lint(&self, code: super::LintCode, pointer: &str, message: impl Into<String>) -> Lint {
         self.source.lint(code, pointer, message)
     }
 
-    /// The error of a document that breaks the specification at a place of the tree.
+    /// The error of a document that breaks the specification at a pointer of the tree.
     pub fn broken(&self, pointer: &str, message: impl Into<String>) -> ContractError {
-        ContractError::Structure(self.source.problem(pointer, message))
+        ContractError::Structure(self.source.diagnostic(pointer, message))
     }
 
     fn dangling(&self, pointer: &str, message: impl Into<String>) -> ContractError {
-        ContractError::Reference(self.source.problem(pointer, message))
+        ContractError::Reference(self.source.diagnostic(pointer, message))
     }
 }
 
@@ -200,20 +197,20 @@ fn read_text(
     name: String,
     bytes: &[u8],
     options: &CompileOptions<'_>,
-) -> Result<(Value, source::File), ContractError> {
+) -> Result<(Value, source_map::File), ContractError> {
     let limits = &options.limits;
     if bytes.len() > limits.bytes {
         let message = format!("{} bytes, {} are allowed", bytes.len(), limits.bytes);
-        return Err(ContractError::OverLimit(Problem::new(message)));
+        return Err(ContractError::OverLimit(Diagnostic::new(message)));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-        let position = json::position(&valid, valid.len());
-        ContractError::Syntax(Problem::at(position, "the text is not UTF-8"))
+        let position = positions::position(&valid, valid.len());
+        ContractError::Syntax(Diagnostic::at(position, "the text is not UTF-8"))
     })?;
     let plain = text.trim_start_matches('\u{feff}');
     let looks_like_json = plain.trim_start().starts_with('{');
-    let (value, is_json) = match looks_like_json.then(|| json::read(text, limits)) {
+    let (value, is_json) = match looks_like_json.then(|| read_json(text, limits)) {
         Some(Ok(value)) => (value, true),
         // YAML has a flow form that begins with a brace too.
         Some(Err(error @ ContractError::Syntax(_))) => {
@@ -223,7 +220,27 @@ fn read_text(
         None => (yaml::read(plain, limits)?, false),
     };
     let kept = if is_json { text } else { plain };
-    Ok((value, source::File::new(name, kept.into(), is_json)))
+    Ok((value, source_map::File::new(name, kept.into(), is_json)))
+}
+
+/// Reads a JSON text into a tree, numbers exact. Repeated keys are an error.
+fn read_json(text: &str, limits: &DocumentLimits) -> Result<Value, ContractError> {
+    let mut arena = Arena::with_max_depth(limits.depth);
+    let id = arena.parse(text.as_bytes()).map_err(|error| {
+        let position = positions::position(text, error.offset);
+        let diagnostic = Diagnostic::at(position, error.kind.to_string());
+        match error.kind {
+            JsonErrorKind::TooDeep | JsonErrorKind::TooLong => ContractError::OverLimit(diagnostic),
+            _ => ContractError::Syntax(diagnostic),
+        }
+    })?;
+    if let Some(offset) = arena.repeated_key() {
+        return Err(ContractError::Syntax(Diagnostic::at(
+            positions::position(text, offset.saturating_sub(1)),
+            "a key appears twice in one object",
+        )));
+    }
+    Ok(arena.node(id).to_value())
 }
 
 #[cfg(test)]
@@ -237,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn references_are_followed_on_the_way_too() {
+    fn references_inside_a_pointer_are_followed() {
         let text = "openapi: 3.0.3\ninfo: {title: t, version: '1'}\npaths:\n  /a: {$ref: '#/x-items/a'}\n\
                     x-items:\n  a:\n    get:\n      responses: {'200': {description: ok}}\n";
         let document = read(text.as_bytes()).unwrap();
@@ -250,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_kept() {
+    fn documents_over_a_limit_are_refused() {
         let mut options = CompileOptions::default();
         options.limits.bytes = 10;
         let error = Document::read(b"openapi: 3.0.3\n", &options).unwrap_err();
@@ -265,11 +282,22 @@ mod tests {
     }
 
     #[test]
-    fn structure_errors_have_their_place() {
+    fn json_errors_have_positions() {
+        let limits = DocumentLimits::default();
+        let position = |text: &str| {
+            let error = read_json(text, &limits).unwrap_err();
+            error.diagnostic().position.map(|at| (at.line, at.column))
+        };
+        assert_eq!(position("{\n \"a\" 1}"), Some((2, 6)));
+        assert_eq!(position("{\"a\":1,\n\"b\":{\"c\":1,\"c\":2}}"), Some((2, 6)));
+    }
+
+    #[test]
+    fn structure_errors_have_positions() {
         let text = "openapi: 3.1.0\ninfo:\n  title: t\n  version: '1'\npaths:\n  /a:\n    get:\n      parameters:\n        - name: x\n          in: nowhere\n          schema: {}\n";
         let error = read(text.as_bytes()).unwrap_err();
         assert!(matches!(error, ContractError::Structure(_)), "{error}");
-        assert_eq!(error.problem().position.map(|at| at.line), Some(10), "{error}");
+        assert_eq!(error.diagnostic().position.map(|at| at.line), Some(10), "{error}");
     }
 
     proptest! {

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use serde_json::Value;
 
-use super::document::pointer;
 use super::error::ContractError;
 use super::lint::LintCode;
 use super::lower::Direction;
 use super::media_type::{BodyKind, MediaRange, MediaTable};
 use super::parameter::ParameterPlan;
 use super::planner::Planner;
-use super::schema::SchemaId;
+use super::schema::SchemaIndex;
 use super::serialization::{COLLECTION_FORMAT, ParameterLocation, Serialization};
 use super::shape::{ShapeId, Types};
+use crate::json::pointer;
 
 /// A request body.
 #[derive(Debug, Clone)]
@@ -31,12 +31,12 @@ pub struct BodyPlan {
 /// One entry of a `content` object.
 #[derive(Debug, Clone)]
 pub struct MediaPlan {
-    /// What judges a body; `None` accepts every body.
-    pub schema: Option<SchemaId>,
+    /// The schema of a body; `None` accepts every body.
+    pub schema: Option<SchemaIndex>,
     /// What guides the reading of a body that is not JSON, and `strict_fields`.
     pub shape: ShapeId,
-    /// What judges each item of a stream (`itemSchema`, OpenAPI 3.2), with its shape.
-    pub item: Option<(SchemaId, ShapeId)>,
+    /// The schema of each item of a stream (`itemSchema`, OpenAPI 3.2), with its shape.
+    pub item: Option<(SchemaIndex, ShapeId)>,
     /// How fields of a form are written.
     pub encodings: HashMap<Box<str>, EncodingPlan, FixedState>,
     /// Pointer to it in the contract's tree.
@@ -50,7 +50,7 @@ pub struct EncodingPlan {
     pub content_types: Vec<MediaRange>,
     /// Style and explode, where the document names one of them.
     pub form: Option<Serialization>,
-    /// Whether `allowReserved: false` stands there in so many words.
+    /// Whether the document says `allowReserved: false` explicitly.
     pub reserved_refused: bool,
     /// Header fields of its part in a multipart body.
     pub headers: Vec<ParameterPlan>,
@@ -71,7 +71,7 @@ impl Planner<'_> {
         })
     }
 
-    /// The `content` of whatever stands at `at`.
+    /// The `content` of the object at `at`.
     pub(super) fn content(
         &mut self,
         at: &str,
@@ -135,7 +135,7 @@ impl Planner<'_> {
         key: &str,
         range: &MediaRange,
         direction: Direction,
-    ) -> Result<(Option<SchemaId>, ShapeId), ContractError> {
+    ) -> Result<(Option<SchemaIndex>, ShapeId), ContractError> {
         let at = pointer::join(at, key);
         if self.document.lookup(&at).is_none() {
             return Ok((None, ShapeId::ANY));
@@ -179,7 +179,7 @@ impl Planner<'_> {
         Ok(plans)
     }
 
-    /// The `headers` of whatever stands at `at`. `Content-Type` among them is to be ignored.
+    /// The `headers` of the object at `at`. `Content-Type` among them is to be ignored.
     pub(super) fn headers(
         &mut self,
         at: &str,
@@ -198,7 +198,7 @@ impl Planner<'_> {
         Ok(plans)
     }
 
-    /// Bytes can only be judged as a string.
+    /// Bytes can only be validated as a string.
     fn check_binary(&mut self, plan: &MediaPlan) {
         if !self.types(plan.shape).intersects(Types::STRING) {
             let message = "bodies of this media type cannot be validated against this schema";

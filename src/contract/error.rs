@@ -11,31 +11,31 @@ use crate::model::violation::Position;
 pub enum ContractError {
     /// Larger or deeper than the limits allow: raise the limit or split the document.
     #[error("the document is over a limit: {0}")]
-    OverLimit(Problem),
+    OverLimit(Diagnostic),
     /// Neither JSON nor YAML: mend the syntax.
     #[error("the document cannot be read: {0}")]
-    Syntax(Problem),
+    Syntax(Diagnostic),
     /// Not a version of OpenAPI that is understood.
     #[error("unsupported document: {0}")]
-    Version(Problem),
+    Version(Diagnostic),
     /// Readable, but not what the OpenAPI specification allows.
     #[error("the document breaks the OpenAPI specification: {0}")]
-    Structure(Problem),
+    Structure(Diagnostic),
     /// A `$ref` leads nowhere, or where it may not lead.
     #[error("a reference cannot be followed: {0}")]
-    Reference(Problem),
-    /// A schema that no value can be judged by.
+    Reference(Diagnostic),
+    /// A schema that no value can be validated against.
     #[error("a schema is not valid: {0}")]
-    Schema(Problem),
+    Schema(Diagnostic),
 }
 
 /// What is wrong with a document, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Problem {
+pub struct Diagnostic {
     /// RFC 6901 pointer into the document as registered, or `file#pointer` into a file that it
     /// refers to; empty for its root.
     pub pointer: String,
-    /// Where that stands in the text.
+    /// Its position in the text.
     pub position: Option<Position>,
     /// What is wrong, in a sentence.
     pub message: String,
@@ -45,33 +45,33 @@ pub struct Problem {
 
 impl ContractError {
     /// What is wrong, and where.
-    pub fn problem(&self) -> &Problem {
+    pub fn diagnostic(&self) -> &Diagnostic {
         match self {
-            Self::OverLimit(problem)
-            | Self::Syntax(problem)
-            | Self::Version(problem)
-            | Self::Structure(problem)
-            | Self::Reference(problem)
-            | Self::Schema(problem) => problem,
+            Self::OverLimit(diagnostic)
+            | Self::Syntax(diagnostic)
+            | Self::Version(diagnostic)
+            | Self::Structure(diagnostic)
+            | Self::Reference(diagnostic)
+            | Self::Schema(diagnostic) => diagnostic,
         }
     }
 }
 
-// === impl Problem ===
+// === impl Diagnostic ===
 
-impl Problem {
-    /// A problem of the document as a whole.
+impl Diagnostic {
+    /// A diagnostic of the document as a whole.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), ..Self::default() }
     }
 
-    /// A problem at a position of a text that could not be read.
+    /// A diagnostic at a position of a text that could not be read.
     pub fn at(position: Position, message: impl Into<String>) -> Self {
         Self { position: Some(position), message: message.into(), ..Self::default() }
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         if !self.pointer.is_empty() {

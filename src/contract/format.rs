@@ -1,12 +1,12 @@
 //! `format`: which are asserted, and by what.
 //!
-//! Formats of JSON Schema are judged by the `jsonschema` crate; those of OpenAPI and its format
-//! registry are judged here. A format that nothing is known about is a lint, never a silent pass.
+//! Formats of JSON Schema are validated by the `jsonschema` crate; those of OpenAPI and its format
+//! registry are validated here. A format that nothing is known about is a lint, never a silent pass.
 
-use super::instance::Number;
-use super::number::Decimal;
+use crate::json::Number;
+use crate::json::number::Decimal;
 
-/// What a format means to the judge.
+/// How a format is validated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FormatKind {
     /// Asserts about numbers: [`NumberFormat`].
@@ -50,10 +50,10 @@ const STANDARD: [&str; 19] = [
     "uuid",
 ];
 
-/// Tells whether a string is of a format.
+/// Whether a string is of a format.
 type TextCheck = fn(&str) -> bool;
 
-/// Formats of strings that are judged here.
+/// Formats of strings that are validated here.
 pub(super) const OWN: [(&str, TextCheck); 5] = [
     ("byte", is_base64),
     ("base64url", is_base64url),
@@ -62,7 +62,7 @@ pub(super) const OWN: [(&str, TextCheck); 5] = [
     ("time-local", is_local_time),
 ];
 
-/// Formats that no string contradicts, or whose text is not ours to judge.
+/// Formats that no string contradicts, or whose text is not validated.
 const ANNOTATIONS: [&str; 9] =
     ["password", "binary", "commonmark", "html", "markdown", "file", "string", "number", "integer"];
 
@@ -110,7 +110,7 @@ impl NumberFormat {
 
 /// RFC 1123 §2.1, as the drafts mean it that OpenAPI's own dialect builds on. JSON Schema 2020-12
 /// takes the rules of RFC 5890 in, which set labels apart that have hyphens in third and fourth
-/// place.
+/// position.
 pub(super) fn is_hostname(text: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn texts() {
+    fn text_formats_accept_and_refuse() {
         assert!(is_base64("") && is_base64("QQ==") && is_base64("QUI=") && is_base64("QUJD"));
         assert!(
             !is_base64("QQ=") && !is_base64("Q Q=") && !is_base64("Q_==") && !is_base64("====")

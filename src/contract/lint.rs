@@ -1,7 +1,7 @@
 //! What a document says that cannot be enforced, and why.
 //!
-//! A lint never stands in the way of a contract: it is shown at registration, by the API and as a
-//! metric, and what it names is counted whenever a message meets it.
+//! A lint never prevents a contract: it is shown at registration, by the API and as a
+//! metric, and what it names is counted whenever a message reaches it.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub struct Lint {
     pub code: LintCode,
     /// RFC 6901 pointer into the document as registered.
     pub pointer: String,
-    /// Where that stands in the text.
+    /// Its position in the text.
     #[serde(flatten)]
     pub position: Option<Position>,
     /// A sentence for the document's owner.
@@ -35,7 +35,7 @@ macro_rules! lint_codes {
             /// Every code there is.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// The code as it stands in answers and metrics.
+            /// The code as it is written in answers and metrics.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
@@ -52,7 +52,7 @@ lint_codes! {
     UnknownDialect = "unknown_dialect";
     /// A rule whose argument cannot be used; values pass it and are counted.
     UnenforceableKeyword = "unenforceable_keyword";
-    /// Webhooks are calls in the other direction; none of them is judged.
+    /// Webhooks are calls in the other direction; none of them is validated.
     WebhooksIgnored = "webhooks_ignored";
     /// Something of OpenAPI 3.2 that is not enforced yet.
     NewerFeature = "newer_feature";
@@ -65,9 +65,9 @@ lint_codes! {
     NoOperations = "no_operations";
     /// Two path templates that the same request may match.
     AmbiguousPath = "ambiguous_path";
-    /// A media type whose bodies cannot be judged.
+    /// A media type whose bodies cannot be validated.
     UnknownMediaType = "unknown_media_type";
-    /// A parameter style that the specification does not define for the place or the type.
+    /// A parameter style that the specification does not define for the location or the type.
     UndefinedStyle = "undefined_style";
     /// A security scheme that cannot be checked.
     UncheckedSecurity = "unchecked_security";
@@ -91,11 +91,11 @@ impl Lint {
 
     /// What is wrong and where, without the code.
     pub fn sentence(&self) -> String {
-        let place = if self.pointer.is_empty() { "" } else { " at " };
+        let location = if self.pointer.is_empty() { "" } else { " at " };
         let position = self.position.map_or_else(String::new, |position| {
             format!(" (line {}, column {})", position.line, position.column)
         });
-        format!("{}{place}{}{position}", self.message, self.pointer)
+        format!("{}{location}{}{position}", self.message, self.pointer)
     }
 }
 

@@ -3,21 +3,23 @@
 //! A *unit* is a schema that something refers to: the schema of a body or a parameter, or the
 //! target of a `$ref`. Each is lowered once per direction that it differs in, and all of them
 //! become the `$defs` of one root, so that a component used by ten thousand operations is
-//! compiled once. What must hold: a lowered schema has its keywords at the same pointers,
+//! compiled once. Invariant: a lowered schema has its keywords at the same pointers,
 //! relative to the unit, as the schema it came from; [`Unit::pointer`] then leads every error back.
 //!
-//! Only what judges is lowered: titles, examples and extensions are left behind. What cannot be
-//! enforced becomes [`UNENFORCEABLE`], which counts when a message meets it, and a lint.
+//! Only assertions are lowered: titles, examples and extensions are left behind. What cannot be
+//! enforced becomes [`UNENFORCEABLE`], which is counted when a message reaches it, and a lint.
 
 mod direction;
 mod keywords;
 mod limits;
-mod plan;
+mod units;
 
-pub(crate) use plan::Discriminator;
-pub(super) use plan::{Lowered, Root, lower};
+pub(crate) use units::Discriminator;
+pub(super) use units::{Lowered, Root, lower};
 
-use super::document::Version;
+use serde_json::Value;
+
+use super::document::OpenApiVersion;
 
 /// Which way a value travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,11 +33,11 @@ pub enum Direction {
 /// A lowered schema that others refer to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct UnitKey {
-    /// Where the schema stands in the document's tree.
+    /// Pointer to the schema in the document's tree.
     pub(super) pointer: String,
     /// The direction it was lowered for; none when it is the same in both.
     pub(super) direction: Option<Direction>,
-    /// Properties that whoever refers to it declares as not required in this direction.
+    /// Properties that the referring schema declares as not required in this direction.
     pub(super) exempt: Vec<String>,
 }
 
@@ -45,7 +47,7 @@ pub(super) const NUMBER_FORMAT: &str = "x-cvt-format";
 pub(super) const EXACT_CONST: &str = "x-cvt-const";
 /// Keyword of ours: an `enum` that holds a number, compared exactly.
 pub(super) const EXACT_ENUM: &str = "x-cvt-enum";
-/// Keyword of ours: names the keyword in whose place it stands because that cannot be enforced.
+/// Keyword of ours: names the keyword it replaces because that cannot be enforced.
 pub(super) const UNENFORCEABLE: &str = "x-cvt-unenforceable";
 /// Keyword of ours: refuses every value, because it is `readOnly` and this is a request.
 pub(super) const READ_ONLY: &str = "x-cvt-read-only";
@@ -59,11 +61,62 @@ pub(super) const LESS_THAN: &str = "x-cvt-less-than";
 
 /// How schemas of a document are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dialect {
+pub(super) enum SchemaDialect {
     /// The schema objects of OpenAPI 2.0 and 3.0.
     OpenApi,
     /// JSON Schema, with OpenAPI's additions.
     JsonSchema,
+}
+
+/// A keyword that holds schemas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Applicator {
+    /// One schema.
+    One,
+    /// A list of schemas.
+    List,
+    /// Schemas by name.
+    Map,
+}
+
+/// What the schemas around the one being lowered decide about it.
+#[derive(Clone, Copy)]
+struct SchemaContext<'p> {
+    direction: Option<Direction>,
+    /// Properties that need not be there, found in the schemas around this one.
+    exempt: &'p [String],
+    /// Inside a schema with an `$id`: its references and unknown keywords are left as they are.
+    embedded: bool,
+}
+
+/// How a keyword holds schemas, if it does.
+fn applicator(dialect: SchemaDialect, keyword: &str, value: &Value) -> Option<Applicator> {
+    use Applicator::{List, Map, One};
+    let found = match keyword {
+        "properties" => Map,
+        "allOf" | "anyOf" | "oneOf" => List,
+        "items" if value.is_array() => List,
+        "not" | "additionalProperties" | "items" => One,
+        _ if dialect == SchemaDialect::OpenApi => return None,
+        "patternProperties" | "$defs" | "definitions" | "dependentSchemas" | "dependencies" => Map,
+        "prefixItems" => List,
+        "if"
+        | "then"
+        | "else"
+        | "contains"
+        | "propertyNames"
+        | "unevaluatedProperties"
+        | "unevaluatedItems"
+        | "additionalItems"
+        | "contentSchema" => One,
+        _ => return None,
+    };
+    let fits = match found {
+        One => value.is_object() || value.is_boolean(),
+        List => value.is_array(),
+        Map => value.is_object(),
+    };
+    fits.then_some(found)
 }
 
 // === impl Direction ===
@@ -78,10 +131,10 @@ impl Direction {
     }
 }
 
-// === impl Dialect ===
+// === impl SchemaDialect ===
 
-impl Dialect {
-    pub(super) fn of(version: Version) -> Self {
+impl SchemaDialect {
+    pub(super) fn of(version: OpenApiVersion) -> Self {
         if version.has_json_schema() { Self::JsonSchema } else { Self::OpenApi }
     }
 }

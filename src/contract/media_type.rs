@@ -1,6 +1,6 @@
 //! Media types and the table that finds the documented one for a message (RFC 9110 §8.3, §12.5.1).
 //!
-//! What must hold: reading a `Content-Type` allocates nothing; type, subtype, suffix and
+//! Invariants: reading a `Content-Type` allocates nothing; type, subtype, suffix and
 //! parameter names compare without case; the most specific documented range wins:
 //! with parameters before without, exact before `application/*+json`, before
 //! `application/*`, before `*/*`. The parameters `charset`, `boundary` and `q` never decide,
@@ -8,7 +8,7 @@
 
 use smallvec::SmallVec;
 
-/// A media type as it stands in a header field, borrowed from it.
+/// A media type as written in a header field, borrowed from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MediaTypeRef<'a> {
     /// The part before the slash.
@@ -72,7 +72,7 @@ impl<'a> MediaTypeRef<'a> {
         Some(Self { main, sub, parameters })
     }
 
-    /// The value of a parameter, quotes removed; escapes inside quotes are left as they stand.
+    /// The value of a parameter, quotes removed; escapes inside quotes are left as they are.
     pub fn parameter(&self, name: &str) -> Option<&'a str> {
         Parameters(self.parameters).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| v)
     }
@@ -203,7 +203,7 @@ impl MediaRange {
         self.specificity >= 48
     }
 
-    /// How bodies of this range are read, as far as the range alone tells.
+    /// How bodies of this range are read, as far as the range alone decides.
     pub fn kind(&self) -> BodyKind {
         MediaTypeRef { main: &self.main, sub: &self.sub, parameters: "" }.kind()
     }
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suffix_stands_for_the_plain_type_only_where_nothing_else_does() {
+    fn a_suffix_matches_the_plain_type_only_without_a_better_range() {
         let both = table(&["application/*+json", "application/*"]);
         assert_eq!(chosen(&both, "application/json"), Some("application/*"));
         assert_eq!(chosen(&both, "application/hal+json"), Some("application/*+json"));
@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn kinds_follow_type_and_suffix() {
         let kind = |text: &str| MediaTypeRef::parse(text).unwrap().kind();
-        assert_eq!(kind("application/problem+json"), BodyKind::Json);
+        assert_eq!(kind("application/diagnostic+json"), BodyKind::Json);
         assert_eq!(kind("application/x-ndjson"), BodyKind::JsonSequence);
         assert_eq!(kind("text/event-stream"), BodyKind::EventStream);
         assert_eq!(kind("application/soap+xml"), BodyKind::Xml);

@@ -5,26 +5,22 @@ use std::sync::Arc;
 use http::Method;
 use serde_json::Value;
 
-use super::document::pointer;
 use super::encoding::BodyPlan;
 use super::error::ContractError;
 use super::lint::LintCode;
 use super::parameter::{ParameterPlan, ParameterSet};
 use super::planner::Planner;
-use super::response::ResponseTable;
-use super::route::{BasePath, PathTemplate, RouteTable, base_paths};
+use super::response::{PlannedResponses, ResponseTable};
+use super::route::{BasePath, OperationIndex, OperationRouter, PathTemplate, base_paths};
 use super::security::SecurityPlan;
-use super::sensitive::Sensitive;
+use super::sensitive::{SecretFinder, SensitiveParts};
 use super::serialization::ParameterLocation;
-
-/// Index of an operation in its contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OperationIndex(u32);
+use crate::json::pointer;
 
 /// One operation, compiled.
 #[derive(Debug, Clone)]
 pub struct CompiledOperation {
-    /// Its place in [`super::Contract::operations`].
+    /// Its position in [`super::Contract::operations`].
     pub index: OperationIndex,
     /// The method, upper case.
     pub method: Method,
@@ -40,7 +36,7 @@ pub struct CompiledOperation {
     pub tags: Vec<Arc<str>>,
     /// Pointer to it in the contract's tree.
     pub pointer: Arc<str>,
-    /// For each templated part of the path what judges it; `None` where nothing is declared.
+    /// For each templated part of the path how it is validated; `None` where nothing is declared.
     pub path: Vec<Option<ParameterPlan>>,
     /// Query parameters.
     pub query: ParameterSet,
@@ -54,36 +50,30 @@ pub struct CompiledOperation {
     pub body: Option<BodyPlan>,
     /// The responses.
     pub responses: ResponseTable,
-    /// Credentials asked for.
+    /// The credentials an operation needs.
     pub security: SecurityPlan,
-    /// What of its messages is not for every eye.
-    pub sensitive: Sensitive,
+    /// What of its messages is secret.
+    pub sensitive: SensitiveParts,
 }
 
 /// The fixed fields of a path item that hold operations.
 pub(super) const METHODS: [&str; 9] =
     ["get", "put", "post", "delete", "options", "head", "patch", "trace", "query"];
 
-/// One path item while it is planned: where it stands, and what its operations share.
+/// What planning one operation leaves for the next: a response or a schema that many operations use
+/// is read once.
+struct SharedPlans<'d> {
+    responses: PlannedResponses,
+    secrets: SecretFinder<'d>,
+}
+
+/// One path item while it is planned: its pointer, and what its operations share.
 struct PathItem<'a> {
     template: Arc<str>,
     parsed: PathTemplate,
     /// Pointer to it after references.
     at: &'a str,
     bases: Vec<BasePath>,
-}
-
-// === impl OperationIndex ===
-
-impl OperationIndex {
-    pub(super) fn new(index: u32) -> Self {
-        Self(index)
-    }
-
-    /// Its place in [`super::Contract::operations`].
-    pub const fn as_usize(self) -> usize {
-        self.0 as usize
-    }
 }
 
 // === impl PathItem ===
@@ -103,11 +93,13 @@ impl Planner<'_> {
     /// `servers` say.
     pub(super) fn operations(
         &mut self,
-        routes: &mut RouteTable,
+        routes: &mut OperationRouter,
         override_base: Option<&BasePath>,
     ) -> Result<Vec<CompiledOperation>, ContractError> {
         let mut operations = Vec::new();
         let document = self.document;
+        let secrets = SecretFinder::of(document);
+        let mut shared = SharedPlans { responses: PlannedResponses::default(), secrets };
         let root_bases = match override_base {
             Some(base) => vec![base.clone()],
             None => base_paths(document.root().get("servers")),
@@ -127,39 +119,43 @@ impl Planner<'_> {
                 }
             };
             if parsed.has_adjacent_parameters() {
-                let message = "parameters with no text between them cannot be told apart for sure";
+                let message = "parameters with no text between them cannot always be told apart";
                 self.lint(LintCode::AmbiguousPath, &at, message);
             }
-            for at in self.item_places(&at)? {
+            for at in self.item_pointers(&at)? {
                 let bases = self.bases(&at, &root_bases, override_base.is_some());
                 let (template, parsed) = (Arc::from(path.as_str()), parsed.clone());
                 let item = PathItem { template, parsed, at: &at, bases };
-                self.path_item(&item, override_base.is_some(), routes, &mut operations)?;
+                self.path_item(
+                    &item,
+                    override_base.is_some(),
+                    routes,
+                    &mut shared,
+                    &mut operations,
+                )?;
             }
         }
-        for crossing in routes.crossings() {
-            let at = pointer::join("/paths", &crossing.other);
-            let message = format!(
-                "{} matches some of the same requests, and validates those",
-                crossing.chosen
-            );
+        for pair in routes.ambiguous_templates() {
+            let at = pointer::join("/paths", &pair.other);
+            let message =
+                format!("{} matches some of the same requests, and validates those", pair.chosen);
             self.lint(LintCode::AmbiguousPath, &at, &message);
         }
         Ok(operations)
     }
 
     /// A path item and the one it refers to, as both may carry operations (OpenAPI 3.1 §4.8.9).
-    fn item_places(&self, at: &str) -> Result<Vec<String>, ContractError> {
+    fn item_pointers(&self, at: &str) -> Result<Vec<String>, ContractError> {
         let own = self.document.lookup(at);
-        let mut places = Vec::with_capacity(1);
+        let mut pointers = Vec::with_capacity(1);
         if own.is_some_and(|item| item.get("$ref").is_some()) {
-            places.push(self.document.resolve(at)?.pointer);
+            pointers.push(self.document.resolve(at)?.pointer);
         }
         let has_own = |item: &Value| METHODS.iter().any(|method| item.get(*method).is_some());
-        if places.is_empty() || own.is_some_and(has_own) {
-            places.push(at.to_owned());
+        if pointers.is_empty() || own.is_some_and(has_own) {
+            pointers.push(at.to_owned());
         }
-        Ok(places)
+        Ok(pointers)
     }
 
     fn bases(&self, at: &str, inherited: &[BasePath], fixed: bool) -> Vec<BasePath> {
@@ -174,7 +170,8 @@ impl Planner<'_> {
         &mut self,
         item: &PathItem<'_>,
         fixed: bool,
-        routes: &mut RouteTable,
+        routes: &mut OperationRouter,
+        shared: &mut SharedPlans<'_>,
         operations: &mut Vec<CompiledOperation>,
     ) -> Result<(), ContractError> {
         let value = self.document.lookup(item.at);
@@ -196,7 +193,7 @@ impl Planner<'_> {
         for (method, at) in found {
             let number = u32::try_from(operations.len()).unwrap_or(u32::MAX);
             let index = OperationIndex::new(number);
-            let operation = self.operation(item, method, &at, index)?;
+            let operation = self.operation(item, method, (&at, index), shared)?;
             for base in self.bases(&at, &item.bases, fixed) {
                 let (template, text) = (&item.parsed, &item.template);
                 let inserted =
@@ -218,8 +215,8 @@ impl Planner<'_> {
         &mut self,
         item: &PathItem<'_>,
         method: Method,
-        at: &str,
-        index: OperationIndex,
+        (at, index): (&str, OperationIndex),
+        shared: &mut SharedPlans<'_>,
     ) -> Result<CompiledOperation, ContractError> {
         let document = self.document;
         let Some(value) = document.lookup(at).filter(|value| value.is_object()) else {
@@ -251,9 +248,9 @@ impl Planner<'_> {
             headers: of(ParameterLocation::Header).collect(),
             cookies: ParameterSet::new(of(ParameterLocation::Cookie).collect(), self),
             body,
-            responses: self.responses(at)?,
+            responses: self.responses(at, &mut shared.responses)?,
             security: self.security(at),
-            sensitive: self.sensitive(at, &parameters, item.base_segments()),
+            sensitive: self.sensitive(&mut shared.secrets, at, &parameters, item.base_segments()),
         })
     }
 
@@ -273,7 +270,7 @@ impl Planner<'_> {
                     continue;
                 }
                 if plans.iter().any(same) {
-                    self.lint(LintCode::Lenient, &at, "this parameter stands twice");
+                    self.lint(LintCode::Lenient, &at, "this parameter is declared twice");
                     continue;
                 }
                 plans.push(plan);

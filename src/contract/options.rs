@@ -9,20 +9,20 @@ use super::route::TrailingSlash;
 use crate::config::rules::RuleSettings;
 
 /// The files a document may refer to. The only way from a contract to the world outside.
-pub trait Files: Send + Sync {
+pub trait DocumentFiles: Send + Sync {
     /// Reads a file by its path relative to the document's directory. The path is normalised:
     /// it has no `..`, no `.`, no scheme and no leading slash. Where remote references are
     /// allowed, an absolute URL may come instead.
-    fn read(&self, path: &str) -> Result<Vec<u8>, FileError>;
+    fn read(&self, path: &str) -> Result<Vec<u8>, DocumentFileError>;
 }
 
 /// Why a file that a document refers to was not read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum FileError {
+pub enum DocumentFileError {
     /// There is no such file.
     #[error("there is no such file")]
     NotFound,
-    /// Whoever registered the document gave no access to files.
+    /// The caller that registered the document gave no access to files.
     #[error("other files are not available here; bundle the document into one file")]
     NotAllowed,
     /// The file is there and cannot be read.
@@ -32,11 +32,11 @@ pub enum FileError {
 
 /// No files at all: a document that refers to one is refused.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct NoFiles;
+pub struct NoDocumentFiles;
 
 /// Bounds on the documents accepted. Zero means none is accepted, not that there is no bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct DocumentLimits {
     /// Bytes of one text, files referred to counted one by one.
     pub bytes: usize,
     /// Containers that a text may nest.
@@ -54,12 +54,12 @@ pub struct Limits {
 #[derive(Clone)]
 pub struct CompileOptions<'f> {
     /// Bounds on the document.
-    pub limits: Limits,
+    pub limits: DocumentLimits,
     /// Where files that the document refers to come from.
-    pub files: &'f dyn Files,
+    pub files: &'f dyn DocumentFiles,
     /// Whether `http` and `https` references may be read through [`CompileOptions::files`].
     pub remote_references: bool,
-    /// Names of formats that are not asserted; `*` stands for all of them.
+    /// Names of formats that are not asserted; `*` means all of them.
     pub formats_off: BTreeSet<String>,
     /// Whether a `readOnly` property in a request is a violation. OpenAPI says such a property
     /// "SHOULD NOT be sent", which is enforced unless this is unset.
@@ -70,9 +70,9 @@ pub struct CompileOptions<'f> {
     /// follows a text by which `allowEmptyValue` has to allow it (up to 3.0.3 and 3.1.0).
     pub refuse_empty_values: bool,
     /// Whether component schemas that nothing uses are compiled too, so that what is wrong with
-    /// them is an error. Nothing is judged by them.
+    /// them is an error. Nothing is validated against them.
     pub unused_components: bool,
-    /// Takes the place of the base paths in `servers`; empty for none at all.
+    /// Replaces the base paths in `servers`; empty for none at all.
     pub base_path: Option<String>,
     /// What a trailing slash means to routing.
     pub trailing_slash: TrailingSlash,
@@ -81,15 +81,15 @@ pub struct CompileOptions<'f> {
     pub strict_fields: bool,
 }
 
-impl Files for NoFiles {
-    fn read(&self, _path: &str) -> Result<Vec<u8>, FileError> {
-        Err(FileError::NotAllowed)
+impl DocumentFiles for NoDocumentFiles {
+    fn read(&self, _path: &str) -> Result<Vec<u8>, DocumentFileError> {
+        Err(DocumentFileError::NotAllowed)
     }
 }
 
-// === impl Limits ===
+// === impl DocumentLimits ===
 
-impl Default for Limits {
+impl Default for DocumentLimits {
     fn default() -> Self {
         Self {
             bytes: 64 << 20,
@@ -106,8 +106,8 @@ impl Default for Limits {
 impl Default for CompileOptions<'_> {
     fn default() -> Self {
         Self {
-            limits: Limits::default(),
-            files: &NoFiles,
+            limits: DocumentLimits::default(),
+            files: &NoDocumentFiles,
             remote_references: false,
             formats_off: BTreeSet::new(),
             refuse_read_only: true,
@@ -142,7 +142,7 @@ impl CompileOptions<'static> {
 }
 
 impl CompileOptions<'_> {
-    /// Whether values are to be judged by `format`.
+    /// Whether `format` is asserted on values.
     pub fn asserts_format(&self, format: &str) -> bool {
         !self.formats_off.contains(format) && !self.formats_off.contains("*")
     }

@@ -1,4 +1,4 @@
-//! Parameters and headers, decided once: where they stand, how they are written, what judges them.
+//! Parameters and headers, decided once: location, serialization and schema.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use foldhash::fast::FixedState;
 use serde_json::Value;
 use smallvec::SmallVec;
 
-use super::document::pointer;
 use super::error::ContractError;
 use super::lint::LintCode;
 use super::lower::Direction;
 use super::media_type::{BodyKind, MediaRange};
 use super::planner::Planner;
-use super::schema::SchemaId;
+use super::schema::SchemaIndex;
 use super::serialization::{ParameterLocation, Serialization, Style, is_older_text};
 use super::shape::{ShapeId, Types};
+use crate::json::pointer;
 
 /// How the value of a parameter or header is written.
 #[derive(Debug, Clone)]
@@ -29,12 +29,12 @@ pub enum ValueForm {
 /// What a parameter means that is sent without a value (`?name=` or `?name`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EmptyValue {
-    /// As good as left out: `allowEmptyValue: true`.
+    /// The same as left out: `allowEmptyValue: true`.
     Unused,
     /// A violation.
     Refused,
-    /// The empty string, for the schema to judge.
-    Judged,
+    /// The empty string, which the schema validates.
+    Validated,
 }
 
 /// A parameter or a header.
@@ -42,7 +42,7 @@ pub enum EmptyValue {
 pub struct ParameterPlan {
     /// Its name; of headers in the document's case.
     pub name: Arc<str>,
-    /// Where it stands.
+    /// Where in the request or response it is.
     pub location: ParameterLocation,
     /// Whether it may not be left out.
     pub required: bool,
@@ -50,8 +50,8 @@ pub struct ParameterPlan {
     pub empty: EmptyValue,
     /// How its value is written.
     pub form: ValueForm,
-    /// What judges its value; `None` accepts every value.
-    pub schema: Option<SchemaId>,
+    /// The schema of its value; `None` accepts every value.
+    pub schema: Option<SchemaIndex>,
     /// What guides the reading of its value.
     pub shape: ShapeId,
     /// Pointer to it in the contract's tree.
@@ -70,11 +70,11 @@ pub struct ParameterSet {
 
 /// Which parameter a key belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
+pub enum KeyOwner {
     /// The parameter at this index.
     Parameter(usize),
     /// None.
-    Nobody,
+    Unknown,
 }
 
 // === impl ParameterPlan ===
@@ -125,23 +125,23 @@ impl ParameterSet {
 
     /// The parameter that a key names, bracketed keys included; objects whose properties are
     /// keys are not asked.
-    pub fn owner(&self, key: &str) -> Owner {
+    pub fn owner(&self, key: &str) -> KeyOwner {
         match self.by_name.get(key) {
             Some(at) if !self.plans.get(*at).is_some_and(ParameterPlan::is_deep) => {
-                Owner::Parameter(*at)
+                KeyOwner::Parameter(*at)
             }
             _ if self.has_deep => self.deep_owner(key),
-            _ => Owner::Nobody,
+            _ => KeyOwner::Unknown,
         }
     }
 
-    fn deep_owner(&self, key: &str) -> Owner {
+    fn deep_owner(&self, key: &str) -> KeyOwner {
         let base = key.find('[').and_then(|at| self.by_name.get(&key[..at]));
         match base {
             Some(at) if self.plans.get(*at).is_some_and(ParameterPlan::is_deep) => {
-                Owner::Parameter(*at)
+                KeyOwner::Parameter(*at)
             }
-            _ => Owner::Nobody,
+            _ => KeyOwner::Unknown,
         }
     }
 }
@@ -171,7 +171,7 @@ impl Planner<'_> {
         self.value_plan(name, location, &resolved.pointer, Direction::Request).map(Some)
     }
 
-    /// A parameter, or a header, which is one without name and place.
+    /// A parameter, or a header, which is one without name and location.
     pub(super) fn value_plan(
         &mut self,
         name: &str,
@@ -224,7 +224,7 @@ impl Planner<'_> {
     ///
     /// The texts up to 3.0.3 and 3.1.0 say that `allowEmptyValue` "sets the ability to pass
     /// empty-valued parameters" and is false by default; later ones leave it to the schema. A
-    /// schema that has the empty string among its values, or `null`, has the last word.
+    /// schema that has the empty string among its values, or `null`, decides.
     fn empty_value(
         &self,
         value: &Value,
@@ -245,7 +245,7 @@ impl Planner<'_> {
         if styled && is_plain && (said == Some(false) || by_default) {
             EmptyValue::Refused
         } else {
-            EmptyValue::Judged
+            EmptyValue::Validated
         }
     }
 
@@ -265,7 +265,7 @@ impl Planner<'_> {
             }
         };
         let message = if !allowed {
-            "the specification defines no such style for this place; it is read all the same"
+            "the specification defines no such style for this location; it is read all the same"
         } else if form.style == Style::DeepObject && !types.intersects(Types::OBJECT) {
             "deepObject is defined for objects only; it is read all the same"
         } else {

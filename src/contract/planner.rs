@@ -1,26 +1,19 @@
-//! What planning a contract works with: the document, its schemas and shapes, and the lints met.
+//! What compiling a contract works with: the document, its schemas and shapes, and the lints found.
+//!
+//! Each kind of plan has its own file with an `impl Planner`; this file imports none of them.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use foldhash::fast::FixedState;
-
-use super::document::{Document, Version};
+use super::document::{Document, OpenApiVersion};
 use super::lint::{Lint, LintCode};
-use super::response::ResponsePlan;
 use super::schema::SchemaCompiler;
-use super::sensitive::Secrets;
 use super::shape::{ShapeId, Types};
 
-/// Turns the places of a document into plans. Each kind of place has its own file.
+/// Turns the parts of a document into plans.
 pub(super) struct Planner<'d> {
     pub(super) document: &'d Document,
     pub(super) schemas: SchemaCompiler<'d>,
     /// The `openapi` field as written.
     pub(super) openapi: String,
     pub(super) strict_fields: bool,
-    pub(super) known_responses: HashMap<String, Arc<ResponsePlan>, FixedState>,
-    pub(super) secrets: Secrets<'d>,
     lints: Vec<Lint>,
 }
 
@@ -38,15 +31,13 @@ impl<'d> Planner<'d> {
             schemas,
             openapi: openapi.unwrap_or_default().to_owned(),
             strict_fields,
-            known_responses: HashMap::default(),
-            secrets: Secrets::of(document),
             lints: Vec::new(),
         }
     }
 
     /// Whether the document was written in Swagger 2.0.
     pub(super) fn is_upgraded(&self) -> bool {
-        self.document.version() == Version::V2
+        self.document.version() == OpenApiVersion::V2
     }
 
     /// The shape of the schema at `at`.
@@ -59,7 +50,7 @@ impl<'d> Planner<'d> {
         self.schemas.shapes().get(shape).types()
     }
 
-    /// Notes what will not be enforced.
+    /// Adds a lint for what will not be enforced.
     pub(super) fn lint(&mut self, code: LintCode, at: &str, message: &str) {
         let lint = self.document.lint(code, at, message);
         if !self.lints.contains(&lint) {
@@ -67,7 +58,7 @@ impl<'d> Planner<'d> {
         }
     }
 
-    /// The schemas asked for and the lints met, when all is planned.
+    /// The requested schemas and the lints found, when everything is planned.
     pub(super) fn into_parts(self) -> (SchemaCompiler<'d>, Vec<Lint>) {
         (self.schemas, self.lints)
     }

@@ -1,10 +1,11 @@
 //! Responses of one operation, found by status.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use serde_json::Value;
 
-use super::document::pointer;
 use super::encoding::MediaPlan;
 use super::error::ContractError;
 use super::lint::LintCode;
@@ -12,6 +13,7 @@ use super::lower::Direction;
 use super::media_type::MediaTable;
 use super::parameter::ParameterPlan;
 use super::planner::Planner;
+use crate::json::pointer;
 
 /// One documented response.
 #[derive(Debug, Clone)]
@@ -33,6 +35,9 @@ pub struct ResponseTable {
     /// Pointer to `responses` in the contract's tree.
     pub pointer: Arc<str>,
 }
+
+/// Responses planned so far, by their pointer after references.
+pub(super) type PlannedResponses = HashMap<String, Arc<ResponsePlan>, FixedState>;
 
 // === impl ResponseTable ===
 
@@ -65,7 +70,11 @@ impl ResponseTable {
 
 impl Planner<'_> {
     /// The `responses` of the operation at `at`.
-    pub(super) fn responses(&mut self, at: &str) -> Result<ResponseTable, ContractError> {
+    pub(super) fn responses(
+        &mut self,
+        at: &str,
+        planned: &mut PlannedResponses,
+    ) -> Result<ResponseTable, ContractError> {
         let at = pointer::join(at, "responses");
         let mut table = ResponseTable { pointer: at.as_str().into(), ..ResponseTable::default() };
         let Some(responses) = self.document.lookup(&at).and_then(Value::as_object) else {
@@ -73,7 +82,7 @@ impl Planner<'_> {
         };
         for status in responses.keys().filter(|status| !status.starts_with("x-")) {
             let at = pointer::join(&at, status);
-            let plan = self.response(&at)?;
+            let plan = self.response(&at, planned)?;
             if status == "default" {
                 table.default = Some(plan);
             } else if let Some(range) = range_of(status) {
@@ -88,9 +97,13 @@ impl Planner<'_> {
     }
 
     /// One response; the same object behind many references is planned once.
-    fn response(&mut self, at: &str) -> Result<Arc<ResponsePlan>, ContractError> {
+    fn response(
+        &mut self,
+        at: &str,
+        planned: &mut PlannedResponses,
+    ) -> Result<Arc<ResponsePlan>, ContractError> {
         let resolved = self.document.resolve(at)?;
-        if let Some(known) = self.known_responses.get(&resolved.pointer) {
+        if let Some(known) = planned.get(&resolved.pointer) {
             return Ok(Arc::clone(known));
         }
         let plan = Arc::new(ResponsePlan {
@@ -98,7 +111,7 @@ impl Planner<'_> {
             content: self.content(&resolved.pointer, Direction::Response)?,
             pointer: resolved.pointer.as_str().into(),
         });
-        self.known_responses.insert(resolved.pointer, Arc::clone(&plan));
+        planned.insert(resolved.pointer, Arc::clone(&plan));
         Ok(plan)
     }
 }

@@ -1,6 +1,6 @@
 //! Routing: which operation a method and a path belong to.
 //!
-//! What must hold:
+//! Invariants:
 //! - The cost of a look-up depends on the number of segments of the path, never on the number
 //!   of operations (a trie by segment; literal segments are hashed).
 //! - Concrete segments win over templated ones, templated ones with more literal text over
@@ -12,12 +12,12 @@
 //! - A trailing slash is part of the path, as the specification appends templates to the base
 //!   path literally; [`TrailingSlash::Tolerated`] also takes the path with or without it.
 
+mod ambiguity;
 mod base_path;
-mod crossing;
 mod table;
 mod template;
 
+pub use ambiguity::AmbiguousTemplates;
 pub use base_path::{BasePath, base_paths};
-pub use crossing::Crossing;
-pub use table::{Captures, RouteConflict, RouteMatch, RouteTable, TrailingSlash};
-pub use template::{PathTemplate, TemplateError};
+pub use table::{OperationIndex, OperationRouter, RouteConflict, RouteMatch, TrailingSlash};
+pub use template::{Captures, PathTemplate, TemplateError};

@@ -1,11 +1,12 @@
-//! Schemas compiled once and judged by many.
+//! Schemas, compiled once and shared by all operations.
 //!
-//! A [`SchemaCompiler`] is told every schema a contract needs and then compiles all of them into
+//! A [`SchemaCompiler`] collects every schema a contract needs and then compiles all of them into
 //! one [`SchemaSet`], in which each component exists once, whatever the number of operations that
-//! use it. What must hold: nothing is compiled, allocated or locked while a valid value is judged,
-//! judging costs the same however many schemas the set holds, and what cannot be decided within
-//! its budget is [`Judged::Undecided`], neither valid nor not.
+//! use it. Invariants: nothing is compiled, allocated or locked while a valid value is validated,
+//! validation costs the same however many schemas the set holds, and what cannot be decided within
+//! its budget is [`SchemaOutcome::Undecided`], neither valid nor not.
 
+mod instance;
 mod keywords;
 mod set;
 
@@ -15,22 +16,23 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub(crate) use super::lower::Discriminator;
-pub use set::{Judged, SchemaId, SchemaSet};
-pub(crate) use set::{SchemaError, cut_short};
+pub(crate) use set::{SchemaError, errors_truncated};
+pub use set::{SchemaIndex, SchemaOutcome, SchemaSet};
 
-use super::document::{Document, Source, pointer};
+use super::document::{Document, SourceMap};
 use super::error::ContractError;
 use super::lint::Lint;
-use super::lower::{self, Dialect, Direction, Lowered};
+use super::lower::{self, Direction, Lowered, SchemaDialect};
 use super::options::CompileOptions;
 use super::shape::{ShapeBuilder, ShapeId, Shapes};
+use crate::json::pointer;
 
 /// The schemas of one contract in the form that they are compiled from.
 pub(super) struct LoweredSchemas {
     lowered: Lowered,
     shapes: Shapes,
-    source: Arc<Source>,
-    dialect: Dialect,
+    source: Arc<SourceMap>,
+    dialect: SchemaDialect,
 }
 
 /// Collects the schemas of one contract.
@@ -38,7 +40,7 @@ pub struct SchemaCompiler<'d> {
     document: &'d Document,
     options: &'d CompileOptions<'d>,
     entries: Vec<(String, Direction)>,
-    known: HashMap<(String, Direction), SchemaId>,
+    known: HashMap<(String, Direction), SchemaIndex>,
     shapes: ShapeBuilder<'d>,
 }
 
@@ -62,16 +64,17 @@ impl<'d> SchemaCompiler<'d> {
         &mut self,
         schema_pointer: &str,
         direction: Direction,
-    ) -> Result<SchemaId, ContractError> {
+    ) -> Result<SchemaIndex, ContractError> {
         let key = (schema_pointer.to_owned(), direction);
         if let Some(id) = self.known.get(&key) {
             return Ok(*id);
         }
         if self.document.lookup(schema_pointer).is_none() {
-            let problem = self.document.source().problem(schema_pointer, "there is no schema here");
-            return Err(ContractError::Reference(problem));
+            let diagnostic =
+                self.document.source().diagnostic(schema_pointer, "there is no schema here");
+            return Err(ContractError::Reference(diagnostic));
         }
-        let id = SchemaId::new(self.entries.len());
+        let id = SchemaIndex::new(self.entries.len());
         self.entries.push(key.clone());
         self.known.insert(key, id);
         Ok(id)
@@ -94,7 +97,7 @@ impl<'d> SchemaCompiler<'d> {
         self.shapes.shape(schema_pointer)
     }
 
-    /// The shapes asked for so far.
+    /// The shapes requested so far.
     pub fn shapes(&self) -> &Shapes {
         self.shapes.shapes()
     }
@@ -104,7 +107,7 @@ impl<'d> SchemaCompiler<'d> {
         self.options.refuse_empty_values
     }
 
-    /// Compiles all schemas asked for.
+    /// Compiles all requested schemas.
     pub fn finish(self) -> Result<(SchemaSet, Vec<Lint>), ContractError> {
         let options = self.options;
         self.lower()?.compile(options)
@@ -117,7 +120,7 @@ impl<'d> SchemaCompiler<'d> {
             lowered: lower::lower(self.document, self.options, &self.entries)?,
             shapes: self.shapes.into_shapes(),
             source: Arc::clone(self.document.source()),
-            dialect: Dialect::of(self.document.version()),
+            dialect: SchemaDialect::of(self.document.version()),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Security requirements, ready to be looked for in a request.
 //!
-//! What must hold: only presence and shape of a credential are judged, never whether it is
-//! right; a scheme that cannot be judged (a client certificate, an unknown type) never makes a
+//! Invariants: only presence and form of a credential are validated, never whether it is
+//! right; a scheme that cannot be validated (a client certificate, an unknown type) never makes a
 //! request invalid and is a lint instead; `{}` among the alternatives makes all optional.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use serde_json::Value;
 /// The alternatives of one `security` array; any one of them is enough.
 #[derive(Debug, Clone, Default)]
 pub struct SecurityPlan {
-    /// Each alternative needs all of its credentials. None at all: nothing is asked for.
+    /// Each alternative needs all of its credentials. None at all: no credential is needed.
     pub alternatives: Vec<Vec<Credential>>,
     /// Pointer to the `security` array in the document.
     pub pointer: Arc<str>,
@@ -51,7 +51,7 @@ pub enum CredentialKind {
 
 impl SecurityPlan {
     /// Reads a `security` array. `scheme` finds a security scheme by its name, references
-    /// followed. Names of schemes that cannot be judged are pushed to `unenforceable`.
+    /// followed. Names of schemes that cannot be validated are pushed to `unenforceable`.
     pub fn new<'d>(
         security: Option<&Value>,
         pointer: &str,
@@ -118,7 +118,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn alternatives_combinations_and_what_cannot_be_judged() {
+    fn alternatives_combinations_and_unsupported_schemes() {
         let schemes = json!({
             "key": {"type": "apiKey", "in": "header", "name": "X-Key"},
             "jwt": {"type": "http", "scheme": "BEARER"},

@@ -1,27 +1,28 @@
 //! What a document marks as secret: `format: password`, `writeOnly` and `x-sensitive`.
 //!
-//! What must hold: nothing marked is ever missed, at whatever depth and through whatever
-//! reference; names are taken rather than exact places, so that a field marked anywhere in a
+//! Invariants: nothing marked is ever missed, at any depth and through any
+//! reference; names are taken rather than exact pointers, so that a field marked anywhere in a
 //! message is masked everywhere in it. Reading a document of any size costs linear time: once a
-//! budget of schemas is spent, the names of the whole document stand for each operation's own.
+//! budget of schemas is spent, each operation gets the names of the whole document.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use foldhash::fast::FixedState;
 use serde_json::{Map, Value};
 
-use super::document::{Document, pointer};
+use super::document::Document;
 use super::parameter::ParameterPlan;
 use super::planner::Planner;
 use super::route::PathTemplate;
 use super::serialization::ParameterLocation;
+use crate::json::pointer;
 
 /// What of an operation's messages is secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sensitive {
-    /// Places in the request body: RFC 6901 pointers with `**` for any number of segments.
+pub struct SensitiveParts {
+    /// Locations in the request body: RFC 6901 pointers with `**` for any number of segments.
     pub request_body: Vec<String>,
-    /// Places in the bodies of its responses.
+    /// Locations in the bodies of its responses.
     pub response_body: Vec<String>,
     /// Request header fields, lower case.
     pub request_headers: Vec<String>,
@@ -34,30 +35,30 @@ pub struct Sensitive {
 }
 
 /// Finds the names of secret properties below a schema.
-pub(super) struct Secrets<'d> {
+pub(super) struct SecretFinder<'d> {
     document: &'d Document,
     /// Every name marked anywhere.
     all: Vec<String>,
-    /// Names below the schemas asked for so far.
+    /// Names below the schemas requested so far.
     known: HashMap<String, Vec<String>, FixedState>,
-    /// Schemas that may still be looked at.
+    /// Schemas that may still be read.
     budget: usize,
 }
 
-/// Schemas looked at for one document.
+/// Schemas read for one document.
 const BUDGET: usize = 1_000_000;
 
-// === impl Secrets ===
+// === impl SecretFinder ===
 
-impl<'d> Secrets<'d> {
+impl<'d> SecretFinder<'d> {
     pub(super) fn of(document: &'d Document) -> Self {
         let mut all = BTreeSet::new();
-        names_in(document.root(), &mut all);
-        let all = all.into_iter().map(|name| place_of(&name)).collect();
+        marked_names(document.root(), &mut all);
+        let all = all.into_iter().map(|name| pointer_pattern(&name)).collect();
         Self { document, all, known: HashMap::default(), budget: BUDGET }
     }
 
-    /// The places of secret properties in values of the schema at `at`.
+    /// The locations of secret properties in values of the schema at `at`.
     fn below(&mut self, at: &str) -> Vec<String> {
         if self.all.is_empty() {
             return Vec::new();
@@ -65,9 +66,9 @@ impl<'d> Secrets<'d> {
         if let Some(known) = self.known.get(at) {
             return known.clone();
         }
-        let places = self.walk(at).unwrap_or_else(|| self.all.clone());
-        self.known.insert(at.to_owned(), places.clone());
-        places
+        let pointers = self.walk(at).unwrap_or_else(|| self.all.clone());
+        self.known.insert(at.to_owned(), pointers.clone());
+        pointers
     }
 
     fn walk(&mut self, at: &str) -> Option<Vec<String>> {
@@ -89,7 +90,7 @@ impl<'d> Secrets<'d> {
                 _ => {}
             }
         }
-        Some(names.into_iter().map(|name| place_of(&name)).collect())
+        Some(names.into_iter().map(|name| pointer_pattern(&name)).collect())
     }
 
     fn target(&self, members: &Map<String, Value>) -> Option<&'d Value> {
@@ -99,11 +100,11 @@ impl<'d> Secrets<'d> {
 }
 
 /// A property of this name at any depth.
-fn place_of(name: &str) -> String {
+fn pointer_pattern(name: &str) -> String {
     pointer::join("/**", name)
 }
 
-fn names_in(value: &Value, names: &mut BTreeSet<String>) {
+fn marked_names(value: &Value, names: &mut BTreeSet<String>) {
     let mut stack = vec![value];
     while let Some(value) = stack.pop() {
         match value {
@@ -139,17 +140,18 @@ impl Planner<'_> {
     /// of its base path, and its template.
     pub(super) fn sensitive(
         &mut self,
+        secrets: &mut SecretFinder<'_>,
         at: &str,
         parameters: &[ParameterPlan],
         path: (usize, &PathTemplate),
-    ) -> Sensitive {
+    ) -> SensitiveParts {
         let body = pointer::join(at, "requestBody");
         let responses = pointer::join(at, "responses");
-        let mut sensitive = Sensitive {
-            request_body: self.secrets.below(&body),
-            response_body: self.secrets.below(&responses),
+        let mut sensitive = SensitiveParts {
+            request_body: secrets.below(&body),
+            response_body: secrets.below(&responses),
             response_headers: self.secret_headers(&responses),
-            ..Sensitive::default()
+            ..SensitiveParts::default()
         };
         let (base, template) = path;
         let segments = template.parameter_segments();
@@ -161,8 +163,8 @@ impl Planner<'_> {
                 }
                 ParameterLocation::Path => {
                     let names = template.parameters().iter().zip(&segments);
-                    let mine = names.filter(|(name, _)| ***name == *plan.name);
-                    sensitive.path_segments.extend(mine.map(|(_, segment)| base + segment));
+                    let matching = names.filter(|(name, _)| ***name == *plan.name);
+                    sensitive.path_segments.extend(matching.map(|(_, segment)| base + segment));
                 }
                 ParameterLocation::Cookie | ParameterLocation::QueryString => {}
             }

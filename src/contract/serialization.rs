@@ -1,6 +1,6 @@
 //! How a value is written into a parameter, a header or a form field: style and explode.
 //!
-//! What must hold: every row of the specification's style table, with its defaults, decided
+//! Invariants: every row of the specification's style table, with its defaults, decided
 //! once at registration. Combinations that the specification leaves undefined are read the way
 //! their closest defined neighbour is, and never refused.
 
@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 /// The extension under which an upgraded Swagger 2.0 document keeps `collectionFormat`.
 pub const COLLECTION_FORMAT: &str = "x-cvt-collection-format";
 
-/// Where a parameter stands.
+/// Where a parameter is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are OpenAPI's own")]
 pub enum ParameterLocation {
@@ -44,7 +44,7 @@ pub enum Style {
 pub struct Serialization {
     /// The style.
     pub style: Style,
-    /// Whether members of arrays and objects stand apart.
+    /// Whether members of arrays and objects are written apart.
     pub explode: bool,
     /// Whether the document says `allowReserved: false` in so many words.
     pub reserved_refused: bool,
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_were_dotted_once() {
+    fn older_versions_separate_labels_by_dots() {
         let label = json!({"style": "label"});
         assert!(Serialization::of(&label, ParameterLocation::Path, "3.1.0").dotted_label);
         assert!(!Serialization::of(&label, ParameterLocation::Path, "3.0.4").dotted_label);

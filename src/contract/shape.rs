@@ -1,8 +1,8 @@
 //! What is known of a schema's values before any is seen.
 //!
-//! Parameters, form fields and XML carry text: what a text stands for depends on its schema. A
-//! [`Shape`] tells which types a value may have, what its properties and items are and how XML
-//! writes it, through every `$ref`, `allOf`, `oneOf` and `anyOf`. It never judges, and where
+//! Parameters, form fields and XML carry text: what a text means depends on its schema. A
+//! [`Shape`] holds which types a value may have, what its properties and items are and how XML
+//! writes it, through every `$ref`, `allOf`, `oneOf` and `anyOf`. It never validates, and where
 //! branches differ it knows the union of them.
 
 mod build;
@@ -22,14 +22,14 @@ pub struct ShapeId(u32);
 /// All shapes of one contract. Recursive schemas have recursive shapes.
 #[derive(Debug, Default)]
 pub struct Shapes {
-    known: Vec<Known>,
+    known: Vec<ShapeData>,
 }
 
 /// What is known of a schema's values.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape<'s> {
     shapes: &'s Shapes,
-    known: &'s Known,
+    known: &'s ShapeData,
 }
 
 /// How XML writes a value: OpenAPI's XML object.
@@ -45,18 +45,18 @@ pub struct XmlShape {
     pub attribute: bool,
     /// Written as the text of the element around it.
     pub text: bool,
-    /// The items of an array stand inside an element of the array's own.
+    /// The items of an array are inside an element of the array's own.
     pub wrapped: bool,
 }
 
 #[derive(Debug)]
-struct Known {
+struct ShapeData {
     types: Types,
     format: Option<Box<str>>,
     content_encoding: Option<Box<str>>,
     content_media_type: Option<Box<str>>,
     properties: BTreeMap<Box<str>, ShapeId>,
-    patterns: Vec<(Pattern, ShapeId)>,
+    patterns: Vec<(NamePattern, ShapeId)>,
     additional: Additional,
     prefix_items: Vec<ShapeId>,
     items: Option<ShapeId>,
@@ -70,7 +70,7 @@ struct Known {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Additional {
     /// Nothing.
-    Unsaid,
+    Unspecified,
     /// There are none.
     Closed,
     /// There may be any.
@@ -80,7 +80,7 @@ enum Additional {
 }
 
 #[derive(Debug)]
-enum Pattern {
+enum NamePattern {
     Regex(Box<Regex>),
     /// Not for the linear engine: taken to match any name, so that nothing is called undeclared
     /// by mistake.
@@ -99,8 +99,8 @@ impl ShapeId {
 impl Shapes {
     /// The shape behind `id`, which this store gave out.
     pub fn get(&self, id: ShapeId) -> Shape<'_> {
-        static NOTHING: Known = Known::nothing();
-        Shape { shapes: self, known: self.known.get(id.0 as usize).unwrap_or(&NOTHING) }
+        static ANY_DATA: ShapeData = ShapeData::any();
+        Shape { shapes: self, known: self.known.get(id.0 as usize).unwrap_or(&ANY_DATA) }
     }
 }
 
@@ -192,7 +192,7 @@ impl<'s> Shape<'s> {
     }
 
     /// Whether the document says that there may be properties it does not name.
-    pub fn invites_others(&self) -> bool {
+    pub fn allows_others(&self) -> bool {
         matches!(self.known.additional, Additional::Open | Additional::Like(_))
     }
 
@@ -200,7 +200,7 @@ impl<'s> Shape<'s> {
     pub fn is_free_form(&self) -> bool {
         self.known.properties.is_empty()
             && self.known.patterns.is_empty()
-            && self.known.additional == Additional::Unsaid
+            && self.known.additional == Additional::Unspecified
     }
 
     /// Whether the document names the empty string as a value: by `enum`, `const` or `default`.
@@ -208,7 +208,7 @@ impl<'s> Shape<'s> {
         self.known.names_empty_text
     }
 
-    /// Whether it stands for bytes as they are.
+    /// Whether it is raw bytes.
     pub fn is_binary(&self) -> bool {
         self.known.format.as_deref() == Some("binary")
             || self.known.content_media_type.is_some() && self.known.content_encoding.is_none()
@@ -226,9 +226,9 @@ impl<'s> Shape<'s> {
     }
 }
 
-// === impl Pattern ===
+// === impl NamePattern ===
 
-impl Pattern {
+impl NamePattern {
     fn new(pattern: &str) -> Self {
         Regex::new(pattern).map_or(Self::Unknown, |regex| Self::Regex(Box::new(regex)))
     }
@@ -241,10 +241,10 @@ impl Pattern {
     }
 }
 
-// === impl Known ===
+// === impl ShapeData ===
 
-impl Known {
-    const fn nothing() -> Self {
+impl ShapeData {
+    const fn any() -> Self {
         Self {
             types: Types::ANY,
             format: None,
@@ -252,7 +252,7 @@ impl Known {
             content_media_type: None,
             properties: BTreeMap::new(),
             patterns: Vec::new(),
-            additional: Additional::Unsaid,
+            additional: Additional::Unspecified,
             prefix_items: Vec::new(),
             items: None,
             required: Vec::new(),

@@ -1,8 +1,8 @@
 //! Whether a document is what the OpenAPI specification says it is.
 //!
-//! The official JSON Schemas of the specification (`metaschema/`) are the judge. A document that
+//! The official JSON Schemas of the specification (`metaschema/`) decide. A document that
 //! breaks them is refused with pointer, line and column, but for slips that change nothing about
-//! what is judged: those become lints, because real documents are full of them.
+//! what is validated: those become lints, because real documents are full of them.
 //!
 //! The `openapiv3` crate, which could model the structure of 3.0 documents, is not used: it knows
 //! no 3.1, turns every schema into a tree of its own beside the one needed anyway, and its errors
@@ -15,9 +15,10 @@ use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{Draft, ValidationError, Validator};
 use serde_json::Value;
 
-use super::document::{Source, Version, pointer};
-use super::error::{ContractError, Problem};
+use super::document::{OpenApiVersion, SourceMap};
+use super::error::{ContractError, Diagnostic};
 use super::lint::{Lint, LintCode};
+use crate::json::pointer;
 
 /// Slips named in lints, at most.
 const MAX_LINTS: usize = 20;
@@ -34,19 +35,19 @@ static OPENAPI_3_2: LazyLock<Option<Validator>> =
 /// Checks the document as registered, before any upgrade. What breaks the specification without
 /// harm goes to `lints`.
 pub(super) fn check(
-    version: Version,
+    version: OpenApiVersion,
     root: &Value,
-    source: &Source,
+    source: &SourceMap,
     lints: &mut Vec<Lint>,
 ) -> Result<(), ContractError> {
     let validator = match version {
-        Version::V2 => &SWAGGER_2_0,
-        Version::V3_0 => &OPENAPI_3_0,
-        Version::V3_1 => &OPENAPI_3_1,
-        Version::V3_2 => &OPENAPI_3_2,
+        OpenApiVersion::V2 => &SWAGGER_2_0,
+        OpenApiVersion::V3_0 => &OPENAPI_3_0,
+        OpenApiVersion::V3_1 => &OPENAPI_3_1,
+        OpenApiVersion::V3_2 => &OPENAPI_3_2,
     };
     let Some(validator) = validator.as_ref() else {
-        return Err(ContractError::Structure(Problem::new("the meta-schema does not compile")));
+        return Err(ContractError::Structure(Diagnostic::new("the meta-schema does not compile")));
     };
     if validator.is_valid(root) {
         return Ok(());
@@ -56,7 +57,7 @@ pub(super) fn check(
         let at = cause.instance_path().as_str();
         let message = sentence(cause);
         if !is_harmless(cause, at) {
-            return Err(ContractError::Structure(source.problem(at, message)));
+            return Err(ContractError::Structure(source.diagnostic(at, message)));
         }
         if lints.len() < MAX_LINTS {
             lints.push(source.lint(LintCode::Lenient, at, message));
@@ -66,7 +67,7 @@ pub(super) fn check(
 }
 
 /// Compiles a meta-schema. Schema objects are left open by those of 3.1 and later, so that other
-/// dialects may stand there; what they must be is checked when they are compiled.
+/// dialects may be used there; what they must be is checked when they are compiled.
 fn build(text: &str, draft: Draft) -> Option<Validator> {
     let schema: Value = serde_json::from_str(text).ok()?;
     jsonschema::options()
@@ -86,15 +87,15 @@ fn cause<'e>(error: &'e ValidationError<'_>, root: &Value) -> &'e ValidationErro
         else {
             return error;
         };
-        let Some(branch) = meant(branches, error, root) else { return error };
+        let Some(branch) = intended_branch(branches, error, root) else { return error };
         let Some(first) = branch.iter().max_by_key(|error| depth(error)) else { return error };
         error = first;
     }
 }
 
 /// The branch that a value was meant for: the reference's where there is a `$ref`, else the one
-/// whose errors lie deepest.
-fn meant<'e>(
+/// whose errors are deepest.
+fn intended_branch<'e>(
     branches: &'e [Vec<ValidationError<'static>>],
     error: &ValidationError<'_>,
     root: &Value,
@@ -137,52 +138,54 @@ fn sentence(error: &ValidationError<'_>) -> String {
         Kind::Enum { options } => format!("one of {options} is expected"),
         Kind::Constant { expected_value } => format!("{expected_value} is expected"),
         Kind::Pattern { pattern } => format!("text that matches {pattern} is expected"),
-        Kind::FalseSchema => "nothing may stand here".to_owned(),
+        Kind::FalseSchema => "nothing is allowed here".to_owned(),
         Kind::UniqueItems => "two items are equal".to_owned(),
         kind => format!("the rule {} of the specification is broken", kind.keyword()),
     }
 }
 
-/// Whether a slip changes nothing about what is judged.
+/// Whether a slip changes nothing about what is validated.
 ///
 /// Real documents are full of slips that no tool ever refused (an OAuth flow without scopes, an
 /// `example` beside `examples`, no `info`): of those only what cannot be read is refused.
 fn is_harmless(error: &ValidationError<'_>, at: &str) -> bool {
-    let in_words = ["/info", "/tags", "/externalDocs"]
+    let is_prose = ["/info", "/tags", "/externalDocs"]
         .iter()
         .any(|part| at == *part || at.strip_prefix(part).is_some_and(|rest| rest.starts_with('/')));
     let tokens: Vec<_> = pointer::tokens(at).collect();
     let last = tokens.last().map_or("", |token| token.as_ref());
-    if in_words || ONLY_READ.contains(&last) {
+    if is_prose || PROSE.contains(&last) {
         return true;
     }
     let parent =
         tokens.len().checked_sub(2).and_then(|at| tokens.get(at)).map_or("", |t| t.as_ref());
     match error.kind() {
-        Kind::Type { .. } => !CONTAINERS.contains(&last) && !HOLDERS.contains(&parent),
+        Kind::Type { .. } => {
+            !CONTAINERS.contains(&last) && !CONTAINERS_OF_CONTAINERS.contains(&parent)
+        }
         Kind::Required { property } => {
             let needed = property.as_str().unwrap_or_default();
-            !(at.is_empty() && CONTENTS.contains(&needed)
+            !(at.is_empty() && REQUIRED_PARTS.contains(&needed)
                 || parent == "parameters" && matches!(needed, "name" | "in"))
         }
         Kind::Enum { .. } => {
-            !(last == "in" && tokens.contains(&"parameters".into())) || is_known_place(error)
+            !(last == "in" && tokens.contains(&"parameters".into())) || is_parameter_location(error)
         }
         _ => true,
     }
 }
 
-/// A parameter's place that is right for another branch of the meta-schema than the one tried.
-fn is_known_place(error: &ValidationError<'_>) -> bool {
-    let place = error.instance().as_str().unwrap_or_default();
-    ["query", "header", "path", "cookie", "body", "formData"].contains(&place)
+/// A parameter location that is right for another branch of the meta-schema than the one tried.
+fn is_parameter_location(error: &ValidationError<'_>) -> bool {
+    let location = error.instance().as_str().unwrap_or_default();
+    ["query", "header", "path", "cookie", "body", "formData"].contains(&location)
 }
 
 /// Parts without which there is nothing in a document; from 3.1 on any of them will do.
-const CONTENTS: [&str; 3] = ["paths", "components", "webhooks"];
+const REQUIRED_PARTS: [&str; 3] = ["paths", "components", "webhooks"];
 
 /// Parts that only people read.
-const ONLY_READ: [&str; 10] = [
+const PROSE: [&str; 10] = [
     "description",
     "summary",
     "title",
@@ -209,5 +212,5 @@ const CONTAINERS: [&str; 9] = [
 ];
 
 /// Parts whose members must be of their type for anything to be read.
-const HOLDERS: [&str; 6] =
+const CONTAINERS_OF_CONTAINERS: [&str; 6] =
     ["paths", "responses", "parameters", "content", "headers", "requestBodies"];

@@ -2,8 +2,8 @@
 //!
 //! Only what OpenAPI 3 places elsewhere is moved: operations, their parameters, bodies, responses,
 //! headers, `basePath` and security definitions. Schemas stay under `/definitions`, where their
-//! references point. Shared parameters and responses are put in the place of the references to
-//! them. Each thing moved is noted, so that a violation shows the place in the document as
+//! references point. Shared parameters and responses replace the references to
+//! them. Each move is recorded, so that a violation shows the position in the document as
 //! registered. `collectionFormat` is kept as `x-cvt-collection-format` beside the nearest `style`,
 //! since `tsv`, and `ssv` or `pipes` outside a query, have no equal in OpenAPI 3.
 
@@ -15,7 +15,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::document::pointer;
+use crate::json::pointer;
 
 /// An upgraded document.
 pub(super) struct Upgraded {
@@ -101,8 +101,8 @@ impl Upgrade {
     }
 
     fn path_item(&mut self, item: Value, at: &str) -> Value {
-        let (mut item, from) = self.followed(item, at);
-        self.note(at, &from);
+        let (mut item, from) = self.follow_references(item, at);
+        self.record_move(at, &from);
         let Some(members) = item.as_object_mut() else { return item };
         let shared = members.remove("parameters").unwrap_or_else(|| json!([]));
         let shared = self.parameters(shared, &pointer::join(&from, "parameters"));
@@ -117,8 +117,8 @@ impl Upgrade {
         item
     }
 
-    /// What a reference leads to, and where that stands; anything else stays as it is.
-    fn followed(&self, mut value: Value, at: &str) -> (Value, String) {
+    /// The target of a reference and its pointer; any other value unchanged.
+    fn follow_references(&self, mut value: Value, at: &str) -> (Value, String) {
         let mut from = at.to_owned();
         for _ in 0..MAX_CHAIN {
             let target = value
@@ -133,8 +133,8 @@ impl Upgrade {
         (value, from)
     }
 
-    /// Notes that what stands at `to` stood at `from`.
-    fn note(&mut self, to: &str, from: &str) {
+    /// Records that the value at `to` was at `from`.
+    fn record_move(&mut self, to: &str, from: &str) {
         if to != from {
             self.moved.insert(to.to_owned(), from.to_owned());
         }

@@ -30,7 +30,7 @@ pub trait Clock: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
-/// A clock that only moves when told to; the monotonic side follows the wall side.
+/// A clock that only moves when a test advances it; monotonic time follows wall time.
 #[derive(Debug)]
 pub struct ManualClock {
     micros: AtomicI64,
@@ -68,7 +68,7 @@ impl Timestamp {
         Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
-    /// The time from `earlier` to this instant, zero when it lies in the future.
+    /// The time from `earlier` to this instant, zero where that is in the future.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -148,7 +148,7 @@ impl Clock for SystemClock {
 // === impl ManualClock ===
 
 impl ManualClock {
-    /// A clock that stands at `start`.
+    /// A clock that shows `start`.
     #[allow(clippy::disallowed_methods, reason = "an Instant cannot be made from a number")]
     pub fn new(start: Timestamp) -> Self {
         Self { micros: AtomicI64::new(start.0), origin: Instant::now(), start: start.0 }
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_six_digits_and_reads_them_back() {
+    fn timestamps_show_six_digits_and_parse_back() {
         let t = Timestamp::from_micros(1_700_000_000_000_120);
         assert_eq!(t.to_string(), "2023-11-14T22:13:20.000120Z");
         assert_eq!(Timestamp::parse(&t.to_string()), Some(t));

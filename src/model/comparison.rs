@@ -44,9 +44,9 @@ pub struct BreakingChange {
     pub method: String,
     /// A sentence for people.
     pub description: String,
-    /// What stood in the old document.
+    /// The value in the old document.
     pub old_value: String,
-    /// What stands in the new document.
+    /// The value in the new document.
     pub new_value: String,
 }
 
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_on_the_wire_are_cvts() {
+    fn breaking_change_types_serialize_under_cvt_names() {
         let kind = BreakingChangeType::EnumValueRemoved;
         assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
         assert_eq!(

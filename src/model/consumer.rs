@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::clock::Timestamp;
 use super::id::SchemaId;
 
-/// The name of a consumer that could not be told.
+/// The id of a consumer that could not be identified.
 pub const UNKNOWN_CONSUMER: &str = "unknown";
 
 /// One operation that a consumer uses, in the seed's form.
@@ -37,7 +37,7 @@ pub struct ConsumerRecord {
     pub environment: String,
     /// When it was first registered.
     pub registered_at: Timestamp,
-    /// When an exchange of it was last judged.
+    /// When an exchange of it was last validated.
     pub last_validated_at: Timestamp,
     /// What it uses.
     pub used_endpoints: Vec<EndpointUsage>,

@@ -9,11 +9,11 @@ use smallvec::SmallVec;
 
 use super::verdict::SkipReason;
 
-/// The longest request id taken over from the downstream, in bytes.
-const LONGEST_REQUEST_ID: usize = 128;
+/// The longest request id accepted from the downstream, in bytes.
+const MAX_REQUEST_ID: usize = 128;
 /// Chunks up to this length are copied: one that is shared keeps the whole buffer that it was read
 /// into, which has twice this length or more, and whose reader then needs another one.
-const COPIED: usize = 4 << 10;
+const COPY_LIMIT: usize = 4 << 10;
 
 /// Start line and headers of a request, as the downstream sent them.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ pub enum BodyEnd {
 
 /// The bytes of one body that were kept while it passed, up to the capture limit.
 #[derive(Debug, Clone, Default)]
-pub struct Captured {
+pub struct CapturedBody {
     chunks: SmallVec<[Bytes; 2]>,
     /// Copies of short chunks that came after those.
     tail: Vec<u8>,
@@ -64,20 +64,20 @@ pub struct Captured {
     pub trailers: Option<HeaderMap>,
 }
 
-/// `x-request-id` of a request, where it is one that we take over: readable and not too long.
+/// `x-request-id` of a request, where it is valid: visible ASCII and not too long.
 pub fn request_id(headers: &HeaderMap) -> Option<&str> {
     let id = headers.get("x-request-id")?.to_str().ok()?;
-    (1..=LONGEST_REQUEST_ID).contains(&id.len()).then_some(id)
+    (1..=MAX_REQUEST_ID).contains(&id.len()).then_some(id)
 }
 
-/// Header fields that hold their values in memory of their own: those that were read with a
-/// message share the buffer it was read into, and would keep all of it.
-pub fn own_headers(headers: &HeaderMap) -> HeaderMap {
+/// A copy of header fields with memory of its own: fields as read share the buffer of the
+/// connection, and would keep all of it alive.
+pub fn detached_headers(headers: &HeaderMap) -> HeaderMap {
     let mut text = BytesMut::with_capacity(headers.values().map(HeaderValue::len).sum());
     let mut own = headers.clone();
     for value in own.values_mut() {
         text.extend_from_slice(value.as_bytes());
-        // What was one value is one still.
+        // A copy of a valid value is valid.
         if let Ok(mut copy) = HeaderValue::from_maybe_shared(text.split().freeze()) {
             copy.set_sensitive(value.is_sensitive());
             *value = copy;
@@ -86,8 +86,8 @@ pub fn own_headers(headers: &HeaderMap) -> HeaderMap {
     own
 }
 
-/// A target in memory of its own.
-fn own_target(target: &Uri) -> Uri {
+/// A copy of a target with memory of its own.
+fn detached_target(target: &Uri) -> Uri {
     let copy = |text: &str| Bytes::copy_from_slice(text.as_bytes());
     let mut parts = target.clone().into_parts();
     if let Some(path) = &mut parts.path_and_query
@@ -110,9 +110,9 @@ impl RequestHead {
     pub fn of<B>(request: &Request<B>) -> Self {
         Self {
             method: request.method().clone(),
-            target: own_target(request.uri()),
+            target: detached_target(request.uri()),
             version: request.version(),
-            headers: own_headers(request.headers()),
+            headers: detached_headers(request.headers()),
         }
     }
 
@@ -124,7 +124,7 @@ impl RequestHead {
         }
     }
 
-    /// `x-request-id`, where it is one that we take over.
+    /// `x-request-id`, where it is valid.
     pub fn request_id(&self) -> Option<&str> {
         request_id(&self.headers)
     }
@@ -135,10 +135,10 @@ impl RequestHead {
     }
 }
 
-// === impl Captured ===
+// === impl CapturedBody ===
 
-impl Captured {
-    /// A complete body held in memory.
+impl CapturedBody {
+    /// A complete body in memory.
     pub fn complete(body: &Bytes) -> Self {
         let mut captured = Self::default();
         let len = body.len();
@@ -146,18 +146,18 @@ impl Captured {
         captured
     }
 
-    /// A body of which nobody has seen anything yet.
+    /// A body of which nothing was read yet.
     pub fn unread() -> Self {
         Self { end: BodyEnd::Cancelled, ..Self::default() }
     }
 
-    /// Notes a chunk that passed and keeps as much of it as fits under `limit` kept bytes in
+    /// Counts a chunk that passed and keeps as much of it as fits under `limit` kept bytes in
     /// total. Shares the memory of a long chunk and copies a short one. Returns the bytes newly
     /// kept.
     pub fn push(&mut self, chunk: &Bytes, limit: usize) -> usize {
         self.seen += chunk.len() as u64;
         let room = limit.saturating_sub(self.kept).min(chunk.len());
-        if room > COPIED {
+        if room > COPY_LIMIT {
             self.close();
             self.chunks.push(chunk.slice(..room));
         } else if room > 0 {
@@ -167,7 +167,7 @@ impl Captured {
         room
     }
 
-    /// Nothing more will pass: what was kept can be shared from now on.
+    /// Ends the capture: what was kept can be shared from now on.
     pub fn close(&mut self) {
         if !self.tail.is_empty() {
             self.chunks.push(std::mem::take(&mut self.tail).into());
@@ -189,21 +189,21 @@ impl Captured {
         self.seen > self.kept as u64
     }
 
-    /// Stops keeping: the memory set aside for capturing is used up.
-    pub fn cut_short(&mut self) {
+    /// Stops capturing, because the memory budget is used up.
+    pub fn stop_capturing(&mut self) {
         self.cut = Some(SkipReason::CaptureMemory);
     }
 
-    /// Gives up what was kept, for want of memory.
-    pub fn let_go(&mut self) {
+    /// Discards what was kept, because the memory budget is used up.
+    pub fn discard(&mut self) {
         self.chunks.clear();
         self.tail = Vec::new();
         self.kept = 0;
-        self.cut_short();
+        self.stop_capturing();
     }
 
     /// Why bytes that passed were not kept, when any were not.
-    pub fn cut_reason(&self) -> Option<SkipReason> {
+    pub fn truncation_reason(&self) -> Option<SkipReason> {
         self.truncated().then(|| self.cut.unwrap_or(SkipReason::BodyOverLimit))
     }
 
@@ -229,27 +229,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_up_to_the_limit_and_counts_the_rest() {
-        let mut captured = Captured::default();
+    fn capturing_keeps_up_to_the_limit_and_counts_the_rest() {
+        let mut captured = CapturedBody::default();
         assert_eq!(captured.push(&Bytes::from_static(b"abc"), 5), 3);
         assert_eq!(captured.push(&Bytes::from_static(b"defg"), 5), 2);
         assert_eq!(captured.push(&Bytes::from_static(b"h"), 5), 0);
         assert_eq!(&*captured.bytes(), b"abcde");
         assert_eq!((captured.seen(), captured.kept()), (8, 5));
-        assert_eq!(captured.cut_reason(), Some(SkipReason::BodyOverLimit));
-        captured.let_go();
+        assert_eq!(captured.truncation_reason(), Some(SkipReason::BodyOverLimit));
+        captured.discard();
         assert_eq!((captured.seen(), captured.kept()), (8, 0));
-        assert_eq!(captured.cut_reason(), Some(SkipReason::CaptureMemory));
+        assert_eq!(captured.truncation_reason(), Some(SkipReason::CaptureMemory));
     }
 
     #[test]
     fn long_chunks_are_shared_and_short_ones_are_not() {
-        let long = Bytes::from(vec![7; COPIED + 1]);
-        let captured = Captured::complete(&long);
+        let long = Bytes::from(vec![7; COPY_LIMIT + 1]);
+        let captured = CapturedBody::complete(&long);
         assert_eq!(captured.bytes().as_ptr(), long.as_ptr());
         assert!(!captured.truncated());
-        let short = long.slice(..COPIED);
-        let mut captured = Captured::complete(&short);
+        let short = long.slice(..COPY_LIMIT);
+        let mut captured = CapturedBody::complete(&short);
         assert_ne!(captured.bytes().as_ptr(), short.as_ptr());
         captured.close();
         assert!(matches!(captured.bytes(), Cow::Borrowed(bytes) if bytes == short));
@@ -257,8 +257,8 @@ mod tests {
 
     #[test]
     fn short_and_long_chunks_stay_in_order() {
-        let (short, long) = (Bytes::from_static(b"ab"), Bytes::from(vec![b'-'; COPIED + 1]));
-        let mut captured = Captured::default();
+        let (short, long) = (Bytes::from_static(b"ab"), Bytes::from(vec![b'-'; COPY_LIMIT + 1]));
+        let mut captured = CapturedBody::default();
         for chunk in [&short, &short, &long, &short] {
             captured.push(chunk, usize::MAX);
         }
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_keeps_nothing_of_what_it_was_read_with() {
+    fn a_request_head_shares_no_memory_with_the_read_buffer() {
         let read = Bytes::from_static(b"/a/b?c=d first second");
         let value = |range| HeaderValue::from_maybe_shared(read.slice(range)).unwrap();
         let mut secret = value(9..14);
@@ -287,10 +287,10 @@ mod tests {
         assert!(!place.contains(&head.path().as_ptr()));
         assert!(head.headers.values().all(|value| !place.contains(&value.as_bytes().as_ptr())));
         let whole: Uri = "http://user@host:1/p?q#f".parse().unwrap();
-        assert_eq!(own_target(&whole), whole);
+        assert_eq!(detached_target(&whole), whole);
         for odd in ["*", "host:443"] {
             let odd: Uri = odd.parse().unwrap();
-            assert_eq!(own_target(&odd), odd);
+            assert_eq!(detached_target(&odd), odd);
         }
     }
 }

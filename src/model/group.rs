@@ -1,4 +1,4 @@
-//! Violation groups: all violations of one kind at one place, counted.
+//! Violation groups: all violations of one kind at one place, with counts.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -6,12 +6,12 @@ use uuid::Uuid;
 use super::clock::Timestamp;
 use super::violation::ViolationCode;
 
-/// How many consumers and versions a group names; beyond that it only counts.
-pub const GROUP_NAMES: usize = 50;
+/// How many consumers and versions a group lists.
+pub const MAX_GROUP_NAMES: usize = 50;
 
 /// Every violation with one fingerprint.
 ///
-/// As a thing to merge its count is what to add; as a thing read back, what was added up.
+/// To be merged, its count is the increment; read from storage, it is the total.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViolationGroup {
     /// Hex hash of schema, operation, side, code, schema pointer and erased instance pointer.
@@ -21,14 +21,15 @@ pub struct ViolationGroup {
     /// Method, upper case.
     pub method: String,
     /// Path template; empty when the document lists no such operation.
-    pub operation: String,
+    #[serde(rename = "operation")]
+    pub path_template: String,
     /// Which rule, on which side.
     pub code: ViolationCode,
     /// The documented name of the parameter, header or scheme, where one is concerned.
     pub name: Option<String>,
-    /// The place in the document.
+    /// Pointer into the document.
     pub schema_pointer: String,
-    /// The place in the message, indices erased.
+    /// Pointer into the message, indices erased.
     pub instance_pointer: String,
     /// The sentence of the first violation.
     pub message: String,
@@ -38,21 +39,20 @@ pub struct ViolationGroup {
     pub first_seen: Timestamp,
     /// When it was seen last.
     pub last_seen: Timestamp,
-    /// The consumers that met it, sorted; at most [`GROUP_NAMES`].
+    /// The consumers concerned, sorted; at most [`MAX_GROUP_NAMES`].
     pub consumers: Vec<String>,
-    /// The versions judged by, sorted; at most [`GROUP_NAMES`].
+    /// The schema versions validated against, sorted; at most [`MAX_GROUP_NAMES`].
     pub versions: Vec<String>,
-    /// A record that shows it, when one was kept.
+    /// A record with such a violation, where one was kept.
     pub example: Option<Uuid>,
 }
 
-/// What merging a group found in storage.
+/// The result of merging a group in storage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MergedGroup {
     /// Which group.
     pub fingerprint: String,
-    /// When it had been seen last before, by whatever process; `None` for a group that was not
-    /// there.
+    /// When any process had seen it last before; `None` for a new group.
     pub seen_before: Option<Timestamp>,
 }
 
@@ -60,23 +60,23 @@ pub struct MergedGroup {
 
 impl ViolationGroup {
     /// Counts one more violation.
-    pub fn see(&mut self, at: Timestamp, consumer: &str, version: &str, example: Option<Uuid>) {
+    pub fn record(&mut self, at: Timestamp, consumer: &str, version: &str, example: Option<Uuid>) {
         self.count = self.count.saturating_add(1);
         self.first_seen = self.first_seen.min(at);
         self.last_seen = self.last_seen.max(at);
         self.example = self.example.or(example);
-        absorb_name(&mut self.consumers, consumer);
-        absorb_name(&mut self.versions, version);
+        merge_name(&mut self.consumers, consumer);
+        merge_name(&mut self.versions, version);
     }
 
-    /// Whether it names a consumer.
-    pub fn names(&self, consumer: &str) -> bool {
+    /// Whether it lists a consumer.
+    pub fn lists_consumer(&self, consumer: &str) -> bool {
         self.consumers.iter().any(|known| known == consumer)
     }
 
-    /// Adds what `other`, a group of the same fingerprint, has seen. Commutative but for the
-    /// message and the example, which stay those of the group seen first.
-    pub fn absorb(&mut self, other: &Self) {
+    /// Adds the counts of `other`, a group of the same fingerprint. Commutative except for the message
+    /// and the example, which stay those of the group seen first.
+    pub fn merge(&mut self, other: &Self) {
         if other.first_seen < self.first_seen {
             self.message.clone_from(&other.message);
         }
@@ -84,20 +84,20 @@ impl ViolationGroup {
         self.first_seen = self.first_seen.min(other.first_seen);
         self.last_seen = self.last_seen.max(other.last_seen);
         self.example = self.example.or(other.example);
-        absorb_names(&mut self.consumers, &other.consumers);
-        absorb_names(&mut self.versions, &other.versions);
+        merge_names(&mut self.consumers, &other.consumers);
+        merge_names(&mut self.versions, &other.versions);
     }
 }
 
-fn absorb_names(names: &mut Vec<String>, more: &[String]) {
+fn merge_names(names: &mut Vec<String>, more: &[String]) {
     for name in more {
-        absorb_name(names, name);
+        merge_name(names, name);
     }
 }
 
-fn absorb_name(names: &mut Vec<String>, name: &str) {
+fn merge_name(names: &mut Vec<String>, name: &str) {
     let found = names.binary_search_by(|known| known.as_str().cmp(name));
-    if let (Err(at), true) = (found, names.len() < GROUP_NAMES) {
+    if let (Err(at), true) = (found, names.len() < MAX_GROUP_NAMES) {
         names.insert(at, name.to_owned());
     }
 }
@@ -111,7 +111,7 @@ mod tests {
             fingerprint: "f".into(),
             schema_id: "s".into(),
             method: "GET".into(),
-            operation: "/a".into(),
+            path_template: "/a".into(),
             code: ViolationCode::REQUEST_BODY_SCHEMA,
             name: None,
             schema_pointer: String::new(),
@@ -127,15 +127,15 @@ mod tests {
     }
 
     #[test]
-    fn absorbing_adds_and_names_are_bounded() {
+    fn merging_adds_counts_and_bounds_names() {
         let mut all = group(5, "b");
-        all.absorb(&group(3, "a"));
+        all.merge(&group(3, "a"));
         assert_eq!((all.count, all.first_seen.as_micros(), all.last_seen.as_micros()), (4, 3, 5));
         assert_eq!(all.consumers, ["a", "b"]);
         assert_eq!(all.message, "seen at 3");
         for n in 0..200 {
-            all.absorb(&group(9, &format!("c{n}")));
+            all.merge(&group(9, &format!("c{n}")));
         }
-        assert_eq!(all.consumers.len(), GROUP_NAMES);
+        assert_eq!(all.consumers.len(), MAX_GROUP_NAMES);
     }
 }

@@ -13,7 +13,7 @@ use super::violation::Side;
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Pure proxy: nothing kept, nothing judged.
+    /// Pure proxy: nothing recorded, nothing validated.
     Off,
     /// Metrics and records only.
     Shadow,
@@ -24,7 +24,7 @@ pub enum Mode {
     Strict,
 }
 
-/// The modes of the two halves of an exchange.
+/// The modes of the two sides of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Modes {
     /// Of the request.
@@ -33,7 +33,7 @@ pub struct Modes {
     pub response: Mode,
 }
 
-/// A text that names no mode.
+/// A text that is not a mode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected one of off, shadow, warn, strict")]
 pub struct UnknownMode;
@@ -71,12 +71,12 @@ impl fmt::Display for Mode {
 // === impl Modes ===
 
 impl Modes {
-    /// The same mode for both halves.
+    /// The same mode for both sides.
     pub const fn both(mode: Mode) -> Self {
         Self { request: mode, response: mode }
     }
 
-    /// The mode of one half.
+    /// The mode of one side.
     pub const fn of(self, side: Side) -> Mode {
         match side {
             Side::Request => self.request,
@@ -84,12 +84,12 @@ impl Modes {
         }
     }
 
-    /// Whether nothing is kept and nothing judged.
+    /// Whether nothing is recorded and nothing validated.
     pub fn is_off(self) -> bool {
         self.stricter() == Mode::Off
     }
 
-    /// Whether a half is held and judged before it is passed on.
+    /// Whether a side is buffered and validated before it is forwarded.
     pub fn enforces(self) -> bool {
         self.stricter() == Mode::Strict
     }
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_read_back() {
+    fn mode_names_parse_back() {
         for mode in Mode::ALL {
             assert_eq!(mode.as_str().parse(), Ok(mode));
         }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_enforced_is_still_judged() {
+    fn an_unenforced_mode_still_validates() {
         let modes = Modes { request: Mode::Strict, response: Mode::Off };
         assert!(modes.enforces() && !modes.is_off());
         assert_eq!(modes.unenforced(), Modes { request: Mode::Warn, response: Mode::Off });

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How many rows a page has when nobody says otherwise (CVT's number).
+/// Rows of a page by default (CVT's number).
 pub const DEFAULT_PAGE_SIZE: u32 = 100;
 /// The most rows a page may have.
 pub const MAX_PAGE_SIZE: u32 = 1_000;
@@ -18,7 +18,7 @@ pub struct Cursor {
     parts: Vec<String>,
 }
 
-/// A text that is no cursor of ours.
+/// A text that is not a cursor.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor from an earlier page")]
 pub struct InvalidCursor;
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cursors_read_back_and_nonsense_is_refused() {
+    fn cursors_parse_back_and_malformed_text_is_refused() {
         let cursor =
             Cursor::new(["2026-01-01T00:00:00Z".to_owned(), "ü.x".to_owned(), String::new()]);
         assert_eq!(cursor.to_string().parse(), Ok(cursor.clone()));

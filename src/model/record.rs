@@ -8,10 +8,10 @@ use super::mode::Mode;
 use super::verdict::SkipReason;
 use super::violation::{Side, Violation};
 
-/// Header fields in the order they came; a repeated name stands repeatedly.
+/// Header fields in the order they came; a repeated name is listed repeatedly.
 pub type HeaderList = Vec<(String, String)>;
 
-/// What is kept of one judged exchange: the seed's fields, then ours.
+/// What is recorded of one validated exchange: CVT's fields, then ours.
 ///
 /// Paths, headers and bodies are redacted before they come here; `redaction` is the only
 /// place that does so, and storage takes nothing else.
@@ -19,7 +19,7 @@ pub type HeaderList = Vec<(String, String)>;
 pub struct ValidationRecord {
     /// UUID version 7; writing the same id twice keeps one row.
     pub id: Uuid,
-    /// The schema judged by, empty when no contract was loaded.
+    /// The schema validated against, empty when no contract was loaded.
     pub schema_id: String,
     /// Its version.
     pub schema_version: String,
@@ -45,7 +45,7 @@ pub struct ValidationRecord {
     pub errors: Vec<String>,
     /// From the request's head to the end of the response, in milliseconds (CVT's field).
     pub duration_ms: i64,
-    /// When the exchange ended; it may be judged a while later.
+    /// When the exchange ended; it may be validated later (CVT's field).
     pub validated_at: Timestamp,
     /// Environment of this sidecar.
     pub environment: String,
@@ -55,10 +55,11 @@ pub struct ValidationRecord {
     pub client_ip: String,
 
     /// Path template of the operation, `None` when the document lists no such operation.
-    pub operation: Option<String>,
+    #[serde(rename = "operation")]
+    pub path_template: Option<String>,
     /// Every violation, structured.
     pub violations: Vec<Violation>,
-    /// What was not judged, and why.
+    /// Why parts were not validated.
     pub skipped: Vec<SkipReason>,
     /// The consumer that called.
     pub consumer_id: String,
@@ -78,7 +79,7 @@ pub struct ValidationRecord {
     pub request_size: i64,
     /// Bytes of the response body that passed.
     pub response_size: i64,
-    /// The half that was answered by us instead of passed on, if one was.
+    /// The side that was rejected, if one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<Side>,
 }

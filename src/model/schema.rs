@@ -19,7 +19,7 @@ pub struct Ownership {
     pub read_only: bool,
 }
 
-/// A schema as it lies in storage.
+/// A schema as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SchemaRecord {
     /// Internal id.

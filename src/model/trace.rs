@@ -1,4 +1,4 @@
-//! Where an exchange stands in a distributed trace: W3C Trace Context, level 2.
+//! The place of an exchange in a distributed trace: W3C Trace Context, level 2.
 
 use std::fmt;
 
@@ -28,8 +28,8 @@ pub struct TraceContext {
     pub exchange: u64,
     /// The span of forwarding it, which the upstream sees as its caller.
     pub upstream: u64,
-    /// The span of judging it.
-    pub judging: u64,
+    /// The span of its validation.
+    pub validation: u64,
     flags: u8,
 }
 
@@ -81,8 +81,8 @@ impl TraceContext {
     }
 
     fn with(trace_id: u128, ids: [u64; 3], flags: u8) -> Self {
-        let [exchange, upstream, judging] = ids.map(|id| id.max(1));
-        Self { trace_id, parent: None, exchange, upstream, judging, flags }
+        let [exchange, upstream, validation] = ids.map(|id| id.max(1));
+        Self { trace_id, parent: None, exchange, upstream, validation, flags }
     }
 
     /// Whether spans of this trace are recorded.
@@ -111,7 +111,7 @@ mod tests {
     const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn reads_what_the_recommendation_shows() {
+    fn a_valid_traceparent_is_continued() {
         let parent = TraceParent::parse(GOOD).unwrap();
         assert_eq!(TraceId(parent.trace_id).to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!(parent.span_id, 0x00f0_67aa_0ba9_02b7);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_nobody() {
+    fn a_malformed_traceparent_is_ignored() {
         let later = GOOD.replacen("00", "cc", 1);
         assert!(TraceParent::parse(&later).is_some());
         assert!(TraceParent::parse(&format!("{later}-what the future will be like")).is_some());

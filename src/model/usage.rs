@@ -18,12 +18,13 @@ pub enum UsageKind {
     Status,
     /// A field of the response body that was received, in dot notation.
     ResponseField,
-    /// How an exchange was judged: `conforms`, `violates` or `skipped`.
+    /// The verdict on an exchange: `conforms`, `violates` or `skipped`.
     Outcome,
-    /// Something that was not judged, as `response:regex_budget`; `exchange:` of whole ones.
-    Unjudged,
+    /// Something that was not validated, as `response:regex_budget`; `exchange:` of whole ones.
+    #[serde(rename = "unjudged")]
+    Unvalidated,
     /// An operation that the document does not list, as `GET /books/{id}`; facts of this kind
-    /// stand under an empty method and path.
+    /// have an empty method and path.
     Undocumented,
 }
 
@@ -32,7 +33,7 @@ pub enum UsageKind {
 pub struct UsageFact {
     /// What part of the operation.
     pub kind: UsageKind,
-    /// Its name; a name never holds a value of a message.
+    /// Its name; a name never contains a value of a message.
     pub name: String,
     /// How often.
     pub count: u64,
@@ -44,12 +45,12 @@ pub struct UsageFact {
 
 /// What one consumer was seen to use of one operation.
 ///
-/// As a thing to merge its counts are what to add; as a thing read back, what was added up.
+/// To be merged, its counts are the increments; read from storage, they are the totals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperationUsage {
     /// The schema that lists the operation.
     pub schema_id: String,
-    /// The version last judged by.
+    /// The version last validated against.
     pub schema_version: String,
     /// The consumer.
     pub consumer_id: String,
@@ -76,7 +77,7 @@ impl UsageKind {
         Self::Status,
         Self::ResponseField,
         Self::Outcome,
-        Self::Unjudged,
+        Self::Unvalidated,
         Self::Undocumented,
     ];
 
@@ -89,7 +90,7 @@ impl UsageKind {
             Self::Status => "status",
             Self::ResponseField => "response_field",
             Self::Outcome => "outcome",
-            Self::Unjudged => "unjudged",
+            Self::Unvalidated => "unjudged",
             Self::Undocumented => "undocumented",
         }
     }
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_read_back() {
+    fn usage_kinds_parse_back() {
         for kind in UsageKind::ALL {
             assert_eq!(UsageKind::parse(kind.as_str()), Some(kind));
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());

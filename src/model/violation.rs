@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Which half of the exchange broke the contract.
+/// The side of the exchange that broke the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
@@ -32,10 +32,10 @@ pub enum Location {
     Status,
 }
 
-/// What kind of rule was broken.
+/// What is wrong with the part of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Rule {
+pub enum ViolationKind {
     /// Required but absent.
     Missing,
     /// Present but not in the document.
@@ -48,17 +48,17 @@ pub enum Rule {
     Schema,
 }
 
-/// The stable machine code of a violation: side, location and rule, as `request.body.schema`.
+/// The stable machine code of a violation: side, location and kind, as `request.body.schema`.
 ///
 /// [`ViolationCode::ALL`] is the one table of codes; the README links to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ViolationCode {
-    /// Which half of the exchange.
+    /// Which side of the exchange.
     pub side: Side,
     /// Which part of the message.
     pub location: Location,
-    /// Which kind of rule.
-    pub rule: Rule,
+    /// What is wrong with it.
+    pub kind: ViolationKind,
 }
 
 /// A line and a column in the document, both counted from 1; the column counts characters.
@@ -72,7 +72,7 @@ pub struct Position {
 
 /// One broken rule at one place.
 ///
-/// No field holds a value of the message. Names are those of the document; where the message
+/// No field contains a value of the message. Names are those of the document; where the message
 /// names a property that the document does not, the instance pointer shows `*` in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
@@ -81,16 +81,16 @@ pub struct Violation {
     /// The documented name of the parameter, header or security scheme, where one is concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Arc<str>>,
-    /// RFC 6901 pointer into the instance judged; empty for its root.
+    /// RFC 6901 pointer into the validated instance; empty for its root.
     #[serde(default)]
     pub instance_pointer: String,
-    /// RFC 6901 pointer into the document, to the keyword that judged.
+    /// RFC 6901 pointer into the document, to the keyword that is violated.
     #[serde(default)]
     pub schema_pointer: Arc<str>,
-    /// The keyword that judged (`type`, `required`, …); empty where no schema was involved.
+    /// The keyword that is violated (`type`, `required`, …); empty where no schema was involved.
     #[serde(default, skip_serializing_if = "str_is_empty")]
     pub keyword: Cow<'static, str>,
-    /// Where the rule stands in the document as registered.
+    /// Position of the rule in the document as registered.
     #[serde(default, flatten)]
     pub position: Option<Position>,
     /// A sentence in our own words.
@@ -117,21 +117,21 @@ impl Side {
 // === impl ViolationCode ===
 
 macro_rules! codes {
-    ($($konst:ident = $side:ident $location:ident $rule:ident $text:literal;)*) => {
+    ($($konst:ident = $side:ident $location:ident $kind:ident $text:literal;)*) => {
         impl ViolationCode {
             $(
                 #[doc = concat!("`", $text, "`")]
                 pub const $konst: Self =
-                    Self { side: Side::$side, location: Location::$location, rule: Rule::$rule };
+                    Self { side: Side::$side, location: Location::$location, kind: ViolationKind::$kind };
             )*
 
             /// Every code there is, in the order of the table.
             pub const ALL: &'static [Self] = &[$(Self::$konst),*];
 
-            /// The code as it stands in records, metrics and answers.
+            /// The code as written in records, metrics and answers.
             pub const fn as_str(self) -> &'static str {
-                match (self.side, self.location, self.rule) {
-                    $((Side::$side, Location::$location, Rule::$rule) => $text,)*
+                match (self.side, self.location, self.kind) {
+                    $((Side::$side, Location::$location, ViolationKind::$kind) => $text,)*
                     _ => "unknown",
                 }
             }
@@ -209,7 +209,7 @@ impl<'de> Deserialize<'de> for ViolationCode {
 
 impl Violation {
     /// The plain sentence that CVT's `errors` list carries: code, place and message.
-    pub fn to_line(&self) -> String {
+    pub fn to_sentence(&self) -> String {
         let mut line = format!("{}: {}", self.code, self.message);
         if !self.instance_pointer.is_empty() {
             line.push_str(" at ");
@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_a_text_of_its_own_that_reads_back() {
+    fn every_code_has_a_unique_text_that_parses_back() {
         let mut seen = std::collections::HashSet::new();
         for code in ViolationCode::ALL {
             assert_ne!(code.as_str(), "unknown");
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn survives_json() {
+    fn violations_round_trip_through_json() {
         let violation = Violation {
             code: ViolationCode::REQUEST_BODY_SCHEMA,
             name: None,

@@ -1,18 +1,18 @@
-//! Enforcement on one route: which exchanges are held, and what becomes of them.
+//! Enforcement on one route: which exchanges are buffered, and what is done with them.
 //!
-//! What must hold: a request that breaks the contract is answered before the upstream is
+//! Invariants: a request that breaks the contract is answered before the upstream is
 //! contacted at all, and no byte of a response that does reaches the downstream; whatever
 //! should be enforced and is not is counted with the reason; exchanges that are only observed
-//! pay one branch. A new reason not to enforce is a [`SkipReason`] and a line in `request` or
-//! `response` here.
+//! pay one branch. A new reason not to enforce is a [`SkipReason`] and a branch in
+//! `check_verdict` here.
 
 mod breaker;
-mod fallback;
+mod breaker_state;
 mod inline;
-mod judging;
 pub mod metrics;
 mod plan;
-mod shown;
+mod validate;
+mod verdict_header;
 
 use std::sync::Arc;
 
@@ -24,38 +24,38 @@ use http_body::Body;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use super::hold::{HoldLimits, Holding, Payload, hold};
+use super::body::buffer::{BufferLimits, BufferOutcome, ProxyBody, buffer_body};
 use super::metrics::UpstreamFailure;
-use super::reject::{self, Invented, Refusal, Rejection};
+use super::problem::{self, BoxedResponse, Rejection, SyntheticBody};
 use crate::config::enforcement::{EnforcementSettings, OnUnenforceable};
 use crate::contract::media_type::{BodyKind, MediaTypeRef};
 use crate::contract::{OperationIndex, RouteMatch};
+use crate::exchange::memory_budget::{Budget, Reservation};
+use crate::exchange::{Ending, Exchange, PendingExchange};
 use crate::model::clock::Clock;
-use crate::model::exchange::{Captured, request_id};
+use crate::model::exchange::{CapturedBody, request_id};
 use crate::model::id::IdSource;
 use crate::model::mode::{Mode, Modes};
 use crate::model::verdict::{SkipReason, Verdict};
 use crate::model::violation::Side;
-use crate::observer::budget::{Budget, Reservation};
-use crate::observer::exchange::{Ending, Exchange, Half, Pending};
 use crate::registry::LoadedContract;
-use crate::validation::RequestJudgement;
+use crate::validation::RequestValidation;
 
-use fallback::Fallback;
-use metrics::{EnforcementMetrics, Waived};
-use plan::{Plan, Planned};
+use breaker_state::BreakerState;
+use metrics::{EnforcementMetrics, EnforcementSkip};
+use plan::{EnforcementPlan, PlannedOperation};
 
-pub use inline::Inline;
+pub use inline::InlineValidators;
 pub use plan::unknown_operations;
 
 /// Enforcement on one route.
 pub struct Enforcement {
     parts: EnforcementParts,
-    limits: HoldLimits,
-    plan: ArcSwapOption<Plan>,
-    fallback: Option<Arc<Fallback>>,
+    limits: BufferLimits,
+    plan: ArcSwapOption<EnforcementPlan>,
+    breaker: Option<Arc<BreakerState>>,
     /// Whether every exchange has the modes of the route, and none is enforced or shown.
-    plain: bool,
+    observes_only: bool,
     off: bool,
 }
 
@@ -65,51 +65,51 @@ pub struct EnforcementParts {
     pub route: String,
     /// What the settings say.
     pub settings: EnforcementSettings,
-    /// Bytes of one body that may be held.
+    /// Bytes of one body that may be buffered.
     pub body_limit: usize,
-    /// Who judges while traffic waits.
-    pub judges: Arc<Inline>,
-    /// Memory of what is held, apart from that of what waits to be judged.
+    /// The validators that traffic waits for.
+    pub validators: Arc<InlineValidators>,
+    /// Memory of buffered bodies, apart from that of exchanges queued for validation.
     pub budget: Budget,
     /// Counters.
     pub metrics: EnforcementMetrics,
-    /// Time.
+    /// The source of times.
     pub clock: Arc<dyn Clock>,
     /// Ids of exchanges.
     pub ids: Arc<dyn IdSource>,
 }
 
-/// What is to be done with one exchange.
+/// How one exchange is treated.
 #[derive(Debug, Clone)]
-pub struct Stance {
+pub struct EnforcementDecision {
     /// The modes in force for it.
     pub modes: Modes,
     /// Its id, where one was needed to decide.
     pub id: Option<Uuid>,
-    operation: Option<(Arc<Plan>, OperationIndex)>,
+    operation: Option<(Arc<EnforcementPlan>, OperationIndex)>,
 }
 
-/// A body that may go on.
+/// A body that is passed on.
 #[derive(Debug)]
-pub struct Passage<B> {
+pub struct AdmittedBody<B> {
     /// The body, byte for byte as it came.
-    pub body: Payload<B>,
+    pub body: ProxyBody<B>,
     /// Whether it is captured already; otherwise it is captured as it passes.
     pub captured: bool,
 }
 
-/// An answer in the place of a response.
+/// A response in the place of the upstream's.
 #[derive(Debug)]
 pub struct Replacement {
     /// The answer.
-    pub answer: Response<Invented>,
+    pub answer: Response<SyntheticBody>,
     /// The upstream's failure, if that is the cause.
     pub failure: Option<UpstreamFailure>,
 }
 
-/// Why a half does not pass.
+/// Why a side is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
+enum RejectCause {
     Violates,
     Unenforceable(SkipReason),
 }
@@ -120,49 +120,50 @@ impl Enforcement {
     /// Enforcement made of `parts`.
     pub fn new(parts: EnforcementParts) -> Self {
         let settings = &parts.settings;
-        let limits = HoldLimits { bytes: parts.body_limit, time: settings.hold_timeout };
+        let limits = BufferLimits { bytes: parts.body_limit, time: settings.buffer_timeout };
         let breaker = settings.breaker;
-        let fallback = breaker.map(|it| Arc::new(Fallback::new(it, parts.clock.instant())));
-        let plain = settings.operations.is_empty() && !settings.modes.enforces();
+        let breaker = breaker.map(|it| Arc::new(BreakerState::new(it, parts.clock.instant())));
+        let observes_only = settings.operations.is_empty() && !settings.modes.enforces();
         let off = settings.is_off();
-        Self { limits, plan: ArcSwapOption::empty(), fallback, plain, off, parts }
+        Self { limits, plan: ArcSwapOption::empty(), breaker, observes_only, off, parts }
     }
 
-    /// Whether nothing on this route is ever judged.
+    /// Whether nothing on this route is ever validated.
     pub fn is_off(&self) -> bool {
         self.off
     }
 
-    /// Decides what is to be done with an exchange.
-    pub fn stance(
+    /// Decides how an exchange is treated.
+    pub fn decide(
         self: &Arc<Self>,
         contract: Option<&Arc<LoadedContract>>,
         method: &Method,
         path: &str,
         headers: &HeaderMap,
-    ) -> Stance {
+    ) -> EnforcementDecision {
         let modes = self.parts.settings.modes;
-        let mut stance = Stance { modes, id: None, operation: None };
-        if self.plain {
-            return stance;
+        let mut decision = EnforcementDecision { modes, id: None, operation: None };
+        if self.observes_only {
+            return decision;
         }
-        stance.operation = contract.and_then(|contract| self.find(contract, method, path));
-        stance.modes = stance.planned().map_or(modes, |planned| planned.modes);
-        if stance.modes.enforces()
-            && let Some(why) = self.waives(&mut stance, headers)
+        decision.operation =
+            contract.and_then(|contract| self.find_operation(contract, method, path));
+        decision.modes = decision.planned().map_or(modes, |planned| planned.modes);
+        if decision.modes.enforces()
+            && let Some(why) = self.skip_enforcement(&mut decision, headers)
         {
-            self.parts.metrics.waived(why);
-            stance.modes = stance.modes.unenforced();
+            self.parts.metrics.record_skipped(why);
+            decision.modes = decision.modes.unenforced();
         }
-        stance
+        decision
     }
 
-    fn find(
+    fn find_operation(
         &self,
         contract: &Arc<LoadedContract>,
         method: &Method,
         path: &str,
-    ) -> Option<(Arc<Plan>, OperationIndex)> {
+    ) -> Option<(Arc<EnforcementPlan>, OperationIndex)> {
         let path = if path.is_empty() { "/" } else { path };
         let RouteMatch::Found { operation, .. } = contract.contract.find(method, path) else {
             return None;
@@ -173,7 +174,7 @@ impl Enforcement {
                 let route = self.parts.route.as_str();
                 tracing::warn!(event = "unknown_operation", route, "{problem}; it has no mode");
             }
-            let plan = Arc::new(Plan::new(&self.parts.settings, contract.clone()));
+            let plan = Arc::new(EnforcementPlan::new(&self.parts.settings, contract.clone()));
             self.plan.store(Some(plan.clone()));
             plan
         });
@@ -181,163 +182,177 @@ impl Enforcement {
     }
 
     /// Why this exchange is not enforced although its operation is.
-    fn waives(self: &Arc<Self>, stance: &mut Stance, headers: &HeaderMap) -> Option<Waived> {
-        if self.has_fallen_back() {
-            return Some(Waived::Breaker);
+    fn skip_enforcement(
+        self: &Arc<Self>,
+        decision: &mut EnforcementDecision,
+        headers: &HeaderMap,
+    ) -> Option<EnforcementSkip> {
+        if self.breaker_is_open() {
+            return Some(EnforcementSkip::Breaker);
         }
         let share = self.parts.settings.share;
-        if share.is_whole() {
+        if share.is_all() {
             return None;
         }
         let hash = match request_id(headers) {
             Some(id) => hash(id.as_bytes()),
-            None => hash(stance.id(&*self.parts.ids).as_bytes()),
+            None => hash(decision.id(&*self.parts.ids).as_bytes()),
         };
-        (!share.includes(hash)).then_some(Waived::Share)
+        (!share.includes(hash)).then_some(EnforcementSkip::Share)
     }
 
-    /// Holds a request, judges it, and lets it pass or answers it.
-    pub async fn request<B>(
+    /// Buffers a request, validates it, and passes it on or rejects it.
+    pub async fn enforce_request<B>(
         self: &Arc<Self>,
-        pending: &Pending,
-        stance: &mut Stance,
+        pending: &PendingExchange,
+        decision: &mut EnforcementDecision,
         headers: &HeaderMap,
         body: B,
         upgrading: bool,
-    ) -> Result<Passage<B>, Response<Invented>>
+    ) -> Result<AdmittedBody<B>, Response<SyntheticBody>>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         let started = self.parts.clock.instant();
         // A stream without a length may wait for its response before it goes on.
         let endless = is_stream(headers) && body.size_hint().exact().is_none();
-        let (body, captured, cut) = match self.hold(body, endless).await {
-            Holding::Whole(body, captured) => (body, captured, None),
-            Holding::Cut(body, captured, reason) => (body, captured, Some(reason)),
-            Holding::Broken(captured) => {
-                pending.deposit(Half::Request, captured);
-                return Err(reject::broken_off());
+        let (body, captured, cut) = match self.buffer(body, endless).await {
+            BufferOutcome::Complete(body, captured) => (body, captured, None),
+            BufferOutcome::Partial(body, captured, reason) => (body, captured, Some(reason)),
+            BufferOutcome::Aborted(captured) => {
+                pending.set_body(Side::Request, captured);
+                return Err(problem::incomplete_request());
             }
         };
         let complete = cut.is_none();
         let cut = cut.or(upgrading.then_some(SkipReason::Upgraded));
-        let judged = self.judge_request(pending, stance, headers, &captured).await;
-        let verdict = judged.as_ref().map(|(judged, _)| &judged.verdict).map_err(|reason| *reason);
-        let ruling = self.rule(Side::Request, verdict, cut);
+        let validated = self.validate_request(pending, decision, headers, &captured).await;
+        let verdict =
+            validated.as_ref().map(|(validated, _)| &validated.verdict).map_err(|reason| *reason);
+        let outcome = self.check_verdict(Side::Request, verdict, cut);
         let took = self.parts.clock.instant().saturating_duration_since(started);
-        self.parts.metrics.held(Side::Request, took.as_secs_f64());
-        match ruling {
+        self.parts.metrics.record_buffered(Side::Request, took.as_secs_f64());
+        match outcome {
             Ok(()) => {
                 if complete {
-                    settle(pending, captured, |exchange, captured| {
+                    store_body(pending, captured, |exchange, captured| {
                         exchange.request_body = captured;
-                        if let Ok((judged, sketch)) = judged {
-                            exchange.known.judged_request(judged, sketch);
+                        if let Ok((validated, fingerprint)) = validated {
+                            exchange.inline.set_request(validated, fingerprint);
                         }
                     });
                 }
-                Ok(Passage { body, captured: complete })
+                Ok(AdmittedBody { body, captured: complete })
             }
             Err(cause) => {
-                let operation = stance.operation.as_ref().map(|(_, index)| *index);
-                let (mut judged, sketch) = judged.unwrap_or_else(|reason| {
-                    (RequestJudgement { operation, verdict: Verdict::skipped(reason) }, None)
+                let operation = decision.operation.as_ref().map(|(_, index)| *index);
+                let (mut validated, fingerprint) = validated.unwrap_or_else(|reason| {
+                    (RequestValidation { operation, verdict: Verdict::skipped(reason) }, None)
                 });
-                say_why_cut(&mut judged.verdict, cut);
-                let answer = self.reject(Side::Request, pending, stance, cause, &judged.verdict);
-                settle(pending, captured, |exchange, captured| {
+                replace_cut_reason(&mut validated.verdict, cut);
+                let answer =
+                    self.reject(Side::Request, pending, decision, cause, &validated.verdict);
+                store_body(pending, captured, |exchange, captured| {
                     exchange.request_body = captured;
                     exchange.ending = Ending::Rejected;
-                    exchange.known.judged_request(judged, sketch);
+                    exchange.inline.set_request(validated, fingerprint);
                 });
                 Err(answer)
             }
         }
     }
 
-    /// Holds a response, judges it, and lets it pass or replaces it.
-    pub async fn response<B>(
+    /// Buffers a response, validates it, and passes it on or replaces it.
+    pub async fn enforce_response<B>(
         self: &Arc<Self>,
-        pending: &Pending,
-        stance: &mut Stance,
+        pending: &PendingExchange,
+        decision: &mut EnforcementDecision,
         headers: &HeaderMap,
         body: B,
-    ) -> Result<Passage<B>, Replacement>
+    ) -> Result<AdmittedBody<B>, Replacement>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         let started = self.parts.clock.instant();
-        let (body, captured, cut) = match self.hold(body, is_stream(headers)).await {
-            Holding::Whole(body, captured) => (body, captured, None),
-            Holding::Cut(body, captured, reason) => (body, captured, Some(reason)),
-            Holding::Broken(captured) => {
-                pending.deposit(Half::Response, captured);
+        let (body, captured, cut) = match self.buffer(body, is_stream(headers)).await {
+            BufferOutcome::Complete(body, captured) => (body, captured, None),
+            BufferOutcome::Partial(body, captured, reason) => (body, captured, Some(reason)),
+            BufferOutcome::Aborted(captured) => {
+                pending.set_body(Side::Response, captured);
                 let failure = UpstreamFailure::Broken;
-                let answer = reject::upstream_failed(failure);
+                let answer = problem::upstream_failure(failure);
                 return Err(Replacement { answer, failure: Some(failure) });
             }
         };
-        let judged = self.judge_response(pending, stance, headers, &captured).await;
-        let verdict = judged.as_ref().map(|(verdict, _)| verdict).map_err(|reason| *reason);
-        let ruling = self.rule(Side::Response, verdict, cut);
+        let validated = self.validate_response(pending, decision, headers, &captured).await;
+        let verdict = validated.as_ref().map(|(verdict, _)| verdict).map_err(|reason| *reason);
+        let outcome = self.check_verdict(Side::Response, verdict, cut);
         let took = self.parts.clock.instant().saturating_duration_since(started);
-        self.parts.metrics.held(Side::Response, took.as_secs_f64());
-        let whole = cut.is_none();
-        match ruling {
+        self.parts.metrics.record_buffered(Side::Response, took.as_secs_f64());
+        let complete = cut.is_none();
+        match outcome {
             Ok(()) => {
-                if whole {
-                    settle(pending, captured, |exchange, captured| {
+                if complete {
+                    store_body(pending, captured, |exchange, captured| {
                         exchange.response_body = captured;
-                        if let Ok((verdict, sketch)) = judged {
-                            exchange.known.judged_response(verdict, sketch);
+                        if let Ok((verdict, fingerprint)) = validated {
+                            exchange.inline.set_response(verdict, fingerprint);
                         }
                     });
                 }
-                self.passed();
-                Ok(Passage { body, captured: whole })
+                self.record_passed();
+                Ok(AdmittedBody { body, captured: complete })
             }
             Err(cause) => {
-                let (mut verdict, sketch) =
-                    judged.unwrap_or_else(|reason| (Verdict::skipped(reason), None));
-                say_why_cut(&mut verdict, cut);
-                let answer = self.reject(Side::Response, pending, stance, cause, &verdict);
-                settle(pending, captured, |exchange, captured| {
+                let (mut verdict, fingerprint) =
+                    validated.unwrap_or_else(|reason| (Verdict::skipped(reason), None));
+                replace_cut_reason(&mut verdict, cut);
+                let answer = self.reject(Side::Response, pending, decision, cause, &verdict);
+                store_body(pending, captured, |exchange, captured| {
                     exchange.response_body = captured;
-                    exchange.known.judged_response(verdict, sketch);
+                    exchange.inline.set_response(verdict, fingerprint);
                 });
                 Err(Replacement { answer, failure: None })
             }
         }
     }
 
-    async fn hold<B>(&self, body: B, endless: bool) -> Holding<B>
+    async fn buffer<B>(&self, body: B, endless: bool) -> BufferOutcome<B>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         if endless {
-            return Holding::Cut(Payload::Live(body), Captured::unread(), SkipReason::Stream);
+            return BufferOutcome::Partial(
+                ProxyBody::Streaming(body),
+                CapturedBody::unread(),
+                SkipReason::Stream,
+            );
         }
         let Some(memory) = self.parts.budget.reserve(0) else {
             let reason = SkipReason::CaptureMemory;
-            return Holding::Cut(Payload::Live(body), Captured::unread(), reason);
+            return BufferOutcome::Partial(
+                ProxyBody::Streaming(body),
+                CapturedBody::unread(),
+                reason,
+            );
         };
-        hold(body, self.limits, memory).await
+        buffer_body(body, self.limits, memory).await
     }
 
-    /// Whether a half passes, and if not, why. Everything that was not enforced is counted.
-    fn rule(
+    /// Whether a side is passed on, and if not, why. Everything that was not enforced is counted.
+    fn check_verdict(
         &self,
         side: Side,
-        judged: Result<&Verdict, SkipReason>,
+        validated: Result<&Verdict, SkipReason>,
         cut: Option<SkipReason>,
-    ) -> Result<(), Cause> {
+    ) -> Result<(), RejectCause> {
         let metrics = &self.parts.metrics;
-        if judged.is_ok_and(|verdict| !verdict.violations.is_empty()) {
-            metrics.enforced(side);
-            metrics.rejected(side, "violation");
-            return Err(Cause::Violates);
+        if validated.is_ok_and(|verdict| !verdict.violations.is_empty()) {
+            metrics.record_enforced(side);
+            metrics.record_rejected(side, "violation");
+            return Err(RejectCause::Violates);
         }
-        let reasons: SmallVec<[SkipReason; 2]> = match (cut, judged) {
+        let reasons: SmallVec<[SkipReason; 2]> = match (cut, validated) {
             (Some(reason), _) | (None, Err(reason)) => [reason].into_iter().collect(),
             // A pre-flight belongs to the browser; no document lists it, and it always passes.
             (None, Ok(verdict)) => {
@@ -346,18 +361,18 @@ impl Enforcement {
             }
         };
         let Some(first) = reasons.first().copied() else {
-            metrics.enforced(side);
+            metrics.record_enforced(side);
             return Ok(());
         };
         let action = self.parts.settings.on_unenforceable;
         for reason in reasons {
-            metrics.unenforceable(side, reason, action);
+            metrics.record_unenforceable(side, reason, action);
         }
         match action {
             OnUnenforceable::Forward => Ok(()),
             OnUnenforceable::Reject => {
-                metrics.rejected(side, "unenforceable");
-                Err(Cause::Unenforceable(first))
+                metrics.record_rejected(side, "unenforceable");
+                Err(RejectCause::Unenforceable(first))
             }
         }
     }
@@ -365,71 +380,78 @@ impl Enforcement {
     fn reject(
         self: &Arc<Self>,
         side: Side,
-        pending: &Pending,
-        stance: &mut Stance,
-        cause: Cause,
+        pending: &PendingExchange,
+        decision: &mut EnforcementDecision,
+        cause: RejectCause,
         verdict: &Verdict,
-    ) -> Response<Invented> {
-        let id = stance.id(&*self.parts.ids);
+    ) -> Response<SyntheticBody> {
+        let id = decision.id(&*self.parts.ids);
         let request_id = pending.update(|exchange| {
             exchange.id = Some(id);
             exchange.rejected = Some(side);
             exchange.request.request_id().map(str::to_owned)
         });
         let request_id = request_id.flatten().unwrap_or_else(|| id.to_string());
-        self.note(true);
+        self.record_outcome(true);
         let rejection = Rejection { side, id, request_id: &request_id };
         match cause {
-            Cause::Violates => rejection.violating(self.parts.settings.status, verdict),
-            Cause::Unenforceable(reason) => rejection.unenforceable(reason),
+            RejectCause::Violates => {
+                rejection.violation_response(self.parts.settings.status, verdict)
+            }
+            RejectCause::Unenforceable(reason) => rejection.unenforceable_response(reason),
         }
     }
 
-    /// Memory for an exchange that is enforced even when the observer has none left.
-    pub fn reserve(&self, stance: &Stance, bytes: usize) -> Option<Reservation> {
-        if stance.modes.enforces() { self.parts.budget.reserve(bytes) } else { None }
+    /// Memory for an exchange that is enforced even if the pipeline has none left.
+    pub fn reserve(&self, decision: &EnforcementDecision, bytes: usize) -> Option<Reservation> {
+        if decision.modes.enforces() { self.parts.budget.reserve(bytes) } else { None }
     }
 
     /// Answers an exchange for which there is no memory, where the settings ask for that.
-    pub fn without_memory(&self, stance: &mut Stance) -> Option<Refusal> {
-        if !stance.modes.enforces() {
+    pub fn reject_without_memory(
+        &self,
+        decision: &mut EnforcementDecision,
+    ) -> Option<BoxedResponse> {
+        if !decision.modes.enforces() {
             return None;
         }
         let side =
-            if stance.modes.request == Mode::Strict { Side::Request } else { Side::Response };
-        let cause = self.rule(side, Err(SkipReason::CaptureMemory), None).err()?;
-        let id = stance.id(&*self.parts.ids);
+            if decision.modes.request == Mode::Strict { Side::Request } else { Side::Response };
+        let cause = self.check_verdict(side, Err(SkipReason::CaptureMemory), None).err()?;
+        let id = decision.id(&*self.parts.ids);
         let rejection = Rejection { side: Side::Request, id, request_id: &id.to_string() };
         match cause {
-            Cause::Unenforceable(reason) => Some(rejection.unenforceable(reason).into()),
-            Cause::Violates => None,
+            RejectCause::Unenforceable(reason) => {
+                Some(rejection.unenforceable_response(reason).into())
+            }
+            RejectCause::Violates => None,
         }
     }
 
     /// Decides about a response that turns the connection into another protocol.
-    pub fn upgrade(
+    pub fn check_upgrade(
         self: &Arc<Self>,
-        pending: &Pending,
-        stance: &mut Stance,
-    ) -> Result<(), Refusal> {
-        if stance.modes.response != Mode::Strict {
+        pending: &PendingExchange,
+        decision: &mut EnforcementDecision,
+    ) -> Result<(), BoxedResponse> {
+        if decision.modes.response != Mode::Strict {
             return Ok(());
         }
         let verdict = Verdict::skipped(SkipReason::Upgraded);
-        self.rule(Side::Response, Ok(&verdict), None)
-            .map_err(|cause| self.reject(Side::Response, pending, stance, cause, &verdict).into())
+        self.check_verdict(Side::Response, Ok(&verdict), None)
+            .map_err(|cause| self.reject(Side::Response, pending, decision, cause, &verdict).into())
     }
 
-    /// Notes that an exchange passed that might have been rejected.
-    pub fn passed(self: &Arc<Self>) {
-        self.note(false);
+    /// Records an enforced exchange that was passed on.
+    pub fn record_passed(self: &Arc<Self>) {
+        self.record_outcome(false);
     }
 }
 
-// === impl Stance ===
+// === impl EnforcementDecision ===
 
-impl Stance {
-    fn planned(&self) -> Option<&Planned> {
+impl EnforcementDecision {
+    fn planned(&self) -> Option<&PlannedOperation> {
         self.operation.as_ref().and_then(|(plan, index)| plan.operation(*index))
     }
 
@@ -438,26 +460,31 @@ impl Stance {
     }
 }
 
-/// Gives the exchange what is known of a half. Its body is judged already: where the observer has
-/// no memory for it, it goes without.
-fn settle(pending: &Pending, mut captured: Captured, change: impl FnOnce(&mut Exchange, Captured)) {
+/// Stores the result of one side in the exchange. Its body is validated already: where the
+/// pipeline has no memory for it, the body is discarded.
+fn store_body(
+    pending: &PendingExchange,
+    mut captured: CapturedBody,
+    change: impl FnOnce(&mut Exchange, CapturedBody),
+) {
     pending.update(|exchange| {
         if !exchange.reservation.grow(captured.kept()) {
-            captured.let_go();
+            captured.discard();
         }
         change(exchange, captured);
     });
 }
 
-/// To the judge a body that was not held to its end broke off; we know why it did.
-fn say_why_cut(verdict: &mut Verdict, cut: Option<SkipReason>) {
+/// The validator takes a body that was not buffered to its end for incomplete; here the reason
+/// is known.
+fn replace_cut_reason(verdict: &mut Verdict, cut: Option<SkipReason>) {
     if let Some(reason) = cut {
         verdict.skipped.retain(|one| *one != SkipReason::BodyIncomplete);
         verdict.skip(reason);
     }
 }
 
-/// Whether a body may go on without end, item by item.
+/// Whether a body is a stream of items that may have no end.
 fn is_stream(headers: &HeaderMap) -> bool {
     let Some(sent) = headers.get(CONTENT_TYPE) else { return false };
     if sent.as_bytes() == b"application/json" {

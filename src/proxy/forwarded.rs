@@ -1,6 +1,6 @@
-//! Tells the service who called, where the settings ask for it.
+//! `Forwarded` and `X-Forwarded-*`: the caller's address, host and scheme for the service.
 //!
-//! What must hold: with `headers: none` nobody reads or writes these fields; otherwise nothing
+//! Invariants: with `headers: none` these fields are neither read nor written; otherwise nothing
 //! reaches the service in any of them that a caller outside of the trusted networks made up, and
 //! that caller cannot make us drop ours by naming them in `Connection` (they are set after that
 //! has had its effect).
@@ -11,15 +11,15 @@ use std::net::IpAddr;
 use http::header::{FORWARDED, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use super::peer::Peer;
+use super::downstream::connection::DownstreamPeer;
 use crate::config::forwarded::{ForwardedFields, ForwardedSettings};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// What one exchange has to tell.
-struct Told {
+/// What one exchange adds to the fields.
+struct ForwardedElement {
     /// The caller's address, where it has one.
     address: Option<IpAddr>,
     /// The host it asked for.
@@ -30,7 +30,12 @@ struct Told {
 
 /// Sets the fields that `settings` ask for in the head of a request on its way to the service.
 /// `target` and `headers` are as they came, but for what concerns one connection alone.
-pub fn tell(settings: &ForwardedSettings, peer: &Peer, target: &Uri, headers: &mut HeaderMap) {
+pub fn set_fields(
+    settings: &ForwardedSettings,
+    peer: &DownstreamPeer,
+    target: &Uri,
+    headers: &mut HeaderMap,
+) {
     if settings.fields == ForwardedFields::Untouched {
         return;
     }
@@ -42,25 +47,25 @@ pub fn tell(settings: &ForwardedSettings, peer: &Peer, target: &Uri, headers: &m
     }
     let authority = target.authority().map(http::uri::Authority::as_str);
     let named = authority.and_then(|host| HeaderValue::from_str(host).ok());
-    let told = Told {
+    let element = ForwardedElement {
         address,
         host: named.or_else(|| headers.get(HOST).cloned()),
         scheme: if peer.encrypted { "https" } else { "http" },
     };
     if matches!(settings.fields, ForwardedFields::XForwarded | ForwardedFields::Both) {
-        told.in_x_forwarded(headers);
+        element.set_x_forwarded(headers);
     }
     if matches!(settings.fields, ForwardedFields::Forwarded | ForwardedFields::Both) {
-        append(headers, FORWARDED, &told.element());
+        append(headers, FORWARDED, &element.element());
     }
 }
 
-// === impl Told ===
+// === impl ForwardedElement ===
 
-impl Told {
-    /// The way from caller to service grows in `X-Forwarded-For`; host and scheme are the first
+impl ForwardedElement {
+    /// The list of addresses grows in `X-Forwarded-For`; host and scheme are the first
     /// caller's, so what a trusted proxy said of them stays.
-    fn in_x_forwarded(&self, headers: &mut HeaderMap) {
+    fn set_x_forwarded(&self, headers: &mut HeaderMap) {
         if let Some(address) = self.address {
             append(headers, X_FORWARDED_FOR, address.to_string().as_bytes());
         }
@@ -114,25 +119,25 @@ fn append(headers: &mut HeaderMap, field: HeaderName, element: &[u8]) {
 mod tests {
     use super::*;
 
-    fn told(
+    fn forwarded(
         fields: ForwardedFields,
         trust: &[&str],
         ip: &str,
         sent: &[(&'static str, &str)],
     ) -> HeaderMap {
         let trust = trust.iter().map(|network| network.parse().unwrap()).collect();
-        let peer = Peer { ip: ip.parse().ok(), subject: None, encrypted: true };
+        let peer = DownstreamPeer { ip: ip.parse().ok(), subject: None, encrypted: true };
         let mut headers = HeaderMap::new();
         for (name, value) in sent {
             headers.append(*name, value.parse().unwrap());
         }
         let target = Uri::from_static("/x");
-        tell(&ForwardedSettings { fields, trust }, &peer, &target, &mut headers);
+        set_fields(&ForwardedSettings { fields, trust }, &peer, &target, &mut headers);
         headers
     }
 
     #[test]
-    fn what_a_stranger_says_is_replaced() {
+    fn fields_of_an_untrusted_caller_are_replaced() {
         let sent = [
             ("host", "a.example:8080"),
             ("x-forwarded-for", "1.2.3.4"),
@@ -141,7 +146,7 @@ mod tests {
             ("x-forwarded-proto", "ftp"),
             ("forwarded", "for=1.2.3.4"),
         ];
-        let headers = told(ForwardedFields::XForwarded, &[], "192.0.2.7", &sent);
+        let headers = forwarded(ForwardedFields::XForwarded, &[], "192.0.2.7", &sent);
         assert_eq!(headers.get_all("x-forwarded-for").iter().count(), 1);
         assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
         assert_eq!(headers["x-forwarded-host"], "a.example:8080");
@@ -150,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_trusted_proxy_says_is_added_to() {
+    fn fields_of_a_trusted_proxy_are_extended() {
         let sent = [
             ("host", "inner"),
             ("x-forwarded-for", "1.2.3.4"),
@@ -159,7 +164,7 @@ mod tests {
             ("x-forwarded-proto", "http"),
             ("forwarded", "for=1.2.3.4"),
         ];
-        let headers = told(ForwardedFields::Both, &["10.0.0.0/8"], "::ffff:10.0.0.9", &sent);
+        let headers = forwarded(ForwardedFields::Both, &["10.0.0.0/8"], "::ffff:10.0.0.9", &sent);
         assert_eq!(headers["x-forwarded-for"], "1.2.3.4, 5.6.7.8, 10.0.0.9");
         assert_eq!(headers["x-forwarded-host"], "outer");
         assert_eq!(headers["x-forwarded-proto"], "http");
@@ -169,17 +174,17 @@ mod tests {
     #[test]
     fn elements_are_quoted_where_they_must_be() {
         let sent = [("host", "a\\\"b")];
-        let headers = told(ForwardedFields::Forwarded, &[], "2001:db8::1", &sent);
+        let headers = forwarded(ForwardedFields::Forwarded, &[], "2001:db8::1", &sent);
         let expected = r#"for="[2001:db8::1]";host="a\\\"b";proto=https"#;
         assert_eq!(headers["forwarded"], expected);
-        let headers = told(ForwardedFields::Forwarded, &[], "nowhere", &[]);
+        let headers = forwarded(ForwardedFields::Forwarded, &[], "nowhere", &[]);
         assert_eq!(headers["forwarded"], "for=unknown;proto=https");
     }
 
     #[test]
-    fn without_being_asked_nothing_is_touched() {
+    fn untouched_leaves_the_fields_as_sent() {
         let sent = [("x-forwarded-for", "1.2.3.4"), ("forwarded", "for=x")];
-        let headers = told(ForwardedFields::Untouched, &[], "192.0.2.7", &sent);
+        let headers = forwarded(ForwardedFields::Untouched, &[], "192.0.2.7", &sent);
         assert_eq!(headers.len(), 2);
         assert_eq!(headers["x-forwarded-for"], "1.2.3.4");
     }

@@ -1,7 +1,7 @@
 //! What one exchange may take, decided before anything is done for it.
 //!
-//! What must hold: without limits it costs a comparison; memory is fixed, however many callers
-//! there are; whoever is refused is told when to try again. Rates are counted here and not with
+//! Invariants: without limits it costs a comparison; memory is fixed, however many callers
+//! there are; a rejected caller is told when to try again. Rates are counted here and not with
 //! pingora-limits, which reads the clock itself, forgets everything at each second's end, so
 //! that twice the rate passes around it, and subtracts times in an order that may panic.
 
@@ -15,7 +15,7 @@ use foldhash::fast::RandomState;
 use http::Request;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::metrics::{ProxyMetrics, Raised};
+use super::metrics::{GaugeGuard, ProxyMetrics};
 use crate::config::limits::ExchangeLimits;
 use crate::model::clock::Clock;
 
@@ -24,23 +24,23 @@ const CELLS: usize = 4096;
 const NANOS: u64 = 1_000_000_000;
 
 /// The limits of exchanges.
-pub struct Limits {
+pub struct ExchangeLimiter {
     settings: ExchangeLimits,
-    rate: Option<Rate>,
-    clients: Option<ClientRates>,
-    turns: Option<Turns>,
+    rate: Option<RateLimiter>,
+    client_rates: Option<ClientRateLimiter>,
+    concurrency: Option<ConcurrencyLimit>,
     clock: Arc<dyn Clock>,
 }
 
-/// A place among the exchanges that may run at once; given back when it is dropped.
+/// Permission for one exchange to run; returned when it is dropped.
 #[derive(Debug, Default)]
-pub struct Turn {
+pub struct ConcurrencyPermit {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Why an exchange is refused.
+/// Why an exchange is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Excess {
+pub enum LimitExceeded {
     /// The request's target is too long.
     Target,
     /// The request announces a body that is too long.
@@ -51,54 +51,56 @@ pub enum Excess {
     ClientRate(Duration),
     /// Too many exchanges are under way, and too many wait.
     Busy,
-    /// An exchange waited in vain for its turn.
-    Waited,
+    /// An exchange waited too long for a permit.
+    QueueTimeout,
 }
 
 /// Requests a second, evenly: a second's worth may come at once, then one by one (the generic
 /// cell rate algorithm: one number says when the next one is due).
-struct Rate {
-    due: AtomicU64,
+struct RateLimiter {
+    next_due: AtomicU64,
     period: u64,
     origin: Instant,
 }
 
 /// A rate for each address. Addresses share cells by hash; each has one in two rows and is
 /// refused only where both are full, so that a neighbour in one of them does no harm.
-struct ClientRates {
-    rows: [Box<[Rate]>; 2],
+struct ClientRateLimiter {
+    rows: [Box<[RateLimiter]>; 2],
     hashers: [RandomState; 2],
 }
 
-/// Exchanges at once, and those that wait.
-struct Turns {
-    places: Arc<Semaphore>,
+/// The exchanges that may run at once, and the queue of those that wait.
+struct ConcurrencyLimit {
+    permits: Arc<Semaphore>,
     waiting: AtomicUsize,
-    most: usize,
+    max_waiting: usize,
     timeout: Duration,
     metrics: ProxyMetrics,
 }
 
-/// One that waits, counted while it does.
-struct Waiting<'a>(&'a AtomicUsize);
+/// Counts one waiting exchange.
+struct WaiterGuard<'a>(&'a AtomicUsize);
 
-// === impl Limits ===
+// === impl ExchangeLimiter ===
 
-impl Limits {
+impl ExchangeLimiter {
     /// The limits that `settings` ask for.
     pub fn new(settings: ExchangeLimits, metrics: &ProxyMetrics, clock: Arc<dyn Clock>) -> Self {
         let origin = clock.instant();
         Self {
-            rate: settings.rate.map(|rate| Rate::new(rate.get(), origin)),
-            clients: settings.client_rate.map(|rate| ClientRates::new(rate.get(), origin)),
-            turns: settings.concurrency.map(|places| Turns {
-                places: Arc::new(Semaphore::new(
-                    usize::try_from(places.get()).map_or(Semaphore::MAX_PERMITS, |places| {
-                        places.min(Semaphore::MAX_PERMITS)
+            rate: settings.rate.map(|rate| RateLimiter::new(rate.get(), origin)),
+            client_rates: settings
+                .client_rate
+                .map(|rate| ClientRateLimiter::new(rate.get(), origin)),
+            concurrency: settings.concurrency.map(|permits| ConcurrencyLimit {
+                permits: Arc::new(Semaphore::new(
+                    usize::try_from(permits.get()).map_or(Semaphore::MAX_PERMITS, |permits| {
+                        permits.min(Semaphore::MAX_PERMITS)
                     }),
                 )),
                 waiting: AtomicUsize::new(0),
-                most: settings.queue,
+                max_waiting: settings.queue,
                 timeout: settings.queue_timeout,
                 metrics: metrics.clone(),
             }),
@@ -107,41 +109,41 @@ impl Limits {
         }
     }
 
-    /// Lets `request` begin, at once or when it is its turn.
+    /// Admits `request`, at once or when a permit is free.
     pub async fn admit<B>(
         &self,
         request: &Request<B>,
         from: Option<IpAddr>,
-    ) -> Result<Turn, Excess> {
+    ) -> Result<ConcurrencyPermit, LimitExceeded> {
         let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
         if target > self.settings.target {
-            return Err(Excess::Target);
+            return Err(LimitExceeded::Target);
         }
-        if self.rate.is_some() || self.clients.is_some() {
-            self.count(from)?;
+        if self.rate.is_some() || self.client_rates.is_some() {
+            self.check_rates(from)?;
         }
-        match &self.turns {
-            None => Ok(Turn::default()),
-            Some(turns) => turns.take().await,
+        match &self.concurrency {
+            None => Ok(ConcurrencyPermit::default()),
+            Some(concurrency) => concurrency.acquire().await,
         }
     }
 
-    /// One address's rate comes first: whoever is over it takes nothing from the others.
-    fn count(&self, from: Option<IpAddr>) -> Result<(), Excess> {
+    /// One address's rate comes first: a caller over it takes nothing from the others.
+    fn check_rates(&self, from: Option<IpAddr>) -> Result<(), LimitExceeded> {
         let now = self.clock.instant();
-        if let (Some(clients), Some(from)) = (&self.clients, from) {
-            clients.count(from, now).map_err(Excess::ClientRate)?;
+        if let (Some(client_rates), Some(from)) = (&self.client_rates, from) {
+            client_rates.acquire(from, now).map_err(LimitExceeded::ClientRate)?;
         }
         match &self.rate {
-            Some(rate) => rate.count(now).map_err(Excess::Rate),
+            Some(rate) => rate.acquire(now).map_err(LimitExceeded::Rate),
             None => Ok(()),
         }
     }
 }
 
-// === impl Excess ===
+// === impl LimitExceeded ===
 
-impl Excess {
+impl LimitExceeded {
     /// Its name in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -150,32 +152,36 @@ impl Excess {
             Self::Rate(_) => "rate",
             Self::ClientRate(_) => "client_rate",
             Self::Busy => "busy",
-            Self::Waited => "queue_timeout",
+            Self::QueueTimeout => "queue_timeout",
         }
     }
 }
 
-// === impl Rate ===
+// === impl RateLimiter ===
 
-impl Rate {
+impl RateLimiter {
     fn new(per_second: u64, origin: Instant) -> Self {
-        Self { due: AtomicU64::new(0), period: NANOS / per_second.max(1), origin }
+        Self { next_due: AtomicU64::new(0), period: NANOS / per_second.max(1), origin }
     }
 
     /// Counts one, or says how long to wait.
-    fn count(&self, now: Instant) -> Result<(), Duration> {
+    fn acquire(&self, now: Instant) -> Result<(), Duration> {
         let now = self.nanos(now);
-        let mut due = self.due.load(Ordering::Relaxed);
+        let mut next_due = self.next_due.load(Ordering::Relaxed);
         loop {
-            let next = due.max(now) + self.period;
+            let next = next_due.max(now) + self.period;
             if next > now + NANOS.max(self.period) {
                 return Err(Duration::from_nanos(next - now - NANOS.max(self.period)));
             }
-            let set =
-                self.due.compare_exchange_weak(due, next, Ordering::Relaxed, Ordering::Relaxed);
+            let set = self.next_due.compare_exchange_weak(
+                next_due,
+                next,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
             match set {
                 Ok(_) => return Ok(()),
-                Err(changed) => due = changed,
+                Err(changed) => next_due = changed,
             }
         }
     }
@@ -185,28 +191,28 @@ impl Rate {
     }
 }
 
-// === impl ClientRates ===
+// === impl ClientRateLimiter ===
 
-impl ClientRates {
+impl ClientRateLimiter {
     fn new(per_second: u64, origin: Instant) -> Self {
-        let row = || (0..CELLS).map(|_| Rate::new(per_second, origin)).collect();
+        let row = || (0..CELLS).map(|_| RateLimiter::new(per_second, origin)).collect();
         Self { rows: [row(), row()], hashers: [RandomState::default(), RandomState::default()] }
     }
 
-    fn count(&self, from: IpAddr, now: Instant) -> Result<(), Duration> {
+    fn acquire(&self, from: IpAddr, now: Instant) -> Result<(), Duration> {
         let key = network(from);
-        let count = |row: usize| {
+        let acquire = |row: usize| {
             let hash = usize::try_from(self.hashers[row].hash_one(key) % CELLS as u64);
-            self.rows[row][hash.unwrap_or(0)].count(now)
+            self.rows[row][hash.unwrap_or(0)].acquire(now)
         };
-        match (count(0), count(1)) {
+        match (acquire(0), acquire(1)) {
             (Err(one), Err(other)) => Err(one.min(other)),
             _ => Ok(()),
         }
     }
 }
 
-/// What counts as one address: of IPv6 the network of a household, whose hosts have 2⁶⁴ each.
+/// What counts as one address: of IPv6 its /64 network.
 fn network(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => u128::from(address.to_bits()),
@@ -217,34 +223,34 @@ fn network(address: IpAddr) -> u128 {
     }
 }
 
-// === impl Turns ===
+// === impl ConcurrencyLimit ===
 
-impl Turns {
-    async fn take(&self) -> Result<Turn, Excess> {
-        if let Ok(permit) = self.places.clone().try_acquire_owned() {
-            return Ok(Turn { _permit: Some(permit) });
+impl ConcurrencyLimit {
+    async fn acquire(&self) -> Result<ConcurrencyPermit, LimitExceeded> {
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            return Ok(ConcurrencyPermit { _permit: Some(permit) });
         }
-        let Some(_waiting) = Waiting::new(&self.waiting, self.most) else {
-            return Err(Excess::Busy);
+        let Some(_waiting) = WaiterGuard::new(&self.waiting, self.max_waiting) else {
+            return Err(LimitExceeded::Busy);
         };
-        let _shown = Raised::new(&self.metrics.queued);
-        match tokio::time::timeout(self.timeout, self.places.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Turn { _permit: Some(permit) }),
-            _ => Err(Excess::Waited),
+        let _gauge = GaugeGuard::new(&self.metrics.queued);
+        match tokio::time::timeout(self.timeout, self.permits.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(ConcurrencyPermit { _permit: Some(permit) }),
+            _ => Err(LimitExceeded::QueueTimeout),
         }
     }
 }
 
-// === impl Waiting ===
+// === impl WaiterGuard ===
 
-impl<'a> Waiting<'a> {
-    fn new(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
-        let place = Self(waiting);
-        (waiting.fetch_add(1, Ordering::AcqRel) < most).then_some(place)
+impl<'a> WaiterGuard<'a> {
+    fn new(waiting: &'a AtomicUsize, max_waiting: usize) -> Option<Self> {
+        let guard = Self(waiting);
+        (waiting.fetch_add(1, Ordering::AcqRel) < max_waiting).then_some(guard)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaiterGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -258,19 +264,19 @@ mod tests {
     use crate::model::clock::{ManualClock, Timestamp};
     use crate::telemetry::metrics::Metrics;
 
-    fn limits(change: impl FnOnce(&mut ExchangeLimits)) -> (Limits, Arc<ManualClock>) {
+    fn limits(change: impl FnOnce(&mut ExchangeLimits)) -> (ExchangeLimiter, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
         let mut settings = ExchangeLimits::default();
         change(&mut settings);
         let metrics = ProxyMetrics::new(&Metrics::default()).unwrap();
-        (Limits::new(settings, &metrics, clock.clone()), clock)
+        (ExchangeLimiter::new(settings, &metrics, clock.clone()), clock)
     }
 
     fn request() -> Request<()> {
         Request::get("/users/1").body(()).unwrap()
     }
 
-    async fn admitted(limits: &Limits, from: &str, times: usize) -> usize {
+    async fn admitted(limits: &ExchangeLimiter, from: &str, times: usize) -> usize {
         let from = Some(from.parse().unwrap());
         let mut admitted = 0;
         for _ in 0..times {
@@ -280,19 +286,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_second_s_worth_passes_at_once_and_then_one_by_one() {
+    async fn a_rate_allows_a_burst_of_one_second_and_then_even_spacing() {
         let (limits, clock) = limits(|it| it.rate = NonZeroU64::new(10));
         assert_eq!(admitted(&limits, "10.0.0.1", 20).await, 10);
         clock.advance(Duration::from_millis(100));
         assert_eq!(admitted(&limits, "10.0.0.2", 20).await, 1);
-        let excess = limits.admit(&request(), None).await.unwrap_err();
-        assert_eq!(excess, Excess::Rate(Duration::from_millis(100)));
+        let exceeded = limits.admit(&request(), None).await.unwrap_err();
+        assert_eq!(exceeded, LimitExceeded::Rate(Duration::from_millis(100)));
         clock.advance(Duration::from_mins(1));
         assert_eq!(admitted(&limits, "10.0.0.1", 20).await, 10);
     }
 
     #[tokio::test]
-    async fn one_address_over_its_rate_costs_the_others_nothing() {
+    async fn an_address_over_its_rate_does_not_limit_the_others() {
         let (limits, _clock) = limits(|it| {
             it.client_rate = NonZeroU64::new(5);
             it.rate = NonZeroU64::new(100);
@@ -312,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn exchanges_wait_for_their_turn_but_not_for_ever() {
+    async fn exchanges_wait_for_a_permit_until_the_queue_timeout() {
         let one_at_a_time = |timeout| {
             let change = |it: &mut ExchangeLimits| {
                 it.concurrency = NonZeroU64::new(1);
@@ -328,19 +334,19 @@ mod tests {
             async move { patient.admit(&request(), None).await.map(drop) }
         });
         tokio::task::yield_now().await;
-        assert_eq!(patient.admit(&request(), None).await.unwrap_err(), Excess::Busy);
+        assert_eq!(patient.admit(&request(), None).await.unwrap_err(), LimitExceeded::Busy);
         drop(first);
         assert_eq!(second.await.unwrap(), Ok(()));
         let brief = one_at_a_time(Duration::from_millis(1));
         let _held = brief.admit(&request(), None).await.unwrap();
-        assert_eq!(brief.admit(&request(), None).await.unwrap_err(), Excess::Waited);
+        assert_eq!(brief.admit(&request(), None).await.unwrap_err(), LimitExceeded::QueueTimeout);
     }
 
     #[tokio::test]
-    async fn long_targets_are_refused() {
+    async fn targets_over_the_limit_are_rejected() {
         let (limits, _clock) = limits(|it| it.target = 10);
         assert_eq!(limits.admit(&request(), None).await.map(drop), Ok(()));
         let long = Request::get("/a?b=345678").body(()).unwrap();
-        assert_eq!(limits.admit(&long, None).await.unwrap_err(), Excess::Target);
+        assert_eq!(limits.admit(&long, None).await.unwrap_err(), LimitExceeded::Target);
     }
 }

@@ -42,14 +42,14 @@ pub struct ProxyMetrics {
     /// Requests that no route takes.
     pub unrouted: IntCounter,
     /// Look-ups of names that failed.
-    pub unresolved: IntCounter,
+    pub resolve_failures: IntCounter,
     /// Addresses that traffic found unreachable.
-    pub ejections: IntCounter,
+    pub ejected_endpoints: IntCounter,
 }
 
 /// Raises a gauge by one while it lives.
 #[derive(Debug)]
-pub struct Raised(IntGauge);
+pub struct GaugeGuard(IntGauge);
 
 // === impl UpstreamFailure ===
 
@@ -66,9 +66,9 @@ impl UpstreamFailure {
     }
 }
 
-// === impl Raised ===
+// === impl GaugeGuard ===
 
-impl Raised {
+impl GaugeGuard {
     /// Raises `gauge`.
     pub fn new(gauge: &IntGauge) -> Self {
         gauge.inc();
@@ -76,7 +76,7 @@ impl Raised {
     }
 }
 
-impl Drop for Raised {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -110,11 +110,11 @@ impl ProxyMetrics {
                 "Addresses of each upstream, by whether they were found good when last tried.",
                 &["upstream", "state"],
             )?,
-            unresolved: metrics.counter(
+            resolve_failures: metrics.counter(
                 "cvt_proxy_upstream_resolve_failures_total",
                 "Look-ups of an upstream's name that failed; the addresses known before stay.",
             )?,
-            ejections: metrics.counter(
+            ejected_endpoints: metrics.counter(
                 "cvt_proxy_upstream_ejections_total",
                 "Addresses that traffic found unreachable before a health check did.",
             )?,
@@ -148,26 +148,26 @@ impl ProxyMetrics {
     }
 
     /// Counts an answer by its status.
-    pub fn answered(&self, status: http::StatusCode) {
+    pub fn record_response(&self, status: http::StatusCode) {
         let class = usize::from(status.as_u16() / 100);
         self.classes.get(class).unwrap_or(&self.classes[0]).inc();
     }
 
     /// Counts a request that goes out again.
-    pub fn retried(&self, after: UpstreamFailure) {
+    pub fn record_retry(&self, after: UpstreamFailure) {
         self.retries.with_label_values(&[after.as_str()]).inc();
     }
 
-    /// Shows how many addresses of an upstream are good, and how many are not.
-    pub fn endpoints(&self, upstream: &str, up: usize, down: usize) {
+    /// Sets how many addresses of an upstream are up, and how many are down.
+    pub fn set_endpoints(&self, upstream: &str, up: usize, down: usize) {
         for (state, count) in [("up", up), ("down", down)] {
             let gauge = self.endpoints.with_label_values(&[upstream, state]);
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 
-    /// Forgets an upstream that is called no more.
-    pub fn forget_endpoints(&self, upstream: &str) {
+    /// Removes the series of an upstream that is no longer called.
+    pub fn remove_endpoints(&self, upstream: &str) {
         for state in ["up", "down"] {
             // It may never have been shown.
             let _ = self.endpoints.remove_label_values(&[upstream, state]);
@@ -175,11 +175,11 @@ impl ProxyMetrics {
     }
 
     /// Counts an exchange to which the upstream gave no response.
-    pub fn upstream_failed(&self, kind: UpstreamFailure) {
+    pub fn record_upstream_failure(&self, kind: UpstreamFailure) {
         self.failures.with_label_values(&[kind.as_str()]).inc();
     }
     /// Counts what was refused or cut, by one of a fixed set of reasons.
-    pub fn refused(&self, reason: &'static str) {
+    pub fn record_refused(&self, reason: &'static str) {
         self.refused.with_label_values(&[reason]).inc();
     }
 }

@@ -1,13 +1,13 @@
-//! Takes up the caller's trace, or begins one, and passes it on.
+//! Continues the caller's trace, or begins one, and injects it into the request.
 //!
-//! What must hold: the decision to record is the caller's where there is one; without a tracer
-//! (the default) nobody reads or writes these fields.
+//! Invariants: the decision to record is the caller's where there is one; without a tracer
+//! (the default) these fields are neither read nor written.
 
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::model::chance::Chance;
+use crate::model::random::RandomSource;
 use crate::model::trace::{TraceContext, TraceParent};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -20,26 +20,26 @@ const RANDOM_BITS: u32 = 56;
 #[derive(Clone)]
 pub struct Tracer {
     /// Traces that begin here are recorded when their random bits are below this.
-    below: u64,
-    chance: Arc<dyn Chance>,
+    threshold: u64,
+    random: Arc<dyn RandomSource>,
 }
 
 // === impl Tracer ===
 
 impl Tracer {
     /// A tracer that records `ratio` (0 to 1) of the traces that begin here.
-    pub fn new(ratio: f64, chance: Arc<dyn Chance>) -> Self {
+    pub fn new(ratio: f64, random: Arc<dyn RandomSource>) -> Self {
         let most = (1_u64 << RANDOM_BITS) as f64;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 2^56")]
-        let below = (ratio.clamp(0.0, 1.0) * most) as u64;
-        Self { below, chance }
+        let threshold = (ratio.clamp(0.0, 1.0) * most) as u64;
+        Self { threshold, random }
     }
 
     /// The trace that a request with `headers` belongs to; `None` where there is no chance to
     /// draw ids with.
     pub fn begin(&self, headers: &HeaderMap) -> Option<TraceContext> {
         let mut bytes = [0; 40];
-        self.chance.fill(&mut bytes).ok()?;
+        self.random.fill(&mut bytes).ok()?;
         let (ids, trace) = bytes.split_at(24);
         let number = |at: usize| ids[at * 8..][..8].try_into().map_or(1, u64::from_le_bytes);
         let ids = [number(0), number(1), number(2)];
@@ -48,7 +48,7 @@ impl Tracer {
         }
         let trace_id = trace.try_into().map_or(1, u128::from_le_bytes);
         let random = u64::try_from(trace_id & ((1 << RANDOM_BITS) - 1)).unwrap_or(u64::MAX);
-        Some(TraceContext::beginning(trace_id, ids, random < self.below))
+        Some(TraceContext::beginning(trace_id, ids, random < self.threshold))
     }
 }
 
@@ -59,8 +59,8 @@ fn parent_of(headers: &HeaderMap) -> Option<TraceParent> {
     first.to_str().ok().filter(|_| second.is_none()).and_then(TraceParent::parse)
 }
 
-/// Tells the upstream. What vendors noted in `tracestate` stays with the trace it is about.
-pub fn pass_on(context: &TraceContext, headers: &mut HeaderMap) {
+/// Sets the fields of the upstream's request. What vendors put in `tracestate` stays with the trace it is about.
+pub fn inject(context: &TraceContext, headers: &mut HeaderMap) {
     if let Ok(value) = HeaderValue::try_from(context.traceparent()) {
         headers.insert(TRACEPARENT, value);
     }
@@ -72,7 +72,7 @@ pub fn pass_on(context: &TraceContext, headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::chance::SeededChance;
+    use crate::model::random::SeededRandom;
 
     const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0";
 
@@ -84,7 +84,7 @@ mod tests {
     }
 
     fn tracer(ratio: f64) -> Tracer {
-        Tracer::new(ratio, Arc::new(SeededChance::new(7)))
+        Tracer::new(ratio, Arc::new(SeededRandom::new(7)))
     }
 
     #[test]
@@ -94,7 +94,7 @@ mod tests {
                 headers(&[("traceparent", &format!("{CALLER}{flag}")), ("tracestate", "vendor=x")]);
             let context = tracer(ratio).begin(&headers).unwrap();
             assert_eq!(context.sampled(), sampled);
-            pass_on(&context, &mut headers);
+            inject(&context, &mut headers);
             assert_eq!(headers["traceparent"], context.traceparent());
             assert!(headers["traceparent"].to_str().unwrap().contains("4bf92f3577b34da6a3ce9"));
             assert_eq!(headers["tracestate"], "vendor=x");
@@ -109,7 +109,7 @@ mod tests {
             headers.insert(TRACESTATE, HeaderValue::from_static("vendor=x"));
             let context = tracer(1.0).begin(&headers).unwrap();
             assert!(context.parent.is_none() && context.sampled());
-            pass_on(&context, &mut headers);
+            inject(&context, &mut headers);
             assert_eq!(headers.get_all(TRACEPARENT).iter().count(), 1);
             assert!(!headers.contains_key(TRACESTATE));
         }

@@ -1,17 +1,20 @@
-//! Whom we call: addresses that follow their names, health, connections.
+//! One upstream: addresses that follow their names, health, connections.
 //!
-//! What must hold: traffic waits for no look-up and no health check (a background task keeps
+//! Invariants: traffic waits for no look-up and no health check (a background task keeps
 //! both current; only before the first look-up has succeeded a request makes its own), and an
-//! address that fails is left alone until a check finds it good again.
+//! address that fails gets no exchange until a check finds it good again.
 //!
 //! Our own choice of addresses, not Pingora's load balancer: that one has no least connections,
 //! cannot be started or ended while the server runs, which a reload of the settings needs, and
 //! checks health with a client that knows nothing of our trust and of HTTP/2.
 
-mod connect;
-mod keep;
+mod background;
+pub mod body;
+pub mod connection;
+mod connector;
 mod peers;
-mod send;
+pub mod pool;
+mod retry;
 mod tls;
 
 use std::net::SocketAddr;
@@ -21,26 +24,26 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::metrics::{ProxyMetrics, UpstreamFailure};
-use super::pool::{Pool, Pools};
 use crate::config::upstream::UpstreamSettings;
 use crate::model::clock::Clock;
-use connect::Connector;
-use peers::Peers;
+use connector::UpstreamConnector;
+use peers::UpstreamPeers;
+use pool::{ConnectionPool, WorkerPools};
 
-pub use peers::{Occupied, Target};
+pub use peers::{InFlightGuard, UpstreamEndpoint};
 pub use tls::TlsSetupError;
 
-/// The service behind us. Its background task ends when it is dropped.
+/// The service behind the proxy. Its background task ends when it is dropped.
 pub struct Upstream {
-    shared: Arc<Shared>,
-    keeping: JoinHandle<()>,
+    state: Arc<UpstreamState>,
+    background_task: JoinHandle<()>,
 }
 
-struct Shared {
+struct UpstreamState {
     name: String,
     settings: UpstreamSettings,
-    peers: Peers,
-    connector: Connector,
+    peers: UpstreamPeers,
+    connector: UpstreamConnector,
     /// Traffic threads that call.
     threads: usize,
     metrics: ProxyMetrics,
@@ -59,45 +62,45 @@ impl Upstream {
         clock: Arc<dyn Clock>,
         runtime: &Handle,
     ) -> Result<Self, TlsSetupError> {
-        let shared = Arc::new(Shared {
+        let state = Arc::new(UpstreamState {
             name: settings.name(),
-            peers: Peers::new(settings.balance),
-            connector: Connector::new(&settings, metrics.clone())?,
+            peers: UpstreamPeers::new(settings.balance),
+            connector: UpstreamConnector::new(&settings, metrics.clone())?,
             settings,
             threads,
             metrics,
             clock,
         });
-        let keeping = runtime.spawn(keep::keep(shared.clone()));
-        Ok(Self { shared, keeping })
+        let background_task = runtime.spawn(background::run(state.clone()));
+        Ok(Self { state, background_task })
     }
 
     /// Whether at least one address took a connection when it was last checked.
     pub fn reachable(&self) -> bool {
-        self.shared.peers.reachable()
+        self.state.peers.reachable()
     }
 
     /// How it is called.
     pub fn settings(&self) -> &UpstreamSettings {
-        &self.shared.settings
+        &self.state.settings
     }
 }
 
 impl Drop for Upstream {
     fn drop(&mut self) {
-        self.keeping.abort();
+        self.background_task.abort();
     }
 }
 
-// === impl Shared ===
+// === impl UpstreamState ===
 
-impl Shared {
+impl UpstreamState {
     /// Looks every name up. Where that fails, the addresses known before stay.
     async fn resolve(&self) {
-        for (origin, address) in self.settings.addresses.iter().enumerate() {
+        for (address_index, address) in self.settings.addresses.iter().enumerate() {
             let name = (address.host.as_str(), address.port);
             let Ok(found) = tokio::net::lookup_host(name).await else {
-                self.metrics.unresolved.inc();
+                self.metrics.resolve_failures.inc();
                 continue;
             };
             let mut found: Vec<SocketAddr> = found.collect();
@@ -106,7 +109,10 @@ impl Shared {
             if found.is_empty() {
                 continue;
             }
-            if self.peers.replace(origin, &found, address.encrypted, |target| self.pools(target)) {
+            if self
+                .peers
+                .replace(address_index, &found, address.encrypted, |endpoint| self.pools(endpoint))
+            {
                 let addresses: Vec<String> = found.iter().map(ToString::to_string).collect();
                 tracing::info!(
                     event = "upstream_resolved",
@@ -118,26 +124,28 @@ impl Shared {
         }
     }
 
-    fn pools(&self, target: &Arc<Target>) -> Pools {
+    fn pools(&self, endpoint: &Arc<UpstreamEndpoint>) -> WorkerPools {
         let (most, idle) = (self.settings.idle_connections, self.settings.idle_timeout);
-        Pools::new(self.threads, || Pool::new(target.clone(), most, idle, self.clock.clone()))
+        WorkerPools::new(self.threads, || {
+            ConnectionPool::new(endpoint.clone(), most, idle, self.clock.clone())
+        })
     }
 
-    /// Traffic could not connect: the address is left alone until a check finds it good.
-    fn refused(&self, target: &Target, failure: UpstreamFailure) {
-        if self.found(target, false) {
-            self.metrics.ejections.inc();
+    /// Traffic could not connect: the address gets no exchange until a check finds it good.
+    fn eject(&self, endpoint: &UpstreamEndpoint, failure: UpstreamFailure) {
+        if self.record_health(endpoint, false) {
+            self.metrics.ejected_endpoints.inc();
             tracing::debug!(event = "upstream_ejected", failure = failure.as_str());
         }
     }
 
-    /// Notes how an address was found; true when that is news.
-    fn found(&self, target: &Target, up: bool) -> bool {
-        let first = target.is_new();
-        if !target.found(up) {
+    /// Records the health of an address; true if it changed.
+    fn record_health(&self, endpoint: &UpstreamEndpoint, up: bool) -> bool {
+        let first = endpoint.is_unchecked();
+        if !endpoint.set_health(up) {
             return false;
         }
-        let (upstream, address) = (self.name.as_str(), target.address.to_string());
+        let (upstream, address) = (self.name.as_str(), endpoint.address.to_string());
         if !up {
             tracing::warn!(
                 event = "upstream_down",
@@ -157,8 +165,8 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for UpstreamState {
     fn drop(&mut self) {
-        self.metrics.forget_endpoints(&self.name);
+        self.metrics.remove_endpoints(&self.name);
     }
 }

@@ -1,10 +1,11 @@
 //! Bodies, by their form.
 
 use super::json::JsonMasker;
+use super::mask::mask;
 use super::pointers::PointerSet;
-use super::record::Redactor;
+use super::redactor::Redactor;
 
-/// The form of a body, as far as redaction tells them apart.
+/// The form of a body, as far as redaction distinguishes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyForm {
     /// JSON, JSON lines, anything `+json`.
@@ -15,15 +16,15 @@ pub enum BodyForm {
     Xml,
     /// Text of another kind.
     Text,
-    /// Not text, or text whose secrets cannot be told: not kept.
+    /// Not text, or text whose secrets cannot be found: not kept.
     Opaque,
 }
 
 // === impl BodyForm ===
 
 impl BodyForm {
-    /// The form that a media type says; without one, JSON or XML are told by their first
-    /// character.
+    /// The form that a media type says; without one, JSON or XML are recognized by their
+    /// first character.
     pub fn of(content_type: Option<&str>, body: &[u8]) -> Self {
         let Some(content_type) = content_type else { return Self::sniff(body) };
         let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
@@ -52,7 +53,7 @@ impl BodyForm {
 
 /// The captured bytes as text, when bodies of their media type are kept: UTF-8 up to the first
 /// byte that is not (a cut inside of a character is none), `None` for everything else.
-pub fn keepable_text(content_type: Option<&str>, body: &[u8]) -> Option<String> {
+pub fn storable_text(content_type: Option<&str>, body: &[u8]) -> Option<String> {
     if BodyForm::of(content_type, body) == BodyForm::Opaque {
         return None;
     }
@@ -66,18 +67,18 @@ pub fn keepable_text(content_type: Option<&str>, body: &[u8]) -> Option<String> 
 }
 
 impl Redactor {
-    /// A body, redacted; `None` when its form is not kept. `places` are the contract's; with
+    /// A body, redacted; `None` when its form is not kept. `pointers` are the contract's; with
     /// `cut` the body went on beyond its end.
     pub(super) fn body(
         &self,
         text: &str,
         content_type: Option<&str>,
-        places: &PointerSet,
+        pointers: &PointerSet,
         cut: bool,
     ) -> Option<String> {
         let redacted = match BodyForm::of(content_type, text.as_bytes()) {
-            BodyForm::Json => JsonMasker::new(self, places, text).run(),
-            BodyForm::Form => self.pairs(text, &[], places, cut),
+            BodyForm::Json => JsonMasker::new(self, pointers, text).run(),
+            BodyForm::Form => self.pairs(text, &[], pointers, cut),
             BodyForm::Xml => self.xml(text, cut),
             BodyForm::Text => self.text(text, cut),
             BodyForm::Opaque => return None,
@@ -114,8 +115,8 @@ impl Redactor {
             };
             let last = (last..=end).find(|at| line.is_char_boundary(*at)).unwrap_or(end);
             let kept = &line[..last];
-            let kept = self.patterns(kept, false).unwrap_or_else(|| kept.to_owned());
-            return format!("{kept}{}{}", super::mask(&line[last..end]), &line[end..]);
+            let kept = self.mask_secrets(kept, false).unwrap_or_else(|| kept.to_owned());
+            return format!("{kept}{}{}", mask(&line[last..end]), &line[end..]);
         };
         // what follows on the line may all be of the secret
         let start = at + 1;
@@ -123,8 +124,8 @@ impl Redactor {
             .find(|c: char| !matches!(c, ' ' | '\t' | '"' | '\''))
             .map_or(end, |skip| start + skip);
         let before =
-            self.patterns(&line[..start], false).unwrap_or_else(|| line[..start].to_owned());
-        format!("{before}{}{}", super::mask(&line[start..end]), &line[end..])
+            self.mask_secrets(&line[..start], false).unwrap_or_else(|| line[..start].to_owned());
+        format!("{before}{}{}", mask(&line[start..end]), &line[end..])
     }
 }
 

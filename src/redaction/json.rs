@@ -1,8 +1,8 @@
 //! JSON bodies, token by token: what is not masked stays byte for byte.
 //!
-//! No tree is built, so numbers, duplicate keys and white space survive. From the first place
-//! that is not JSON on, or deeper than [`DEEPEST`], every letter and digit is masked: without
-//! knowing where a value stands nothing of it can be shown.
+//! No tree is built, so numbers, duplicate keys and white space survive. From the first byte
+//! that is not JSON on, or deeper than [`MAX_DEPTH`], every letter and digit is masked: a value
+//! whose path is unknown cannot be shown.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,27 +10,26 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use super::mask::{mask, mask_number};
-use super::patterns::mask_patterns;
 use super::pointers::{Active, PointerSet};
-use super::record::Redactor;
+use super::redactor::Redactor;
 
-/// Deeper places are masked whole.
-const DEEPEST: usize = 512;
+/// Deeper values are masked whole.
+const MAX_DEPTH: usize = 512;
 /// Keys of one body that are remembered.
-const MOST_KEYS: usize = 256;
+const MAX_KEYS: usize = 256;
 
 /// Walks one body.
 pub(super) struct JsonMasker<'r> {
     redactor: &'r Redactor,
-    places: &'r PointerSet,
+    pointers: &'r PointerSet,
     text: &'r str,
-    /// Everything before stands in `out`.
+    /// Everything before this is in `out`.
     at: usize,
     out: String,
     stack: Vec<Frame>,
-    /// Keys met that show no secret themselves, and whether they name one: the elements of an
+    /// Keys already seen that contain no secret, and whether they name one: the elements of an
     /// array have the same keys again and again.
-    harmless: HashMap<&'r str, bool, RandomState>,
+    safe_keys: HashMap<&'r str, bool, RandomState>,
 }
 
 /// An open object or array.
@@ -43,29 +42,29 @@ struct Frame {
     index: usize,
 }
 
-/// What is known of the place of the next value.
-struct Place {
+/// What is known of the path of the next value.
+struct ValueContext {
     secret: bool,
     configured: Active,
     contract: Active,
 }
 
 /// The rest is not JSON, or was cut.
-struct Broken;
+struct NotJson;
 
 // === impl JsonMasker ===
 
 impl<'r> JsonMasker<'r> {
-    pub(super) fn new(redactor: &'r Redactor, places: &'r PointerSet, text: &'r str) -> Self {
+    pub(super) fn new(redactor: &'r Redactor, pointers: &'r PointerSet, text: &'r str) -> Self {
         let out = String::with_capacity(text.len());
-        let (stack, harmless) = (Vec::new(), HashMap::default());
-        Self { redactor, places, text, at: 0, out, stack, harmless }
+        let (stack, safe_keys) = (Vec::new(), HashMap::default());
+        Self { redactor, pointers, text, at: 0, out, stack, safe_keys }
     }
 
     /// The text with every secret masked. Several values may follow each other (JSON lines).
     pub(super) fn run(mut self) -> String {
         while self.at < self.text.len() {
-            self.spaces();
+            self.copy_whitespace();
             if self.at < self.text.len() && self.document().is_err() {
                 self.mask_rest();
             }
@@ -73,63 +72,63 @@ impl<'r> JsonMasker<'r> {
         self.out
     }
 
-    fn document(&mut self) -> Result<(), Broken> {
+    fn document(&mut self) -> Result<(), NotJson> {
         // RFC 7464 sequences start each value with a record separator
         if self.peek() == Some(0x1e) {
             return self.copy(1);
         }
-        let (configured, first) = self.redactor.places().start();
-        let (contract, second) = self.places.start();
-        self.value(Place { secret: first || second, configured, contract })?;
+        let (configured, first) = self.redactor.pointers().start();
+        let (contract, second) = self.pointers.start();
+        self.value(ValueContext { secret: first || second, configured, contract })?;
         while let Some(object) = self.stack.last().map(|frame| frame.object) {
-            self.spaces();
+            self.copy_whitespace();
             if object {
                 self.member()?;
             } else {
                 self.element()?;
             }
-            self.spaces();
+            self.copy_whitespace();
         }
         Ok(())
     }
 
     /// A comma or the end of the object, then a member.
-    fn member(&mut self) -> Result<(), Broken> {
+    fn member(&mut self) -> Result<(), NotJson> {
         if self.closes(b'}')? {
             return Ok(());
         }
-        self.spaces();
+        self.copy_whitespace();
         let (key, named_secret) = self.key()?;
-        self.spaces();
+        self.copy_whitespace();
         if self.peek() != Some(b':') {
-            return Err(Broken);
+            return Err(NotJson);
         }
         self.copy(1)?;
-        self.spaces();
-        let frame = self.stack.last().ok_or(Broken)?;
-        let (configured, first) = self.redactor.places().step(&frame.configured, &key);
-        let (contract, second) = self.places.step(&frame.contract, &key);
+        self.copy_whitespace();
+        let frame = self.stack.last().ok_or(NotJson)?;
+        let (configured, first) = self.redactor.pointers().step(&frame.configured, &key);
+        let (contract, second) = self.pointers.step(&frame.contract, &key);
         let secret = frame.secret || first || second || named_secret;
-        self.value(Place { secret, configured, contract })
+        self.value(ValueContext { secret, configured, contract })
     }
 
     /// A comma or the end of the array, then an element.
-    fn element(&mut self) -> Result<(), Broken> {
+    fn element(&mut self) -> Result<(), NotJson> {
         if self.closes(b']')? {
             return Ok(());
         }
-        self.spaces();
-        let frame = self.stack.last().ok_or(Broken)?;
+        self.copy_whitespace();
+        let frame = self.stack.last().ok_or(NotJson)?;
         let index = (frame.index - 1).to_string();
-        let (configured, first) = self.redactor.places().step(&frame.configured, &index);
-        let (contract, second) = self.places.step(&frame.contract, &index);
+        let (configured, first) = self.redactor.pointers().step(&frame.configured, &index);
+        let (contract, second) = self.pointers.step(&frame.contract, &index);
         let secret = frame.secret || first || second;
-        self.value(Place { secret, configured, contract })
+        self.value(ValueContext { secret, configured, contract })
     }
 
     /// Closes the innermost frame, or passes the comma before its next item.
-    fn closes(&mut self, end: u8) -> Result<bool, Broken> {
-        let frame = self.stack.last_mut().ok_or(Broken)?;
+    fn closes(&mut self, end: u8) -> Result<bool, NotJson> {
+        let frame = self.stack.last_mut().ok_or(NotJson)?;
         let first = frame.index == 0;
         frame.index += 1;
         match self.peek() {
@@ -140,37 +139,37 @@ impl<'r> JsonMasker<'r> {
             }
             Some(b',') if !first => self.copy(1).map(|()| false),
             Some(_) if first => Ok(false),
-            _ => Err(Broken),
+            _ => Err(NotJson),
         }
     }
 
     /// A scalar, or the start of an object or array.
-    fn value(&mut self, place: Place) -> Result<(), Broken> {
+    fn value(&mut self, value_context: ValueContext) -> Result<(), NotJson> {
         match self.peek() {
             Some(open @ (b'{' | b'[')) => {
-                if self.stack.len() == DEEPEST {
-                    return Err(Broken);
+                if self.stack.len() == MAX_DEPTH {
+                    return Err(NotJson);
                 }
-                let Place { secret, configured, contract } = place;
+                let ValueContext { secret, configured, contract } = value_context;
                 let object = open == b'{';
                 self.stack.push(Frame { object, secret, configured, contract, index: 0 });
                 self.copy(1)
             }
-            Some(b'"') => self.string(place.secret),
+            Some(b'"') => self.string(value_context.secret),
             Some(b'-' | b'0'..=b'9') => {
-                self.number(place.secret);
+                self.number(value_context.secret);
                 Ok(())
             }
-            Some(b't') => self.word("true", place.secret.then_some("false")),
+            Some(b't') => self.word("true", value_context.secret.then_some("false")),
             Some(b'f') => self.word("false", None),
             Some(b'n') => self.word("null", None),
-            _ => Err(Broken),
+            _ => Err(NotJson),
         }
     }
 
-    fn word(&mut self, word: &str, masked: Option<&str>) -> Result<(), Broken> {
+    fn word(&mut self, word: &str, masked: Option<&str>) -> Result<(), NotJson> {
         if !self.text[self.at..].starts_with(word) {
-            return Err(Broken);
+            return Err(NotJson);
         }
         self.out.push_str(masked.unwrap_or(word));
         self.at += word.len();
@@ -185,17 +184,17 @@ impl<'r> JsonMasker<'r> {
         // a number at the very end may go on beyond a cut
         let cut = end.is_none() && !self.stack.is_empty();
         let number = &rest[..end.unwrap_or(rest.len())];
-        let masked = secret || cut || self.redactor.patterns(number, false).is_some();
+        let masked = secret || cut || self.redactor.mask_secrets(number, false).is_some();
         self.out.push_str(if masked { mask_number(number) } else { number });
         self.at += number.len();
     }
 
-    fn string(&mut self, secret: bool) -> Result<(), Broken> {
+    fn string(&mut self, secret: bool) -> Result<(), NotJson> {
         let raw = self.raw_string()?;
         let masked = if secret {
             Some(mask(&unescape(raw)))
         } else {
-            self.redactor.patterns(&unescape(raw), false)
+            self.redactor.mask_secrets(&unescape(raw), false)
         };
         self.push_string(raw, masked);
         Ok(())
@@ -203,25 +202,25 @@ impl<'r> JsonMasker<'r> {
 
     /// A member's name, decoded, and whether it names a secret. Names are kept, but for those that look like secrets, and for
     /// those under a secret that turn out to be none.
-    fn key(&mut self) -> Result<(Cow<'r, str>, bool), Broken> {
+    fn key(&mut self) -> Result<(Cow<'r, str>, bool), NotJson> {
         if self.peek() != Some(b'"') {
-            return Err(Broken);
+            return Err(NotJson);
         }
         let raw = self.raw_string()?;
         let rest = &self.text[self.at + raw.len() + 2..];
         let named = rest.trim_start_matches([' ', '\t', '\n', '\r']).starts_with(':');
         if !named && self.stack.last().is_some_and(|frame| frame.secret) {
-            return Err(Broken);
+            return Err(NotJson);
         }
         let key = unescape(raw);
-        if let Some(&secret) = self.harmless.get(raw) {
+        if let Some(&secret) = self.safe_keys.get(raw) {
             self.push_string(raw, None);
             return Ok((key, secret));
         }
-        let masked = self.redactor.patterns(&key, false);
+        let masked = self.redactor.mask_secrets(&key, false);
         let secret = self.redactor.is_secret_name(&key);
-        if masked.is_none() && self.harmless.len() < MOST_KEYS {
-            self.harmless.insert(raw, secret);
+        if masked.is_none() && self.safe_keys.len() < MAX_KEYS {
+            self.safe_keys.insert(raw, secret);
         }
         self.push_string(raw, masked);
         Ok((key, secret))
@@ -238,8 +237,8 @@ impl<'r> JsonMasker<'r> {
         self.at += raw.len() + 2;
     }
 
-    /// What stands between the quotes, escapes and all.
-    fn raw_string(&self) -> Result<&'r str, Broken> {
+    /// The text between the quotes, escapes included.
+    fn raw_string(&self) -> Result<&'r str, NotJson> {
         let start = self.at + 1;
         let bytes = self.text.as_bytes();
         let mut at = start;
@@ -248,7 +247,7 @@ impl<'r> JsonMasker<'r> {
                 Some(b'"') => return Ok(&self.text[start..at]),
                 Some(b'\\') => at += 2,
                 Some(_) => at += 1,
-                None => return Err(Broken),
+                None => return Err(NotJson),
             }
         }
     }
@@ -257,7 +256,7 @@ impl<'r> JsonMasker<'r> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn spaces(&mut self) {
+    fn copy_whitespace(&mut self) {
         let rest = &self.text.as_bytes()[self.at..];
         let count = rest
             .iter()
@@ -268,8 +267,8 @@ impl<'r> JsonMasker<'r> {
     }
 
     /// Copies ASCII as it is.
-    fn copy(&mut self, count: usize) -> Result<(), Broken> {
-        let piece = self.text.get(self.at..self.at + count).ok_or(Broken)?;
+    fn copy(&mut self, count: usize) -> Result<(), NotJson> {
+        let piece = self.text.get(self.at..self.at + count).ok_or(NotJson)?;
         self.out.push_str(piece);
         self.at += count;
         Ok(())
@@ -299,27 +298,21 @@ fn escape(text: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-impl Redactor {
-    /// `text` with everything masked that looks like a secret, when patterns are on.
-    pub(super) fn patterns(&self, text: &str, cut: bool) -> Option<String> {
-        if self.has_patterns() { mask_patterns(text, cut) } else { None }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::{PointerSet, Redactor, Rules};
+    use super::super::{PointerSet, RedactionRules, Redactor};
     use super::*;
 
     fn redact(text: &str) -> String {
-        let rules = Rules { pointers: vec!["/deep/*/x".into()], ..Rules::default() };
+        let rules =
+            RedactionRules { pointers: vec!["/deep/*/x".into()], ..RedactionRules::default() };
         let redactor = Redactor::new(&rules).unwrap();
-        let places = PointerSet::new(["/contract"]).unwrap();
-        JsonMasker::new(&redactor, &places, text).run()
+        let pointers = PointerSet::new(["/contract"]).unwrap();
+        JsonMasker::new(&redactor, &pointers, text).run()
     }
 
     #[test]
-    fn what_is_not_secret_stays_byte_for_byte() {
+    fn text_that_is_not_secret_stays_byte_for_byte() {
         for text in [
             r#"{ "a" :1.0, "a": 12345678901234567890,"b":[ true ,null, 1e400, "\u00fc\n" ] }"#,
             "[]",
@@ -334,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_masked_where_they_stand() {
+    fn secrets_are_masked_in_place() {
         for (text, expected) in [
             (r#"{"password":"hunter2","n":1}"#, r#"{"password":"xxxx","n":1}"#),
             (r#"{"p\u0061ssword":"hunter2"}"#, r#"{"p\u0061ssword":"xxxx"}"#),
@@ -355,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_or_cut_shows_nothing() {
+    fn malformed_or_cut_json_shows_no_secret() {
         for (text, expected) in [
             (r#"{"password":"hunt"#, r#"{"password":"xxxx"#),
             (r#"{"password": hunter2}"#, r#"{"password": xxxxxxx}"#),
@@ -365,7 +358,7 @@ mod tests {
         ] {
             assert_eq!(redact(text), expected, "{text}");
         }
-        let deep = format!("{}\"hunter2\"", "[".repeat(DEEPEST + 1));
+        let deep = format!("{}\"hunter2\"", "[".repeat(MAX_DEPTH + 1));
         assert!(!redact(&deep).contains("hunter2"));
     }
 }

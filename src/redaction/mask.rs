@@ -1,9 +1,9 @@
-//! Masks: values that say nothing but are of the same kind.
+//! Masks: values that reveal nothing but have the same kind.
 //!
-//! A masked message is judged like the original as far as a schema asks for types and formats:
+//! The verdict on a masked message is that on the original as far as a schema asks for types and formats:
 //! what is an e-mail address, a UUID, a date, a time, a duration, an address of the Internet, a
-//! URI, a path or Base64 stays one; a number keeps its sign and stays whole or broken. It cannot
-//! hold where a schema asks for the very value: `enum`, `const`, `pattern`, bounds of numbers
+//! URI, a path or Base64 stays one; a number keeps its sign and stays whole or fractional. This is
+//! not so where a schema asks for an exact value: `enum`, `const`, `pattern`, bounds of numbers
 //! other than 0, exact lengths.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::model::clock::Timestamp;
 
 /// The longest mask of a text.
-const LONGEST: usize = 64;
+const MAX_MASK_LENGTH: usize = 64;
 /// Schemes that a masked URI keeps.
 const SCHEMES: [&str; 12] =
     ["http", "https", "ftp", "ftps", "ws", "wss", "mailto", "tel", "urn", "ldap", "data", "file"];
@@ -70,7 +70,7 @@ fn mask_uri(text: &str) -> Option<String> {
         && scheme.bytes().all(|byte| byte.is_ascii_lowercase() || b"+.-".contains(&byte));
     let spaced = rest.is_empty() || rest.contains(char::is_whitespace);
     let inner = if rest.starts_with("//") { "//x.example/" } else { "x" };
-    // a scheme that nobody knows may be a part of a secret
+    // an unknown scheme may be a part of a secret
     (is_scheme && !spaced && SCHEMES.contains(&scheme)).then(|| format!("{scheme}:{inner}"))
 }
 
@@ -87,12 +87,12 @@ fn is_duration(text: &str) -> bool {
 /// As many `x` as the length class of `length` has.
 pub(super) fn mask_letters(length: usize) -> String {
     let class = length.checked_ilog2().map_or(0, |log| 1_usize << log);
-    "x".repeat(class.min(LONGEST))
+    "x".repeat(class.min(MAX_MASK_LENGTH))
 }
 
 /// Card-shaped and other numbers: every digit becomes 0, separators stay.
 fn mask_digits(text: &str) -> Option<String> {
-    let shaped = text.len() <= LONGEST
+    let shaped = text.len() <= MAX_MASK_LENGTH
         && text
             .bytes()
             .all(|byte| byte.is_ascii_digit() || matches!(byte, b' ' | b'-' | b'+' | b'.'))
@@ -129,7 +129,7 @@ pub(super) fn mask_number(text: &str) -> &'static str {
     forms[form]
 }
 
-/// Whether no digit but 0 stands after the point once the exponent has moved it.
+/// Whether only zeros follow the point once the exponent has moved it.
 fn is_whole(mantissa: &str, exponent: Option<&str>) -> bool {
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let fraction = fraction.trim_end_matches('0').len();

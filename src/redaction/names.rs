@@ -5,20 +5,20 @@ use std::collections::HashSet;
 use foldhash::fast::RandomState;
 use memchr::memmem::Finder;
 
-/// Longer names are only looked at from their end.
-const LONGEST: usize = 256;
+/// Only so many bytes at the end of a name are compared.
+const COMPARED_LENGTH: usize = 256;
 
 /// A set of names, compared by their words.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Names {
+pub(super) struct SecretNames {
     /// Joined words, lower case.
     whole: HashSet<String, RandomState>,
     parts: Vec<Finder<'static>>,
 }
 
-// === impl Names ===
+// === impl SecretNames ===
 
-impl Names {
+impl SecretNames {
     pub(super) fn new<'n>(
         names: impl IntoIterator<Item = &'n str>,
         parts: impl IntoIterator<Item = &'n str>,
@@ -37,7 +37,7 @@ impl Names {
 
     /// Whether `name`, or its last words, stand for a secret.
     pub(super) fn matches(&self, name: &str) -> bool {
-        let cut = name.len().saturating_sub(LONGEST);
+        let cut = name.len().saturating_sub(COMPARED_LENGTH);
         let cut = (cut..=name.len()).find(|at| name.is_char_boundary(*at)).unwrap_or(0);
         let (joined, starts) = words(&name[cut..]);
         // `password2`, `card_1`: a number at the end numbers the name
@@ -76,12 +76,12 @@ fn words(name: &str) -> (String, Vec<usize>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Rules;
+    use super::super::RedactionRules;
     use super::*;
 
-    fn names() -> Names {
-        let rules = Rules::default();
-        Names::new(
+    fn names() -> SecretNames {
+        let rules = RedactionRules::default();
+        SecretNames::new(
             rules.names.iter().map(String::as_str),
             rules.name_parts.iter().map(String::as_str),
         )
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn harmless_names_do_not() {
+    fn harmless_names_do_not_match() {
         let names = names();
         for name in [
             "token_type",

@@ -1,16 +1,16 @@
-//! Values that look like secrets wherever they stand: card numbers, e-mail addresses, tokens.
+//! Finds secrets by pattern: card numbers, e-mail addresses, tokens.
 //!
-//! One pass per look over the text; each byte is looked at a bounded number of times.
+//! One pass per pattern over the text; each byte is read a bounded number of times.
 
 use memchr::memchr;
 
 use super::mask::{mask_letters, zeros};
 
 /// Digits of the longest card number.
-const CARD_MAX: usize = 19;
+const MAX_CARD_DIGITS: usize = 19;
 /// Digits of the shortest card number.
-const CARD_MIN: usize = 13;
-/// Words before a token: everything up to the next space is it.
+const MIN_CARD_DIGITS: usize = 13;
+/// Words before a token; the token ends at the next space.
 const SCHEMES: [&str; 2] = ["bearer ", "basic "];
 /// How well-known tokens begin.
 const PREFIXES: [&str; 29] = [
@@ -44,12 +44,12 @@ const PREFIXES: [&str; 29] = [
     "AKIA",
     "AIza",
 ];
-/// Bytes that a prefix begins with: most of a text is passed by on this look alone.
+/// First bytes of prefixes: most of a text is skipped by this test alone.
 const PREFIX_STARTS: [bool; 256] = bytes_at(0);
-/// Bytes that stand second in a prefix.
+/// Second bytes of prefixes.
 const PREFIX_SECONDS: [bool; 256] = bytes_at(1);
 /// A token has at least this many characters, its prefix included.
-const TOKEN_MIN: usize = 16;
+const MIN_TOKEN_LENGTH: usize = 16;
 
 /// `text` with everything masked that looks like a secret; `None` when nothing does. With `cut`
 /// the text goes on beyond its end: what may be the start of a secret there is masked too.
@@ -70,7 +70,7 @@ pub(super) fn mask_patterns(text: &str, cut: bool) -> Option<String> {
         }
         let start = span.start.max(at);
         out.push_str(&text[at..start]);
-        out.push_str(&span.look.mask(&text[start..span.end]));
+        out.push_str(&span.kind.mask(&text[start..span.end]));
         at = span.end;
     }
     out.push_str(&text[at..]);
@@ -78,22 +78,22 @@ pub(super) fn mask_patterns(text: &str, cut: bool) -> Option<String> {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Look {
+enum SecretKind {
     Card,
     Email,
     Token,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Span {
+struct SecretSpan {
     start: usize,
     end: usize,
-    look: Look,
+    kind: SecretKind,
 }
 
-// === impl Look ===
+// === impl SecretKind ===
 
-impl Look {
+impl SecretKind {
     fn mask(self, text: &str) -> String {
         match self {
             Self::Card => zeros(text),
@@ -105,7 +105,7 @@ impl Look {
 
 /// Runs of 13 to 19 digits, in groups by single spaces or hyphens, that pass the Luhn test and
 /// begin as the card networks' numbers do.
-fn cards(text: &str, cut: bool, spans: &mut Vec<Span>) {
+fn cards(text: &str, cut: bool, spans: &mut Vec<SecretSpan>) {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
@@ -115,7 +115,7 @@ fn cards(text: &str, cut: bool, spans: &mut Vec<Span>) {
         }
         let run = digit_run(bytes, at);
         let open = cut && run == bytes.len();
-        if !open && run - at < CARD_MIN {
+        if !open && run - at < MIN_CARD_DIGITS {
             at = run;
             continue;
         }
@@ -123,11 +123,11 @@ fn cards(text: &str, cut: bool, spans: &mut Vec<Span>) {
         while start < run {
             match card_at(bytes, start, run) {
                 Some(end) => {
-                    spans.push(Span { start, end, look: Look::Card });
+                    spans.push(SecretSpan { start, end, kind: SecretKind::Card });
                     start = end;
                 }
                 None if open && may_be_card(&bytes[start..run]) => {
-                    spans.push(Span { start, end: run, look: Look::Card });
+                    spans.push(SecretSpan { start, end: run, kind: SecretKind::Card });
                     start = run;
                 }
                 None => start = next_group(bytes, start, run),
@@ -139,8 +139,8 @@ fn cards(text: &str, cut: bool, spans: &mut Vec<Span>) {
 
 /// Whether these digits at the cut may be the start of a card number.
 fn may_be_card(bytes: &[u8]) -> bool {
-    (4..2 * CARD_MAX).contains(&bytes.len())
-        && bytes.iter().filter(|byte| byte.is_ascii_digit()).count() <= CARD_MAX
+    (4..2 * MAX_CARD_DIGITS).contains(&bytes.len())
+        && bytes.iter().filter(|byte| byte.is_ascii_digit()).count() <= MAX_CARD_DIGITS
 }
 
 /// The end of the digits and single separators from `at` on; never on a separator.
@@ -163,10 +163,10 @@ fn next_group(bytes: &[u8], at: usize, end: usize) -> usize {
 
 /// Where the card number that starts at `start` ends, if one does; it fills whole groups.
 fn card_at(bytes: &[u8], start: usize, run: usize) -> Option<usize> {
-    let mut found = Vec::with_capacity(CARD_MAX);
+    let mut found = Vec::with_capacity(MAX_CARD_DIGITS);
     for at in start..run {
         if bytes[at].is_ascii_digit() {
-            if found.len() == CARD_MAX {
+            if found.len() == MAX_CARD_DIGITS {
                 return None;
             }
             found.push(bytes[at] - b'0');
@@ -180,7 +180,9 @@ fn card_at(bytes: &[u8], start: usize, run: usize) -> Option<usize> {
 }
 
 fn is_card(digits: &[u8]) -> bool {
-    (CARD_MIN..=CARD_MAX).contains(&digits.len()) && (2..=6).contains(&digits[0]) && luhn(digits)
+    (MIN_CARD_DIGITS..=MAX_CARD_DIGITS).contains(&digits.len())
+        && (2..=6).contains(&digits[0])
+        && luhn(digits)
 }
 
 fn luhn(digits: &[u8]) -> bool {
@@ -197,22 +199,25 @@ fn luhn(digits: &[u8]) -> bool {
     sum.is_multiple_of(10)
 }
 
-fn emails(text: &str, cut: bool, spans: &mut Vec<Span>) {
+fn emails(text: &str, cut: bool, spans: &mut Vec<SecretSpan>) {
     let bytes = text.as_bytes();
-    let mut floor = 0;
+    let mut lower_bound = 0;
     let mut at = 0;
     while let Some(found) = memchr(b'@', &bytes[at..]) {
         let sign = at + found;
-        let start = (floor..sign).rev().find(|at| !is_local(bytes[*at])).map_or(floor, |at| at + 1);
+        let start = (lower_bound..sign)
+            .rev()
+            .find(|at| !is_local(bytes[*at]))
+            .map_or(lower_bound, |at| at + 1);
         let end = (sign + 1..bytes.len()).find(|at| !is_domain(bytes[*at])).unwrap_or(bytes.len());
         let domain = text.get(sign + 1..end).unwrap_or("").trim_end_matches(['.', '-']);
         let whole = domain.contains('.') || (cut && end == bytes.len());
         if start < sign && whole {
             let end = sign + 1 + domain.len();
-            spans.push(Span { start, end, look: Look::Email });
-            floor = end;
+            spans.push(SecretSpan { start, end, kind: SecretKind::Email });
+            lower_bound = end;
         } else {
-            floor = sign + 1;
+            lower_bound = sign + 1;
         }
         at = sign + 1;
     }
@@ -226,7 +231,7 @@ fn is_domain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte >= 0x80 || matches!(byte, b'.' | b'-')
 }
 
-fn tokens(text: &str, cut: bool, spans: &mut Vec<Span>) {
+fn tokens(text: &str, cut: bool, spans: &mut Vec<SecretSpan>) {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
@@ -238,15 +243,15 @@ fn tokens(text: &str, cut: bool, spans: &mut Vec<Span>) {
             let start = at + scheme.len();
             let end = token_end(bytes, start);
             if end - start >= 8 || (cut && end == bytes.len()) {
-                spans.push(Span { start, end, look: Look::Token });
+                spans.push(SecretSpan { start, end, kind: SecretKind::Token });
             }
             at = end.max(at + 1);
             continue;
         }
         if has_prefix(&bytes[at..]) {
             let end = token_end(bytes, at);
-            if end - at >= TOKEN_MIN || (cut && end == bytes.len()) {
-                spans.push(Span { start: at, end, look: Look::Token });
+            if end - at >= MIN_TOKEN_LENGTH || (cut && end == bytes.len()) {
+                spans.push(SecretSpan { start: at, end, kind: SecretKind::Token });
             }
             at = end;
             continue;
@@ -264,12 +269,12 @@ fn has_prefix(bytes: &[u8]) -> bool {
         && PREFIXES.iter().any(|prefix| bytes.starts_with(prefix.as_bytes()))
 }
 
-/// The bytes that stand at one place of the prefixes, all of which are longer.
-const fn bytes_at(place: usize) -> [bool; 256] {
+/// The bytes that the prefixes have at one index; all prefixes are longer.
+const fn bytes_at(index: usize) -> [bool; 256] {
     let mut found = [false; 256];
     let mut prefix = 0;
     while prefix < PREFIXES.len() {
-        found[PREFIXES[prefix].as_bytes()[place] as usize] = true;
+        found[PREFIXES[prefix].as_bytes()[index] as usize] = true;
         prefix += 1;
     }
     found
@@ -296,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_secret_is_masked() {
+    fn text_that_matches_a_pattern_is_masked() {
         for (text, expected) in [
             ("4111111111111111", "0000000000000000"),
             ("pay 12 4111 1111 1111 1111 now", "pay 12 0000 0000 0000 0000 now"),
@@ -323,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_stays() {
+    fn text_without_secrets_stays() {
         for text in [
             "12345678901234567890",
             "1700000000000",

@@ -9,24 +9,24 @@ use smallvec::SmallVec;
 #[error("a pointer is empty or starts with `/`, and `~` in it is followed by 0 or 1 (RFC 6901)")]
 pub struct InvalidPointer;
 
-/// Places in documents: RFC 6901 pointers in which the segment `*` stands for any one segment
+/// A set of places in JSON documents: RFC 6901 pointers in which the segment `*` stands for any one segment
 /// and `**` for any number of them, none included. A place's whole subtree belongs to it.
 #[derive(Debug, Clone, Default)]
 pub struct PointerSet {
-    nodes: Vec<Node>,
+    nodes: Vec<PointerNode>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Node {
+struct PointerNode {
     named: HashMap<Box<str>, u32>,
     any: Option<u32>,
-    /// `**`: a node that stays active below.
-    deep: Option<u32>,
-    stays: bool,
-    ends: bool,
+    /// `**`: a node that stays active at any depth.
+    any_depth: Option<u32>,
+    matches_any_depth: bool,
+    is_end: bool,
 }
 
-/// Where the walk stands: the patterns that still may match.
+/// The state of a walk: the patterns that may still match.
 pub(super) type Active = SmallVec<[u32; 4]>;
 
 // === impl PointerSet ===
@@ -43,7 +43,7 @@ impl PointerSet {
 
     /// The set of every place.
     pub fn whole() -> Self {
-        Self { nodes: vec![Node { ends: true, ..Node::default() }] }
+        Self { nodes: vec![PointerNode { is_end: true, ..PointerNode::default() }] }
     }
 
     /// Whether no place is in the set.
@@ -54,13 +54,13 @@ impl PointerSet {
     fn insert(&mut self, pointer: &str) -> Result<(), InvalidPointer> {
         let segments = segments_of(pointer)?;
         if self.nodes.is_empty() {
-            self.nodes.push(Node::default());
+            self.nodes.push(PointerNode::default());
         }
         let mut at = 0;
         for segment in segments {
             at = self.child(at, &segment);
         }
-        self.nodes[at as usize].ends = true;
+        self.nodes[at as usize].is_end = true;
         Ok(())
     }
 
@@ -69,11 +69,12 @@ impl PointerSet {
         let node = &mut self.nodes[at as usize];
         let next = match segment {
             "*" => *node.any.get_or_insert(fresh),
-            "**" => *node.deep.get_or_insert(fresh),
+            "**" => *node.any_depth.get_or_insert(fresh),
             name => *node.named.entry(name.into()).or_insert(fresh),
         };
         if next == fresh {
-            self.nodes.push(Node { stays: segment == "**", ..Node::default() });
+            self.nodes
+                .push(PointerNode { matches_any_depth: segment == "**", ..PointerNode::default() });
         }
         next
     }
@@ -93,7 +94,7 @@ impl PointerSet {
         let mut active = Active::new();
         for &at in from {
             let node = &self.nodes[at as usize];
-            if node.stays {
+            if node.matches_any_depth {
                 self.enter(at, &mut active);
             }
             if let Some(&next) = node.named.get(segment) {
@@ -112,13 +113,13 @@ impl PointerSet {
             return;
         }
         active.push(at);
-        if let Some(deep) = self.nodes[at as usize].deep {
-            self.enter(deep, active);
+        if let Some(any_depth) = self.nodes[at as usize].any_depth {
+            self.enter(any_depth, active);
         }
     }
 
     fn hit(&self, active: &Active) -> bool {
-        active.iter().any(|&at| self.nodes[at as usize].ends)
+        active.iter().any(|&at| self.nodes[at as usize].is_end)
     }
 }
 
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn stars_stand_for_segments() {
+    fn stars_match_segments() {
         let set = PointerSet::new(["/a/b", "/list/*/key", "/x/**/pin", "/t~1u~0v"]).unwrap();
         for path in [
             &["a", "b"][..],

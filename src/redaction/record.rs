@@ -1,15 +1,13 @@
-//! The redactor, and a whole record through it.
-
-use std::collections::HashSet;
+//! Redacts a whole record.
 
 use super::body::BodyForm;
-use super::names::Names;
-use super::pointers::{InvalidPointer, PointerSet};
-use super::{Redacted, Rules};
+use super::mask::mask;
+use super::pointers::PointerSet;
+use super::redactor::{ContractMasks, Redacted, Redactor};
 use crate::model::record::{HeaderList, ValidationRecord};
 
 /// The longest name of a consumer or version that is kept, in bytes: databases index it.
-const NAME_MAX: usize = 255;
+const MAX_NAME_LENGTH: usize = 255;
 
 /// Schemes of credentials (IANA's registry and what is common beside it).
 const SCHEMES: [&str; 16] = [
@@ -31,86 +29,53 @@ const SCHEMES: [&str; 16] = [
     "AWS4-HMAC-SHA256",
 ];
 
-/// Goes over everything that leaves memory. The only maker of [`Redacted`].
-#[derive(Debug, Clone)]
-pub struct Redactor {
-    headers: HashSet<String>,
-    names: Names,
-    places: PointerSet,
-    patterns: bool,
-}
-
-/// What a contract says must be masked in the messages of one operation.
-#[derive(Debug, Clone, Default)]
-pub struct ContractMasks {
-    /// Places in the request body.
-    pub request_body: PointerSet,
-    /// Places in the response body.
-    pub response_body: PointerSet,
-    /// Names of request headers, lower case.
-    pub request_headers: Vec<String>,
-    /// Names of response headers, lower case.
-    pub response_headers: Vec<String>,
-    /// Names of query parameters, compared exactly.
-    pub query: Vec<String>,
-    /// Segments of the path, counted from 0.
-    pub path_segments: Vec<usize>,
-}
-
-/// What the redactor cannot see in the record itself.
+/// What the redactor needs to know beside the record.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Hints<'h> {
+pub struct RedactionContext<'h> {
     /// The masks of the operation, when there is one.
     pub masks: Option<&'h ContractMasks>,
     /// The request body goes on beyond what was kept.
     pub request_cut: bool,
     /// The response body goes on beyond what was kept.
     pub response_cut: bool,
-    /// Of bodies nothing shall be kept but keys and types.
+    /// Bodies keep only their keys and types.
     pub shape_only: bool,
 }
 
 // === impl Redactor ===
 
 impl Redactor {
-    /// A redactor by these rules.
-    pub fn new(rules: &Rules) -> Result<Self, InvalidPointer> {
-        Ok(Self {
-            headers: rules.headers.iter().map(|name| name.to_ascii_lowercase()).collect(),
-            names: Names::new(
-                rules.names.iter().map(String::as_str),
-                rules.name_parts.iter().map(String::as_str),
-            ),
-            places: PointerSet::new(rules.pointers.iter().map(String::as_str))?,
-            patterns: rules.patterns,
-        })
-    }
-
     /// A record with every secret masked. Bodies that are not text are dropped.
     pub fn record(
         &self,
         mut record: ValidationRecord,
-        hints: Hints<'_>,
+        context: RedactionContext<'_>,
     ) -> Redacted<ValidationRecord> {
         let none = ContractMasks::default();
-        let masks = hints.masks.unwrap_or(&none);
+        let masks = context.masks.unwrap_or(&none);
         record.request_path = self.target(&record.request_path, masks);
         let request_type = content_type(&record.request_headers);
         let response_type = content_type(&record.response_headers);
         record.request_body = record.request_body.and_then(|body| {
-            let places = &masks.request_body;
-            self.one_body(&body, request_type.as_deref(), places, hints.request_cut, hints)
+            let pointers = &masks.request_body;
+            self.record_body(&body, request_type.as_deref(), pointers, context.request_cut, context)
         });
         record.response_body = record.response_body.and_then(|body| {
-            let places = &masks.response_body;
-            self.one_body(&body, response_type.as_deref(), places, hints.response_cut, hints)
+            let pointers = &masks.response_body;
+            self.record_body(
+                &body,
+                response_type.as_deref(),
+                pointers,
+                context.response_cut,
+                context,
+            )
         });
         self.header_list(&mut record.request_headers, &masks.request_headers);
         self.header_list(&mut record.response_headers, &masks.response_headers);
         for text in
             [&mut record.request_id, &mut record.consumer_version, &mut record.request_method]
         {
-            if let Some(masked) = self.patterns(text, false) {
+            if let Some(masked) = self.mask_secrets(text, false) {
                 *text = masked;
             }
         }
@@ -120,18 +85,18 @@ impl Redactor {
         Redacted::new(record)
     }
 
-    fn one_body(
+    fn record_body(
         &self,
         body: &str,
         content_type: Option<&str>,
-        places: &PointerSet,
+        pointers: &PointerSet,
         cut: bool,
-        hints: Hints<'_>,
+        context: RedactionContext<'_>,
     ) -> Option<String> {
-        if !hints.shape_only {
-            return self.body(body, content_type, places, cut);
+        if !context.shape_only {
+            return self.body(body, content_type, pointers, cut);
         }
-        // Of other forms no more than everything can be hidden.
+        // Other forms have no keys to keep.
         let form = BodyForm::of(content_type, body.as_bytes());
         let whole = PointerSet::whole();
         matches!(form, BodyForm::Json | BodyForm::Form)
@@ -146,7 +111,7 @@ impl Redactor {
                 || self.headers.contains(&name)
                 || self.is_secret_name(&name);
             *value = self.header(&name, value, masked);
-            if let Some(masked) = self.patterns(shown, false) {
+            if let Some(masked) = self.mask_secrets(shown, false) {
                 *shown = masked;
             }
         }
@@ -159,39 +124,21 @@ impl Redactor {
             _ if secret => match value.split_once(' ') {
                 // the scheme of a credential is no secret, when it is one
                 Some((scheme, rest)) if SCHEMES.iter().any(|s| s.eq_ignore_ascii_case(scheme)) => {
-                    format!("{scheme} {}", super::mask(rest))
+                    format!("{scheme} {}", mask(rest))
                 }
-                _ => super::mask(value),
+                _ => mask(value),
             },
             // Location, Referer, Link and their kin carry targets
             _ => match value.split_once('?') {
                 Some((before, query)) => {
-                    let before = self.patterns(before, false).unwrap_or_else(|| before.to_owned());
+                    let before =
+                        self.mask_secrets(before, false).unwrap_or_else(|| before.to_owned());
                     let query = self.pairs(query, &[], &PointerSet::default(), false);
                     format!("{before}?{query}")
                 }
-                None => self.patterns(value, false).unwrap_or_else(|| value.to_owned()),
+                None => self.mask_secrets(value, false).unwrap_or_else(|| value.to_owned()),
             },
         }
-    }
-
-    /// Whether a text that shall be shown looks like a secret, wherever it stands.
-    pub fn looks_secret(&self, text: &str) -> bool {
-        self.patterns(text, false).is_some()
-    }
-
-    /// Whether a name says that its value is a secret.
-    pub(super) fn is_secret_name(&self, name: &str) -> bool {
-        self.names.matches(name)
-    }
-
-    /// The places that the settings name.
-    pub(super) fn places(&self) -> &PointerSet {
-        &self.places
-    }
-
-    pub(super) fn has_patterns(&self) -> bool {
-        self.patterns
     }
 }
 
@@ -203,22 +150,23 @@ fn content_type(headers: &HeaderList) -> Option<String> {
 }
 
 fn shorten(name: &mut String) {
-    if name.len() > NAME_MAX {
-        let end = (0..=NAME_MAX).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
+    if name.len() > MAX_NAME_LENGTH {
+        let end = (0..=MAX_NAME_LENGTH).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
         name.truncate(end);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::RedactionRules;
     use super::*;
 
     fn redactor() -> Redactor {
-        Redactor::new(&Rules::default()).unwrap()
+        Redactor::new(&RedactionRules::default()).unwrap()
     }
 
     #[test]
-    fn headers_keep_their_form() {
+    fn redacted_headers_keep_their_form() {
         let redactor = redactor();
         let mut headers: HeaderList = [
             ("Authorization", "Bearer abc.def.ghi"),
@@ -250,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_masked_by_segment_key_and_look() {
+    fn targets_are_masked_by_segment_key_and_pattern() {
         let masks = ContractMasks {
             query: vec!["q".into()],
             path_segments: vec![1],
@@ -264,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_go_by_their_form() {
+    fn bodies_are_redacted_by_their_form() {
         let redactor = redactor();
         let none = PointerSet::default();
         for (form, text, expected) in [

@@ -6,9 +6,9 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 
 use super::mask::mask;
 use super::pointers::PointerSet;
-use super::record::{ContractMasks, Redactor};
+use super::redactor::{ContractMasks, Redactor};
 
-/// What a mask may hold that a target may not; `@` and `:` may stay.
+/// Characters of masks that must be encoded in a target; `@` and `:` need not.
 const UNSAFE: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -56,11 +56,11 @@ impl Redactor {
         &self,
         text: &str,
         secret_keys: &[String],
-        places: &PointerSet,
+        pointers: &PointerSet,
         cut: bool,
     ) -> String {
-        let (configured, _) = self.places().start();
-        let (contract, whole) = places.start();
+        let (configured, _) = self.pointers().start();
+        let (contract, whole) = pointers.start();
         let mut out = String::with_capacity(text.len());
         let count = text.split('&').count();
         for (index, pair) in text.split('&').enumerate() {
@@ -75,8 +75,8 @@ impl Redactor {
             let secret = whole
                 || self.is_secret_name(&name)
                 || secret_keys.iter().any(|known| *known == name)
-                || self.places().step(&configured, &name).1
-                || places.step(&contract, &name).1
+                || self.pointers().step(&configured, &name).1
+                || pointers.step(&contract, &name).1
                 || (cut && index + 1 == count);
             out.push_str(&self.part(key, false, false));
             out.push('=');
@@ -88,7 +88,7 @@ impl Redactor {
     /// One percent-encoded piece.
     fn part<'t>(&self, text: &'t str, secret: bool, cut: bool) -> Cow<'t, str> {
         let plain = decode(text);
-        let masked = if secret { Some(mask(&plain)) } else { self.patterns(&plain, cut) };
+        let masked = if secret { Some(mask(&plain)) } else { self.mask_secrets(&plain, cut) };
         match masked {
             Some(masked) => Cow::Owned(utf8_percent_encode(&masked, UNSAFE).to_string()),
             None => Cow::Borrowed(text),
@@ -98,7 +98,7 @@ impl Redactor {
     /// The value of a `Set-Cookie` header; its name and attributes stay.
     pub(super) fn set_cookie(&self, text: &str) -> String {
         let (pair, attributes) = text.split_at(text.find(';').unwrap_or(text.len()));
-        format!("{}{}", self.cookie(pair), self.shown(attributes))
+        format!("{}{}", self.cookie(pair), self.without_secrets(attributes))
     }
 
     /// The values of a `Cookie` header masked; names stay.
@@ -108,14 +108,14 @@ impl Redactor {
 
     fn cookie(&self, pair: &str) -> String {
         match pair.split_once('=') {
-            Some((name, value)) => format!("{}={}", self.shown(name), mask(value)),
+            Some((name, value)) => format!("{}={}", self.without_secrets(name), mask(value)),
             None => mask(pair),
         }
     }
 
-    /// A piece that stays, but for what looks like a secret in it.
-    pub(super) fn shown<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        self.patterns(text, false).map_or(Cow::Borrowed(text), Cow::Owned)
+    /// A text with everything in it masked that looks like a secret.
+    pub(super) fn without_secrets<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.mask_secrets(text, false).map_or(Cow::Borrowed(text), Cow::Owned)
     }
 }
 

@@ -5,7 +5,7 @@
 //! not end on, everything is masked.
 
 use super::mask::{mask, mask_letters};
-use super::record::Redactor;
+use super::redactor::Redactor;
 
 impl Redactor {
     /// The text with every secret masked. With `cut` it goes on beyond its end.
@@ -30,7 +30,7 @@ impl Redactor {
             let (tag, after) = tag.split_at(end);
             if tag.starts_with("</") {
                 secret = secret.saturating_sub(1);
-                out.push_str(&self.shown(tag));
+                out.push_str(&self.without_secrets(tag));
             } else {
                 let names = self.is_secret_name(local_name(tag));
                 out.push_str(&self.tag(tag, secret > 0 || names));
@@ -52,7 +52,7 @@ impl Redactor {
             let end = text.trim_end().len();
             return format!("{}{}{}", &text[..start], mask(&text[start..end]), &text[end..]);
         }
-        self.patterns(text, cut).unwrap_or_else(|| text.to_owned())
+        self.mask_secrets(text, cut).unwrap_or_else(|| text.to_owned())
     }
 
     /// A tag with the values of its secret attributes masked.
@@ -62,7 +62,7 @@ impl Redactor {
         while let Some(at) = rest.find(['"', '\'']) {
             let quote = &rest[at..=at];
             let (before, quoted) = rest.split_at(at + 1);
-            out.push_str(&self.shown(before));
+            out.push_str(&self.without_secrets(before));
             let end = quoted.find(quote).unwrap_or(quoted.len());
             let name = before.trim_end_matches([' ', '=', '"', '\'', '\t', '\n', '\r']);
             let name = name.rsplit([' ', '\t', '\n', '\r', ':']).next().unwrap_or("");
@@ -70,13 +70,13 @@ impl Redactor {
             if secret || self.is_secret_name(name) {
                 out.push_str(&mask(value));
             } else {
-                out.push_str(&self.patterns(value, false).unwrap_or_else(|| value.to_owned()));
+                out.push_str(&self.mask_secrets(value, false).unwrap_or_else(|| value.to_owned()));
             }
             let closed = (end + 1).min(quoted.len());
             out.push_str(&quoted[end..closed]);
             rest = &quoted[closed..];
         }
-        out.push_str(&self.shown(rest));
+        out.push_str(&self.without_secrets(rest));
         out
     }
 }

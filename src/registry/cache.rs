@@ -1,4 +1,4 @@
-//! Compiled contracts in memory: TinyLFU admission, bounded by entries and by bytes.
+//! CompiledDocument contracts in memory: TinyLFU admission, bounded by entries and by bytes.
 //!
 //! Keys are the seed's: `id` for the latest version, `id@version` for one version.
 
@@ -14,8 +14,8 @@ use super::{LoadedContract, RegisterError};
 use crate::config::cache::CacheSettings;
 use crate::model::id::SchemaId;
 
-/// How long it is remembered that a schema is not there.
-const ABSENCE: Duration = Duration::from_secs(2);
+/// How long a missing schema is cached.
+const NEGATIVE_TTL: Duration = Duration::from_secs(2);
 
 /// The cache. Cheap to clone.
 #[derive(Clone)]
@@ -24,7 +24,7 @@ pub(super) struct ContractCache {
     metrics: RegistryMetrics,
 }
 
-struct Lifetimes {
+struct EntryTtl {
     present: Duration,
     absent: Duration,
 }
@@ -40,22 +40,22 @@ impl ContractCache {
             let bytes = entry.as_ref().map_or(0, |loaded| loaded.contract.weight() as u64);
             u32::try_from(bytes.max(share)).unwrap_or(u32::MAX)
         };
-        let lifetimes = Lifetimes { present: limits.ttl, absent: ABSENCE };
+        let entry_ttl = EntryTtl { present: limits.ttl, absent: NEGATIVE_TTL };
         let entries = Cache::builder()
             .weigher(weight)
             .max_capacity(if limits.enabled { limits.max_bytes } else { 0 })
-            .expire_after(lifetimes)
+            .expire_after(entry_ttl)
             .build();
         Self { entries, metrics }
     }
 
     /// Makes `loaded` the latest of its schema, and the one of its version.
-    pub(super) async fn put(&self, loaded: &Arc<LoadedContract>) {
+    pub(super) async fn insert(&self, loaded: &Arc<LoadedContract>) {
         let id = &loaded.schema_id;
         for key in [key(id, None), key(id, Some(loaded.contract.version()))] {
             self.entries.insert(key, Some(loaded.clone())).await;
         }
-        self.measure().await;
+        self.update_metrics().await;
     }
 
     /// The entry, loaded by `load` when it is not there. Callers that ask for the same one at
@@ -73,19 +73,19 @@ impl ContractCache {
         }
         self.metrics.misses.inc();
         let entry = self.entries.try_get_with(key, load).await?;
-        self.measure().await;
+        self.update_metrics().await;
         Ok(entry)
     }
 
-    /// Forgets everything.
-    pub(super) async fn forget(&self) {
+    /// Removes all entries.
+    pub(super) async fn clear(&self) {
         self.entries.invalidate_all();
-        self.measure().await;
+        self.update_metrics().await;
     }
 
-    async fn measure(&self) {
+    async fn update_metrics(&self) {
         self.entries.run_pending_tasks().await;
-        self.metrics.cached(self.entries.entry_count(), self.entries.weighted_size());
+        self.metrics.set_cache_size(self.entries.entry_count(), self.entries.weighted_size());
     }
 }
 
@@ -96,9 +96,9 @@ fn key(id: &SchemaId, version: Option<&str>) -> String {
     }
 }
 
-// === impl Lifetimes ===
+// === impl EntryTtl ===
 
-impl Expiry<String, Option<Arc<LoadedContract>>> for Lifetimes {
+impl Expiry<String, Option<Arc<LoadedContract>>> for EntryTtl {
     fn expire_after_create(
         &self,
         _key: &String,

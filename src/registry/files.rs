@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::contract::{FileError, Files};
+use crate::contract::{DocumentFileError, DocumentFiles};
 
 /// The largest file a reference may bring in, in bytes.
-const LARGEST: u64 = 64 << 20;
+const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// Reads files below one directory and nowhere else, links that lead out of it included.
 #[derive(Debug)]
@@ -23,18 +23,22 @@ impl Directory {
     }
 }
 
-impl Files for Directory {
-    fn read(&self, relative_path: &str) -> Result<Vec<u8>, FileError> {
-        let root = self.root.canonicalize().map_err(|_| FileError::NotFound)?;
-        let path = root.join(relative_path).canonicalize().map_err(|_| FileError::NotFound)?;
+impl DocumentFiles for Directory {
+    fn read(&self, relative_path: &str) -> Result<Vec<u8>, DocumentFileError> {
+        let root = self.root.canonicalize().map_err(|_| DocumentFileError::NotFound)?;
+        let path =
+            root.join(relative_path).canonicalize().map_err(|_| DocumentFileError::NotFound)?;
         if !path.starts_with(&root) {
-            return Err(FileError::NotAllowed);
+            return Err(DocumentFileError::NotAllowed);
         }
-        let size = path.metadata().map_err(|_| FileError::NotFound)?.len();
-        if size > LARGEST {
-            return Err(FileError::Unreadable(format!("it is larger than {LARGEST} bytes")));
+        let size = path.metadata().map_err(|_| DocumentFileError::NotFound)?.len();
+        if size > MAX_FILE_BYTES {
+            return Err(DocumentFileError::Unreadable(format!(
+                "it is larger than {MAX_FILE_BYTES} bytes"
+            )));
         }
-        std::fs::read(&path).map_err(|error| FileError::Unreadable(error.kind().to_string()))
+        std::fs::read(&path)
+            .map_err(|error| DocumentFileError::Unreadable(error.kind().to_string()))
     }
 }
 
@@ -53,9 +57,9 @@ mod tests {
             .unwrap();
         let files = Directory::of(&inner.join("openapi.yaml"));
         assert_eq!(files.read("ok.yaml").unwrap(), b"y");
-        assert!(matches!(files.read("../secret.yaml"), Err(FileError::NotAllowed)));
-        assert!(matches!(files.read("link.yaml"), Err(FileError::NotAllowed)));
-        assert!(matches!(files.read("/etc/passwd"), Err(FileError::NotAllowed)));
-        assert!(matches!(files.read("none.yaml"), Err(FileError::NotFound)));
+        assert!(matches!(files.read("../secret.yaml"), Err(DocumentFileError::NotAllowed)));
+        assert!(matches!(files.read("link.yaml"), Err(DocumentFileError::NotAllowed)));
+        assert!(matches!(files.read("/etc/passwd"), Err(DocumentFileError::NotAllowed)));
+        assert!(matches!(files.read("none.yaml"), Err(DocumentFileError::NotFound)));
     }
 }

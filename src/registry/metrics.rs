@@ -71,7 +71,7 @@ impl RegistryMetrics {
     }
 
     /// Counts a registration and how it ended.
-    pub fn registered(&self, error: Option<&RegisterError>) {
+    pub fn record_registration(&self, error: Option<&RegisterError>) {
         let status = if error.is_none() { "success" } else { "failure" };
         self.registrations.with_label_values(&[status]).inc();
         if let Some(error) = error {
@@ -79,14 +79,14 @@ impl RegistryMetrics {
         }
     }
 
-    /// Shows how much the cache holds.
-    pub fn cached(&self, items: u64, bytes: u64) {
+    /// Sets the size of the cache.
+    pub fn set_cache_size(&self, items: u64, bytes: u64) {
         self.items.set(i64::try_from(items).unwrap_or(i64::MAX));
         self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// Shows the contracts that routes use, in the place of those that were shown before.
-    pub fn in_force(&self, contracts: &[Arc<LoadedContract>]) {
+    /// Replaces the metrics of active contracts.
+    pub fn set_active_contracts(&self, contracts: &[Arc<LoadedContract>]) {
         for gauges in [&self.info, &self.operations, &self.lints] {
             gauges.reset();
         }
@@ -114,7 +114,9 @@ fn error_type(error: &RegisterError) -> &'static str {
         RegisterError::NotText(_) | RegisterError::Contract(ContractError::Syntax(_)) => {
             "parse_error"
         }
-        RegisterError::Contract(error) if error.problem().pointer == "/info" => "missing_version",
+        RegisterError::Contract(error) if error.diagnostic().pointer == "/info" => {
+            "missing_version"
+        }
         RegisterError::Contract(_) | RegisterError::Interrupted => "validation_error",
         RegisterError::Id(_) => "invalid_id",
         RegisterError::Store(StoreError::Conflict { .. }) => "conflict",

@@ -9,31 +9,31 @@ use tokio::sync::watch;
 use super::{LoadedContract, Registry};
 
 /// The longest wait for a change before the store is asked again.
-const PATIENCE: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 /// The pause after the store could not be asked.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Where a route finds its contract. Cheap to clone.
+/// The contract of a route. Cheap to clone.
 #[derive(Clone)]
-pub struct Slot {
-    /// The contract in force.
+pub struct ContractSlot {
+    /// The active contract.
     pub contract: Arc<ArcSwapOption<LoadedContract>>,
-    /// Whether it follows the latest version; a route with a document of its own does not.
-    pub follows: bool,
+    /// Whether it is replaced by the latest version; a route with its own document is not.
+    pub follows_latest: bool,
 }
 
 /// The slots of all routes; replaced when the routes are.
-pub type Slots = Arc<ArcSwap<Vec<Slot>>>;
+pub type ContractSlots = Arc<ArcSwap<Vec<ContractSlot>>>;
 
 // === impl Registry ===
 
 impl Registry {
-    /// Forgets what is cached whenever any process changes a schema, and puts the latest
-    /// version into each of `slots` that follows; the last good contract stays where the new one
-    /// cannot be loaded. Ends when `stop` turns true.
-    pub fn follow(
+    /// Clears the cache whenever any process changes a schema, and loads the latest version into
+    /// each slot that follows it; a slot keeps its contract when the new one cannot be loaded.
+    /// Ends when `stop` turns true.
+    pub fn run_refresh(
         &self,
-        slots: Slots,
+        slots: ContractSlots,
         mut stop: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let registry = self.clone();
@@ -45,20 +45,20 @@ impl Registry {
         }
     }
 
-    async fn follow_changes(&self, slots: &Slots) {
-        let store = &self.parts.store;
+    async fn follow_changes(&self, slots: &ContractSlots) {
+        let store = &self.inner.store;
         let mut seen = None;
         loop {
             let revision = match seen {
                 None => store.schema_revision().await,
-                Some(seen) => store.wait_schema_change(seen, PATIENCE).await,
+                Some(seen) => store.wait_schema_change(seen, MAX_WAIT).await,
             };
             match revision {
                 // The first time too: something may have changed between start and now.
                 Ok(revision) if seen != Some(revision) => {
                     seen = Some(revision);
-                    self.parts.cache.forget().await;
-                    self.catch_up(slots).await;
+                    self.inner.cache.clear().await;
+                    self.refresh_slots(slots).await;
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -69,24 +69,24 @@ impl Registry {
         }
     }
 
-    /// Puts the latest version into each of `slots` that follows, and shows what is in force.
-    pub async fn catch_up(&self, slots: &Slots) {
-        for slot in slots.load_full().iter().filter(|slot| slot.follows) {
+    /// Loads the latest version into each slot that follows it, and publishes the active contracts.
+    pub async fn refresh_slots(&self, slots: &ContractSlots) {
+        for slot in slots.load_full().iter().filter(|slot| slot.follows_latest) {
             self.refresh(slot).await;
         }
-        self.show(slots);
+        self.publish_contracts(slots);
     }
 
-    /// Shows which contracts are in force. Whoever calls it last, after a change, shows that
-    /// change, however many call it at once.
-    pub fn show(&self, slots: &Slots) {
-        let _turn = self.parts.showing.lock();
+    /// Publishes the active contracts as metrics. The last call after a change publishes that
+    /// change, even when several run at once.
+    pub fn publish_contracts(&self, slots: &ContractSlots) {
+        let _guard = self.inner.metrics_lock.lock();
         let slots = slots.load();
         let loaded: Vec<_> = slots.iter().filter_map(|slot| slot.contract.load_full()).collect();
-        self.parts.metrics.in_force(&loaded);
+        self.inner.metrics.set_active_contracts(&loaded);
     }
 
-    async fn refresh(&self, slot: &Slot) {
+    async fn refresh(&self, slot: &ContractSlot) {
         let Some(current) = slot.contract.load_full() else { return };
         match self.lookup(&current.schema_id, None).await {
             Ok(Some(latest)) if latest.contract.hash() != current.contract.hash() => {

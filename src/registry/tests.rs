@@ -7,29 +7,32 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::config::cache::CacheSettings;
-use crate::config::{Config, Typed};
-use crate::contract::NoFiles;
+use crate::config::{Config, RawSettings};
+use crate::contract::NoDocumentFiles;
 use crate::model::clock::{ManualClock, Timestamp};
 use crate::model::id::SystemIds;
 use crate::storage::MemoryStore;
 use crate::telemetry::metrics::Metrics;
 
-struct House {
+struct TestRegistry {
     registry: Registry,
     metrics: Metrics,
     store: Arc<dyn Store>,
 }
 
-fn house(store: Option<Arc<dyn Store>>) -> House {
-    house_with(store, |_| ())
+fn test_registry(store: Option<Arc<dyn Store>>) -> TestRegistry {
+    test_registry_with(store, |_| ())
 }
 
-fn house_with(store: Option<Arc<dyn Store>>, adjust: impl FnOnce(&mut CacheSettings)) -> House {
+fn test_registry_with(
+    store: Option<Arc<dyn Store>>,
+    adjust: impl FnOnce(&mut CacheSettings),
+) -> TestRegistry {
     let flags = vec![
         ("spec", "--spec", "x".into()),
         ("upstream", "--upstream", "http://127.0.0.1:1".into()),
     ];
-    let mut config = Config::load(Typed { flags, ..Typed::default() }).unwrap();
+    let mut config = Config::load(RawSettings { flags, ..RawSettings::default() }).unwrap();
     adjust(&mut config.cache);
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_micros(1_000_000)));
     let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new(clock.clone())));
@@ -42,7 +45,7 @@ fn house_with(store: Option<Arc<dyn Store>>, adjust: impl FnOnce(&mut CacheSetti
         clock,
         ids: Arc::new(SystemIds),
     });
-    House { registry, metrics, store }
+    TestRegistry { registry, metrics, store }
 }
 
 fn document(version: &str, path: &str) -> Registration {
@@ -52,8 +55,8 @@ fn document(version: &str, path: &str) -> Registration {
     );
     Registration {
         content: content.into_bytes(),
-        files: Arc::new(NoFiles),
-        details: Details {
+        files: Arc::new(NoDocumentFiles),
+        details: RegistrationDetails {
             schema_id: None,
             ownership: Ownership::default(),
             environment: "test".into(),
@@ -74,16 +77,16 @@ fn ids_are_made_from_titles() {
 }
 
 #[tokio::test]
-async fn what_was_registered_is_found_by_id_and_by_version() {
-    let house = house(None);
-    house.registry.register(document("1", "/a")).await.unwrap();
-    house.registry.register(document("2", "/b")).await.unwrap();
-    let latest = house.registry.lookup(&id(), None).await.unwrap().unwrap();
+async fn a_registered_contract_is_found_by_id_and_by_version() {
+    let test = test_registry(None);
+    test.registry.register(document("1", "/a")).await.unwrap();
+    test.registry.register(document("2", "/b")).await.unwrap();
+    let latest = test.registry.lookup(&id(), None).await.unwrap().unwrap();
     assert_eq!(latest.contract.version(), "2");
-    let first = house.registry.lookup(&id(), Some("1")).await.unwrap().unwrap();
+    let first = test.registry.lookup(&id(), Some("1")).await.unwrap().unwrap();
     assert_eq!(&*first.contract.operations()[0].template, "/a");
-    assert!(house.registry.lookup(&id(), Some("3")).await.unwrap().is_none());
-    let text = house.metrics.encode().unwrap();
+    assert!(test.registry.lookup(&id(), Some("3")).await.unwrap().is_none());
+    let text = test.metrics.encode().unwrap();
     assert!(text.contains("cvt_cache_hits_total 2"), "{text}");
     assert!(text.contains("cvt_cache_misses_total 1"), "{text}");
     assert!(text.contains("cvt_schemas_registered_total{status=\"success\"} 2"), "{text}");
@@ -91,19 +94,19 @@ async fn what_was_registered_is_found_by_id_and_by_version() {
 
 #[tokio::test]
 async fn a_new_process_finds_the_latest_in_storage() {
-    let before = house(None);
+    let before = test_registry(None);
     before.registry.register(document("1", "/a")).await.unwrap();
     before.registry.register(document("2", "/b")).await.unwrap();
-    let after = house(Some(before.store));
+    let after = test_registry(Some(before.store));
     let latest = after.registry.lookup(&id(), None).await.unwrap().unwrap();
     assert_eq!(latest.contract.version(), "2");
 }
 
 #[tokio::test]
-async fn bug_b24_many_who_ask_at_once_share_one_look_up() {
-    let before = house(None);
+async fn bug_b24_concurrent_lookups_share_one_load() {
+    let before = test_registry(None);
     before.registry.register(document("1", "/a")).await.unwrap();
-    let after = house(Some(before.store));
+    let after = test_registry(Some(before.store));
     let ask = || {
         let registry = after.registry.clone();
         tokio::spawn(async move { registry.lookup(&id(), None).await.unwrap().unwrap() })
@@ -117,56 +120,56 @@ async fn bug_b24_many_who_ask_at_once_share_one_look_up() {
 }
 
 #[tokio::test]
-async fn the_same_again_is_fine_and_other_content_is_a_conflict() {
-    let house = house(None);
-    house.registry.register(document("1", "/a")).await.unwrap();
-    house.registry.register(document("1", "/a")).await.unwrap();
-    let error = house.registry.register(document("1", "/b")).await.unwrap_err();
+async fn registering_again_is_idempotent_and_other_content_is_a_conflict() {
+    let test = test_registry(None);
+    test.registry.register(document("1", "/a")).await.unwrap();
+    test.registry.register(document("1", "/a")).await.unwrap();
+    let error = test.registry.register(document("1", "/b")).await.unwrap_err();
     assert!(matches!(error, RegisterError::Store(StoreError::Conflict { .. })), "{error}");
-    let kept = house.registry.lookup(&id(), None).await.unwrap().unwrap();
+    let kept = test.registry.lookup(&id(), None).await.unwrap().unwrap();
     assert_eq!(&*kept.contract.operations()[0].template, "/a", "memory follows disk");
     let mut replacement = document("1", "/b");
     replacement.details.on_conflict = OnConflict::Replace;
-    house.registry.register(replacement).await.unwrap();
-    let text = house.metrics.encode().unwrap();
+    test.registry.register(replacement).await.unwrap();
+    let text = test.metrics.encode().unwrap();
     let failed = "cvt_schema_registration_errors_total{error_type=\"conflict\"} 1";
     assert!(text.contains(failed), "{text}");
 }
 
 #[tokio::test]
 async fn bad_documents_are_refused_before_anything_is_stored() {
-    let house = house(None);
+    let test = test_registry(None);
     let mut large = document("1", "/a");
     large.content.resize(10_001, b' ');
     assert!(matches!(
-        house.registry.register(large).await.unwrap_err(),
+        test.registry.register(large).await.unwrap_err(),
         RegisterError::TooLarge { size: 10_001, limit: 10_000 }
     ));
     let mut foreign = document("1", "/a");
     foreign.content.push(0xff);
     assert!(matches!(
-        house.registry.register(foreign).await.unwrap_err(),
+        test.registry.register(foreign).await.unwrap_err(),
         RegisterError::NotText(_)
     ));
     let mut broken = document("1", "/a");
     broken.content = b"openapi: 4.0.0\n".to_vec();
     assert!(matches!(
-        house.registry.register(broken).await.unwrap_err(),
+        test.registry.register(broken).await.unwrap_err(),
         RegisterError::Contract(_)
     ));
-    assert!(house.store.list_schema_ids().await.unwrap().is_empty());
+    assert!(test.store.list_schema_ids().await.unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn a_route_without_a_document_follows_what_others_register() {
-    let ours = house(None);
+async fn a_route_without_a_document_follows_other_replicas() {
+    let ours = test_registry(None);
     let first = ours.registry.register(document("1", "/a")).await.unwrap();
     let contract = Arc::new(ArcSwapOption::from(Some(first)));
     let (stop, stopped) = watch::channel(false);
-    let slot = Slot { contract: contract.clone(), follows: true };
+    let slot = ContractSlot { contract: contract.clone(), follows_latest: true };
     let slots = Arc::new(ArcSwap::from_pointee(vec![slot]));
-    let following = tokio::spawn(ours.registry.follow(slots, stopped));
-    let theirs = house(Some(ours.store));
+    let following = tokio::spawn(ours.registry.run_refresh(slots, stopped));
+    let theirs = test_registry(Some(ours.store));
     theirs.registry.register(document("2", "/b")).await.unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(2);
     while contract.load().as_ref().unwrap().contract.version() != "2" {
@@ -177,54 +180,54 @@ async fn a_route_without_a_document_follows_what_others_register() {
     following.await.unwrap();
 }
 
-/// A cache that holds nothing takes nothing away from who uses a contract.
+/// A cache of size zero does not affect contracts in use.
 #[tokio::test]
-async fn a_contract_in_force_is_never_evicted() {
-    let house = house_with(None, |cache| cache.max_bytes = 1);
-    let first = house.registry.register(document("1", "/a")).await.unwrap();
+async fn an_active_contract_is_never_evicted() {
+    let test = test_registry_with(None, |cache| cache.max_bytes = 1);
+    let first = test.registry.register(document("1", "/a")).await.unwrap();
     let contract = Arc::new(ArcSwapOption::from(Some(first)));
     let (stop, stopped) = watch::channel(false);
-    let slot = Slot { contract: contract.clone(), follows: true };
+    let slot = ContractSlot { contract: contract.clone(), follows_latest: true };
     let slots = Arc::new(ArcSwap::from_pointee(vec![slot]));
-    let following = tokio::spawn(house.registry.follow(slots, stopped));
+    let following = tokio::spawn(test.registry.run_refresh(slots, stopped));
     for n in 0..20 {
         let mut other = document("1", "/other");
         other.details.schema_id = Some(SchemaId::new(&format!("other-{n}")).unwrap());
-        house.registry.register(other).await.unwrap();
+        test.registry.register(other).await.unwrap();
     }
-    let text = house.metrics.encode().unwrap();
+    let text = test.metrics.encode().unwrap();
     assert!(text.contains("cvt_cache_items_total 0"), "{text}");
     assert_eq!(contract.load().as_ref().unwrap().contract.version(), "1");
     stop.send(true).unwrap();
     following.await.unwrap();
     // gone from the cache, it is found again in storage
-    let again = house.registry.lookup(&id(), None).await.unwrap().unwrap();
+    let again = test.registry.lookup(&id(), None).await.unwrap().unwrap();
     assert_eq!(again.contract.version(), "1");
 }
 
 #[tokio::test]
-async fn bug_b24_what_is_not_there_is_remembered_for_a_while() {
-    let house = house(None);
+async fn bug_b24_a_missing_schema_is_cached_briefly() {
+    let test = test_registry(None);
     for _ in 0..5 {
-        assert!(house.registry.lookup(&id(), None).await.unwrap().is_none());
+        assert!(test.registry.lookup(&id(), None).await.unwrap().is_none());
     }
-    let text = house.metrics.encode().unwrap();
+    let text = test.metrics.encode().unwrap();
     assert!(text.contains("cvt_cache_misses_total 1"), "{text}");
-    house.registry.register(document("1", "/a")).await.unwrap();
-    assert!(house.registry.lookup(&id(), None).await.unwrap().is_some(), "a registration shows");
+    test.registry.register(document("1", "/a")).await.unwrap();
+    assert!(test.registry.lookup(&id(), None).await.unwrap().is_some(), "a registration shows");
 }
 
 struct PetFile;
 
-impl Files for PetFile {
-    fn read(&self, _path: &str) -> Result<Vec<u8>, crate::contract::FileError> {
+impl DocumentFiles for PetFile {
+    fn read(&self, _path: &str) -> Result<Vec<u8>, crate::contract::DocumentFileError> {
         Ok(b"Pet: {type: object, required: [name]}\n".to_vec())
     }
 }
 
 #[tokio::test]
 async fn a_document_of_several_files_is_loaded_back_from_storage_alone() {
-    let first = house(None);
+    let first = test_registry(None);
     let content = "openapi: 3.1.0\ninfo: {title: Shop API, version: '1'}\npaths:\n  /pets:\n    post:\n      \
                    requestBody: {content: {application/json: {schema: {$ref: 'pet.yaml#/Pet'}}}}\n";
     let registration = Registration {
@@ -233,7 +236,7 @@ async fn a_document_of_several_files_is_loaded_back_from_storage_alone() {
         ..document("1", "/unused")
     };
     let registered = first.registry.register(registration).await.unwrap();
-    let second = house(Some(first.store.clone()));
+    let second = test_registry(Some(first.store.clone()));
     let loaded = second.registry.lookup(&id(), None).await.unwrap().unwrap();
     assert_eq!(loaded.contract.hash(), registered.contract.hash());
     let at = "/x-cvt-files/pet.yaml/Pet/required";

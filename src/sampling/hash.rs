@@ -9,7 +9,7 @@ pub fn hash(bytes: &[u8]) -> u64 {
 }
 
 /// A hash of two hashes; which comes first matters.
-pub fn mix(a: u64, b: u64) -> u64 {
+pub fn combine(a: u64, b: u64) -> u64 {
     finish(a.rotate_left(25).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ b)
 }
 
@@ -27,7 +27,7 @@ mod tests {
     fn hashes_never_change() {
         assert_eq!(hash(b"request-1"), hash(b"request-1"));
         assert_ne!(hash(b"request-1"), hash(b"request-2"));
-        assert_ne!(mix(1, 2), mix(2, 1));
+        assert_ne!(combine(1, 2), combine(2, 1));
         // What replicas of different releases must agree on.
         assert_eq!((hash(b""), hash(b"cvt")), (HASH_OF_NOTHING, HASH_OF_CVT));
     }

@@ -4,15 +4,15 @@ use crate::model::clock::Timestamp;
 
 /// So many a second; up to one second's worth may come at once.
 #[derive(Debug, Clone, Copy)]
-pub struct Rate {
+pub struct RateLimiter {
     per_second: u32,
     tokens: f64,
     last: Option<Timestamp>,
 }
 
-// === impl Rate ===
+// === impl RateLimiter ===
 
-impl Rate {
+impl RateLimiter {
     /// `per_second` a second.
     pub fn new(per_second: u32) -> Self {
         Self { per_second, tokens: f64::from(per_second), last: None }
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn a_rate_refills_with_time_and_not_when_the_clock_goes_back() {
         let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
-        let mut rate = Rate::new(2);
+        let mut rate = RateLimiter::new(2);
         assert!(rate.allow(at(10)) && rate.allow(at(10)) && !rate.allow(at(10)));
         assert!(!rate.allow(at(5)));
         assert!(!rate.allow(at(10)));

@@ -1,21 +1,21 @@
 //! The shape of a JSON text: its keys and types, without its values.
 //!
-//! What must hold: two texts that differ only in values, in the order of keys, or in how often
+//! Invariants: two texts that differ only in values, in the order of keys, or in how often
 //! an element of the same shape stands in a list have one shape; time is linear, memory
-//! bounded, and nothing is judged: a text that is no JSON has a shape too.
+//! bounded, and nothing is validated: a text that is no JSON has a shape too.
 
 use memchr::memchr2;
 use smallvec::SmallVec;
 
-use super::hash::{hash, mix};
+use super::hash::{combine, hash};
 
 /// Levels that are told apart; whatever is deeper looks alike.
-const DEEPEST: usize = 64;
+const MAX_DEPTH: usize = 64;
 /// Shapes told apart in one list.
-const MOST_IN_LIST: usize = 32;
+const MAX_SHAPES_IN_LIST: usize = 32;
 
 const NULL: u64 = 1;
-const TRUTH: u64 = 2;
+const BOOLEAN: u64 = 2;
 const NUMBER: u64 = 3;
 const TEXT: u64 = 4;
 const OBJECT: u64 = 5;
@@ -24,31 +24,31 @@ const TOO_DEEP: u64 = 7;
 const NO_JSON: u64 = 8;
 
 /// A value that is open.
-enum Level {
+enum OpenValue {
     Object { sum: u64, key: u64 },
     List { sum: u64, seen: SmallVec<[u64; 4]> },
 }
 
-struct Reader<'t> {
+struct ShapeReader<'t> {
     text: &'t [u8],
     at: usize,
 }
 
 /// The shape of the JSON text at the start of `text`.
 pub fn shape(text: &[u8]) -> u64 {
-    Reader { text, at: 0 }.shape().unwrap_or(NO_JSON)
+    ShapeReader { text, at: 0 }.shape().unwrap_or(NO_JSON)
 }
 
-// === impl Reader ===
+// === impl ShapeReader ===
 
-impl Reader<'_> {
+impl ShapeReader<'_> {
     /// Reads one value; nothing when it is none.
     fn shape(mut self) -> Option<u64> {
-        let mut open: SmallVec<[Level; 8]> = SmallVec::new();
+        let mut open: SmallVec<[OpenValue; 8]> = SmallVec::new();
         'value: loop {
             let mut shape = match self.opens()? {
                 Ok(shape) => shape,
-                Err(_) if open.len() >= DEEPEST => return Some(TOO_DEEP),
+                Err(_) if open.len() >= MAX_DEPTH => return Some(TOO_DEEP),
                 Err(level) => {
                     open.push(level);
                     continue;
@@ -58,13 +58,13 @@ impl Reader<'_> {
                 let Some(level) = open.last_mut() else { return Some(shape) };
                 level.add(shape);
                 match (self.next()?, level) {
-                    (b',', Level::Object { key, .. }) => {
+                    (b',', OpenValue::Object { key, .. }) => {
                         *key = self.key()?;
                         continue 'value;
                     }
-                    (b',', Level::List { .. }) => continue 'value,
-                    (b'}', Level::Object { sum, .. }) => shape = mix(OBJECT, *sum),
-                    (b']', Level::List { sum, .. }) => shape = mix(LIST, *sum),
+                    (b',', OpenValue::List { .. }) => continue 'value,
+                    (b'}', OpenValue::Object { sum, .. }) => shape = combine(OBJECT, *sum),
+                    (b']', OpenValue::List { sum, .. }) => shape = combine(LIST, *sum),
                     _ => return None,
                 }
                 open.pop();
@@ -73,15 +73,15 @@ impl Reader<'_> {
     }
 
     /// The shape of a value that is over at once, or what it opens.
-    fn opens(&mut self) -> Option<Result<u64, Level>> {
+    fn opens(&mut self) -> Option<Result<u64, OpenValue>> {
         Some(match self.next()? {
-            b'{' if self.is_next(b'}') => Ok(mix(OBJECT, 0)),
-            b'{' => Err(Level::Object { sum: 0, key: self.key()? }),
-            b'[' if self.is_next(b']') => Ok(mix(LIST, 0)),
-            b'[' => Err(Level::List { sum: 0, seen: SmallVec::new() }),
+            b'{' if self.is_next(b'}') => Ok(combine(OBJECT, 0)),
+            b'{' => Err(OpenValue::Object { sum: 0, key: self.key()? }),
+            b'[' if self.is_next(b']') => Ok(combine(LIST, 0)),
+            b'[' => Err(OpenValue::List { sum: 0, seen: SmallVec::new() }),
             b'"' => self.string().map(|_| Ok(TEXT))?,
             b'n' => self.word().map(|()| Ok(NULL))?,
-            b't' | b'f' => self.word().map(|()| Ok(TRUTH))?,
+            b't' | b'f' => self.word().map(|()| Ok(BOOLEAN))?,
             b'-' | b'0'..=b'9' => self.word().map(|()| Ok(NUMBER))?,
             _ => return None,
         })
@@ -136,17 +136,17 @@ impl Reader<'_> {
     }
 }
 
-// === impl Level ===
+// === impl OpenValue ===
 
-impl Level {
+impl OpenValue {
     /// Adds what stands inside; sums do not mind the order.
     fn add(&mut self, shape: u64) {
         match self {
-            Self::Object { sum, key } => *sum = sum.wrapping_add(mix(*key, shape)),
+            Self::Object { sum, key } => *sum = sum.wrapping_add(combine(*key, shape)),
             Self::List { sum, seen } => {
-                if seen.len() < MOST_IN_LIST && !seen.contains(&shape) {
+                if seen.len() < MAX_SHAPES_IN_LIST && !seen.contains(&shape) {
                     seen.push(shape);
-                    *sum = sum.wrapping_add(mix(LIST, shape));
+                    *sum = sum.wrapping_add(combine(LIST, shape));
                 }
             }
         }
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_types_and_nesting_do() {
+    fn keys_types_and_nesting_change_the_shape() {
         let all = [
             "{}",
             "[]",

@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
+use crate::encryption::DecryptError;
 use crate::model::page::InvalidCursor;
-use crate::sealing::OpenError;
 
 /// Why an operation on the store failed. No message carries a stored value.
 #[derive(Debug, thiserror::Error)]
@@ -69,16 +69,16 @@ pub enum StoreError {
         /// The migration needed.
         needed: i64,
     },
-    /// What is stored is sealed and cannot be opened: give the key it names.
+    /// The payload is encrypted and cannot be decrypted: add the key that it names.
     #[error(
         "the headers and bodies of record {record} cannot be read: {reason}; add the key to \
          encryption.key_file, on a line behind the key in use"
     )]
-    Sealed {
+    Undecryptable {
         /// The record.
         record: Uuid,
-        /// What is wrong with the seal.
-        reason: OpenError,
+        /// Why it cannot be decrypted.
+        reason: DecryptError,
     },
     /// The cursor is not one of this listing: start from the first page.
     #[error("the cursor does not belong to this listing; start from the first page")]
@@ -92,16 +92,16 @@ pub enum StoreError {
     Unexpected(String),
 }
 
-/// What another process expired just now, while a record of it was being stored.
-pub(crate) const CLEARED_AWAY: &str = "what the record belongs to was just cleared away";
+/// Another process expired a row that a record being stored refers to.
+pub(crate) const DELETED_CONCURRENTLY: &str =
+    "another process just deleted a row that the record refers to";
 
 // === impl StoreError ===
 
 impl StoreError {
-    /// Whether another process cleared away what the operation was about to use: at once, it
-    /// may succeed.
-    pub(crate) fn is_cleared_away(&self) -> bool {
-        matches!(self, Self::Unavailable(text) if text == CLEARED_AWAY)
+    /// Whether another process deleted a row that the operation refers to. Retry at once.
+    pub(crate) fn is_concurrent_delete(&self) -> bool {
+        matches!(self, Self::Unavailable(text) if text == DELETED_CONCURRENTLY)
     }
 
     /// Whether the same call may succeed later without anyone changing a setting.
@@ -119,7 +119,7 @@ impl StoreError {
             Self::NewerDatabase { .. } => "newer_database",
             Self::Foreign(_) => "foreign",
             Self::NotMigrated { .. } => "not_migrated",
-            Self::Sealed { .. } => "undecryptable",
+            Self::Undecryptable { .. } => "undecryptable",
             Self::InvalidCursor => "invalid_cursor",
             Self::Refused(_) => "rejected",
             Self::Unexpected(_) => "unexpected",

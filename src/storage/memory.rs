@@ -1,7 +1,7 @@
 //! The reference backend: everything in this process, gone with it.
 //!
 //! One lock guards all of it and is never held across an await. Records are bounded by bytes:
-//! beyond the limit the oldest go, which [`MemoryStore::forgotten`] counts.
+//! beyond the limit the oldest are evicted, which [`MemoryStore::evicted`] counts.
 
 mod consumers;
 mod schemas;
@@ -26,50 +26,50 @@ use crate::model::schema::SchemaRecord;
 use crate::model::usage::{OperationUsage, UsageFact, UsageKind};
 use crate::storage::query::ReplacedContent;
 
-/// How many bytes of records are kept when nobody says otherwise.
-const DEFAULT_LIMIT: usize = 256 * 1024 * 1024;
+/// Default limit on the bytes of records.
+const DEFAULT_MAX_BYTES: usize = 256 * 1024 * 1024;
 
 /// A store in memory.
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     /// Bytes of records kept.
     limit: usize,
-    state: Mutex<State>,
-    /// Tells waiters the newest revision.
+    state: Mutex<MemoryState>,
+    /// Notifies waiters of the newest revision.
     revision: watch::Sender<i64>,
 }
 
-/// A version and its place in the order of registration.
-struct Version {
+/// A version with its number in the order of registration.
+struct StoredVersion {
     record: SchemaRecord,
     sequence: i64,
     history: Vec<ReplacedContent>,
 }
 
-/// A record's place in the listing.
+/// The sort key of the listing.
 type RecordKey = (Timestamp, Uuid);
 /// Schema, consumer, environment, path, method.
 type OperationKey = [String; 5];
 
 #[derive(Default)]
-struct State {
+struct MemoryState {
     revision: i64,
     /// Schema id → version → document.
-    schemas: BTreeMap<String, BTreeMap<String, Version>>,
+    schemas: BTreeMap<String, BTreeMap<String, StoredVersion>>,
     records: BTreeMap<RecordKey, ValidationRecord>,
-    times: HashMap<Uuid, Timestamp>,
+    time_of: HashMap<Uuid, Timestamp>,
     bytes: usize,
-    forgotten: u64,
+    evicted: u64,
     groups: BTreeMap<String, ViolationGroup>,
     comparisons: BTreeMap<[String; 3], ComparisonRecord>,
     /// Consumer, schema, environment → registration.
     consumers: BTreeMap<[String; 3], ConsumerRecord>,
-    usage: BTreeMap<OperationKey, Used>,
+    usage: BTreeMap<OperationKey, StoredUsage>,
     batches: HashMap<Uuid, Timestamp>,
 }
 
-/// What is known of one operation's usage by one consumer.
-struct Used {
+/// One consumer's usage of one operation.
+struct StoredUsage {
     schema_version: String,
     consumer_version: String,
     facts: BTreeMap<(UsageKind, String), UsageFact>,
@@ -80,7 +80,7 @@ struct Used {
 impl MemoryStore {
     /// An empty store that keeps up to 256 MiB of records.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self::with_limit(clock, DEFAULT_LIMIT)
+        Self::with_limit(clock, DEFAULT_MAX_BYTES)
     }
 
     /// An empty store that keeps up to `limit` bytes of records.
@@ -89,24 +89,24 @@ impl MemoryStore {
         Self { clock, limit, state: Mutex::default(), revision }
     }
 
-    /// Records that had to go to keep the limit.
-    pub fn forgotten(&self) -> u64 {
-        self.state.lock().forgotten
+    /// Records that were evicted to keep the limit.
+    pub fn evicted(&self) -> u64 {
+        self.state.lock().evicted
     }
 }
 
-// === impl State ===
+// === impl MemoryState ===
 
-impl State {
-    /// Notes a batch; `false` when it was merged before.
-    fn first_time(&mut self, batch: Uuid, now: Timestamp) -> bool {
-        let floor = now.minus(super::sql::groups::BATCH_MEMORY);
-        self.batches.retain(|_, at| *at >= floor);
+impl MemoryState {
+    /// Registers a batch id; `false` when the batch was merged before.
+    fn register_batch(&mut self, batch: Uuid, now: Timestamp) -> bool {
+        let oldest = now.minus(super::sql::groups::BATCH_TTL);
+        self.batches.retain(|_, at| *at >= oldest);
         self.batches.insert(batch, now).is_none()
     }
 }
 
-impl Used {
+impl StoredUsage {
     fn to_usage(&self, key: &OperationKey) -> OperationUsage {
         let [schema_id, consumer_id, environment, path, method] = key.clone();
         OperationUsage {

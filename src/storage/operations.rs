@@ -1,4 +1,4 @@
-//! The operations of the traits, listed once for stores that stand in front of others.
+//! The operations of the traits, listed once for stores that wrap other stores.
 
 /// Hands the operations of a trait to the macro `$with`, as
 /// `Trait: name(argument: type, …) -> answer; …`.
@@ -12,7 +12,7 @@ macro_rules! operations_of {
             get_schema(schema_id: &str) -> Option<$crate::model::schema::SchemaRecord>;
             get_schema_version(schema_id: &str, version: &str)
                 -> Option<$crate::model::schema::SchemaRecord>;
-            delete_schema(schema_id: &str, records: $crate::storage::RecordsOf) -> bool;
+            delete_schema(schema_id: &str, on_delete: $crate::storage::OnSchemaDelete) -> bool;
             delete_schema_version(schema_id: &str, version: &str) -> bool;
             list_schema_ids() -> Vec<String>;
             list_versions(schema_id: &str) -> Vec<String>;
@@ -24,7 +24,7 @@ macro_rules! operations_of {
             schema_history(schema_id: &str, version: &str)
                 -> Vec<$crate::storage::ReplacedContent>;
             schema_revision() -> i64;
-            wait_schema_change(seen: i64, patience: std::time::Duration) -> i64;
+            wait_schema_change(seen: i64, max_wait: std::time::Duration) -> i64;
         }
     };
     (ValidationStore, $with:ident) => {
@@ -52,8 +52,8 @@ macro_rules! operations_of {
             ) -> u64;
             rewrite_validations(
                 page: &$crate::storage::PageRequest,
-                rewrite: &$crate::storage::Rewrite<'_>
-            ) -> $crate::storage::Rewritten;
+                rewrite: &$crate::storage::RewriteFn<'_>
+            ) -> $crate::storage::RewriteProgress;
             merge_groups(batch: uuid::Uuid, groups: &[$crate::model::group::ViolationGroup])
                 -> Vec<$crate::model::group::MergedGroup>;
             purge(purge: $crate::storage::Purge<'_>, batch: u32) -> u64;

@@ -2,9 +2,9 @@
 //!
 //! Connections come from a pool of bounded size and are tested before use, so that a restart of
 //! the server is felt by the calls under way only. Every connection carries timeouts for
-//! statements, locks and idle transactions: no call waits for ever. Records are partitioned by
+//! statements, locks and idle transactions: every call has a deadline. Records are partitioned by
 //! UTC day (see [`partition`]), so that expiring drops whole days. A changed schema is announced
-//! by NOTIFY; who misses it looks for it within two seconds.
+//! by NOTIFY; a sidecar that misses it polls within two seconds.
 
 pub(crate) mod arrays;
 pub(crate) mod copy;
@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::error::StoreError;
 use super::query::ExpireKind;
-use super::sql::Held;
+use super::sql::DbHandle;
 use super::sql::schemas::CHANNEL;
 use super::sql::store::{Db, SqlStore};
 use super::store::StoreResult;
@@ -37,7 +37,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct PostgresDb {
     pool: PgPool,
     listener: Mutex<Option<PgListener>>,
-    days: partition::KnownDays,
+    partitions: partition::PartitionCache,
 }
 
 /// Prepares to connect to the database as it is; nothing is contacted yet.
@@ -54,7 +54,11 @@ pub(crate) fn prepare(settings: &PostgresSettings, clock: Arc<dyn Clock>) -> Sto
         .max_lifetime(Duration::from_hours(1))
         .idle_timeout(Duration::from_mins(10))
         .connect_lazy_with(connection(settings));
-    let db = PostgresDb { pool, listener: Mutex::new(None), days: partition::KnownDays::default() };
+    let db = PostgresDb {
+        pool,
+        listener: Mutex::new(None),
+        partitions: partition::PartitionCache::default(),
+    };
     Ok(SqlStore::new(Db::Postgres(db), clock))
 }
 
@@ -104,27 +108,27 @@ impl From<SslMode> for PgSslMode {
 // === impl PostgresDb ===
 
 impl PostgresDb {
-    pub(crate) async fn read(&self) -> StoreResult<Held> {
-        Ok(Held::PostgresRead(self.pool.acquire().await?))
+    pub(crate) async fn read(&self) -> StoreResult<DbHandle> {
+        Ok(DbHandle::PostgresRead(self.pool.acquire().await?))
     }
 
-    pub(crate) async fn snapshot(&self) -> StoreResult<Held> {
+    pub(crate) async fn snapshot(&self) -> StoreResult<DbHandle> {
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        Ok(Held::PostgresWrite(self.pool.begin_with(begin).await?))
+        Ok(DbHandle::PostgresWrite(self.pool.begin_with(begin).await?))
     }
 
-    pub(crate) async fn begin(&self) -> StoreResult<Held> {
-        Ok(Held::PostgresWrite(self.pool.begin().await?))
+    pub(crate) async fn begin(&self) -> StoreResult<DbHandle> {
+        Ok(DbHandle::PostgresWrite(self.pool.begin().await?))
     }
 
-    /// Makes the days that records fall on.
-    pub(crate) async fn expect(&self, records: &[&ValidationRecord]) -> StoreResult<()> {
-        self.days.ensure(&self.pool, records).await
+    /// Creates the partitions of the days that records fall on.
+    pub(crate) async fn ensure_partitions(&self, records: &[&ValidationRecord]) -> StoreResult<()> {
+        self.partitions.ensure(&self.pool, records).await
     }
 
-    /// Forgets which days there are: another sidecar may have dropped one.
-    pub(crate) fn forget(&self) {
-        self.days.forget();
+    /// Clears the cache of partitions: another sidecar may have dropped one.
+    pub(crate) fn clear_partition_cache(&self) {
+        self.partitions.clear();
     }
 
     /// Drops one whole day that expires; `None` when there is none.
@@ -136,29 +140,29 @@ impl PostgresDb {
         if kind == ExpireKind::Bodies {
             return Ok(None);
         }
-        self.days.drop_oldest(&self.pool, kind, older_than).await
+        self.partitions.drop_oldest(&self.pool, kind, older_than).await
     }
 
-    /// Waits for a notification of another sidecar, or until it is time to look.
-    pub(crate) async fn wait_for_change(&self, patience: Duration) {
-        let patience = patience.min(POLL);
-        // one waiter listens; others look when their time is up
+    /// Waits for a notification of another sidecar, or until the next poll.
+    pub(crate) async fn wait_for_change(&self, max_wait: Duration) {
+        let max_wait = max_wait.min(POLL);
+        // one waiter listens; the others poll
         let Ok(mut slot) = self.listener.try_lock() else {
-            return tokio::time::sleep(patience).await;
+            return tokio::time::sleep(max_wait).await;
         };
         if slot.is_none() {
             *slot = self.listen().await.ok();
             if slot.is_some() {
-                // what changed before we listened was not announced to us: look first
+                // what changed before we listened was not announced: poll first
                 return;
             }
         }
         let Some(listener) = slot.as_mut() else {
-            return tokio::time::sleep(patience).await;
+            return tokio::time::sleep(max_wait).await;
         };
-        if let Ok(Err(_)) = timeout(patience, listener.recv()).await {
+        if let Ok(Err(_)) = timeout(max_wait, listener.recv()).await {
             *slot = None;
-            tokio::time::sleep(patience).await;
+            tokio::time::sleep(max_wait).await;
         }
     }
 

@@ -1,4 +1,4 @@
-//! What can be asked of a store, and the answers that are no records.
+//! Filters, options and answers of the store that are not records themselves.
 //!
 //! In every filter an absent field filters nothing, and present fields must all match.
 
@@ -37,7 +37,7 @@ pub enum SchemaChange {
     Created,
     /// The content was there; owner, environment or which version is latest changed.
     Updated,
-    /// Other content took the version's place.
+    /// The version's content was replaced.
     Replaced,
     /// Everything was there already; nothing was written.
     Unchanged,
@@ -46,13 +46,13 @@ pub enum SchemaChange {
 /// A registration as it was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredSchema {
-    /// The row as it now lies in storage.
+    /// The row as stored.
     pub record: SchemaRecord,
     /// What was changed.
     pub change: SchemaChange,
 }
 
-/// Content that stood under a version before it was replaced.
+/// Content that a version had before it was replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReplacedContent {
     /// Hex SHA-256 of the content that was replaced.
@@ -85,12 +85,12 @@ pub struct SchemaList {
 
 /// What happens to validation records when their schema is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum RecordsOf {
-    /// They stay, until they expire.
+pub enum OnSchemaDelete {
+    /// They stay until they expire.
     #[default]
-    Keep,
-    /// They go too.
-    Delete,
+    KeepRecords,
+    /// They are deleted too.
+    DeleteRecords,
 }
 
 /// Which validation records.
@@ -104,19 +104,19 @@ pub struct ValidationFilter {
     pub environment: Option<String>,
     /// Only valid, or only invalid ones.
     pub valid: Option<bool>,
-    /// Judged at this time or later.
+    /// Ended at this time or later.
     pub from: Option<Timestamp>,
-    /// Judged before this time.
+    /// Ended before this time.
     pub until: Option<Timestamp>,
     /// Consumer id.
     pub consumer_id: Option<String>,
-    /// Path template of the operation.
-    pub operation: Option<String>,
+    /// Path template.
+    pub path_template: Option<String>,
     /// A violation code that the record must carry.
     pub code: Option<String>,
 }
 
-/// How analytics are cut.
+/// How analytics are aggregated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnalyticsOptions {
     /// Width of a point of the time series, in whole microseconds; `None` leaves the series
@@ -145,15 +145,15 @@ pub struct ValidationAnalytics {
     /// Violation codes, by the number of records that carry them.
     pub top_violations: Vec<NamedCount>,
     /// By request method.
-    pub by_method: Vec<Tally>,
+    pub by_method: Vec<OutcomeCount>,
     /// By schema id.
-    pub by_schema: Vec<Tally>,
-    /// By path template; records without operation count under the empty name.
-    pub by_operation: Vec<Tally>,
+    pub by_schema: Vec<OutcomeCount>,
+    /// By path template; records without a path template count under the empty name.
+    pub by_path_template: Vec<OutcomeCount>,
     /// By consumer id.
-    pub by_consumer: Vec<Tally>,
+    pub by_consumer: Vec<OutcomeCount>,
     /// By time; buckets without records are left out.
-    pub series: Vec<Bucket>,
+    pub series: Vec<TimeBucket>,
 }
 
 /// A name and how many records carry it.
@@ -165,9 +165,9 @@ pub struct NamedCount {
     pub count: u64,
 }
 
-/// A name and how its records fared.
+/// A name with its number of records and of invalid ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+pub struct OutcomeCount {
     /// The name.
     pub name: String,
     /// Records.
@@ -178,7 +178,7 @@ pub struct Tally {
 
 /// One point of the time series.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bucket {
+pub struct TimeBucket {
     /// Start of the bucket, a whole multiple of its width since the Unix epoch.
     pub start: Timestamp,
     /// Records.
@@ -201,27 +201,27 @@ pub enum ExpireKind {
     Bodies,
 }
 
-/// What is removed for a reason other than its age.
+/// What the `purge` command removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purge<'p> {
     /// Records of one consumer.
-    RecordsOf(&'p str),
-    /// The name of one consumer in violation groups; the groups stay.
-    NameInGroups(&'p str),
+    ConsumerRecords(&'p str),
+    /// One consumer in the lists of violation groups; the groups stay.
+    ConsumerInGroups(&'p str),
     /// Violation groups that were not seen at this time or later.
-    GroupsBefore(Timestamp),
-    /// Facts of usage that were not seen at this time or later; registrations stay.
-    UsageBefore(Timestamp),
+    GroupsLastSeenBefore(Timestamp),
+    /// Usage facts that were not seen at this time or later; registrations stay.
+    UsageLastSeenBefore(Timestamp),
 }
 
-/// What a batch of rewriting records did.
+/// The result of one batch of rewriting records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Rewritten {
-    /// Records shown.
+pub struct RewriteProgress {
+    /// Records examined.
     pub seen: u64,
     /// Records whose payload was written again.
     pub changed: u64,
-    /// Where the next batch starts; `None` after the last.
+    /// Cursor of the next batch; `None` after the last.
     pub next: Option<Cursor>,
 }
 
@@ -260,8 +260,8 @@ pub struct GroupFilter {
     pub schema_id: Option<String>,
     /// Violation code.
     pub code: Option<String>,
-    /// Path template of the operation.
-    pub operation: Option<String>,
+    /// Path template.
+    pub path_template: Option<String>,
     /// Last seen at this time or later.
     pub seen_since: Option<Timestamp>,
 }
@@ -323,8 +323,8 @@ impl ValidationAnalytics {
     }
 }
 
-/// The width of a time line's buckets in microseconds: as asked, or as wide as the range needs;
-/// then in whole minutes, hours or days where what was asked divides them.
+/// The width of a time series' buckets in microseconds: as requested, or as wide as the range needs;
+/// then in whole minutes, hours or days where the requested width divides them.
 pub(crate) fn bucket_micros(asked: Duration, from: Timestamp, until: Timestamp) -> i64 {
     const MINUTE: i64 = 60_000_000;
     let asked = i64::try_from(asked.as_micros()).unwrap_or(i64::MAX).max(1);
@@ -346,7 +346,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_lines_have_a_bounded_number_of_points() {
+    fn time_series_have_a_bounded_number_of_points() {
         let width = |asked: u64, range: u64| {
             let until = Timestamp::default().plus(Duration::from_secs(range));
             bucket_micros(Duration::from_secs(asked), Timestamp::default(), until) / 1_000_000

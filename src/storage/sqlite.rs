@@ -17,7 +17,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Row as _, SqlitePool};
 
 use super::error::StoreError;
-use super::sql::Held;
+use super::sql::DbHandle;
 use super::sql::store::{Db, SqlStore};
 use super::store::{Store, StoreResult};
 use crate::model::clock::Clock;
@@ -177,20 +177,20 @@ impl SqliteDb {
         self.writer.as_ref().ok_or_else(refused)
     }
 
-    pub(crate) async fn read(&self) -> StoreResult<Held> {
-        Ok(Held::SqliteRead(self.readers.acquire().await?))
+    pub(crate) async fn read(&self) -> StoreResult<DbHandle> {
+        Ok(DbHandle::SqliteRead(self.readers.acquire().await?))
     }
 
-    pub(crate) async fn snapshot(&self) -> StoreResult<Held> {
-        Ok(Held::SqliteWrite(self.readers.begin().await?))
+    pub(crate) async fn snapshot(&self) -> StoreResult<DbHandle> {
+        Ok(DbHandle::SqliteWrite(self.readers.begin().await?))
     }
 
-    pub(crate) async fn begin(&self) -> StoreResult<Held> {
-        Ok(Held::SqliteWrite(self.writer()?.begin_with("BEGIN IMMEDIATE").await?))
+    pub(crate) async fn begin(&self) -> StoreResult<DbHandle> {
+        Ok(DbHandle::SqliteWrite(self.writer()?.begin_with("BEGIN IMMEDIATE").await?))
     }
 
-    pub(crate) async fn wait_for_change(&self, patience: Duration) {
-        tokio::time::sleep(patience.min(POLL)).await;
+    pub(crate) async fn wait_for_change(&self, max_wait: Duration) {
+        tokio::time::sleep(max_wait.min(POLL)).await;
     }
 
     /// Takes and gives back the write lock.

@@ -1,4 +1,4 @@
-//! The promise of every store: what is asked of it and what it guarantees.
+//! The store traits and what every backend guarantees.
 //!
 //! For all operations:
 //! - A write that returned `Ok` is durable as far as the backend promises (SQLite: survives the
@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::query::{
     AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, Purge, RecordsOf, ReplacedContent, Rewritten, SchemaFilter, SchemaList,
+    OnSchemaDelete, PageRequest, Purge, ReplacedContent, RewriteProgress, SchemaFilter, SchemaList,
     StoredSchema, UsageFilter, ValidationAnalytics, ValidationFilter,
 };
 use crate::model::clock::Timestamp;
@@ -38,13 +38,13 @@ use crate::redaction::Redacted;
 /// The answer of a store.
 pub type StoreResult<T> = Result<T, StoreError>;
 
-/// Changes the payload (headers and bodies) of a stored record in place, and says whether it
-/// did; whatever else it changes is not stored.
-pub type Rewrite<'r> = dyn Fn(&mut ValidationRecord) -> StoreResult<bool> + Send + Sync + 'r;
+/// Changes the payload (headers and bodies) of a stored record in place, and returns whether it
+/// did; other changes are not stored.
+pub type RewriteFn<'r> = dyn Fn(&mut ValidationRecord) -> StoreResult<bool> + Send + Sync + 'r;
 
 /// Registered documents and their versions.
 ///
-/// Versions of one schema stand in the order of their registration. The latest is the one
+/// Versions of one schema are ordered by registration. The latest is the one
 /// registered last; registering an older version again makes it the latest.
 #[async_trait]
 pub trait SchemaStore: Send + Sync {
@@ -69,13 +69,13 @@ pub trait SchemaStore: Send + Sync {
     ) -> StoreResult<Option<SchemaRecord>>;
 
     /// Deletes a schema with all its versions, their history, its comparisons, consumers,
-    /// usage and violation groups; its validation records by choice. Says whether it was
-    /// there. Records go in steps, before the rest.
-    async fn delete_schema(&self, schema_id: &str, records: RecordsOf) -> StoreResult<bool>;
+    /// usage and violation groups; its validation records by choice. Returns whether it
+    /// existed. Records are deleted in steps, before the rest.
+    async fn delete_schema(&self, schema_id: &str, on_delete: OnSchemaDelete) -> StoreResult<bool>;
 
     /// Deletes one version; the version registered before it becomes the latest if it was.
     /// The last version takes along what [`SchemaStore::delete_schema`] deletes, but for the
-    /// validation records. Says whether it was there.
+    /// validation records. Returns whether it existed.
     async fn delete_schema_version(&self, schema_id: &str, version: &str) -> StoreResult<bool>;
 
     /// The ids of all schemas, sorted by their bytes.
@@ -108,8 +108,8 @@ pub trait SchemaStore: Send + Sync {
     /// A number that grows with every change of any schema, by any process.
     async fn schema_revision(&self) -> StoreResult<i64>;
 
-    /// Waits until the revision differs from `seen`, or for `patience`, and returns it.
-    async fn wait_schema_change(&self, seen: i64, patience: Duration) -> StoreResult<i64>;
+    /// Waits until the revision differs from `seen`, or for `max_wait`, and returns it.
+    async fn wait_schema_change(&self, seen: i64, max_wait: Duration) -> StoreResult<i64>;
 }
 
 /// Validation records, and the violation groups that sum them up.
@@ -120,13 +120,13 @@ pub trait ValidationStore: Send + Sync {
         self.record_validations(std::slice::from_ref(record)).await
     }
 
-    /// Stores records that are not there yet, told by their id, and says how many that were.
+    /// Stores the records whose ids are not stored yet and returns how many those were.
     async fn record_validations(&self, records: &[Redacted<ValidationRecord>]) -> StoreResult<u64>;
 
     /// One record.
     async fn get_validation(&self, id: Uuid) -> StoreResult<Option<ValidationRecord>>;
 
-    /// Records, judged last first; of those judged at once, the highest id first.
+    /// Records, newest first; records of the same instant by descending id.
     async fn list_validations(
         &self,
         filter: &ValidationFilter,
@@ -140,8 +140,8 @@ pub trait ValidationStore: Send + Sync {
         options: &AnalyticsOptions,
     ) -> StoreResult<ValidationAnalytics>;
 
-    /// Expires what was judged before `older_than`, at most `batch` rows (a whole day at once
-    /// where the backend drops days), oldest first, and says how many rows it touched.
+    /// Expires records older than `older_than`, at most `batch` rows (a whole day at once
+    /// where the backend drops days), oldest first, and returns how many rows it touched.
     /// Call until it returns 0.
     async fn expire_validations(
         &self,
@@ -153,18 +153,18 @@ pub trait ValidationStore: Send + Sync {
     /// How many rows [`ValidationStore::expire_validations`] would touch until it returns 0.
     async fn count_expirable(&self, kind: ExpireKind, older_than: Timestamp) -> StoreResult<u64>;
 
-    /// Shows a page of all records, in the order of [`ValidationStore::list_validations`], to
+    /// Passes a page of all records, in the order of [`ValidationStore::list_validations`], to
     /// `rewrite` and stores the payloads it changes; an error of `rewrite` stores none of them.
     /// Records stored or deleted meanwhile disturb nothing. The cursor may be kept between
     /// processes: it is how a rewrite of everything is resumed.
     async fn rewrite_validations(
         &self,
         page: &PageRequest,
-        rewrite: &Rewrite<'_>,
-    ) -> StoreResult<Rewritten>;
+        rewrite: &RewriteFn<'_>,
+    ) -> StoreResult<RewriteProgress>;
 
-    /// Adds to violation groups, or starts them; says of each what had been seen of it before,
-    /// by fingerprint. Several writers may merge at once: each group is new to one of them. A
+    /// Adds to violation groups, or starts them; returns for each fingerprint when the group was last
+    /// seen before, if ever. Several writers may merge at once: each group is new to one of them. A
     /// repeated `batch` changes nothing and returns nothing; batches are remembered for a day.
     async fn merge_groups(
         &self,
@@ -177,7 +177,7 @@ pub trait ValidationStore: Send + Sync {
     /// byte of it unless a reader of the time before is still at work.
     async fn purge(&self, purge: Purge<'_>, batch: u32) -> StoreResult<u64>;
 
-    /// Violation groups, seen last first; of those seen at once, the highest fingerprint first.
+    /// Violation groups, the last seen first; of the same instant by descending fingerprint.
     async fn list_groups(
         &self,
         filter: &GroupFilter,
@@ -199,7 +199,7 @@ pub trait ComparisonStore: Send + Sync {
         new_version: &str,
     ) -> StoreResult<Option<ComparisonRecord>>;
 
-    /// Outcomes of one schema, compared last first.
+    /// Outcomes of one schema, the latest comparison first.
     async fn list_comparisons(
         &self,
         schema_id: &str,
@@ -229,7 +229,7 @@ pub trait ConsumerStore: Send + Sync {
         page: &PageRequest,
     ) -> StoreResult<Page<ConsumerRecord>>;
 
-    /// Ends a registration and forgets the usage seen of it; says whether it was there.
+    /// Deletes a registration and its observed usage; returns whether it existed.
     async fn deregister_consumer(
         &self,
         consumer_id: &str,
@@ -237,8 +237,8 @@ pub trait ConsumerStore: Send + Sync {
         environment: &str,
     ) -> StoreResult<bool>;
 
-    /// Notes that an exchange of a consumer was judged, never moving the time back; says
-    /// whether the registration is there.
+    /// Records when an exchange of a consumer was last validated, never moving the time back;
+    /// returns whether the registration exists.
     async fn update_consumer_validation(
         &self,
         consumer_id: &str,
@@ -250,7 +250,7 @@ pub trait ConsumerStore: Send + Sync {
     /// Adds observed usage, and registers consumers that are not there, with what they use as
     /// their `used_endpoints`. Several writers may merge at once; counts add up. A repeated
     /// `batch` changes nothing; batches are remembered for a day. Usage of an operation by a
-    /// consumer must stand in `usage` once.
+    /// consumer must occur in `usage` at most once.
     async fn merge_usage(&self, batch: Uuid, usage: &[OperationUsage]) -> StoreResult<()>;
 
     /// Observed usage, by schema, consumer, environment, path and method. A page counts
@@ -265,11 +265,10 @@ pub trait ConsumerStore: Send + Sync {
 /// A whole store.
 #[async_trait]
 pub trait Store: SchemaStore + ValidationStore + ComparisonStore + ConsumerStore {
-    /// Brings the database to this version's form, under a lock, all migrations or none; with
-    /// `dry_run` only says what it would do.
+    /// Runs the pending migrations, all or none, under a lock; with `dry_run` only reports them.
     async fn migrate(&self, dry_run: bool) -> StoreResult<MigrationReport>;
 
-    /// Finishes what is being written and closes all connections. Later calls fail.
+    /// Finishes pending writes and closes all connections. Later calls fail.
     async fn close(&self);
 
     /// Whether the store can be written to right now.

@@ -8,7 +8,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum LineFormat {
     /// Lines for people.
     Text,
     /// One JSON object a line.
@@ -16,21 +16,21 @@ pub enum Form {
 }
 
 /// The form that suits where stderr goes: lines on a terminal, JSON elsewhere.
-pub fn form_for_stderr() -> Form {
-    if std::io::stderr().is_terminal() { Form::Text } else { Form::Json }
+pub fn format_for_stderr() -> LineFormat {
+    if std::io::stderr().is_terminal() { LineFormat::Text } else { LineFormat::Json }
 }
 
 /// Installs the process's logger. `level` is the least severe level of our own lines; the
 /// libraries below speak from `warn` on. A second call changes nothing.
-pub fn install(level: &str, form: Form) {
+pub fn install(level: &str, format: LineFormat) {
     // hyper and sqlx may put message or statement text into their debug lines: never shown.
     // What Pingora warns of are peers that come and go, which we count and name ourselves.
     let quiet = "pingora_core=error,pingora_load_balancing=error";
     let filter = EnvFilter::new(format!("warn,{quiet},cvt_sidecar={level}"));
     let registry = tracing_subscriber::registry().with(filter);
-    // Whoever was first keeps the logger: tests share a process.
-    let _ = match form {
-        Form::Json => registry
+    // The first logger stays: tests share a process.
+    let _ = match format {
+        LineFormat::Json => registry
             .with(
                 tracing_subscriber::fmt::layer()
                     .json()
@@ -39,7 +39,7 @@ pub fn install(level: &str, form: Form) {
                     .with_writer(std::io::stderr),
             )
             .try_init(),
-        Form::Text => registry
+        LineFormat::Text => registry
             .with(tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr))
             .try_init(),
     };
@@ -50,7 +50,12 @@ pub fn install(level: &str, form: Form) {
 /// that caused it.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|info| {
-        let place = info.location().map_or_else(|| "unknown place".to_owned(), ToString::to_string);
-        tracing::error!(event = "panic", place, "a panic was caught; only its exchange is lost");
+        let location =
+            info.location().map_or_else(|| "unknown place".to_owned(), ToString::to_string);
+        tracing::error!(
+            event = "panic",
+            place = location,
+            "a panic was caught; only its exchange is lost"
+        );
     }));
 }

@@ -35,7 +35,7 @@ pub struct Metrics {
 pub struct MetricsError(#[from] prometheus::Error);
 
 /// A gauge that is set when it is collected.
-struct Observed {
+struct CallbackGauge {
     gauge: IntGauge,
     value: Box<dyn Fn() -> usize + Send + Sync>,
 }
@@ -50,7 +50,7 @@ impl Metrics {
 
     /// A counter.
     pub fn counter(&self, name: &str, help: &str) -> Result<IntCounter, MetricsError> {
-        self.keep(IntCounter::new(name, help)?)
+        self.register(IntCounter::new(name, help)?)
     }
 
     /// Counters by labels.
@@ -60,12 +60,12 @@ impl Metrics {
         help: &str,
         labels: &[&str],
     ) -> Result<IntCounterVec, MetricsError> {
-        self.keep(IntCounterVec::new(Opts::new(name, help), labels)?)
+        self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
     }
 
     /// A gauge.
     pub fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, MetricsError> {
-        self.keep(IntGauge::new(name, help)?)
+        self.register(IntGauge::new(name, help)?)
     }
 
     /// Gauges by labels.
@@ -75,7 +75,7 @@ impl Metrics {
         help: &str,
         labels: &[&str],
     ) -> Result<IntGaugeVec, MetricsError> {
-        self.keep(IntGaugeVec::new(Opts::new(name, help), labels)?)
+        self.register(IntGaugeVec::new(Opts::new(name, help), labels)?)
     }
 
     /// A histogram of seconds.
@@ -86,7 +86,7 @@ impl Metrics {
         buckets: &[f64],
     ) -> Result<Histogram, MetricsError> {
         let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-        self.keep(Histogram::with_opts(opts)?)
+        self.register(Histogram::with_opts(opts)?)
     }
 
     /// Histograms of seconds by labels.
@@ -98,18 +98,18 @@ impl Metrics {
         buckets: &[f64],
     ) -> Result<HistogramVec, MetricsError> {
         let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-        self.keep(HistogramVec::new(opts, labels)?)
+        self.register(HistogramVec::new(opts, labels)?)
     }
 
     /// A gauge whose value is asked for whenever the metrics are read.
-    pub fn observed(
+    pub fn callback_gauge(
         &self,
         name: &str,
         help: &str,
         value: impl Fn() -> usize + Send + Sync + 'static,
     ) -> Result<(), MetricsError> {
         let gauge = IntGauge::new(name, help)?;
-        self.registry.register(Box::new(Observed { gauge, value: Box::new(value) }))?;
+        self.registry.register(Box::new(CallbackGauge { gauge, value: Box::new(value) }))?;
         Ok(())
     }
 
@@ -120,15 +120,15 @@ impl Metrics {
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
-    fn keep<C: Collector + Clone + 'static>(&self, collector: C) -> Result<C, MetricsError> {
+    fn register<C: Collector + Clone + 'static>(&self, collector: C) -> Result<C, MetricsError> {
         self.registry.register(Box::new(collector.clone()))?;
         Ok(collector)
     }
 }
 
-// === impl Observed ===
+// === impl CallbackGauge ===
 
-impl Collector for Observed {
+impl Collector for CallbackGauge {
     fn desc(&self) -> Vec<&Desc> {
         self.gauge.desc()
     }
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_counted_is_encoded() {
+    fn counters_are_encoded_in_the_text_format() {
         let metrics = Metrics::default();
         let counters = metrics.counters("a_total", "A.", &["kind"]).unwrap();
         counters.with_label_values(&["x"]).inc_by(3);

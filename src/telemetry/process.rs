@@ -11,52 +11,52 @@ use prometheus::proto::{Counter, Gauge, Metric, MetricFamily, MetricType};
 use super::metrics::{Metrics, MetricsError};
 
 /// Name, help and type of one metric, and how it is found.
-struct Figure {
+struct ProcessMetric {
     name: &'static str,
     help: &'static str,
     kind: MetricType,
     read: fn() -> Option<f64>,
 }
 
-const FIGURES: &[Figure] = &[
-    Figure {
+const PROCESS_METRICS: &[ProcessMetric] = &[
+    ProcessMetric {
         name: "process_cpu_seconds_total",
         help: "CPU time, user and system.",
         kind: MetricType::COUNTER,
         read: || Some((stat(13)? + stat(14)?) / ticks_per_second()),
     },
-    Figure {
+    ProcessMetric {
         name: "process_resident_memory_bytes",
         help: "Memory in use.",
         kind: MetricType::GAUGE,
         read: || Some(stat(23)? * rustix::param::page_size() as f64),
     },
-    Figure {
+    ProcessMetric {
         name: "process_virtual_memory_bytes",
         help: "Address space.",
         kind: MetricType::GAUGE,
         read: || stat(22),
     },
-    Figure {
+    ProcessMetric {
         name: "process_open_fds",
         help: "Open file descriptors.",
         kind: MetricType::GAUGE,
         // The directory being read is one of them.
         read: || Some(fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1) as f64),
     },
-    Figure {
+    ProcessMetric {
         name: "process_max_fds",
         help: "File descriptors that may be open.",
         kind: MetricType::GAUGE,
         read: || field(&fs::read_to_string("/proc/self/limits").ok()?, "Max open files"),
     },
-    Figure {
+    ProcessMetric {
         name: "process_threads",
         help: "Threads running.",
         kind: MetricType::GAUGE,
         read: || stat(19),
     },
-    Figure {
+    ProcessMetric {
         name: "process_start_time_seconds",
         help: "When the process started, in seconds since 1970.",
         kind: MetricType::GAUGE,
@@ -67,7 +67,7 @@ const FIGURES: &[Figure] = &[
     },
 ];
 
-struct Process {
+struct ProcessCollector {
     descriptions: Vec<Desc>,
 }
 
@@ -75,12 +75,12 @@ struct Process {
 pub fn register(metrics: &Metrics) -> Result<(), MetricsError> {
     let info = metrics.gauges("cvt_build_info", "The running version.", &["version"])?;
     info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-    let describe = |figure: &Figure| {
-        let (name, help) = (figure.name.to_owned(), figure.help.to_owned());
+    let describe = |metric_definition: &ProcessMetric| {
+        let (name, help) = (metric_definition.name.to_owned(), metric_definition.help.to_owned());
         Desc::new(name, help, Vec::new(), std::collections::HashMap::new())
     };
-    let descriptions = FIGURES.iter().map(describe).collect::<Result<_, _>>()?;
-    metrics.registry().register(Box::new(Process { descriptions }))?;
+    let descriptions = PROCESS_METRICS.iter().map(describe).collect::<Result<_, _>>()?;
+    metrics.registry().register(Box::new(ProcessCollector { descriptions }))?;
     Ok(())
 }
 
@@ -102,21 +102,21 @@ fn field(text: &str, name: &str) -> Option<f64> {
     rest.split_whitespace().next()?.parse().ok()
 }
 
-// === impl Process ===
+// === impl ProcessCollector ===
 
-impl Collector for Process {
+impl Collector for ProcessCollector {
     fn desc(&self) -> Vec<&Desc> {
         self.descriptions.iter().collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        FIGURES.iter().filter_map(Figure::family).collect()
+        PROCESS_METRICS.iter().filter_map(ProcessMetric::family).collect()
     }
 }
 
-// === impl Figure ===
+// === impl ProcessMetric ===
 
-impl Figure {
+impl ProcessMetric {
     fn family(&self) -> Option<MetricFamily> {
         let value = (self.read)()?;
         let mut metric = Metric::default();
@@ -143,10 +143,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_figures_are_those_of_this_process() {
+    fn process_metrics_describe_this_process() {
         let value = |name: &str| {
-            let figure = FIGURES.iter().find(|figure| figure.name == name).unwrap();
-            (figure.read)().unwrap()
+            let metric_definition = PROCESS_METRICS
+                .iter()
+                .find(|metric_definition| metric_definition.name == name)
+                .unwrap();
+            (metric_definition.read)().unwrap()
         };
         let mebibyte = 1_048_576.0;
         let resident = value("process_resident_memory_bytes");

@@ -3,9 +3,9 @@
 //! Written by hand because it is little: a queue, a JSON text, one POST per batch. The crates
 //! (opentelemetry, its SDK and its OTLP exporter) would bring some sixty more, and a span API
 //! that is of no use here: spans are made afterwards, off the traffic path, from times that are
-//! known anyway. The collector is reached in plain text; it stands beside the sidecar.
+//! known anyway. The collector is reached in plain text; it runs beside the sidecar.
 //!
-//! What must hold: nobody waits for a collector; what does not reach one is counted.
+//! Invariants: no task waits for a collector; what does not reach one is counted.
 
 use std::time::Duration;
 
@@ -19,17 +19,17 @@ use tokio::time::timeout;
 use super::metrics::{Metrics, MetricsError};
 
 /// Spans that may wait; more are dropped.
-const MOST_WAITING: usize = 8192;
+const MAX_QUEUED: usize = 8192;
 /// Spans sent at once.
-const BATCH: usize = 512;
+const MAX_BATCH: usize = 512;
 /// How long a batch waits for more.
 const LINGER: Duration = Duration::from_secs(1);
 /// The longest that sending a batch may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Something that took time.
 #[derive(Debug, Clone)]
-pub struct Span {
+pub struct TraceSpan {
     /// The trace it belongs to.
     pub trace_id: u128,
     /// Its id.
@@ -45,7 +45,7 @@ pub struct Span {
     /// Microseconds since 1970.
     pub end: i64,
     /// What is known about it.
-    pub attributes: Vec<(&'static str, Attribute)>,
+    pub attributes: Vec<(&'static str, SpanAttribute)>,
     /// Whether it failed.
     pub failed: bool,
 }
@@ -63,7 +63,7 @@ pub enum SpanKind {
 
 /// The value of an attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Attribute {
+pub enum SpanAttribute {
     /// A text.
     Text(String),
     /// A number.
@@ -72,7 +72,7 @@ pub enum Attribute {
 
 /// Where spans go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Collector {
+pub struct CollectorEndpoint {
     /// Host name or address.
     pub host: String,
     /// Port.
@@ -86,14 +86,14 @@ pub struct Collector {
 /// Where spans are handed over. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SpanSender {
-    sender: mpsc::Sender<Span>,
+    sender: mpsc::Sender<TraceSpan>,
     metrics: SpanMetrics,
 }
 
 /// The task that sends them.
 pub struct SpanExporter {
-    receiver: mpsc::Receiver<Span>,
-    collector: Collector,
+    receiver: mpsc::Receiver<TraceSpan>,
+    collector: CollectorEndpoint,
     metrics: SpanMetrics,
 }
 
@@ -105,11 +105,11 @@ struct SpanMetrics {
 
 /// A sender and the task that sends what it is given.
 pub fn channel(
-    collector: Collector,
+    collector: CollectorEndpoint,
     metrics: &Metrics,
 ) -> Result<(SpanSender, SpanExporter), MetricsError> {
     let metrics = SpanMetrics::new(metrics)?;
-    let (sender, receiver) = mpsc::channel(MOST_WAITING);
+    let (sender, receiver) = mpsc::channel(MAX_QUEUED);
     let exporter = SpanExporter { receiver, collector, metrics: metrics.clone() };
     Ok((SpanSender { sender, metrics }, exporter))
 }
@@ -139,7 +139,7 @@ impl SpanMetrics {
 
 impl SpanSender {
     /// Hands a span over, or counts it as dropped when too many wait. Never waits.
-    pub fn send(&self, span: Span) {
+    pub fn send(&self, span: TraceSpan) {
         if self.sender.try_send(span).is_err() {
             self.metrics.dropped("queue_full", 1);
         }
@@ -155,7 +155,7 @@ impl SpanExporter {
         while let Some(first) = self.receiver.recv().await {
             let mut batch = vec![first];
             let _ = timeout(LINGER, async {
-                while batch.len() < BATCH {
+                while batch.len() < MAX_BATCH {
                     let Some(span) = self.receiver.recv().await else { return };
                     batch.push(span);
                 }
@@ -177,8 +177,8 @@ impl SpanExporter {
         }
     }
 
-    async fn post(&self, batch: &[Span]) -> std::io::Result<()> {
-        let Collector { host, port, path, service } = &self.collector;
+    async fn post(&self, batch: &[TraceSpan]) -> std::io::Result<()> {
+        let CollectorEndpoint { host, port, path, service } = &self.collector;
         let body = encode(service, batch).to_string();
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n\
@@ -197,35 +197,35 @@ impl SpanExporter {
             let status = String::from_utf8_lossy(&status);
             Err(std::io::Error::other(format!("the collector answers {status:?}")))
         };
-        timeout(PATIENCE, sending)
+        timeout(EXPORT_TIMEOUT, sending)
             .await
             .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
     }
 }
 
 /// An `ExportTraceServiceRequest` in OTLP's JSON: ids in hex, 64-bit numbers as texts.
-fn encode(service: &str, batch: &[Span]) -> Value {
+fn encode(service: &str, batch: &[TraceSpan]) -> Value {
     let resource =
-        json!({ "attributes": [attribute("service.name", &Attribute::Text(service.into()))] });
+        json!({ "attributes": [attribute("service.name", &SpanAttribute::Text(service.into()))] });
     let scope = json!({ "name": "cvt-sidecar", "version": env!("CARGO_PKG_VERSION") });
-    let spans: Vec<Value> = batch.iter().map(Span::encode).collect();
+    let spans: Vec<Value> = batch.iter().map(TraceSpan::encode).collect();
     json!({ "resourceSpans": [{
         "resource": resource,
         "scopeSpans": [{ "scope": scope, "spans": spans }],
     }] })
 }
 
-fn attribute(key: &str, value: &Attribute) -> Value {
+fn attribute(key: &str, value: &SpanAttribute) -> Value {
     let value = match value {
-        Attribute::Text(text) => json!({ "stringValue": text }),
-        Attribute::Number(number) => json!({ "intValue": number.to_string() }),
+        SpanAttribute::Text(text) => json!({ "stringValue": text }),
+        SpanAttribute::Number(number) => json!({ "intValue": number.to_string() }),
     };
     json!({ "key": key, "value": value })
 }
 
-// === impl Span ===
+// === impl TraceSpan ===
 
-impl Span {
+impl TraceSpan {
     fn encode(&self) -> Value {
         let nanos = |micros: i64| (i128::from(micros) * 1000).to_string();
         let attributes: Vec<Value> =
@@ -248,8 +248,8 @@ impl Span {
 mod tests {
     use super::*;
 
-    fn span() -> Span {
-        Span {
+    fn span() -> TraceSpan {
+        TraceSpan {
             trace_id: 0xabc,
             span_id: 0x1,
             parent: None,
@@ -257,13 +257,13 @@ mod tests {
             kind: SpanKind::Server,
             start: 1_700_000_000_000_001,
             end: 1_700_000_000_000_002,
-            attributes: vec![("http.response.status_code", Attribute::Number(502))],
+            attributes: vec![("http.response.status_code", SpanAttribute::Number(502))],
             failed: true,
         }
     }
 
     #[test]
-    fn a_span_is_encoded_as_otlp_writes_json() {
+    fn a_span_is_encoded_as_otlp_json() {
         let request = encode("shop", &[span()]);
         let scopes = &request["resourceSpans"][0];
         assert_eq!(scopes["resource"]["attributes"][0]["value"]["stringValue"], "shop");
@@ -276,23 +276,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_no_collector_takes_is_counted() {
+    async fn undelivered_spans_are_counted_as_dropped() {
         let metrics = Metrics::default();
-        let nobody = Collector {
+        let unreachable = CollectorEndpoint {
             host: "127.0.0.1".into(),
             port: 1,
             path: "/v1/traces".into(),
             service: "shop".into(),
         };
-        let (sender, exporter) = channel(nobody, &metrics).unwrap();
-        for _ in 0..MOST_WAITING + 3 {
+        let (sender, exporter) = channel(unreachable, &metrics).unwrap();
+        for _ in 0..MAX_QUEUED + 3 {
             sender.send(span());
         }
         drop(sender);
         exporter.run().await;
         let text = metrics.encode().unwrap();
         assert!(text.contains("cvt_spans_dropped_total{reason=\"queue_full\"} 3\n"), "{text}");
-        let lost = format!("cvt_spans_dropped_total{{reason=\"collector\"}} {MOST_WAITING}\n");
+        let lost = format!("cvt_spans_dropped_total{{reason=\"collector\"}} {MAX_QUEUED}\n");
         assert!(text.contains(&lost), "{text}");
     }
 }

@@ -11,13 +11,13 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::identity::{Files, TlsError, subject};
+use super::identity::{IdentityFiles, TlsError, subject};
 use super::metrics::{ReloadResult, TlsMetrics};
 use crate::config::tls::ServerTls;
 
-/// How often the files are looked at. Their contents are compared: an orchestrator that swaps a
+/// How often the files are checked. Their contents are compared: an orchestrator that swaps a
 /// directory of links changes neither name nor, at times, the time of change.
-const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The identity of one listener. Cheap to clone.
 #[derive(Clone)]
@@ -56,8 +56,8 @@ impl Acceptor {
         protocols: &'static [&'static [u8]],
         metrics: TlsMetrics,
     ) -> Result<Self, TlsError> {
-        let identity = Files::read(settings)?.check(settings, protocols)?;
-        metrics.expires(identity.not_after);
+        let identity = IdentityFiles::read(settings)?.check(settings, protocols)?;
+        metrics.set_expiry(identity.not_after);
         Ok(Self {
             config: Arc::new(ArcSwap::from(identity.config)),
             settings: Arc::new(settings.clone()),
@@ -66,72 +66,72 @@ impl Acceptor {
         })
     }
 
-    /// Shakes hands on `stream` within `timeout`.
+    /// Performs the handshake on `stream` within `timeout`.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
         timeout: Duration,
     ) -> Result<Secured<S>, HandshakeError> {
-        let shaking = TlsAcceptor::from(self.config.load_full()).accept(stream);
-        let stream = match tokio::time::timeout(timeout, shaking).await {
+        let handshake = TlsAcceptor::from(self.config.load_full()).accept(stream);
+        let stream = match tokio::time::timeout(timeout, handshake).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
-                self.metrics.handshake_failed();
+                self.metrics.record_failed_handshake();
                 return Err(error.into());
             }
             Err(_) => {
-                self.metrics.handshake_timed_out();
+                self.metrics.record_timed_out_handshake();
                 return Err(HandshakeError::TimedOut);
             }
         };
-        self.metrics.handshake_done();
+        self.metrics.record_handshake();
         let certificates = stream.get_ref().1.peer_certificates();
         let subject = certificates.and_then(<[_]>::first).and_then(subject);
         Ok(Secured { stream, subject })
     }
 
-    /// Looks at the files again and again, and at once on SIGHUP, until `stop` turns true.
+    /// Checks the files at intervals, and at once on SIGHUP, until `stop` turns true.
     /// Handshakes after a change use the new identity; connections that exist go on.
-    pub async fn follow(self, mut stop: watch::Receiver<bool>) {
-        let mut seen = Files::read(&self.settings).ok();
+    pub async fn watch_files(self, mut stop: watch::Receiver<bool>) {
+        let mut seen = IdentityFiles::read(&self.settings).ok();
         let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 _ = hangup.recv() => {}
-                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                () = tokio::time::sleep(CHECK_INTERVAL) => {}
             }
-            self.look(&mut seen);
+            self.reload_if_changed(&mut seen);
         }
     }
 
     /// Loads the files if they differ from those `seen` last.
-    fn look(&self, seen: &mut Option<Files>) {
-        let files = match Files::read(&self.settings) {
+    fn reload_if_changed(&self, seen: &mut Option<IdentityFiles>) {
+        let files = match IdentityFiles::read(&self.settings) {
             Ok(files) if seen.as_ref() == Some(&files) => return,
             Ok(files) => files,
             // Files that are being replaced are away for a moment: said once, tried again.
             Err(error) if seen.is_some() => {
                 *seen = None;
-                return self.keep(&error);
+                return self.record_failure(&error);
             }
             Err(_) => return,
         };
         match files.check(&self.settings, self.protocols) {
             Ok(identity) => {
                 self.config.store(identity.config);
-                self.metrics.expires(identity.not_after);
-                self.metrics.reloaded(ReloadResult::Success);
+                self.metrics.set_expiry(identity.not_after);
+                self.metrics.record_reload(ReloadResult::Success);
                 let file = self.settings.cert_file.display().to_string();
                 tracing::info!(event = "certificate_reloaded", file, "a new certificate is in use");
             }
-            Err(error) => self.keep(&error),
+            Err(error) => self.record_failure(&error),
         }
         *seen = Some(files);
     }
 
-    fn keep(&self, error: &TlsError) {
-        self.metrics.reloaded(ReloadResult::Failure);
+    fn record_failure(&self, error: &TlsError) {
+        self.metrics.record_reload(ReloadResult::Failure);
         tracing::error!(
             event = "certificate_not_reloaded",
             %error,

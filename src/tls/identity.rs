@@ -21,7 +21,7 @@ pub enum TlsError {
     Unreadable {
         /// Its path.
         path: PathBuf,
-        /// The system's word for it.
+        /// The error of the operating system.
         reason: std::io::Error,
     },
     /// A file does not hold what it should.
@@ -46,22 +46,22 @@ pub enum TlsError {
 
 /// The bytes of an identity's files, to tell whether anything changed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Files {
+pub(super) struct IdentityFiles {
     cert: Vec<u8>,
     key: Vec<u8>,
     ca: Option<Vec<u8>>,
 }
 
 /// A checked identity.
-pub(super) struct Identity {
+pub(super) struct ServerIdentity {
     pub(super) config: Arc<ServerConfig>,
     /// When its certificate ends, in seconds since the epoch.
     pub(super) not_after: i64,
 }
 
-// === impl Files ===
+// === impl IdentityFiles ===
 
-impl Files {
+impl IdentityFiles {
     /// Reads the files; blocking, and small.
     pub(super) fn read(settings: &ServerTls) -> Result<Self, TlsError> {
         let read = |path: &Path| {
@@ -77,7 +77,7 @@ impl Files {
         &self,
         settings: &ServerTls,
         protocols: &[&[u8]],
-    ) -> Result<Identity, TlsError> {
+    ) -> Result<ServerIdentity, TlsError> {
         let chain = certificates(&self.cert, &settings.cert_file)?;
         let not_after = X509Certificate::from_der(&chain[0])
             .map_err(|error| malformed(&settings.cert_file, format!("not X.509: {error}")))?
@@ -107,9 +107,9 @@ impl Files {
             .map_err(unusable)?;
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         // Sessions resume without memory of ours; a reload begins with a ticket key of its own,
-        // so nobody resumes past a change of authorities.
+        // so no session outlives a change of authorities.
         config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(unusable)?;
-        Ok(Identity { config: Arc::new(config), not_after })
+        Ok(ServerIdentity { config: Arc::new(config), not_after })
     }
 
     fn verifier(

@@ -4,7 +4,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::telemetry::metrics::{Metrics, MetricsError};
 
-/// Instruments of all listeners; [`TlsInstruments::of`] gives those of one.
+/// Instruments of all listeners; [`TlsInstruments::for_listener`] gives those of one.
 #[derive(Debug, Clone)]
 pub struct TlsInstruments {
     expiry: IntGaugeVec,
@@ -64,7 +64,7 @@ impl TlsInstruments {
     }
 
     /// Those of the listener called `listener`.
-    pub fn of(&self, listener: &str) -> TlsMetrics {
+    pub fn for_listener(&self, listener: &str) -> TlsMetrics {
         let reloads = |result| self.reloads.with_label_values(&[listener, result]);
         let handshakes = |result| self.handshakes.with_label_values(&[listener, result]);
         TlsMetrics {
@@ -82,13 +82,13 @@ impl TlsInstruments {
 // === impl TlsMetrics ===
 
 impl TlsMetrics {
-    /// Notes when the certificate in use ends.
-    pub fn expires(&self, not_after: i64) {
+    /// Records when the certificate in use ends.
+    pub fn set_expiry(&self, not_after: i64) {
         self.expiry.set(not_after);
     }
 
     /// Counts a change of the files, and shows that it failed until another one succeeds.
-    pub fn reloaded(&self, result: ReloadResult) {
+    pub fn record_reload(&self, result: ReloadResult) {
         match result {
             ReloadResult::Success => self.reloaded.inc(),
             ReloadResult::Failure => self.not_reloaded.inc(),
@@ -97,17 +97,17 @@ impl TlsMetrics {
     }
 
     /// Counts a handshake that succeeded.
-    pub fn handshake_done(&self) {
+    pub fn record_handshake(&self) {
         self.done.inc();
     }
 
     /// Counts a handshake that failed.
-    pub fn handshake_failed(&self) {
+    pub fn record_failed_handshake(&self) {
         self.failed.inc();
     }
 
     /// Counts a handshake that took too long.
-    pub fn handshake_timed_out(&self) {
+    pub fn record_timed_out_handshake(&self) {
         self.timed_out.inc();
     }
 }

@@ -3,109 +3,66 @@
 mod form;
 mod json;
 mod multipart;
-mod parts;
+mod multipart_parser;
 mod stream;
 mod text;
 mod undeclared;
 mod xml;
 
-use std::borrow::Cow;
-
 use http::HeaderMap;
 
 use super::decode::{DecodeFailure, decode_charset, decode_content};
-use super::findings::{Findings, Place};
-use super::media_type::MISSING;
-use crate::contract::encoding::MediaPlan;
-use crate::contract::instance::Arena;
+use super::media_type::BodyContext;
+use super::verdict_builder::VerdictBuilder;
 use crate::contract::media_type::BodyKind;
-use crate::model::exchange::Captured;
-use crate::model::verdict::SkipReason;
-use crate::model::violation::{Location, Rule};
+use crate::json::Arena;
+use crate::model::exchange::CapturedBody;
+use crate::model::violation::ViolationKind;
 
-/// What is known of a body before it is read.
-pub(super) struct BodyContext<'c> {
-    pub(super) media: &'c MediaPlan,
-    pub(super) kind: BodyKind,
-    /// No `Content-Type` was sent; JSON is a guess that the body has to bear out.
-    pub(super) guessed: bool,
-    pub(super) charset: Option<&'c str>,
-    pub(super) boundary: Option<&'c str>,
-    /// Where the missing `Content-Type` is noted.
-    pub(super) missing: Place<'c>,
-}
-
-// === impl BodyContext ===
-
-impl<'c> BodyContext<'c> {
-    /// Where violations of the body belong.
-    fn place(&self) -> Place<'c> {
-        Place { location: Location::Body, name: None, pointer: &self.media.pointer }
-    }
-}
-
-/// Judges a complete body that is not empty.
-pub(super) fn judge(
+/// Validates a complete body that is not empty.
+pub(super) fn validate(
     arena: &mut Arena,
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     context: &BodyContext<'_>,
     headers: &HeaderMap,
-    captured: &Captured,
+    captured: &CapturedBody,
     decoded_limit: usize,
 ) {
     let bytes = match decode_content(headers, captured.bytes(), decoded_limit) {
         Ok(bytes) => bytes,
-        Err(failure) => return failed(findings, context, failure, "Content-Encoding"),
+        Err(failure) => return decode_failed(verdict, context, failure, "Content-Encoding"),
     };
     match context.kind {
-        BodyKind::Json => json::judge(arena, findings, context, &bytes),
-        BodyKind::Multipart => parts::judge(arena, findings, context, &bytes),
-        BodyKind::Binary => text::judge_binary(arena, findings, context, &bytes),
+        BodyKind::Json => json::validate(arena, verdict, context, &bytes),
+        BodyKind::Multipart => multipart::validate(arena, verdict, context, &bytes),
+        BodyKind::Binary => text::validate_binary(arena, verdict, context, &bytes),
         kind => {
             let text = match decode_charset(&bytes, context.charset) {
                 Ok(text) => text,
-                Err(failure) => return failed(findings, context, failure, "charset"),
+                Err(failure) => return decode_failed(verdict, context, failure, "charset"),
             };
             match kind {
-                BodyKind::Form => form::judge(arena, findings, context, &text),
-                BodyKind::Xml => xml::judge(arena, findings, context, &text),
-                BodyKind::JsonSequence => stream::judge_sequence(arena, findings, context, &text),
-                BodyKind::EventStream => stream::judge_events(arena, findings, context, &text),
-                _ => text::judge(arena, findings, context, &text),
+                BodyKind::Form => form::validate(arena, verdict, context, &text),
+                BodyKind::Xml => xml::validate(arena, verdict, context, &text),
+                BodyKind::JsonSequence => stream::validate_sequence(arena, verdict, context, &text),
+                BodyKind::EventStream => stream::validate_events(arena, verdict, context, &text),
+                _ => text::validate(arena, verdict, context, &text),
             }
         }
     }
 }
 
-fn failed(
-    findings: &mut Findings<'_>,
+fn decode_failed(
+    verdict: &mut VerdictBuilder<'_>,
     context: &BodyContext<'_>,
     failure: DecodeFailure,
     what: &str,
 ) {
     match failure {
-        DecodeFailure::Skip(reason) => findings.skip(reason),
+        DecodeFailure::Skip(reason) => verdict.skip(reason),
         DecodeFailure::Corrupt => {
             let message = format!("the body is not what {what} says");
-            findings.add(context.place(), Rule::Malformed, message);
+            verdict.add(context.rule(), ViolationKind::Malformed, message);
         }
-    }
-}
-
-/// Notes that a body is of a media type whose schema cannot be asked.
-fn unsupported(findings: &mut Findings<'_>) {
-    findings.skip(SkipReason::UnsupportedMediaType);
-}
-
-/// Notes a guess that the body did not bear out.
-fn not_guessed(findings: &mut Findings<'_>, context: &BodyContext<'_>) {
-    findings.add(context.missing, Rule::Missing, MISSING);
-}
-
-/// Bytes as text: UTF-8 where they are, else one character per byte, so that lengths count bytes.
-fn octets(bytes: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect()),
     }
 }

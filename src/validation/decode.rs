@@ -1,8 +1,10 @@
-//! Content codings and charsets: from the bytes on the wire to the text that is judged.
+//! Content codings and charsets: from the bytes on the wire to the text that is validated.
 //!
-//! What must hold: decoding works on a copy and never touches what is forwarded; no more than
-//! the limit is ever produced, whatever the input claims; an unknown coding or charset is a
-//! reason to skip, bytes that do not decode are a violation (`malformed`).
+//! Invariants:
+//! - decoding works on a copy and never touches what is forwarded;
+//! - no more than the limit is ever produced, whatever the input claims;
+//! - an unknown coding or charset is a reason to skip, bytes that do not decode are a violation
+//!   (`malformed`).
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -18,7 +20,7 @@ const MAX_CODINGS: usize = 4;
 /// Why a body has no decoded form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DecodeFailure {
-    /// Not judged, for the reason given.
+    /// Not validated, for the reason given.
     Skip(SkipReason),
     /// The bytes are not what `Content-Encoding` says.
     Corrupt,
@@ -75,7 +77,7 @@ fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, DecodeFailure> {
 fn undo(coding: Coding, body: &[u8], limit: usize) -> Result<Vec<u8>, DecodeFailure> {
     match coding {
         Coding::Gzip => read_capped(flate2::read::MultiGzDecoder::new(body), limit),
-        // RFC 9110 §8.4.1.2 means the zlib format; many senders leave its wrapper out.
+        // RFC 9110 §8.4.1.2 means the zlib format; many senders omit its wrapper.
         Coding::Deflate => match read_capped(flate2::read::ZlibDecoder::new(body), limit) {
             Err(DecodeFailure::Corrupt) => {
                 read_capped(flate2::read::DeflateDecoder::new(body), limit)
@@ -104,8 +106,8 @@ fn read_capped(reader: impl Read, limit: usize) -> Result<Vec<u8>, DecodeFailure
 }
 
 /// The text of a body in the charset its media type names; UTF-8 where it names none. A byte
-/// order mark is removed. `None` for an unknown charset is a reason to skip, `Err` is text that
-/// is not in the charset.
+/// order mark is removed. An unknown charset is a reason to skip, text that is not in the
+/// charset is corrupt.
 pub(crate) fn decode_charset<'b>(
     body: &'b [u8],
     charset: Option<&str>,
@@ -121,6 +123,14 @@ pub(crate) fn decode_charset<'b>(
     }
     let (text, _, malformed) = encoding.decode(body);
     if malformed { Err(DecodeFailure::Corrupt) } else { Ok(text) }
+}
+
+/// Bytes as text: UTF-8 where they are valid, else ISO 8859-1, so that lengths count bytes.
+pub(crate) fn utf8_or_latin1(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect()),
+    }
 }
 
 #[cfg(test)]
@@ -193,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn charsets_are_read_or_named_unknown() {
+    fn charsets_are_decoded_or_skipped_as_unknown() {
         assert_eq!(decode_charset(b"\xEF\xBB\xBF{}", None).unwrap(), "{}");
         assert_eq!(decode_charset(b"\xe9", Some("latin1")).unwrap(), "é");
         assert_eq!(decode_charset(b"\xe9", Some("UTF-8")), Err(DecodeFailure::Corrupt));

@@ -5,16 +5,17 @@ use std::borrow::Cow;
 use http::HeaderMap;
 use smallvec::{SmallVec, smallvec};
 
-use super::findings::{Findings, Place};
-use super::parameter::{Field, Fields};
-use super::value::{judge_parameter, place_of};
-use crate::contract::instance::Arena;
+use super::decode::utf8_or_latin1;
+use super::parameter::{SentValue, SentValues};
+use super::value::{rule_of, validate_parameter};
+use super::verdict_builder::{RuleLocation, VerdictBuilder};
 use crate::contract::operation::CompiledOperation;
 use crate::contract::parameter::ParameterPlan;
 use crate::contract::security::CredentialKind;
-use crate::model::violation::{Location, Rule};
+use crate::json::Arena;
+use crate::model::violation::{Location, ViolationKind};
 
-/// Fields that HTTP, its extensions and the way to us add to any message: never undeclared.
+/// Fields that HTTP, its extensions and other proxies add to any message: never undeclared.
 const COMMON: [&str; 72] = [
     "accept",
     "accept-charset",
@@ -108,56 +109,53 @@ const COMMON_EXTENSIONS: [&str; 9] = [
 ];
 
 /// One header: all its fields together, in order (RFC 9110 §5.3).
-pub(super) fn judge_header(
+pub(super) fn validate_header(
     arena: &mut Arena,
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     plan: &ParameterPlan,
     headers: &HeaderMap,
 ) {
+    // Field values were once ISO 8859-1 (RFC 9110 §5.5).
     let values: SmallVec<[&[u8]; 2]> =
         headers.get_all(&*plan.name).iter().map(http::HeaderValue::as_bytes).collect();
     let text = match values.as_slice() {
         [] => None,
-        [one] => Some(text_of(one)),
+        [one] => Some(utf8_or_latin1(one)),
         many => {
-            let texts: Vec<_> = many.iter().map(|value| text_of(value)).collect();
+            let texts: Vec<_> = many.iter().map(|value| utf8_or_latin1(value)).collect();
             Some(Cow::Owned(texts.join(",")))
         }
     };
-    judge_field(arena, findings, plan, text.as_deref());
+    validate_field(arena, verdict, plan, text.as_deref());
 }
 
 /// One header whose text is known.
-pub(super) fn judge_field(
+pub(super) fn validate_field(
     arena: &mut Arena,
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     plan: &ParameterPlan,
     text: Option<&str>,
 ) {
     match text {
         Some(text) => {
             let value = text.trim();
-            let fields: Fields<'_> = smallvec![Field { key: (&*plan.name).into(), value }];
-            judge_parameter(arena, findings, plan, &fields);
+            let fields: SentValues<'_> = smallvec![SentValue { key: (&*plan.name).into(), value }];
+            validate_parameter(arena, verdict, plan, &fields);
         }
         None if plan.required => {
-            findings.add(place_of(plan), Rule::Missing, "the header is required and is not there");
+            verdict.add(
+                rule_of(plan),
+                ViolationKind::Missing,
+                "the header is required and is not there",
+            );
         }
         None => {}
     }
 }
 
-/// UTF-8 where it is, else ISO 8859-1, which field values once were (RFC 9110 §5.5).
-fn text_of(bytes: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect()),
-    }
-}
-
 /// Request fields that the operation does not declare (`strict_fields`).
 pub(super) fn undeclared_request(
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     operation: &CompiledOperation,
     headers: &HeaderMap,
 ) {
@@ -167,21 +165,21 @@ pub(super) fn undeclared_request(
             _ => false,
         })
     };
-    undeclared(findings, &operation.headers, &operation.pointer, headers, key);
+    undeclared(verdict, &operation.headers, &operation.pointer, headers, key);
 }
 
 /// Response fields that the document does not declare (`strict_fields`).
 pub(super) fn undeclared_response(
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     declared: &[ParameterPlan],
     pointer: &str,
     headers: &HeaderMap,
 ) {
-    undeclared(findings, declared, pointer, headers, |_| false);
+    undeclared(verdict, declared, pointer, headers, |_| false);
 }
 
 fn undeclared(
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     declared: &[ParameterPlan],
     pointer: &str,
     headers: &HeaderMap,
@@ -194,9 +192,9 @@ fn undeclared(
     });
     let count = unknown.count();
     if count > 0 {
-        let place = Place { location: Location::Header, name: None, pointer };
+        let rule = RuleLocation { location: Location::Header, name: None, pointer };
         let message = format!("{count} sent that the document does not declare");
-        findings.add_at(place, Rule::Undeclared, "/*".to_owned(), message);
+        verdict.add_at(rule, ViolationKind::Undeclared, "/*".to_owned(), message);
     }
 }
 
@@ -211,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_common_fields_are_sorted() {
+    fn common_header_fields_are_sorted() {
         assert!(COMMON.is_sorted());
         assert!(is_common("user-agent") && is_common("sec-fetch-mode") && is_common("traceparent"));
         assert!(!is_common("x-tenant"));

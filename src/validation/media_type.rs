@@ -7,65 +7,101 @@
 
 use http::HeaderValue;
 
-use super::findings::{Findings, Place};
+use super::verdict_builder::{RuleLocation, VerdictBuilder};
 use crate::contract::encoding::MediaPlan;
 use crate::contract::media_type::{BodyKind, MediaTable, MediaTypeRef};
-use crate::model::violation::Rule;
+use crate::model::violation::{Location, ViolationKind};
 
-/// A documented media type, and how the body at hand is of it.
-pub(super) struct Chosen<'c, 'm> {
+/// The documented media type that applies to a body, and the parameters that the message sent.
+pub(super) struct ChosenMediaType<'c, 'm> {
     pub(super) media: &'c MediaPlan,
     pub(super) kind: BodyKind,
-    /// No `Content-Type` was sent; JSON is a guess that the body has to bear out.
-    pub(super) guessed: bool,
+    /// No `Content-Type` was sent; the body is taken for JSON if it parses as JSON.
+    pub(super) assumed_json: bool,
     pub(super) charset: Option<&'m str>,
     pub(super) boundary: Option<&'m str>,
 }
 
-/// Finds the documented media type; notes a violation where there is none. `None` where the
+/// What is known of a body before it is read.
+pub(super) struct BodyContext<'c> {
+    pub(super) media: &'c MediaPlan,
+    pub(super) kind: BodyKind,
+    /// No `Content-Type` was sent; the body is taken for JSON if it parses as JSON.
+    pub(super) assumed_json: bool,
+    pub(super) charset: Option<&'c str>,
+    pub(super) boundary: Option<&'c str>,
+    /// Where a missing `Content-Type` is reported.
+    pub(super) missing: RuleLocation<'c>,
+}
+
+/// Finds the documented media type; records a violation where there is none. `None` where the
 /// document lists no media type at all.
 pub(super) fn choose<'c, 'm>(
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     table: &'c MediaTable<MediaPlan>,
     content_type: Option<&'m HeaderValue>,
-    place: Place<'_>,
-) -> Option<Chosen<'c, 'm>> {
+    rule: RuleLocation<'_>,
+) -> Option<ChosenMediaType<'c, 'm>> {
     if table.is_empty() {
         return None;
     }
     let Some(value) = content_type.filter(|value| !value.is_empty()) else {
-        return guess(findings, table, place);
+        return assume_json(verdict, table, rule);
     };
     let Some(actual) = value.to_str().ok().and_then(MediaTypeRef::parse) else {
-        findings.add(place, Rule::Malformed, "Content-Type is no media type");
+        verdict.add(rule, ViolationKind::Malformed, "Content-Type is no media type");
         return None;
     };
     let Some((_, media)) = table.select(&actual) else {
-        findings.add(place, Rule::Undocumented, "the document does not list this media type");
+        verdict.add(
+            rule,
+            ViolationKind::Undocumented,
+            "the document does not list this media type",
+        );
         return None;
     };
-    Some(Chosen {
+    Some(ChosenMediaType {
         media,
         kind: actual.kind(),
-        guessed: false,
+        assumed_json: false,
         charset: actual.parameter("charset"),
         boundary: actual.parameter("boundary"),
     })
 }
 
-fn guess<'c, 'm>(
-    findings: &mut Findings<'_>,
+// === impl BodyContext ===
+
+impl<'c> BodyContext<'c> {
+    /// Where violations of the body belong.
+    pub(super) fn rule(&self) -> RuleLocation<'c> {
+        RuleLocation { location: Location::Body, name: None, pointer: &self.media.pointer }
+    }
+
+    /// Records that a body without `Content-Type` is not JSON.
+    pub(super) fn missing_content_type(&self, verdict: &mut VerdictBuilder<'_>) {
+        verdict.add(self.missing, ViolationKind::Missing, MISSING);
+    }
+}
+
+fn assume_json<'c, 'm>(
+    verdict: &mut VerdictBuilder<'_>,
     table: &'c MediaTable<MediaPlan>,
-    place: Place<'_>,
-) -> Option<Chosen<'c, 'm>> {
+    rule: RuleLocation<'_>,
+) -> Option<ChosenMediaType<'c, 'm>> {
     let json = MediaTypeRef::parse("application/json").and_then(|json| table.select(&json));
     let suffixed = || table.iter().find(|(range, _)| range.kind() == BodyKind::Json);
     let Some((_, media)) = json.or_else(suffixed) else {
-        findings.add(place, Rule::Missing, MISSING);
+        verdict.add(rule, ViolationKind::Missing, MISSING);
         return None;
     };
-    Some(Chosen { media, kind: BodyKind::Json, guessed: true, charset: None, boundary: None })
+    Some(ChosenMediaType {
+        media,
+        kind: BodyKind::Json,
+        assumed_json: true,
+        charset: None,
+        boundary: None,
+    })
 }
 
-/// What is said of a body without a media type.
-pub(super) const MISSING: &str = "the body has no Content-Type and is not JSON";
+/// The message about a body without a media type.
+const MISSING: &str = "the body has no Content-Type and is not JSON";

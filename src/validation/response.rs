@@ -3,46 +3,46 @@
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 
-use super::body::{self, BodyContext};
-use super::findings::{Findings, Place};
-use super::judge::{Judge, incomplete};
-use super::media_type::Chosen;
-use super::witness::Witness;
+use super::body;
+use super::media_type::{BodyContext, ChosenMediaType};
+use super::observation::ValidationObserver;
+use super::validator::{Validator, incomplete_reason};
+use super::verdict_builder::{RuleLocation, VerdictBuilder};
 use super::{header, media_type};
 use crate::contract::Contract;
+use crate::contract::OperationIndex;
 use crate::contract::encoding::MediaPlan;
 use crate::contract::media_type::{BodyKind, MediaTable, MediaTypeRef};
-use crate::contract::operation::OperationIndex;
 use crate::contract::response::ResponsePlan;
-use crate::model::exchange::{Captured, RequestHead, ResponseHead};
+use crate::model::exchange::{CapturedBody, RequestHead, ResponseHead};
 use crate::model::verdict::{SkipReason, Verdict};
-use crate::model::violation::{Location, Rule, Side};
+use crate::model::violation::{Location, Side, ViolationKind};
 
-// === impl Judge ===
+// === impl Validator ===
 
-impl Judge {
-    /// Judges a response by the operation that its request belongs to.
-    pub fn response(
+impl Validator {
+    /// Validates a response against the operation that its request belongs to.
+    pub fn validate_response(
         &mut self,
         contract: &Contract,
         operation: Option<OperationIndex>,
         request: &RequestHead,
         head: &ResponseHead,
-        body: &Captured,
+        body: &CapturedBody,
     ) -> Verdict {
-        self.response_before(contract, operation, request, (head, body), &mut ())
+        self.validate_response_with(contract, operation, request, (head, body), &mut ())
     }
 
-    /// The same before a witness.
-    pub fn response_before(
+    /// As `validate_response`, and shows `observer` what was read.
+    pub fn validate_response_with(
         &mut self,
         contract: &Contract,
         operation: Option<OperationIndex>,
         request: &RequestHead,
-        (head, body): (&ResponseHead, &Captured),
-        witness: &mut dyn Witness,
+        (head, body): (&ResponseHead, &CapturedBody),
+        observer: &mut dyn ValidationObserver,
     ) -> Verdict {
-        let mut findings = Findings::new(contract, Side::Response, self.options.violation_cap);
+        let mut verdict = VerdictBuilder::new(contract, Side::Response, self.options.violation_cap);
         let Some(operation) = operation.map(|index| contract.operation(index)) else {
             return Verdict::skipped(SkipReason::NoOperation);
         };
@@ -53,58 +53,67 @@ impl Judge {
             return Verdict::default();
         }
         match operation.responses.find(head.status.as_u16()) {
-            Some(plan) => self.judge_response(&mut findings, plan, request, head, body),
+            Some(plan) => {
+                self.validate_documented_response(&mut verdict, plan, request, head, body)
+            }
             // A document without any response says nothing about them.
             None if operation.responses.is_empty() => {}
             // The answer to a conditional request belongs to HTTP, not to the document.
             None if head.status == StatusCode::NOT_MODIFIED => {}
             None => {
                 let pointer = &operation.responses.pointer;
-                let place = Place { location: Location::Status, name: None, pointer };
-                findings.add(place, Rule::Undocumented, "the document does not list this status");
+                let rule = RuleLocation { location: Location::Status, name: None, pointer };
+                verdict.add(
+                    rule,
+                    ViolationKind::Undocumented,
+                    "the document does not list this status",
+                );
             }
         }
-        findings.testify(Side::Response, operation.index, &self.arena, witness);
-        self.tidy();
-        findings.into_verdict()
+        verdict.notify_observer(Side::Response, operation.index, &self.arena, observer);
+        self.release_memory();
+        verdict.finish()
     }
 
-    fn judge_response(
+    fn validate_documented_response(
         &mut self,
-        findings: &mut Findings<'_>,
+        verdict: &mut VerdictBuilder<'_>,
         plan: &ResponsePlan,
         request: &RequestHead,
         head: &ResponseHead,
-        body: &Captured,
+        body: &CapturedBody,
     ) {
         for header in &plan.headers {
-            header::judge_header(&mut self.arena, findings, header, &head.headers);
+            header::validate_header(&mut self.arena, verdict, header, &head.headers);
         }
-        if findings.contract.strict_fields() {
+        if verdict.contract.strict_fields() {
             let pointer = &plan.pointer;
-            header::undeclared_response(findings, &plan.headers, pointer, &head.headers);
+            header::undeclared_response(verdict, &plan.headers, pointer, &head.headers);
         }
         if has_no_body(&request.method, head.status) {
             return;
         }
         if body.seen() == 0 {
-            match incomplete(body) {
-                Some(reason) => findings.skip(reason),
-                None => judge_empty(findings, plan, head),
+            match incomplete_reason(body) {
+                Some(reason) => verdict.skip(reason),
+                None => validate_empty_body(verdict, plan, head),
             }
             return;
         }
-        let place = Place { location: Location::MediaType, name: None, pointer: &plan.pointer };
+        let rule =
+            RuleLocation { location: Location::MediaType, name: None, pointer: &plan.pointer };
         let content_type = head.headers.get(CONTENT_TYPE);
-        let chosen = media_type::choose(findings, &plan.content, content_type, place);
-        let Some(Chosen { media, kind, guessed, charset, boundary }) = chosen else { return };
-        if let Some(reason) = incomplete(body) {
-            findings.skip(reason);
+        let chosen = media_type::choose(verdict, &plan.content, content_type, rule);
+        let Some(ChosenMediaType { media, kind, assumed_json, charset, boundary }) = chosen else {
+            return;
+        };
+        if let Some(reason) = incomplete_reason(body) {
+            verdict.skip(reason);
             return;
         }
-        let context = BodyContext { media, kind, guessed, charset, boundary, missing: place };
+        let context = BodyContext { media, kind, assumed_json, charset, boundary, missing: rule };
         let limit = self.options.decoded_limit;
-        body::judge(&mut self.arena, findings, &context, &head.headers, body, limit);
+        body::validate(&mut self.arena, verdict, &context, &head.headers, body, limit);
     }
 }
 
@@ -118,7 +127,7 @@ fn has_no_body(method: &Method, status: StatusCode) -> bool {
 }
 
 /// An empty body is a text, a sequence of no items or no bytes; it is no JSON and no XML.
-fn judge_empty(findings: &mut Findings<'_>, plan: &ResponsePlan, head: &ResponseHead) {
+fn validate_empty_body(verdict: &mut VerdictBuilder<'_>, plan: &ResponsePlan, head: &ResponseHead) {
     if plan.content.is_empty() {
         return;
     }
@@ -128,8 +137,8 @@ fn judge_empty(findings: &mut Findings<'_>, plan: &ResponsePlan, head: &Response
         None => any_can_be_empty(&plan.content),
     };
     if !may_be_empty {
-        let place = Place { location: Location::Body, name: None, pointer: &plan.pointer };
-        findings.add(place, Rule::Missing, "the document lists a body and there is none");
+        let rule = RuleLocation { location: Location::Body, name: None, pointer: &plan.pointer };
+        verdict.add(rule, ViolationKind::Missing, "the document lists a body and there is none");
     }
 }
 

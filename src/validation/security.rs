@@ -3,28 +3,28 @@
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use super::parameter::Pair;
+use super::pairs::Pair;
 use crate::contract::security::{Credential, CredentialKind, SecurityPlan};
 
-/// Where credentials are looked for.
+/// The parts of a request that may carry credentials.
 pub(crate) struct Credentials<'m> {
     pub(crate) headers: &'m HeaderMap,
     pub(crate) query: &'m [Pair<'m>],
     pub(crate) cookies: &'m [Pair<'m>],
 }
 
-/// What was found of one credential.
+/// Whether a request carries one credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum CredentialState {
     Present,
     Missing,
     /// There, but not of the scheme's form.
     Malformed,
-    /// The messages cannot show it.
+    /// The message cannot show it.
     Unknown,
 }
 
-/// The outcome of looking at every alternative.
+/// The outcome of checking every alternative.
 #[derive(Debug)]
 pub(crate) enum SecurityOutcome<'c> {
     /// One alternative is satisfied, or nothing is asked for.
@@ -32,23 +32,24 @@ pub(crate) enum SecurityOutcome<'c> {
     /// No alternative is refuted by what can be seen.
     Unknown,
     /// What the alternative that came closest lacks.
-    Lacking(Vec<(&'c Credential, Found)>),
+    Lacking(Vec<(&'c Credential, CredentialState)>),
 }
 
-/// Looks for the credentials of a plan.
-pub(crate) fn judge<'c>(plan: &'c SecurityPlan, sent: &Credentials<'_>) -> SecurityOutcome<'c> {
+/// Checks a request for the credentials of a plan.
+pub(crate) fn check<'c>(plan: &'c SecurityPlan, sent: &Credentials<'_>) -> SecurityOutcome<'c> {
     if plan.is_optional() {
         return SecurityOutcome::Satisfied;
     }
-    let mut closest: Option<Vec<(&Credential, Found)>> = None;
+    let mut closest: Option<Vec<(&Credential, CredentialState)>> = None;
     let mut unknown = false;
     for alternative in &plan.alternatives {
-        let found = alternative.iter().map(|one| (one, sent.look_for(&one.kind)));
-        let lacking: Vec<_> = found.filter(|(_, found)| *found != Found::Present).collect();
+        let found = alternative.iter().map(|one| (one, sent.state_of(&one.kind)));
+        let lacking: Vec<_> =
+            found.filter(|(_, found)| *found != CredentialState::Present).collect();
         if lacking.is_empty() {
             return SecurityOutcome::Satisfied;
         }
-        if lacking.iter().all(|(_, found)| *found == Found::Unknown) {
+        if lacking.iter().all(|(_, found)| *found == CredentialState::Unknown) {
             unknown = true;
         }
         if closest.as_ref().is_none_or(|best| distance(&lacking) < distance(best)) {
@@ -59,47 +60,47 @@ pub(crate) fn judge<'c>(plan: &'c SecurityPlan, sent: &Credentials<'_>) -> Secur
         return SecurityOutcome::Unknown;
     }
     let mut lacking = closest.unwrap_or_default();
-    lacking.retain(|(_, found)| *found != Found::Unknown);
+    lacking.retain(|(_, found)| *found != CredentialState::Unknown);
     SecurityOutcome::Lacking(lacking)
 }
 
-/// Malformed is closer than missing: it tells which alternative was meant.
-fn distance(lacking: &[(&Credential, Found)]) -> (usize, usize) {
-    let missing = lacking.iter().filter(|(_, found)| *found == Found::Missing).count();
+/// Malformed is closer than missing: it shows which alternative was meant.
+fn distance(lacking: &[(&Credential, CredentialState)]) -> (usize, usize) {
+    let missing = lacking.iter().filter(|(_, found)| *found == CredentialState::Missing).count();
     (missing, lacking.len())
 }
 
 // === impl Credentials ===
 
 impl Credentials<'_> {
-    fn look_for(&self, kind: &CredentialKind) -> Found {
+    fn state_of(&self, kind: &CredentialKind) -> CredentialState {
         match kind {
             CredentialKind::HeaderKey(name) => match self.headers.get(&**name) {
                 Some(value) => present_if(!value.is_empty()),
-                None => Found::Missing,
+                None => CredentialState::Missing,
             },
             CredentialKind::QueryKey(name) => key_in(self.query, name),
             CredentialKind::CookieKey(name) => key_in(self.cookies, name),
             CredentialKind::Basic => self.authorization("basic", is_basic),
             // RFC 6750 §2.3 and RFC 9449 name two more ways to send a token.
             CredentialKind::Bearer => match key_in(self.query, "access_token") {
-                Found::Present => Found::Present,
+                CredentialState::Present => CredentialState::Present,
                 _ => match self.authorization("dpop", is_token) {
-                    Found::Present => Found::Present,
+                    CredentialState::Present => CredentialState::Present,
                     _ => self.authorization("bearer", is_token),
                 },
             },
             CredentialKind::Digest => self.authorization("digest", |text| text.contains('=')),
             CredentialKind::OtherHttp(scheme) => self.authorization(scheme, |_| true),
-            CredentialKind::Unenforceable => Found::Unknown,
+            CredentialKind::Unenforceable => CredentialState::Unknown,
         }
     }
 
-    fn authorization(&self, scheme: &str, well_formed: impl Fn(&str) -> bool) -> Found {
-        let mut found = Found::Missing;
+    fn authorization(&self, scheme: &str, well_formed: impl Fn(&str) -> bool) -> CredentialState {
+        let mut found = CredentialState::Missing;
         for value in self.headers.get_all(AUTHORIZATION) {
             let Ok(text) = value.to_str() else {
-                found = Found::Malformed;
+                found = CredentialState::Malformed;
                 continue;
             };
             let (name, rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
@@ -108,23 +109,23 @@ impl Credentials<'_> {
                 continue;
             }
             if well_formed(rest.trim()) {
-                return Found::Present;
+                return CredentialState::Present;
             }
-            found = Found::Malformed;
+            found = CredentialState::Malformed;
         }
         found
     }
 }
 
-fn key_in(pairs: &[Pair<'_>], name: &str) -> Found {
+fn key_in(pairs: &[Pair<'_>], name: &str) -> CredentialState {
     match pairs.iter().find(|pair| pair.key == name) {
         Some(pair) => present_if(!pair.value.is_empty()),
-        None => Found::Missing,
+        None => CredentialState::Missing,
     }
 }
 
-fn present_if(filled: bool) -> Found {
-    if filled { Found::Present } else { Found::Malformed }
+fn present_if(filled: bool) -> CredentialState {
+    if filled { CredentialState::Present } else { CredentialState::Malformed }
 }
 
 fn is_token(text: &str) -> bool {
@@ -148,25 +149,34 @@ mod tests {
 
     use super::*;
 
-    fn look(kind: &CredentialKind, authorization: Option<&str>) -> Found {
+    fn state(kind: &CredentialKind, authorization: Option<&str>) -> CredentialState {
         let mut headers = HeaderMap::new();
         if let Some(value) = authorization {
             headers.insert(AUTHORIZATION, value.parse().unwrap());
         }
-        Credentials { headers: &headers, query: &[], cookies: &[] }.look_for(kind)
+        Credentials { headers: &headers, query: &[], cookies: &[] }.state_of(kind)
     }
 
     #[test]
-    fn shapes_of_the_http_schemes() {
-        assert_eq!(look(&CredentialKind::Basic, Some("basic dXNlcjpwYXNz")), Found::Present);
-        assert_eq!(look(&CredentialKind::Basic, Some("Basic dXNlcg==")), Found::Present);
-        assert_eq!(look(&CredentialKind::Basic, Some("Basic abc123")), Found::Malformed);
-        assert_eq!(look(&CredentialKind::Basic, Some("Bearer x")), Found::Missing);
-        assert_eq!(look(&CredentialKind::Bearer, Some("Bearer a.b.c")), Found::Present);
-        assert_eq!(look(&CredentialKind::Bearer, Some("Bearer")), Found::Malformed);
-        assert_eq!(look(&CredentialKind::Bearer, None), Found::Missing);
-        assert_eq!(look(&CredentialKind::Digest, Some("Digest username=\"x\"")), Found::Present);
-        assert_eq!(look(&CredentialKind::OtherHttp("hoba".into()), Some("HOBA x")), Found::Present);
+    fn http_schemes_check_the_form_of_their_credentials() {
+        assert_eq!(
+            state(&CredentialKind::Basic, Some("basic dXNlcjpwYXNz")),
+            CredentialState::Present
+        );
+        assert_eq!(state(&CredentialKind::Basic, Some("Basic dXNlcg==")), CredentialState::Present);
+        assert_eq!(state(&CredentialKind::Basic, Some("Basic abc123")), CredentialState::Malformed);
+        assert_eq!(state(&CredentialKind::Basic, Some("Bearer x")), CredentialState::Missing);
+        assert_eq!(state(&CredentialKind::Bearer, Some("Bearer a.b.c")), CredentialState::Present);
+        assert_eq!(state(&CredentialKind::Bearer, Some("Bearer")), CredentialState::Malformed);
+        assert_eq!(state(&CredentialKind::Bearer, None), CredentialState::Missing);
+        assert_eq!(
+            state(&CredentialKind::Digest, Some("Digest username=\"x\"")),
+            CredentialState::Present
+        );
+        assert_eq!(
+            state(&CredentialKind::OtherHttp("hoba".into()), Some("HOBA x")),
+            CredentialState::Present
+        );
     }
 
     #[test]
@@ -186,24 +196,24 @@ mod tests {
         headers.insert(AUTHORIZATION, "Basic x".parse().unwrap());
         let query = [Pair { key: Cow::Borrowed("a"), value: "1" }];
         let sent = Credentials { headers: &headers, query: &query, cookies: &[] };
-        let SecurityOutcome::Lacking(lacking) = judge(&plan, &sent) else { panic!("satisfied") };
+        let SecurityOutcome::Lacking(lacking) = check(&plan, &sent) else { panic!("satisfied") };
         assert_eq!(lacking.len(), 1);
-        assert_eq!((&*lacking[0].0.scheme, lacking[0].1), ("basic", Found::Malformed));
+        assert_eq!((&*lacking[0].0.scheme, lacking[0].1), ("basic", CredentialState::Malformed));
         let cookies = [Pair { key: Cow::Borrowed("b"), value: "2" }];
         let sent = Credentials { headers: &headers, query: &query, cookies: &cookies };
-        assert!(matches!(judge(&plan, &sent), SecurityOutcome::Satisfied));
+        assert!(matches!(check(&plan, &sent), SecurityOutcome::Satisfied));
     }
 
     #[test]
-    fn trap_t15_what_cannot_be_seen_refutes_nothing() {
+    fn trap_t15_a_credential_that_cannot_be_seen_is_not_missing() {
         let tls = Credential { scheme: "tls".into(), kind: CredentialKind::Unenforceable };
         let key = Credential { scheme: "k".into(), kind: CredentialKind::QueryKey("k".into()) };
         let headers = HeaderMap::new();
         let sent = Credentials { headers: &headers, query: &[], cookies: &[] };
         let alone = SecurityPlan { alternatives: vec![vec![tls.clone()]], pointer: "".into() };
-        assert!(matches!(judge(&alone, &sent), SecurityOutcome::Unknown));
+        assert!(matches!(check(&alone, &sent), SecurityOutcome::Unknown));
         let both = SecurityPlan { alternatives: vec![vec![tls, key]], pointer: "".into() };
-        let SecurityOutcome::Lacking(lacking) = judge(&both, &sent) else { panic!("satisfied") };
+        let SecurityOutcome::Lacking(lacking) = check(&both, &sent) else { panic!("satisfied") };
         assert_eq!(lacking.len(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Whole exchanges through the judge, and the traps of other validators.
+//! Whole exchanges through the validator, and the traps of other validators.
 
 mod bodies;
 mod choices;
@@ -10,9 +10,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Judge, JudgeOptions, Judgement};
+use super::{ExchangeVerdicts, Validator, ValidatorOptions};
 use crate::contract::{CompileOptions, Contract};
-use crate::model::exchange::{BodyEnd, Captured, RequestHead, ResponseHead};
+use crate::model::exchange::{BodyEnd, CapturedBody, RequestHead, ResponseHead};
 use crate::model::verdict::SkipReason;
 
 type Headers<'h> = &'h [(&'h str, &'h str)];
@@ -55,24 +55,24 @@ fn head(method: &str, target: &str, headers: Headers<'_>) -> RequestHead {
     }
 }
 
-fn captured(body: &[u8]) -> Captured {
+fn captured(body: &[u8]) -> CapturedBody {
     if body.is_empty() {
-        Captured::default()
+        CapturedBody::default()
     } else {
-        Captured::complete(&Bytes::copy_from_slice(body))
+        CapturedBody::complete(&Bytes::copy_from_slice(body))
     }
 }
 
-fn judge(
+fn validate(
     contract: &Contract,
     request: &RequestHead,
     body: &[u8],
 ) -> (Vec<String>, Vec<SkipReason>) {
-    let judged = Judge::default().request(contract, request, &captured(body));
-    told(&judged.verdict)
+    let validated = Validator::default().validate_request(contract, request, &captured(body));
+    codes_and_skips(&validated.verdict)
 }
 
-fn told(verdict: &crate::model::verdict::Verdict) -> (Vec<String>, Vec<SkipReason>) {
+fn codes_and_skips(verdict: &crate::model::verdict::Verdict) -> (Vec<String>, Vec<SkipReason>) {
     let codes = verdict.violations.iter().map(|one| one.code.as_str().to_owned()).collect();
     (codes, verdict.skipped.to_vec())
 }
@@ -84,7 +84,7 @@ fn codes(
     headers: Headers<'_>,
     body: &str,
 ) -> Vec<String> {
-    judge(contract, &head(method, target, headers), body.as_bytes()).0
+    validate(contract, &head(method, target, headers), body.as_bytes()).0
 }
 
 fn response(
@@ -100,13 +100,13 @@ fn response(
         headers: header_map(headers),
     };
     let body = captured(body.as_bytes());
-    let Judgement { response, .. } = Judge::default().exchange(
+    let ExchangeVerdicts { response, .. } = Validator::default().validate_exchange(
         contract,
         &request,
-        &Captured::default(),
+        &CapturedBody::default(),
         Some((&response, &body)),
     );
-    told(&response.unwrap()).0
+    codes_and_skips(&response.unwrap()).0
 }
 
 fn posting(content: &Value) -> Value {
@@ -116,13 +116,13 @@ fn posting(content: &Value) -> Value {
 const JSON: Headers<'_> = &[("content-type", "application/json")];
 
 #[test]
-fn unknown_paths_methods_and_preflights_are_told_apart() {
+fn unknown_paths_methods_and_preflights_are_distinguished() {
     let contract =
         compile(&json!({"/a": {"get": {"responses": {"default": {"description": ""}}}}}));
     assert_eq!(codes(&contract, "GET", "/b", &[], ""), ["request.path.undocumented"]);
     assert_eq!(codes(&contract, "PUT", "/a", &[], ""), ["request.method.undocumented"]);
     let cors: Headers<'_> = &[("origin", "http://x"), ("access-control-request-method", "PUT")];
-    let preflight = judge(&contract, &head("OPTIONS", "/a", cors), b"");
+    let preflight = validate(&contract, &head("OPTIONS", "/a", cors), b"");
     assert_eq!(preflight, (vec![], vec![SkipReason::Preflight]));
     assert_eq!(codes(&contract, "OPTIONS", "/a", &[], ""), ["request.method.undocumented"]);
 }
@@ -151,7 +151,7 @@ fn trap_t10_digits_under_a_string_schema_stay_a_string() {
 }
 
 #[test]
-fn lists_whose_commas_are_encoded_are_lists_all_the_same() {
+fn lists_with_encoded_commas_are_split() {
     let contract = compile(
         &json!({"/a": {"get": {"responses": {"default": {"description": ""}}, "parameters": [
             {"name": "ids", "in": "query", "explode": false,
@@ -165,7 +165,7 @@ fn lists_whose_commas_are_encoded_are_lists_all_the_same() {
 }
 
 #[test]
-fn trap_t11_undeclared_fields_respect_every_way_of_declaring() {
+fn trap_t11_undeclared_fields_respect_every_form_of_declaration() {
     let paths = json!({"/a": {"post": {
         "parameters": [
             {"name": "f", "in": "query", "style": "deepObject",
@@ -198,7 +198,7 @@ fn trap_t11_undeclared_fields_respect_every_way_of_declaring() {
 }
 
 #[test]
-fn trap_t12_compressed_bodies_are_judged_decoded_and_bombs_are_skipped() {
+fn trap_t12_compressed_bodies_are_validated_decoded_and_bombs_are_skipped() {
     let contract = compile(&posting(&json!({"application/json": {"schema": {"type": "array"}}})));
     let gzipped: Headers<'_> =
         &[("content-type", "application/json"), ("content-encoding", "gzip")];
@@ -210,14 +210,14 @@ fn trap_t12_compressed_bodies_are_judged_decoded_and_bombs_are_skipped() {
             .unwrap();
         out
     };
-    assert_eq!(judge(&contract, &request, &pack(b"[1]")), (vec![], vec![]));
-    assert_eq!(judge(&contract, &request, &pack(b"{}")).0, ["request.body.schema"]);
-    assert_eq!(judge(&contract, &request, b"[1]").0, ["request.body.malformed"]);
+    assert_eq!(validate(&contract, &request, &pack(b"[1]")), (vec![], vec![]));
+    assert_eq!(validate(&contract, &request, &pack(b"{}")).0, ["request.body.schema"]);
+    assert_eq!(validate(&contract, &request, b"[1]").0, ["request.body.malformed"]);
     let bomb = pack(&vec![b' '; 9 << 20]);
-    assert_eq!(judge(&contract, &request, &bomb), (vec![], vec![SkipReason::DecodedOverLimit]));
+    assert_eq!(validate(&contract, &request, &bomb), (vec![], vec![SkipReason::DecodedOverLimit]));
     let unknown: Headers<'_> = &[("content-type", "application/json"), ("content-encoding", "x")];
     let skipped = (vec![], vec![SkipReason::UnknownContentEncoding]);
-    assert_eq!(judge(&contract, &head("POST", "/a", unknown), b"[1]"), skipped);
+    assert_eq!(validate(&contract, &head("POST", "/a", unknown), b"[1]"), skipped);
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn trap_t14_content_types_missing_wrong_and_in_ranges() {
 }
 
 #[test]
-fn trap_t15_credentials_never_stand_in_the_way_of_the_rest() {
+fn trap_t15_missing_credentials_do_not_stop_the_other_checks() {
     let operation = |security: Value| {
         compile(&json!({"/a": {"get": {
             "security": security, "responses": {"default": {"description": ""}},
@@ -263,12 +263,13 @@ fn trap_t15_credentials_never_stand_in_the_way_of_the_rest() {
     let malformed: Headers<'_> = &[("x-key", "k"), ("authorization", "Bearer")];
     assert_eq!(codes(&both, "GET", "/a", malformed, ""), ["request.security.malformed"]);
     let tls = operation(json!([{"tls": []}]));
-    let judged = judge(&tls, &head("GET", "/a?n=x", &[]), b"");
-    assert_eq!(judged, (vec!["request.query.schema".into()], vec![SkipReason::Unenforceable]));
+    let validated = validate(&tls, &head("GET", "/a?n=x", &[]), b"");
+    assert_eq!(validated, (vec!["request.query.schema".into()], vec![SkipReason::Unenforceable]));
     assert_eq!(codes(&operation(json!([{"key": []}, {}])), "GET", "/a", &[], ""), [""; 0]);
-    let options = JudgeOptions { security: false, ..JudgeOptions::default() };
-    let judged = Judge::new(options).request(&both, &head("GET", "/a", &[]), &captured(b""));
-    assert!(judged.verdict.violations.is_empty());
+    let options = ValidatorOptions { security: false, ..ValidatorOptions::default() };
+    let validated =
+        Validator::new(options).validate_request(&both, &head("GET", "/a", &[]), &captured(b""));
+    assert!(validated.verdict.violations.is_empty());
 }
 
 #[test]
@@ -286,14 +287,14 @@ fn trap_t18_hostile_sizes_are_bounded() {
     let mut request = head("POST", "/a", &[]);
     let keys: Vec<String> = (0..4_000).map(|n| format!("b={n}&k{n}")).collect();
     request.target = format!("/a?{}", keys.join("&")).parse().unwrap();
-    assert_eq!(judge(&contract, &request, b""), (vec![], vec![]));
+    assert_eq!(validate(&contract, &request, b""), (vec![], vec![]));
     request.headers.insert("h", HeaderValue::from_str(&"x,".repeat(500_000)).unwrap());
-    assert_eq!(judge(&contract, &request, b""), (vec![], vec![]));
+    assert_eq!(validate(&contract, &request, b""), (vec![], vec![]));
     let deep = "[".repeat(10_000) + &"]".repeat(10_000);
-    let judged = judge(&contract, &head("POST", "/a", JSON), deep.as_bytes());
-    assert_eq!(judged, (vec![], vec![SkipReason::WorkBudget]));
+    let validated = validate(&contract, &head("POST", "/a", JSON), deep.as_bytes());
+    assert_eq!(validated, (vec![], vec![SkipReason::WorkBudget]));
     let brackets = format!("/a?a{}=1", "[x]".repeat(1_000));
-    assert_eq!(judge(&contract, &head("POST", &brackets, &[]), b"").1, [SkipReason::WorkBudget]);
+    assert_eq!(validate(&contract, &head("POST", &brackets, &[]), b"").1, [SkipReason::WorkBudget]);
 }
 
 #[test]
@@ -321,22 +322,22 @@ fn trap_t05_responses_without_a_body() {
 }
 
 #[test]
-fn bodies_that_were_not_kept_leave_the_head_judged() {
+fn a_head_is_validated_without_a_captured_body() {
     let contract = compile(&json!({"/a": {"post": {
         "parameters": [{"name": "n", "in": "query", "required": true, "schema": {}}],
         "requestBody": {"content": {"application/json": {"schema": {"type": "array"}}}},
         "responses": {"default": {"description": ""}}
     }}}));
-    let mut body = Captured::default();
+    let mut body = CapturedBody::default();
     body.push(&Bytes::from_static(b"{\"a\": 1}"), 3);
     let request = head("POST", "/a", JSON);
-    let judged = Judge::default().request(&contract, &request, &body);
+    let validated = Validator::default().validate_request(&contract, &request, &body);
     let expected = (vec!["request.query.missing".into()], vec![SkipReason::BodyOverLimit]);
-    assert_eq!(told(&judged.verdict), expected);
+    assert_eq!(codes_and_skips(&validated.verdict), expected);
     let mut body = captured(b"{}");
     body.end = BodyEnd::Reset;
-    let judged = Judge::default().request(&contract, &request, &body);
-    assert_eq!(judged.verdict.skipped.as_slice(), [SkipReason::BodyIncomplete]);
+    let validated = Validator::default().validate_request(&contract, &request, &body);
+    assert_eq!(validated.verdict.skipped.as_slice(), [SkipReason::BodyIncomplete]);
 }
 
 #[test]
@@ -353,14 +354,14 @@ fn an_exploded_object_that_needs_nothing_may_be_left_out() {
 }
 
 #[test]
-fn violations_say_where_and_never_what() {
+fn violations_contain_places_and_no_values() {
     let contract = compile(&posting(&json!({"application/json": {"schema": {
         "type": "object", "properties": {"a": {"type": "integer"}}
     }}})));
     let request = head("POST", "/a", JSON);
     let body = captured(br#"{"a": "secret-value"}"#);
-    let judged = Judge::default().request(&contract, &request, &body);
-    let [violation] = judged.verdict.violations.as_slice() else { panic!("one violation") };
+    let validated = Validator::default().validate_request(&contract, &request, &body);
+    let [violation] = validated.verdict.violations.as_slice() else { panic!("one violation") };
     assert_eq!(violation.instance_pointer, "/a");
     assert!(violation.schema_pointer.ends_with("/schema/properties/a/type"), "{violation:?}");
     assert!(violation.position.is_some());
@@ -406,7 +407,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_bytes_make_the_judge_panic(
+    fn no_bytes_make_the_validator_panic(
         path in "[ -~]{0,20}", query in "([ap&=\\[\\]%,|;+0-9]|p0|p1){0,40}",
         header in "[ -~]{0,30}", cookie in "[ -~]{0,30}",
         kind in 0usize..8, body in prop::collection::vec(any::<u8>(), 0..200),
@@ -426,7 +427,7 @@ proptest! {
         request.headers.insert("p3", HeaderValue::from_str(&header).unwrap());
         request.headers.insert("cookie", HeaderValue::from_str(&cookie).unwrap());
         let body = if as_text { text.into_bytes() } else { body };
-        let judged = judge(contract, &request, &body);
-        prop_assert_eq!(judge(contract, &request, &body), judged, "validation is repeatable");
+        let validated = validate(contract, &request, &body);
+        prop_assert_eq!(validate(contract, &request, &body), validated, "validation is repeatable");
     }
 }

@@ -1,118 +1,119 @@
-//! Values of parameters, headers and parts: read in every way their schema allows, then judged.
+//! Values of parameters, headers and parts: read in every way their schema allows, then validated.
 
-use super::findings::{Findings, Place};
-use super::parameter::{Field, Fields, Pair, query_pairs};
-use super::reading::{Attempt, Attempts, Decoding, Kind, Reader, Unreadable};
-use super::report::Subject;
-use crate::contract::instance::{Arena, NodeId};
+use super::pairs::{Pair, query_pairs};
+use super::parameter::{SentValue, SentValues};
+use super::schema_violations::ViolationSubject;
+use super::value_reader::{Decoding, ReadAttempt, ReadAttempts, ReadError, ValueKind, ValueReader};
+use super::verdict_builder::{RuleLocation, VerdictBuilder};
 use crate::contract::media_type::BodyKind;
 use crate::contract::parameter::{EmptyValue, ParameterPlan, ValueForm};
-use crate::contract::schema::{Judged, SchemaId};
+use crate::contract::schema::{SchemaIndex, SchemaOutcome};
 use crate::contract::serialization::{ParameterLocation, Style};
 use crate::contract::shape::Shape;
+use crate::json::{Arena, NodeId};
 use crate::model::verdict::SkipReason;
-use crate::model::violation::{Location, Rule};
+use crate::model::violation::{Location, ViolationKind};
 
-/// What judging one value came to.
+/// The result of reading and validating one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum ReadingOutcome {
     /// Some reading conforms, or could not be decided; the value was written as `NodeId`.
     Accepted(NodeId),
-    /// No reading conforms; the first readable one is this.
+    /// No reading conforms; the first one that could be read was written as `NodeId`.
     Refused(NodeId),
-    /// There is no reading.
-    Unreadable(Unreadable),
+    /// The value cannot be read.
+    Failed(ReadError),
 }
 
 /// Tries the readings of a value until one conforms. `read` writes one reading into the arena.
-pub(super) fn settle(
+pub(super) fn try_readings(
     arena: &mut Arena,
-    findings: &mut Findings<'_>,
-    schema: Option<SchemaId>,
-    mut attempts: Attempts,
-    mut read: impl FnMut(&mut Reader<'_>) -> Result<NodeId, Unreadable>,
-) -> Outcome {
+    verdict: &mut VerdictBuilder<'_>,
+    schema: Option<SchemaIndex>,
+    mut attempts: ReadAttempts,
+    mut read: impl FnMut(&mut ValueReader<'_>) -> Result<NodeId, ReadError>,
+) -> ReadingOutcome {
     let first = attempts.first();
     let mut attempt = first;
     let mut failure = None;
     let mut readable = None;
     loop {
         arena.clear();
-        let mut reader = Reader::new(arena, attempt);
+        let mut reader = ValueReader::new(arena, attempt);
         let result = read(&mut reader);
-        let notes = reader.notes;
+        let ambiguities = reader.ambiguities;
         match result {
             Ok(id) => {
                 readable.get_or_insert(attempt);
-                if judge(arena, findings, schema, id) {
-                    return Outcome::Accepted(id);
+                if conforms(arena, verdict, schema, id) {
+                    return ReadingOutcome::Accepted(id);
                 }
             }
-            Err(unreadable) => _ = failure.get_or_insert(unreadable),
+            Err(error) => _ = failure.get_or_insert(error),
         }
-        match attempts.after(attempt, notes) {
+        match attempts.after(attempt, ambiguities) {
             Some(next) => attempt = next,
             None => break,
         }
     }
     match (readable, failure) {
-        (Some(readable), _) => again(arena, readable, read),
-        (None, failure) => Outcome::Unreadable(failure.unwrap_or(Unreadable::Style)),
+        (Some(readable), _) => write_reading(arena, readable, read),
+        (None, failure) => ReadingOutcome::Failed(failure.unwrap_or(ReadError::Style)),
     }
 }
 
-/// Writes the reading that is to be explained.
-fn again(
+/// Writes a reading write_reading, to record its violations.
+fn write_reading(
     arena: &mut Arena,
-    attempt: Attempt,
-    mut read: impl FnMut(&mut Reader<'_>) -> Result<NodeId, Unreadable>,
-) -> Outcome {
+    attempt: ReadAttempt,
+    mut read: impl FnMut(&mut ValueReader<'_>) -> Result<NodeId, ReadError>,
+) -> ReadingOutcome {
     arena.clear();
-    match read(&mut Reader::new(arena, attempt)) {
-        Ok(id) => Outcome::Refused(id),
-        Err(unreadable) => Outcome::Unreadable(unreadable),
+    match read(&mut ValueReader::new(arena, attempt)) {
+        Ok(id) => ReadingOutcome::Refused(id),
+        Err(error) => ReadingOutcome::Failed(error),
     }
 }
 
-/// Whether a value conforms, or could not be decided, which is noted.
-pub(super) fn judge(
+/// Whether a value conforms. A value that could not be decided counts as one and is recorded as skipped.
+pub(super) fn conforms(
     arena: &Arena,
-    findings: &mut Findings<'_>,
-    schema: Option<SchemaId>,
+    verdict: &mut VerdictBuilder<'_>,
+    schema: Option<SchemaIndex>,
     id: NodeId,
 ) -> bool {
     let Some(schema) = schema else { return true };
-    match findings.contract.schemas().judge(schema, arena.node(id)) {
-        Judged::Valid => true,
-        Judged::ValidButUnenforceable => {
-            findings.skip(SkipReason::Unenforceable);
+    match verdict.contract.schemas().validate(schema, arena.node(id)) {
+        SchemaOutcome::Valid => true,
+        SchemaOutcome::ValidButUnenforceable => {
+            verdict.skip(SkipReason::Unenforceable);
             true
         }
-        Judged::Undecided(reason) => {
-            findings.skip(reason);
+        SchemaOutcome::Undecided(reason) => {
+            verdict.skip(reason);
             true
         }
-        Judged::Invalid => false,
+        SchemaOutcome::Invalid => false,
     }
 }
 
 /// A parameter or header with the texts sent for it. There is at least one text, except for
 /// objects whose properties are keys of their own.
-pub(super) fn judge_parameter(
+pub(super) fn validate_parameter(
     arena: &mut Arena,
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     plan: &ParameterPlan,
-    fields: &Fields<'_>,
+    fields: &SentValues<'_>,
 ) {
-    let place = place_of(plan);
-    if plan.empty != EmptyValue::Judged && fields.iter().all(|field| field.value.is_empty()) {
+    let rule = rule_of(plan);
+    if plan.empty != EmptyValue::Validated && fields.iter().all(|field| field.value.is_empty()) {
         if plan.empty == EmptyValue::Refused {
             let message = "it is sent without a value, which the document does not allow";
-            findings.add(place, Rule::Malformed, message);
+            verdict.add(rule, ViolationKind::Malformed, message);
         }
         return;
     }
-    let shape = findings.contract.shapes().get(plan.shape);
+    let shape = verdict.contract.shapes().get(plan.shape);
     let decoding = decoding_of(plan.location);
     let outcome = match &plan.form {
         ValueForm::Content(BodyKind::Form) => {
@@ -120,20 +121,26 @@ pub(super) fn judge_parameter(
                 ParameterLocation::QueryString => Decoding::None,
                 _ => decoding,
             };
-            settle(arena, findings, plan.schema, Attempts::of(Kind::Object), |reader| {
-                let [field] = fields.as_slice() else { return Err(Unreadable::Repeated) };
-                form_value(reader, shape, &decoding.decode(field.value)?)
-            })
+            try_readings(
+                arena,
+                verdict,
+                plan.schema,
+                ReadAttempts::of(ValueKind::Object),
+                |reader| {
+                    let [field] = fields.as_slice() else { return Err(ReadError::Repeated) };
+                    form_value(reader, shape, &decoding.decode(field.value)?)
+                },
+            )
         }
         ValueForm::Content(kind) => {
             let kind = *kind;
             if kind != BodyKind::Json && !shape.types().any_scalar() {
                 // A list or an object in a form that is not read here, such as XML.
-                return findings.skip(SkipReason::UnsupportedMediaType);
+                return verdict.skip(SkipReason::UnsupportedMediaType);
             }
-            let attempts = Attempts::of(Kind::Primitive);
-            settle(arena, findings, plan.schema, attempts, |reader| {
-                let [field] = fields.as_slice() else { return Err(Unreadable::Repeated) };
+            let attempts = ReadAttempts::of(ValueKind::Primitive);
+            try_readings(arena, verdict, plan.schema, attempts, |reader| {
+                let [field] = fields.as_slice() else { return Err(ReadError::Repeated) };
                 let text = decoding.decode(field.value)?;
                 content_value(reader, kind, shape, &text)
             })
@@ -142,54 +149,59 @@ pub(super) fn judge_parameter(
             let many = looks_like_many(plan, fields);
             let decoding = if form.style == Style::Cookie { Decoding::None } else { decoding };
             let attempts = match form.style {
-                Style::DeepObject => Attempts::of(Kind::Object),
-                _ => Attempts::new(shape.types(), many),
+                Style::DeepObject => ReadAttempts::of(ValueKind::Object),
+                _ => ReadAttempts::new(shape.types(), many),
             };
-            settle(arena, findings, plan.schema, attempts, |reader| {
+            try_readings(arena, verdict, plan.schema, attempts, |reader| {
                 reader.styled(form, decoding, shape, &plan.name, fields)
             })
         }
     };
-    finish(arena, findings, plan.schema, place, outcome);
+    record_outcome(arena, verdict, plan.schema, rule, outcome);
 }
 
-/// Turns an outcome into violations.
-pub(super) fn finish(
+/// Records the violations of an outcome.
+pub(super) fn record_outcome(
     arena: &Arena,
-    findings: &mut Findings<'_>,
-    schema: Option<SchemaId>,
-    place: Place<'_>,
-    outcome: Outcome,
+    verdict: &mut VerdictBuilder<'_>,
+    schema: Option<SchemaIndex>,
+    rule: RuleLocation<'_>,
+    outcome: ReadingOutcome,
 ) {
     match outcome {
-        Outcome::Accepted(_) => {}
-        Outcome::Refused(id) => explain(arena, findings, schema, place, id),
-        Outcome::Unreadable(why) => findings.unreadable(place, String::new(), why),
+        ReadingOutcome::Accepted(_) => {}
+        ReadingOutcome::Refused(id) => record_violations(arena, verdict, schema, rule, id),
+        ReadingOutcome::Failed(why) => verdict.record_read_error(rule, String::new(), why),
     }
 }
 
 /// A value that is a document of its own.
 pub(super) fn content_value(
-    reader: &mut Reader<'_>,
+    reader: &mut ValueReader<'_>,
     kind: BodyKind,
     shape: Shape<'_>,
     text: &str,
-) -> Result<NodeId, Unreadable> {
+) -> Result<NodeId, ReadError> {
     match kind {
-        BodyKind::Json => reader.arena.parse(text.as_bytes()).map_err(|_| Unreadable::Json),
+        BodyKind::Json => reader.arena.parse(text.as_bytes()).map_err(|_| ReadError::Json),
         _ => Ok(reader.scalar(shape, text)),
     }
 }
 
 /// A value that is a form of its own, as the whole query of `in: querystring` mostly is.
-fn form_value(reader: &mut Reader<'_>, shape: Shape<'_>, text: &str) -> Result<NodeId, Unreadable> {
+fn form_value(
+    reader: &mut ValueReader<'_>,
+    shape: Shape<'_>,
+    text: &str,
+) -> Result<NodeId, ReadError> {
     let pairs = query_pairs(text).into_iter();
-    let fields: Fields<'_> = pairs.map(|Pair { key, value }| Field { key, value }).collect();
+    let fields: SentValues<'_> =
+        pairs.map(|Pair { key, value }| SentValue { key, value }).collect();
     reader.exploded_object(Decoding::Form, shape, &fields)
 }
 
 /// Whether the texts look like several values rather than one.
-fn looks_like_many(plan: &ParameterPlan, fields: &Fields<'_>) -> bool {
+fn looks_like_many(plan: &ParameterPlan, fields: &SentValues<'_>) -> bool {
     let ValueForm::Styled(form) = &plan.form else { return false };
     let first = fields.first().map_or("", |field| field.value);
     if form.repeats_key() {
@@ -207,38 +219,38 @@ pub(super) fn decoding_of(location: ParameterLocation) -> Decoding {
 }
 
 /// Where violations of a parameter belong.
-pub(super) fn place_of(plan: &ParameterPlan) -> Place<'_> {
+pub(super) fn rule_of(plan: &ParameterPlan) -> RuleLocation<'_> {
     let location = match plan.location {
         ParameterLocation::Path => Location::Path,
         ParameterLocation::Query | ParameterLocation::QueryString => Location::Query,
         ParameterLocation::Header => Location::Header,
         ParameterLocation::Cookie => Location::Cookie,
     };
-    Place { location, name: Some(&plan.name), pointer: &plan.pointer }
+    RuleLocation { location, name: Some(&plan.name), pointer: &plan.pointer }
 }
 
-/// Notes every rule that a refused value breaks.
-pub(super) fn explain(
+/// Records a violation for every rule that a value breaks.
+pub(super) fn record_violations(
     arena: &Arena,
-    findings: &mut Findings<'_>,
-    schema: Option<SchemaId>,
-    place: Place<'_>,
+    verdict: &mut VerdictBuilder<'_>,
+    schema: Option<SchemaIndex>,
+    rule: RuleLocation<'_>,
     id: NodeId,
 ) {
-    explain_at(arena, findings, schema, place, id, "");
+    record_violations_at(arena, verdict, schema, rule, id, "");
 }
 
 /// The same for a value that is part of another one, at `prefix` of it.
-pub(super) fn explain_at(
+pub(super) fn record_violations_at(
     arena: &Arena,
-    findings: &mut Findings<'_>,
-    schema: Option<SchemaId>,
-    place: Place<'_>,
+    verdict: &mut VerdictBuilder<'_>,
+    schema: Option<SchemaIndex>,
+    rule: RuleLocation<'_>,
     id: NodeId,
     prefix: &str,
 ) {
     let Some(schema) = schema else { return };
-    let code = findings.code(place.location, Rule::Schema);
-    let subject = Subject { code, name: place.name.cloned() };
-    findings.explain(schema, arena.node(id), &subject, prefix);
+    let code = verdict.code(rule.location, ViolationKind::Schema);
+    let subject = ViolationSubject { code, name: rule.name.cloned() };
+    verdict.record_schema_violations(schema, arena.node(id), &subject, prefix);
 }

@@ -12,7 +12,7 @@ use prometheus::{Prometheus, installed};
 
 use crate::metrics::page::{documented, root, text};
 use crate::metrics::scenes;
-use crate::support::{Client, Setup, Upstream};
+use crate::support::{Client, ScriptedUpstream, SidecarSetup};
 
 /// Runs promtool on files of `deploy/prometheus`.
 #[track_caller]
@@ -41,7 +41,7 @@ fn rules_and_configuration_are_well_formed() {
 }
 
 #[test]
-fn each_alert_fires_for_what_it_is_meant_for() {
+fn each_alert_fires_in_its_unit_test() {
     promtool(&["test", "rules", "alerts.test.yml"]);
     let tests =
         fs::read_to_string(root().join("deploy/prometheus/alerts.test.yml")).expect("tests");
@@ -52,7 +52,7 @@ fn each_alert_fires_for_what_it_is_meant_for() {
 }
 
 #[test]
-fn each_alert_says_what_it_means_and_what_to_do() {
+fn each_alert_has_annotations_and_a_runbook_section() {
     let alerts = values("prometheus/alerts.yml", "alert");
     let runbook = fs::read_to_string(root().join("deploy/RUNBOOK.md")).expect("the runbook");
     for part in ["summary", "description", "runbook"] {
@@ -84,7 +84,7 @@ fn named_metrics(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn rules_runbook_and_dashboard_name_metrics_that_exist() {
+fn rules_runbook_and_dashboard_use_existing_metrics() {
     let rows = documented(&text());
     let files = [
         "prometheus/recording.yml",
@@ -102,14 +102,14 @@ fn rules_runbook_and_dashboard_name_metrics_that_exist() {
 }
 
 #[test]
-fn a_new_violation_is_an_alert_within_a_minute() {
-    let upstream = Upstream::json("200 OK", scenes::ADA);
-    let sidecar = Setup::new(scenes::DOCUMENT, upstream.address()).start();
+fn a_new_violation_raises_an_alert_within_a_minute() {
+    let upstream = ScriptedUpstream::json("200 OK", scenes::ADA);
+    let sidecar = SidecarSetup::new(scenes::DOCUMENT, upstream.address()).start();
     let prometheus = Prometheus::scraping(sidecar.admin);
     Client::get(sidecar.traffic, "/users/1");
     prometheus.wait_for("an exchange that conforms", Duration::from_secs(30), |prometheus| {
-        let judged = prometheus.query("sum(cvt_exchanges_validated_total)");
-        (judged.first().is_some_and(|sample| sample.value >= 1.0)).then_some(()).ok_or(judged)
+        let validated = prometheus.query("sum(cvt_exchanges_validated_total)");
+        (validated.first().is_some_and(|sample| sample.value >= 1.0)).then_some(()).ok_or(validated)
     });
     assert_eq!(prometheus.firing(), Vec::<String>::new(), "nothing is wrong yet");
 

@@ -1,12 +1,12 @@
-//! What judging and compiling allocate, counted on the thread that does it.
+//! What validation and compilation allocate, counted on the thread that does it.
 
 use std::fmt::Write as _;
 
 use allocation_counter::{AllocationInfo, measure};
 use bytes::Bytes;
 use cvt_sidecar::contract::{CompileOptions, Contract};
-use cvt_sidecar::model::exchange::{Captured, RequestHead, ResponseHead};
-use cvt_sidecar::validation::Judge;
+use cvt_sidecar::model::exchange::{CapturedBody, RequestHead, ResponseHead};
+use cvt_sidecar::validation::Validator;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 
 const BODY: &str =
@@ -39,7 +39,7 @@ fn compile(text: &str) -> Contract {
     Contract::compile(text.as_bytes(), &CompileOptions::default()).expect("the document is good")
 }
 
-/// What judging one valid exchange allocates once the judge is warm.
+/// What validating one valid exchange allocates once the validator is warm.
 fn allocations_of_an_exchange(contract: &Contract) -> AllocationInfo {
     let json = HeaderValue::from_static("application/json");
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
@@ -50,12 +50,13 @@ fn allocations_of_an_exchange(contract: &Contract) -> AllocationInfo {
         headers: headers.clone(),
     };
     let response = ResponseHead { status: StatusCode::OK, headers };
-    let body = Captured::complete(&Bytes::from_static(BODY.as_bytes()));
-    let mut judge = Judge::default();
+    let body = CapturedBody::complete(&Bytes::from_static(BODY.as_bytes()));
+    let mut validator = Validator::default();
     let mut round = || {
-        let judged = judge.exchange(contract, &request, &body, Some((&response, &body)));
-        assert!(judged.request.violations.is_empty(), "{judged:?}");
-        assert!(judged.response.is_some_and(|verdict| verdict.violations.is_empty()));
+        let validation =
+            validator.validate_exchange(contract, &request, &body, Some((&response, &body)));
+        assert!(validation.request.violations.is_empty(), "{validation:?}");
+        assert!(validation.response.is_some_and(|verdict| verdict.violations.is_empty()));
     };
     round();
     measure(round)

@@ -1,11 +1,11 @@
-//! A secret never leaves, wherever in a message it stands: raw bytes of every file, every log
+//! A secret never leaves, wherever in a message it is: raw bytes of every file, every log
 //! line, every metric and every answer are searched for it.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Client, Setup, Upstream, command};
+use crate::support::{Client, ScriptedUpstream, SidecarSetup, command};
 
 /// What every canary contains and nothing else does.
 const MARK: &str = "c4n4ry";
@@ -49,12 +49,12 @@ components:
         card: {type: object}
 ";
 
-/// One that is told by its look.
+/// A secret that is found by its pattern.
 fn token(place: usize) -> String {
     format!("ghp_{MARK}{place:03}abcdefghijkl")
 }
 
-/// One that is told by its place alone.
+/// A secret that is found by its place alone.
 fn plain(place: usize) -> String {
     format!("{MARK}-{place:03}-plain")
 }
@@ -193,8 +193,8 @@ fn found(bytes: &[u8]) -> Vec<String> {
 
 #[test]
 fn trap_t26_a_canary_in_every_place_of_a_message_never_leaves() {
-    let upstream = Upstream::fixed(response());
-    let setup = Setup::new(DOCUMENT, upstream.address()).args(&["--record", "all"]);
+    let upstream = ScriptedUpstream::fixed(response());
+    let setup = SidecarSetup::new(DOCUMENT, upstream.address()).args(&["--record", "all"]);
     let setup =
         setup.env("CVT_REDACT_HEADERS", "x-ours").env("CVT_REDACT_POINTERS", "/card/number");
     let setup = setup.env("CVT_GROUPS_INTERVAL", "100ms").env("LOG_LEVEL", "debug");

@@ -7,7 +7,7 @@ use cvt_sidecar::cli::validate::{ValidateArgs, run};
 use serde_json::Value;
 
 #[test]
-fn every_case_is_judged_as_the_specification_asks() {
+fn every_case_validates_as_the_specification_asks() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/cases.jsonl");
     let text = std::fs::read_to_string(path).expect("the cases");
     let args = ValidateArgs { exchange: path.into(), json: true, ..ValidateArgs::default() };

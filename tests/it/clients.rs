@@ -5,15 +5,15 @@ use std::process::{Command, Output};
 
 use crate::support::certificates::Authority;
 use crate::support::documents::ANYTHING;
-use crate::support::{Setup, Sidecar, Step, Upstream};
+use crate::support::{ScriptedUpstream, Sidecar, SidecarSetup, Step};
 
 /// Debian's packages of everything that is used here.
 const PACKAGES: &str = "curl nghttp2-client wrk python3-requests python3-httpx python3-h2 \
                         python3-websockets";
 
 /// Answers with the body of the request.
-fn echoing() -> Upstream {
-    Upstream::start(|request| {
+fn echoing() -> ScriptedUpstream {
+    ScriptedUpstream::start(|request| {
         let head = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n",
             request.body.len()
@@ -49,8 +49,8 @@ fn curl(arguments: &[&str], url: &str) -> String {
     run(Command::new("curl").args(always).args(arguments).arg(url))
 }
 
-fn started(upstream: &Upstream) -> Sidecar {
-    Setup::new(ANYTHING, upstream.address()).start()
+fn started(upstream: &ScriptedUpstream) -> Sidecar {
+    SidecarSetup::new(ANYTHING, upstream.address()).start()
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn curl_speaks_http1_and_http2_encrypted() {
     let authority = Authority::new();
     let identity = authority.sign("server", "sidecar", 2090);
     let upstream = echoing();
-    let sidecar = Setup::new(ANYTHING, upstream.address())
+    let sidecar = SidecarSetup::new(ANYTHING, upstream.address())
         .env("CVT_TRAFFIC_TLS_CERT_FILE", identity.cert.to_str().expect("a path"))
         .env("CVT_TRAFFIC_TLS_KEY_FILE", identity.key.to_str().expect("a path"))
         .start();
@@ -152,7 +152,7 @@ asyncio.run(main())
     let mut said = BufReader::new(both.stdout.take().expect("a pipe")).lines();
     let port = said.next().unwrap_or_else(|| panic!("sudo apt-get install -y {PACKAGES}"));
     let port: u16 = port.expect("a line").parse().expect("a port");
-    let sidecar = Setup::new(ANYTHING, ([127, 0, 0, 1], port).into()).start();
+    let sidecar = SidecarSetup::new(ANYTHING, ([127, 0, 0, 1], port).into()).start();
     let mut stdin = both.stdin.take().expect("a pipe");
     writeln!(stdin, "ws://{}/echo", sidecar.traffic).expect("a line");
     assert_eq!(said.next().expect("a line").expect("a line"), "done");
@@ -162,7 +162,7 @@ asyncio.run(main())
 
 #[test]
 fn h2load_and_wrk_see_no_errors() {
-    let upstream = Upstream::json("200 OK", r#"{"a":1}"#);
+    let upstream = ScriptedUpstream::json("200 OK", r#"{"a":1}"#);
     let sidecar = started(&upstream);
     let url = format!("http://{}/echo", sidecar.traffic);
     let said = run(Command::new("h2load").args(["-n", "2000", "-c", "10", "-m", "10", &url]));

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::documents::USERS;
-use crate::support::{Client, Setup};
+use crate::support::{Client, SidecarSetup};
 
 /// More than all buffers on one way hold.
 const MUCH: usize = 48 << 20;
@@ -53,7 +53,7 @@ fn a_response_that_begins_early_does_not_hold_up_its_request() {
         told.send(stream.read_exact(&mut body).is_ok()).expect("somebody listens");
         answer.join().expect("it is answered");
     });
-    let sidecar = Setup::new(USERS, address).args(&["--mode", "off"]).start();
+    let sidecar = SidecarSetup::new(USERS, address).args(&["--mode", "off"]).start();
     let mut stream = TcpStream::connect(sidecar.traffic).expect("a connection");
     stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -68,7 +68,7 @@ fn a_response_that_begins_early_does_not_hold_up_its_request() {
 }
 
 #[test]
-fn an_unused_connection_that_its_other_end_has_closed_is_let_go() {
+fn an_idle_connection_closed_by_the_upstream_is_discarded() {
     let (told, ended) = mpsc::channel();
     let address = upstream(move |mut stream| {
         let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
@@ -78,7 +78,7 @@ fn an_unused_connection_that_its_other_end_has_closed_is_let_go() {
         let mut rest = [0; 16];
         told.send(stream.read(&mut rest).ok()).expect("somebody listens");
     });
-    let sidecar = Setup::new(USERS, address).args(&["--mode", "off"]).start();
+    let sidecar = SidecarSetup::new(USERS, address).args(&["--mode", "off"]).start();
     let mut client = Client::connect(sidecar.traffic);
     for _ in 0..2 {
         // The second one meets no closed connection, or is sent again on another.
@@ -88,7 +88,7 @@ fn an_unused_connection_that_its_other_end_has_closed_is_let_go() {
 }
 
 #[test]
-fn a_request_that_goes_out_again_has_its_whole_time_again() {
+fn a_retried_request_has_the_whole_timeout_again() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = asked.clone();
     let address = upstream(move |mut stream| {
@@ -98,7 +98,7 @@ fn a_request_that_goes_out_again_has_its_whole_time_again() {
             stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("the sidecar reads");
         }
     });
-    let sidecar = Setup::new(USERS, address)
+    let sidecar = SidecarSetup::new(USERS, address)
         .args(&["--mode", "off"])
         .env("CVT_UPSTREAM_RETRIES", "1")
         .env("CVT_UPSTREAM_TIMEOUT", "2500ms")

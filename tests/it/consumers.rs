@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::groups::{lines_of, output_of};
-use crate::storage::bed::{new_database, server};
+use crate::storage::store_fixture::{new_database, server};
 use crate::support::documents::USERS;
-use crate::support::{Client, Setup, Sidecar, Upstream, command, eventually};
+use crate::support::{Client, ScriptedUpstream, Sidecar, SidecarSetup, command, eventually};
 
 const ADA: &str = r#"{"name":"Ada","age":36}"#;
 
@@ -101,8 +101,8 @@ fn counts(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
 
 #[test]
 fn a_consumer_is_registered_with_what_it_uses_in_the_seeds_form() {
-    let upstream = Upstream::json("200 OK", ANSWER);
-    let setup = Setup::new(ORDERS, upstream.address()).env("CVT_GROUPS_INTERVAL", "100ms");
+    let upstream = ScriptedUpstream::json("200 OK", ANSWER);
+    let setup = SidecarSetup::new(ORDERS, upstream.address()).env("CVT_GROUPS_INTERVAL", "100ms");
     let sidecar = setup.env("CVT_ENVIRONMENT", "staging").start();
     get(&sidecar, "/v1/orders?limit=5", "shop", "2.0.0");
     get(&sidecar, "/v1/orders", "shop", "2.1.0");
@@ -145,8 +145,8 @@ fn a_consumer_is_registered_with_what_it_uses_in_the_seeds_form() {
 
 #[test]
 fn trap_t22_made_up_consumers_are_bounded_and_counted() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let setup = Setup::new(USERS, upstream.address()).env("CVT_CONSUMER_LIMIT", "5");
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let setup = SidecarSetup::new(USERS, upstream.address()).env("CVT_CONSUMER_LIMIT", "5");
     let setup = setup.env("CVT_CONSUMER_METRIC_LABELS", "3").env("CVT_GROUPS_INTERVAL", "100ms");
     let sidecar = setup.start();
     for n in 0..40 {
@@ -170,16 +170,16 @@ fn a_body_too_deep_to_follow_is_counted_as_incomplete_usage() {
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{deep}",
         deep.len()
     );
-    let upstream = Upstream::fixed(answer);
-    let sidecar = Setup::new(ORDERS, upstream.address()).start();
+    let upstream = ScriptedUpstream::fixed(answer);
+    let sidecar = SidecarSetup::new(ORDERS, upstream.address()).start();
     get(&sidecar, "/v1/orders", "shop", "");
     sidecar.wait_for_metrics("the count", |m| m.sum("cvt_usage_incomplete_total", &[]) >= 1.0);
 }
 
 #[test]
-fn tokens_and_keys_tell_consumers_and_never_appear() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let setup = Setup::new(USERS, upstream.address()).args(&["--record", "all"]);
+fn tokens_and_keys_identify_consumers_and_never_appear() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let setup = SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]);
     let setup = setup.env("CVT_CONSUMER_IDENTITY", "jwt,api_key,header");
     let setup =
         setup.env("CVT_CONSUMER_HASH_KEY", "a key of ours").env("CVT_GROUPS_INTERVAL", "100ms");
@@ -209,9 +209,9 @@ fn two_sidecars_on_one_postgresql_add_usage_and_groups_up_exactly() {
     let database = new_database();
     let port = server().settings(&database).port;
     let dsn = format!("postgres://cvt@127.0.0.1:{port}/{database}");
-    let upstream = Upstream::json("200 OK", r#"{"total":1,"orders":[{"id":"seven"}]}"#);
+    let upstream = ScriptedUpstream::json("200 OK", r#"{"total":1,"orders":[{"id":"seven"}]}"#);
     let start = || {
-        let setup = Setup::new(ORDERS, upstream.address()).args(&["--storage", &dsn]);
+        let setup = SidecarSetup::new(ORDERS, upstream.address()).args(&["--storage", &dsn]);
         setup.env("CVT_GROUPS_INTERVAL", "100ms").env("CVT_PIPELINE_PRIORITY", "normal").start()
     };
     let sidecars = [start(), start()];
@@ -230,17 +230,17 @@ fn two_sidecars_on_one_postgresql_add_usage_and_groups_up_exactly() {
             }
         }
     });
-    let mut judged = 0.0;
+    let mut validated = 0.0;
     for sidecar in sidecars {
         let metrics = sidecar.wait_for_metrics("every verdict", |m| {
             m.sum("cvt_exchanges_validated_total", &[]) + m.sum("cvt_exchanges_skipped_total", &[])
                 >= 2.0 * EACH as f64
         });
-        judged += metrics.sum("cvt_exchanges_validated_total", &[]);
+        validated += metrics.sum("cvt_exchanges_validated_total", &[]);
         let (finished, _dir) = sidecar.terminate();
         assert_eq!(finished.code, Some(0), "{finished:?}");
     }
-    assert!((judged - 4.0 * EACH as f64).abs() < 0.5, "all are judged: {judged}");
+    assert!((validated - 4.0 * EACH as f64).abs() < 0.5, "all are validated: {validated}");
     let dir = tempfile::tempdir().expect("a directory");
     let groups = lines_of(dir.path(), &["violations", "--json", "--storage", &dsn]);
     assert_eq!(groups.len(), 1, "{groups:?}");

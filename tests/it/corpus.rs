@@ -1,4 +1,4 @@
-//! The third-party conformance cases of `../shared/corpus`, judged as whole exchanges.
+//! The third-party conformance cases of `../shared/corpus`, validated as whole exchanges.
 //!
 //! Every case of tier `core` has the verdict of its suite, or stands in `known_gaps.txt` with the
 //! reason. A listed gap that begins to pass fails the test, so that the list stays true.
@@ -70,7 +70,11 @@ fn misses(case: &Value, answer: &Value) -> Vec<String> {
         .collect()
 }
 
-fn judge_file(path: &Path, spec: Option<PathBuf>, wrong: &mut BTreeMap<String, String>) -> usize {
+fn validate_file(
+    path: &Path,
+    spec: Option<PathBuf>,
+    wrong: &mut BTreeMap<String, String>,
+) -> usize {
     let text = fs::read_to_string(path).expect("the cases can be read");
     let cases: Vec<Value> =
         text.lines().map(|line| serde_json::from_str(line).expect("a case is JSON")).collect();
@@ -90,11 +94,11 @@ fn judge_file(path: &Path, spec: Option<PathBuf>, wrong: &mut BTreeMap<String, S
 }
 
 #[test]
-fn every_core_case_is_judged_as_its_suite_does() {
+fn every_core_case_agrees_with_its_suite() {
     let Some(corpus) = corpus() else { return };
     let mut wrong = BTreeMap::new();
     for file in FILES {
-        let count = judge_file(&corpus.join(format!("{file}.jsonl")), None, &mut wrong);
+        let count = validate_file(&corpus.join(format!("{file}.jsonl")), None, &mut wrong);
         println!("{file}: {count} core cases");
     }
     let gaps = known_gaps();
@@ -102,7 +106,7 @@ fn every_core_case_is_judged_as_its_suite_does() {
     let failing: BTreeSet<&str> = wrong.keys().map(String::as_str).collect();
     let unlisted: Vec<_> = failing.difference(&listed).map(|id| (id, &wrong[*id])).collect();
     let closed: Vec<_> = listed.difference(&failing).collect();
-    assert!(unlisted.is_empty(), "{} cases judged otherwise: {unlisted:#?}", unlisted.len());
+    assert!(unlisted.is_empty(), "{} cases differ: {unlisted:#?}", unlisted.len());
     assert!(closed.is_empty(), "gaps that are none any more: {closed:?}");
 }
 
@@ -114,7 +118,7 @@ fn every_gap_has_its_reason() {
 }
 
 #[test]
-fn example_traffic_of_large_documents_is_judged_as_expected() {
+fn example_traffic_of_large_documents_validates_as_expected() {
     let Some(corpus) = corpus() else { return };
     let mut wrong = BTreeMap::new();
     for file in ["adyen-checkout-v71", "adyen-management-v3"] {
@@ -124,9 +128,9 @@ fn example_traffic_of_large_documents_is_judged_as_expected() {
             continue;
         }
         let count =
-            judge_file(&corpus.join(format!("traffic/{file}.jsonl")), Some(spec), &mut wrong);
+            validate_file(&corpus.join(format!("traffic/{file}.jsonl")), Some(spec), &mut wrong);
         println!("{file}: {count} core cases");
     }
     let first: Vec<_> = wrong.iter().take(10).collect();
-    assert!(wrong.is_empty(), "{} cases judged otherwise: {first:#?}", wrong.len());
+    assert!(wrong.is_empty(), "{} cases differ: {first:#?}", wrong.len());
 }

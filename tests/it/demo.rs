@@ -2,13 +2,13 @@
 
 use cvt_sidecar::cli::demo::{Bookshop, DOCUMENT, drive_traffic};
 
-use crate::support::{Setup, command};
+use crate::support::{SidecarSetup, command};
 
 #[test]
-fn what_the_sidecar_finds_in_the_bookshop_is_what_its_consumers_broke() {
+fn recorded_violations_match_those_the_demo_traffic_sends() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let shop = runtime.block_on(Bookshop::start()).expect("a shop");
-    let sidecar = Setup::new(DOCUMENT, shop.address()).args(&["--record", "all"]).start();
+    let sidecar = SidecarSetup::new(DOCUMENT, shop.address()).args(&["--record", "all"]).start();
     let sent = runtime.block_on(drive_traffic(sidecar.traffic)).expect("traffic");
     let all = sent.exchanges;
     let metrics = sidecar.wait_for_metrics("every verdict", |m| {
@@ -25,15 +25,19 @@ fn what_the_sidecar_finds_in_the_bookshop_is_what_its_consumers_broke() {
     assert!((invalid - broken as f64).abs() < 0.5, "{invalid} invalid, {broken} broken");
     assert!((valid + invalid - all as f64).abs() < 0.5, "{valid} valid of {all}");
     assert!((metrics.sum("cvt_violations_total", &[]) - broken as f64).abs() < 0.5);
-    // What answers a path that nobody documented is measured by nothing.
-    let unjudged = metrics.sum("cvt_validation_skipped_total", &[]);
-    let by_nothing = metrics.sum("cvt_validation_skipped_total", &[("reason", "no_operation")]);
+    // A response to an undocumented path is not validated.
+    let not_validated = metrics.sum("cvt_validation_skipped_total", &[]);
+    let without_operation =
+        metrics.sum("cvt_validation_skipped_total", &[("reason", "no_operation")]);
     let undocumented = sent.breaking["request.path.undocumented"] as f64;
-    assert!((unjudged - undocumented).abs() < 0.5 && (by_nothing - undocumented).abs() < 0.5);
+    assert!(
+        (not_validated - undocumented).abs() < 0.5
+            && (without_operation - undocumented).abs() < 0.5
+    );
 }
 
 #[test]
-fn the_demo_shows_what_it_found_and_says_what_to_try() {
+fn the_demo_prints_violations_and_next_commands() {
     let dir = tempfile::tempdir().expect("a directory");
     let free = "127.0.0.1:0";
     let shown = command(dir.path())

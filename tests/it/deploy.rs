@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::metrics::page::root;
 use crate::support::documents::USERS;
-use crate::support::{Setup, Upstream, binary, command};
+use crate::support::{ScriptedUpstream, SidecarSetup, binary, command};
 
 /// Every file under `folder`, links followed.
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -45,7 +45,7 @@ fn every_variable_in_deploy_is_a_setting() {
 }
 
 #[test]
-fn what_compose_mounts_exists_and_its_prometheus_has_every_rule() {
+fn compose_mounts_exist_and_its_prometheus_loads_every_rule() {
     let compose = read("compose/compose.yaml");
     let mounts = compose.lines().filter_map(|line| line.trim().strip_prefix("- ."));
     let mut count = 0;
@@ -65,7 +65,7 @@ fn what_compose_mounts_exists_and_its_prometheus_has_every_rule() {
 }
 
 #[test]
-fn chart_and_manifest_carry_the_rules_of_prometheus() {
+fn chart_and_manifest_contain_the_prometheus_rules() {
     let manifest = read("kubernetes/prometheusrule.yaml");
     let mut expected = String::new();
     for rules in ["prometheus/recording.yml", "prometheus/alerts.yml"] {
@@ -90,7 +90,7 @@ fn chart_and_manifest_carry_the_rules_of_prometheus() {
 }
 
 #[test]
-fn systemd_finds_the_unit_well_formed_and_confined() {
+fn systemd_accepts_the_unit_and_rates_it_confined() {
     let unit = read("systemd/cvt-sidecar.service");
     let dir = tempfile::TempDir::new().expect("a directory");
     let file = dir.path().join("cvt-sidecar.service");
@@ -116,9 +116,9 @@ fn systemd_finds_the_unit_well_formed_and_confined() {
 }
 
 #[test]
-fn a_running_sidecar_is_asked_how_it_is() {
-    let upstream = Upstream::json("200 OK", "{}");
-    let sidecar = Setup::new(USERS, upstream.address()).start();
+fn the_health_command_reports_readiness_of_a_running_sidecar() {
+    let upstream = ScriptedUpstream::json("200 OK", "{}");
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).start();
     let ask = |more: &[&str]| {
         let admin = sidecar.admin.to_string();
         let args = [&["health", "--admin-listen", &admin], more].concat();
@@ -140,7 +140,7 @@ fn a_running_sidecar_is_asked_how_it_is() {
     let (code, said) = ask(&["--json"]);
     let body: serde_json::Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!((code, &body["ready"]), (Some(1), &false.into()));
-    let nobody = ["health", "--admin-listen", "127.0.0.1:1"];
-    let output = command(&sidecar.dir()).args(nobody).output().expect("it runs");
+    let no_sidecar = ["health", "--admin-listen", "127.0.0.1:1"];
+    let output = command(&sidecar.dir()).args(no_sidecar).output().expect("it runs");
     assert_eq!(output.status.code(), Some(2));
 }

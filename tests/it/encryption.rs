@@ -1,5 +1,4 @@
-//! Headers and bodies encrypted at rest: nothing of them lies anywhere in clear, and they come
-//! back with the key, and only with it.
+//! Headers and bodies are encrypted at rest and read back with the key alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::storage::server::Server;
 use crate::support::documents::USERS;
-use crate::support::{Client, Setup, Upstream, command};
+use crate::support::{Client, ScriptedUpstream, SidecarSetup, command};
 
 const ADA: &str = r#"{"name":"canary-in-the-answer","age":36}"#;
 const SENT: &str = r#"{"name":"canary-in-the-request","age":1}"#;
@@ -43,8 +42,8 @@ fn generated() -> String {
 
 /// Runs a sidecar with these keys in `dir` for one exchange.
 fn record_one(dir: Option<TempDir>, keys: &str) -> TempDir {
-    let upstream = Upstream::json("201 Created", ADA);
-    let mut setup = Setup::new(USERS, upstream.address()).args(&["--record", "all"]);
+    let upstream = ScriptedUpstream::json("201 Created", ADA);
+    let mut setup = SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]);
     if !keys.is_empty() {
         setup = setup.env("CVT_ENCRYPTION_KEY", keys);
     }
@@ -65,11 +64,11 @@ fn record_one(dir: Option<TempDir>, keys: &str) -> TempDir {
 }
 
 /// Whether a canary lies in any file under `dir`.
-fn lies_in_clear(dir: &Path) -> Option<PathBuf> {
+fn find_plaintext(dir: &Path) -> Option<PathBuf> {
     for entry in fs::read_dir(dir).expect("a directory").flatten() {
         let path = entry.path();
         let found = if path.is_dir() {
-            lies_in_clear(&path)
+            find_plaintext(&path)
         } else {
             let bytes = fs::read(&path).expect("a file");
             bytes.windows(9).any(|part| part == b"canary-in").then_some(path)
@@ -89,10 +88,10 @@ fn listed(dir: &Path, keys: &str) -> Vec<Value> {
 }
 
 #[test]
-fn nothing_of_a_message_lies_in_clear_and_the_key_brings_it_back() {
+fn a_message_is_stored_encrypted_and_read_back_with_the_key() {
     let key = generated();
     let dir = record_one(None, &key);
-    assert_eq!(lies_in_clear(dir.path()), None);
+    assert_eq!(find_plaintext(dir.path()), None);
     let record = &listed(dir.path(), &key)[0];
     assert_eq!((&record["request_body"], &record["response_body"]), (&SENT.into(), &ADA.into()));
     let headers = record["request_headers"].to_string();
@@ -103,7 +102,7 @@ fn nothing_of_a_message_lies_in_clear_and_the_key_brings_it_back() {
 }
 
 #[test]
-fn without_the_key_the_answer_names_it_and_the_record_and_the_way_out() {
+fn without_the_key_the_error_names_key_record_and_remedy() {
     let (key, other) = (generated(), generated());
     let dir = record_one(None, &key);
     let id = listed(dir.path(), &key)[0]["id"].as_str().expect("an id").to_owned();
@@ -111,7 +110,7 @@ fn without_the_key_the_answer_names_it_and_the_record_and_the_way_out() {
         let output = run(dir.path(), keys, &["validations", "show", &id]);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         let said = text(&output);
-        for part in [&*id, "sealed with key", "encryption.key_file"] {
+        for part in [&*id, "encrypted with key", "encryption.key_file"] {
             assert!(said.contains(part), "{part} is missing in {said}");
         }
         assert!(!said.contains(&other) && !said.contains(&key), "{said}");
@@ -119,10 +118,10 @@ fn without_the_key_the_answer_names_it_and_the_record_and_the_way_out() {
 }
 
 #[test]
-fn keys_are_rotated_and_what_was_in_clear_is_encrypted_too() {
+fn rotation_reencrypts_records_and_encrypts_plaintext() {
     let (old, new) = (generated(), generated());
     let dir = record_one(Some(record_one(None, "")), &old);
-    assert!(lies_in_clear(dir.path()).is_some(), "the first record had no key");
+    assert!(find_plaintext(dir.path()).is_some(), "the first record had no key");
     let both = format!("{new},{old}");
     let refused = run(dir.path(), &new, &["keys", "rotate"]);
     assert_eq!(refused.status.code(), Some(2), "the old key is missing: {refused:?}");
@@ -139,38 +138,39 @@ fn keys_are_rotated_and_what_was_in_clear_is_encrypted_too() {
 
 #[test]
 fn a_key_file_is_read_and_a_wrong_one_stops_the_start() {
-    let upstream = Upstream::json("201 Created", ADA);
+    let upstream = ScriptedUpstream::json("201 Created", ADA);
     let key = generated();
-    let setup = Setup::new(USERS, upstream.address()).file("cvt.keys", &format!("# one\n{key}\n"));
+    let setup =
+        SidecarSetup::new(USERS, upstream.address()).file("cvt.keys", &format!("# one\n{key}\n"));
     let sidecar = setup.env("CVT_ENCRYPTION_KEY_FILE", "cvt.keys").start();
     Client::post_json(sidecar.traffic, "/users", SENT);
     sidecar.wait_for_metrics("the record", |m| m.sum("cvt_records_written_total", &[]) > 0.5);
     let (_, dir) = sidecar.terminate();
     assert_eq!(listed(dir.path(), &key)[0]["request_body"], SENT);
 
-    let setup = Setup::new(USERS, upstream.address()).file("cvt.keys", "hunter2");
+    let setup = SidecarSetup::new(USERS, upstream.address()).file("cvt.keys", "hunter2");
     let refused = setup.env("CVT_ENCRYPTION_KEY_FILE", "cvt.keys").refuse();
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(refused.stderr.contains("cvt.keys") && !refused.stderr.contains("hunter2"));
-    let setup = Setup::new(USERS, upstream.address());
+    let setup = SidecarSetup::new(USERS, upstream.address());
     let refused = setup.env("CVT_ENCRYPTION_KEY_FILE", "nowhere").refuse();
     assert!(refused.stderr.contains("nowhere"), "{refused:?}");
 }
 
 #[test]
-fn what_waits_in_the_spool_is_encrypted_too() {
+fn the_spool_is_encrypted_too() {
     let server = Server::start(&["fsync = off"]);
-    let upstream = Upstream::json("201 Created", ADA);
+    let upstream = ScriptedUpstream::json("201 Created", ADA);
     let key = generated();
     let dsn = format!("postgres://cvt@127.0.0.1:{}/postgres", server.settings("postgres").port);
-    let setup = Setup::new(USERS, upstream.address()).env("CVT_ENCRYPTION_KEY", &key);
+    let setup = SidecarSetup::new(USERS, upstream.address()).env("CVT_ENCRYPTION_KEY", &key);
     let sidecar = setup.args(&["--record", "all", "--storage", &dsn]).start();
     server.run("stop");
     for _ in 0..5 {
         Client::post_json(sidecar.traffic, "/users", SENT);
     }
     sidecar.wait_for_metrics("the spool", |m| m.sum("cvt_spool_records", &[]) > 4.5);
-    assert_eq!(lies_in_clear(&sidecar.dir()), None);
+    assert_eq!(find_plaintext(&sidecar.dir()), None);
     server.run("start");
     sidecar.wait_for_metrics("the records", |m| m.sum("cvt_records_written_total", &[]) > 4.5);
     let stored = server.psql(

@@ -11,16 +11,16 @@ use std::net::SocketAddr;
 use http::Request;
 
 use crate::support::documents::USERS;
-use crate::support::{Client, Message, Setup};
+use crate::support::{Client, Message, SidecarSetup};
 
 /// A user as the document has it.
 const ADA: &str = r#"{"name":"Ada","age":36}"#;
 /// One that is too young, with a value that nobody may see again.
-const UNBORN: &str = r#"{"name":"S3cret-Value","age":-36}"#;
+const INVALID_AGE: &str = r#"{"name":"S3cret-Value","age":-36}"#;
 
 /// A sidecar in `strict` in front of `upstream`.
-fn strict(upstream: SocketAddr) -> Setup {
-    Setup::new(USERS, upstream).args(&["--mode", "strict", "--record", "all"])
+fn strict(upstream: SocketAddr) -> SidecarSetup {
+    SidecarSetup::new(USERS, upstream).args(&["--mode", "strict", "--record", "all"])
 }
 
 /// A `POST` of a user.

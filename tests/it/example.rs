@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use cvt_sidecar::config::{Config, Typed};
+use cvt_sidecar::config::{Config, RawSettings};
 
 fn example() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/cvt.yaml");
@@ -19,12 +19,12 @@ fn switched_on() -> String {
 }
 
 fn load(text: String) -> Config {
-    let typed = Typed { file: Some(("cvt.yaml".into(), text)), ..Typed::default() };
-    Config::load(typed).expect("a file without problems")
+    let raw = RawSettings { file: Some(("cvt.yaml".into(), text)), ..RawSettings::default() };
+    Config::load(raw).expect("a file without problems")
 }
 
 #[test]
-fn every_setting_stands_in_the_example_with_its_variable() {
+fn the_example_lists_every_setting_with_its_variable() {
     let settings = cvt_sidecar::config::file::flatten(&switched_on()).expect("YAML");
     for known in Config::settings() {
         let below =
@@ -34,7 +34,7 @@ fn every_setting_stands_in_the_example_with_its_variable() {
         let named = known.environment.iter().any(|name| example().contains(&format!("[{name}]")));
         assert!(named, "{} is without its variable", known.key);
     }
-    for own in cvt_sidecar::config::route::OWN {
+    for own in cvt_sidecar::config::route::ROUTE_ONLY {
         let key = format!("routes[0].{}", own.key);
         assert!(settings.iter().any(|entry| entry.key == key), "{key} is missing");
     }
@@ -46,8 +46,8 @@ fn the_example_shows_the_defaults() {
     let on = switched_on().replace("\n  key: \"\"\n", "\n");
     assert_ne!(on, switched_on(), "the example shows both ways to name the keys");
     let (off, on) = (load(example()), load(on));
-    let shown = format!("{:?} {:?} {:?} {:?}", on.traffic, on.observer, on.admin, on.logging);
-    let held = format!("{:?} {:?} {:?} {:?}", off.traffic, off.observer, off.admin, off.logging);
+    let shown = format!("{:?} {:?} {:?} {:?}", on.traffic, on.pipeline, on.admin, on.logging);
+    let held = format!("{:?} {:?} {:?} {:?}", off.traffic, off.pipeline, off.admin, off.logging);
     assert_eq!(shown, held);
     assert_eq!(format!("{:?}", on.record), format!("{:?}", off.record));
     assert_eq!(on.storage, off.storage);

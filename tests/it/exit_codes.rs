@@ -6,12 +6,12 @@ use std::process::Stdio;
 use tempfile::TempDir;
 
 use crate::support::documents::USERS;
-use crate::support::{Client, Setup, Upstream, command};
+use crate::support::{Client, ScriptedUpstream, SidecarSetup, command};
 
 /// A directory with the records of one exchange that breaks the contract, and a document.
 fn recorded() -> TempDir {
-    let upstream = Upstream::json("200 OK", r#"{"name":"Ada","age":"old"}"#);
-    let sidecar = Setup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
+    let upstream = ScriptedUpstream::json("200 OK", r#"{"name":"Ada","age":"old"}"#);
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
     Client::get(sidecar.traffic, "/users/1");
     sidecar.records(1);
     let (finished, dir) = sidecar.terminate();
@@ -30,7 +30,7 @@ fn expect(dir: &Path, code: i32, arguments: &str) {
 }
 
 #[test]
-fn trap_t30_the_exit_code_is_the_answer() {
+fn trap_t30_exit_codes_are_0_for_yes_1_for_no_2_for_an_error() {
     let dir = recorded();
     let exchange = |age: &str| {
         format!(
@@ -89,7 +89,7 @@ fn trap_t30_the_exit_code_is_the_answer() {
 }
 
 #[test]
-fn a_reader_that_has_had_enough_is_no_failure() {
+fn a_closed_output_pipe_is_not_a_failure() {
     let dir = recorded();
     for arguments in [&["export", "--format", "jsonl"][..], &["export"]] {
         let mut child = command(dir.path())

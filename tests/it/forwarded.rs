@@ -4,30 +4,30 @@ use http::Request;
 
 use crate::support::certificates::{Authority, ask_secured, secure};
 use crate::support::documents::USERS;
-use crate::support::modern::{Modern, call_all};
-use crate::support::{Client, Message, Setup, Upstream};
+use crate::support::h2_upstream::{H2Upstream, call_all};
+use crate::support::{Client, Message, ScriptedUpstream, SidecarSetup};
 
 const ADA: &str = r#"{"name":"Ada","age":36}"#;
 
 /// A caller that makes up everything, and asks for ours to be dropped.
-const LIES: &str = "GET /users/1 HTTP/1.1\r\nHost: a.example:81\r\nX-Forwarded-For: 1.2.3.4\r\n\
+const FORGED: &str = "GET /users/1 HTTP/1.1\r\nHost: a.example:81\r\nX-Forwarded-For: 1.2.3.4\r\n\
                     X-Forwarded-Proto: https\r\nForwarded: for=1.2.3.4\r\n\
                     Connection: close, X-Forwarded-For, X-Forwarded-Host, Forwarded\r\n\r\n";
 
 /// What the service sees of `request`, with these settings.
 fn seen(settings: &str, request: &str) -> Message {
-    let upstream = Upstream::json("200 OK", ADA);
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let address = upstream.address();
     let settings = format!("spec: users.yaml\nupstream: http://{address}\n{settings}\n");
-    let sidecar = Setup::configured(&settings).file("users.yaml", USERS).start();
+    let sidecar = SidecarSetup::configured(&settings).file("users.yaml", USERS).start();
     assert_eq!(Client::once(sidecar.traffic, request).status(), 200);
     upstream.wait_for(1).remove(0)
 }
 
 #[test]
-fn nobody_can_pretend_or_have_the_fields_dropped() {
+fn a_caller_can_neither_forge_nor_drop_the_fields() {
     for mode in ["off", "shadow", "strict"] {
-        let got = seen(&format!("mode: {mode}\nforwarded: {{headers: both}}"), LIES);
+        let got = seen(&format!("mode: {mode}\nforwarded: {{headers: both}}"), FORGED);
         assert_eq!(got.all("x-forwarded-for"), ["127.0.0.1"], "{mode}");
         assert_eq!(got.all("x-forwarded-host"), ["a.example:81"], "{mode}");
         assert_eq!(got.all("x-forwarded-proto"), ["http"], "{mode}");
@@ -38,7 +38,7 @@ fn nobody_can_pretend_or_have_the_fields_dropped() {
 }
 
 #[test]
-fn a_trusted_proxy_is_believed() {
+fn fields_of_a_trusted_proxy_are_kept() {
     let request = "GET /users/1 HTTP/1.1\r\nHost: inner\r\nX-Forwarded-For: 1.2.3.4\r\n\
                    X-Forwarded-Host: outer\r\nConnection: close\r\n\r\n";
     let got = seen("forwarded: {headers: x_forwarded, trust: 127.0.0.0/8}", request);
@@ -49,7 +49,7 @@ fn a_trusted_proxy_is_believed() {
 }
 
 #[test]
-fn fields_that_nobody_asked_about_pass_as_they_are() {
+fn without_the_setting_the_fields_pass_unchanged() {
     let request = "GET /users/1 HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\n\
                    X-Forwarded-For: 5.6.7.8\r\nConnection: close\r\n\r\n";
     let got = seen("", request);
@@ -59,12 +59,12 @@ fn fields_that_nobody_asked_about_pass_as_they_are() {
 
 #[test]
 fn the_host_of_an_http2_request_is_its_authority() {
-    let upstream = Modern::start(None);
+    let upstream = H2Upstream::start(None);
     let settings = format!(
         "spec: users.yaml\nupstream: http://{}\nforwarded: {{headers: both}}\n",
         upstream.address()
     );
-    let sidecar = Setup::configured(&settings).file("users.yaml", USERS).start();
+    let sidecar = SidecarSetup::configured(&settings).file("users.yaml", USERS).start();
     let request =
         Request::get("http://service.example/users/1").body(Vec::new()).expect("a request");
     assert_eq!(call_all(sidecar.traffic, vec![request])[0].status, 200);
@@ -77,13 +77,13 @@ fn the_host_of_an_http2_request_is_its_authority() {
 fn the_scheme_is_the_callers() {
     let authority = Authority::new();
     let identity = authority.sign("server", "sidecar", 2090);
-    let upstream = Upstream::json("200 OK", ADA);
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let text = |path: &std::path::Path| path.to_str().expect("a path").to_owned();
     let settings = format!(
         "spec: users.yaml\nupstream: http://{}\nforwarded: {{headers: both}}\n",
         upstream.address()
     );
-    let sidecar = Setup::configured(&settings)
+    let sidecar = SidecarSetup::configured(&settings)
         .file("users.yaml", USERS)
         .env("CVT_TRAFFIC_TLS_CERT_FILE", &text(&identity.cert))
         .env("CVT_TRAFFIC_TLS_KEY_FILE", &text(&identity.key))

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 
 use crate::support::documents::USERS;
-use crate::support::{Client, Setup, Sidecar, Upstream, command, eventually};
+use crate::support::{Client, ScriptedUpstream, Sidecar, SidecarSetup, command, eventually};
 
 const OLD: &str = r#"{"name":"Ada","age":"old"}"#;
 
@@ -66,9 +66,9 @@ fn told(said: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_group_counts_names_its_consumers_and_is_told_once_over_restarts() {
-    let upstream = Upstream::json("200 OK", OLD);
-    let setup = || Setup::new(USERS, upstream.address()).env("CVT_GROUPS_INTERVAL", "100ms");
+fn a_group_lists_its_consumers_and_is_notified_once_over_restarts() {
+    let upstream = ScriptedUpstream::json("200 OK", OLD);
+    let setup = || SidecarSetup::new(USERS, upstream.address()).env("CVT_GROUPS_INTERVAL", "100ms");
     let first = setup().start();
     ask(&first, "shop", 3);
     ask(&first, "mobile", 2);
@@ -109,9 +109,10 @@ fn a_group_counts_names_its_consumers_and_is_told_once_over_restarts() {
 }
 
 #[test]
-fn a_violation_is_told_although_storage_is_locked() {
-    let upstream = Upstream::json("200 OK", OLD);
-    let sidecar = Setup::new(USERS, upstream.address()).env("CVT_GROUPS_INTERVAL", "100ms").start();
+fn a_violation_is_notified_while_storage_is_locked() {
+    let upstream = ScriptedUpstream::json("200 OK", OLD);
+    let sidecar =
+        SidecarSetup::new(USERS, upstream.address()).env("CVT_GROUPS_INTERVAL", "100ms").start();
     let (_runtime, lock) = sql(&sidecar.dir().join("cvt.db"), "BEGIN EXCLUSIVE");
     ask(&sidecar, "shop", 1);
     sidecar.wait_for_metrics("the notice", |m| {
@@ -122,9 +123,10 @@ fn a_violation_is_told_although_storage_is_locked() {
 }
 
 #[test]
-fn a_group_is_explained_with_lines_example_and_a_command_that_repeats_it() {
-    let upstream = Upstream::json("201 Created", r#"{"name":"Ada","age":36}"#);
-    let sidecar = Setup::new(USERS, upstream.address()).env("CVT_GROUPS_INTERVAL", "100ms").start();
+fn a_group_is_explained_with_excerpt_example_and_a_curl_command() {
+    let upstream = ScriptedUpstream::json("201 Created", r#"{"name":"Ada","age":36}"#);
+    let sidecar =
+        SidecarSetup::new(USERS, upstream.address()).env("CVT_GROUPS_INTERVAL", "100ms").start();
     let body =
         r#"{"name":"it's $(rm -rf /) `id` \"quoted\" \\ é","age":"old","password":"hunter2"}"#;
     Client::post_json(sidecar.traffic, "/users?dry_run=true&note=a%20b", body);

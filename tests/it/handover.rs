@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::support::documents::USERS;
-use crate::support::load::Load;
-use crate::support::{Client, Finished, Setup, Sidecar, Upstream, command, eventually};
+use crate::support::load::LoadGenerator;
+use crate::support::{
+    Client, Finished, ScriptedUpstream, Sidecar, SidecarSetup, command, eventually,
+};
 
 const ADA: &str = r#"{"name":"Ada","age":36}"#;
 const GET: &str = "GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -31,10 +33,10 @@ fn stored_in(dir: &Path) -> usize {
 }
 
 #[test]
-fn a_new_process_takes_over_under_load_and_no_request_fails() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let mut sidecar = Setup::new(USERS, upstream.address()).start();
-    let load = Load::start(sidecar.traffic, 4, GET);
+fn a_takeover_under_load_fails_no_request() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let mut sidecar = SidecarSetup::new(USERS, upstream.address()).start();
+    let load = LoadGenerator::start(sidecar.traffic, 4, GET);
     load.wait_for(100);
     for _ in 0..3 {
         let (traffic, admin, pid) = (sidecar.traffic, sidecar.admin, sidecar.pid());
@@ -54,11 +56,11 @@ fn a_new_process_takes_over_under_load_and_no_request_fails() {
 }
 
 #[test]
-fn a_socket_that_systemd_holds_keeps_callers_waiting_over_a_restart() {
-    let upstream = Upstream::json("200 OK", ADA);
+fn callers_wait_on_a_systemd_socket_during_a_restart() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let socket = Arc::new(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
     let address = socket.local_addr().expect("an address");
-    let setup = || Setup::new(USERS, upstream.address()).activated(&socket);
+    let setup = || SidecarSetup::new(USERS, upstream.address()).activated(&socket);
     let first = setup().start();
     assert_eq!(first.traffic, address);
     assert_eq!(Client::get(address, "/users/1").status(), 200);
@@ -73,11 +75,11 @@ fn a_socket_that_systemd_holds_keeps_callers_waiting_over_a_restart() {
 }
 
 #[test]
-fn a_socket_that_no_setting_names_is_told() {
-    let upstream = Upstream::json("200 OK", ADA);
+fn an_inherited_socket_that_no_setting_names_is_logged() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let socket = Arc::new(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
     let given = socket.local_addr().expect("an address");
-    let sidecar = Setup::new(USERS, upstream.address()).activated(&socket);
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).activated(&socket);
     let sidecar =
         sidecar.args(&["--listen", "127.0.0.2:0", "--admin-listen", "127.0.0.2:0"]).start();
     assert_ne!(sidecar.traffic, given);
@@ -88,9 +90,9 @@ fn a_socket_that_no_setting_names_is_told() {
 
 #[test]
 fn a_successor_that_fails_leaves_the_old_process_serving() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let sidecar = Setup::new(USERS, upstream.address()).start();
-    let load = Load::start(sidecar.traffic, 2, GET);
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).start();
+    let load = LoadGenerator::start(sidecar.traffic, 2, GET);
     load.wait_for(20);
     let refused = sidecar.refuse_successor(&["--spec", "missing.yaml"]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
@@ -100,13 +102,13 @@ fn a_successor_that_fails_leaves_the_old_process_serving() {
 }
 
 #[test]
-fn trap_t21_a_request_to_stop_under_load_finishes_what_it_began_and_stores_it() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let sidecar = Setup::new(USERS, upstream.address())
+fn trap_t21_sigterm_under_load_finishes_and_stores_exchanges_in_flight() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let sidecar = SidecarSetup::new(USERS, upstream.address())
         .env("CVT_PIPELINE_PRIORITY", "normal")
         .args(&["--record", "all"])
         .start();
-    let load = Load::start(sidecar.traffic, 2, GET);
+    let load = LoadGenerator::start(sidecar.traffic, 2, GET);
     load.wait_for(200);
     let (finished, dir) = sidecar.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
@@ -117,10 +119,10 @@ fn trap_t21_a_request_to_stop_under_load_finishes_what_it_began_and_stores_it() 
 }
 
 #[test]
-fn trap_t21_what_was_stored_is_there_after_a_kill() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let sidecar = Setup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
-    let load = Load::start(sidecar.traffic, 2, GET);
+fn trap_t21_stored_records_survive_sigkill() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
+    let load = LoadGenerator::start(sidecar.traffic, 2, GET);
     load.wait_for(100);
     let metrics = sidecar
         .wait_for_metrics("stored records", |m| m.sum("cvt_records_written_total", &[]) >= 50.0);
@@ -129,18 +131,18 @@ fn trap_t21_what_was_stored_is_there_after_a_kill() {
     let acknowledged = metrics.sum("cvt_records_written_total", &[]);
     let found = stored_in(dir.path());
     assert!(found as f64 >= acknowledged, "{acknowledged} were acknowledged, {found} are there");
-    let again = Setup::new(USERS, upstream.address()).inside(dir).start();
+    let again = SidecarSetup::new(USERS, upstream.address()).inside(dir).start();
     assert_eq!(Client::get(again.traffic, "/users/1").status(), 200);
 }
 
 #[test]
-fn a_request_to_stop_while_it_starts_is_heard() {
+fn sigterm_during_the_start_stops_the_process() {
     // A database that takes connections and never answers keeps it starting.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = silent.local_addr().expect("an address");
     let dsn = format!("postgres://cvt:cvt@{address}/cvt");
-    let upstream = Upstream::json("200 OK", ADA);
-    let starting = Setup::new(USERS, upstream.address()).args(&["--storage", &dsn]).launch();
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let starting = SidecarSetup::new(USERS, upstream.address()).args(&["--storage", &dsn]).launch();
     let (_connection, _) = silent.accept().expect("it connects to its database");
     let finished: Finished = starting.terminate();
     assert!(finished.code.is_some(), "it was ended by the signal: {finished:?}");
@@ -168,14 +170,14 @@ fn children(pid: u32) -> Vec<(u32, char)> {
 }
 
 #[test]
-fn as_the_first_process_of_a_container_it_stops_when_asked_and_leaves_no_zombies() {
+fn as_pid_1_it_stops_on_sigterm_and_reaps_zombies() {
     const CONTAINER: &[&str] = &["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
     if !allowed(&[CONTAINER, &["true"]].concat()) {
-        eprintln!("this machine lets nobody make a process namespace: not tried");
+        eprintln!("this machine allows no process namespace: skipped");
         return;
     }
-    let upstream = Upstream::json("200 OK", ADA);
-    let sidecar = Setup::new(USERS, upstream.address()).inside_of(CONTAINER).start();
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).inside_of(CONTAINER).start();
     let first = eventually("the first process", || {
         children(sidecar.pid()).first().map(|(pid, _)| *pid).ok_or_else(|| "none".to_owned())
     });

@@ -1,7 +1,9 @@
 //! Faults of the upstream, and the end of the process.
 
 use crate::support::documents::USERS;
-use crate::support::{Client, Gate, Setup, Sidecar, Step, Upstream, eventually, json_answer};
+use crate::support::{
+    Client, Latch, ScriptedUpstream, Sidecar, SidecarSetup, Step, eventually, json_answer,
+};
 
 const ADA: &str = r#"{"name":"Ada","age":36}"#;
 
@@ -14,9 +16,9 @@ fn wait_for_readiness(sidecar: &Sidecar, status: u16) -> String {
 }
 
 #[test]
-fn a_killed_upstream_is_502_and_red_and_heals_without_a_restart() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let sidecar = Setup::new(USERS, upstream.address()).start();
+fn a_killed_upstream_is_502_and_unready_until_it_returns() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).start();
     assert_eq!(Client::get(sidecar.traffic, "/users/1").status(), 200);
     let address = upstream.stop();
     let answer = Client::get(sidecar.traffic, "/users/1");
@@ -27,7 +29,7 @@ fn a_killed_upstream_is_502_and_red_and_heals_without_a_restart() {
     assert!(why.contains("upstream"), "{why}");
     assert_eq!(Client::get(sidecar.admin, "/healthz").status(), 200);
 
-    let _upstream = Upstream::start_on(address, |_| json_answer("200 OK", ADA));
+    let _upstream = ScriptedUpstream::start_on(address, |_| json_answer("200 OK", ADA));
     wait_for_readiness(&sidecar, 200);
     assert_eq!(Client::get(sidecar.traffic, "/users/1").status(), 200);
     let metrics = sidecar.metrics();
@@ -37,8 +39,8 @@ fn a_killed_upstream_is_502_and_red_and_heals_without_a_restart() {
 
 #[test]
 fn a_silent_upstream_is_504_within_its_timeout() {
-    let upstream = Upstream::start(|_| vec![Step::Hang]);
-    let setup = Setup::new(USERS, upstream.address()).env("CVT_UPSTREAM_TIMEOUT", "300ms");
+    let upstream = ScriptedUpstream::start(|_| vec![Step::Hang]);
+    let setup = SidecarSetup::new(USERS, upstream.address()).env("CVT_UPSTREAM_TIMEOUT", "300ms");
     let sidecar = setup.start();
     assert_eq!(Client::get(sidecar.traffic, "/users/1").status(), 504);
     let failed =
@@ -47,9 +49,9 @@ fn a_silent_upstream_is_504_within_its_timeout() {
 }
 
 #[test]
-fn garbage_from_the_upstream_is_502_and_no_violation() {
-    let upstream = Upstream::fixed("SSH-2.0-OpenSSH_9.2\r\n\r\n");
-    let sidecar = Setup::new(USERS, upstream.address()).start();
+fn a_malformed_upstream_response_is_502_and_no_violation() {
+    let upstream = ScriptedUpstream::fixed("SSH-2.0-OpenSSH_9.2\r\n\r\n");
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).start();
     assert_eq!(Client::get(sidecar.traffic, "/users/1").status(), 502);
     let metrics = sidecar.metrics();
     assert!(metrics.sum("cvt_proxy_upstream_failures_total", &[("kind", "broken")]) >= 1.0);
@@ -57,18 +59,18 @@ fn garbage_from_the_upstream_is_502_and_no_violation() {
 }
 
 #[test]
-fn a_body_that_breaks_off_breaks_off_downstream_and_is_no_violation() {
+fn an_aborted_upstream_body_aborts_downstream_and_is_no_violation() {
     for ending in [|| Step::Reset, || Step::Close] {
-        let upstream = Upstream::start(move |_| {
+        let upstream = ScriptedUpstream::start(move |_| {
             let head =
                 "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n";
             vec![Step::Send(format!("{head}{{\"name\":").into_bytes()), ending()]
         });
-        let sidecar = Setup::new(USERS, upstream.address()).start();
+        let sidecar = SidecarSetup::new(USERS, upstream.address()).start();
         let mut client = Client::connect(sidecar.traffic);
         client.send("GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n");
         assert!(client.try_read("GET").is_err(), "half a body was passed off as a whole one");
-        let metrics = sidecar.wait_for_metrics("the unjudged body", |m| {
+        let metrics = sidecar.wait_for_metrics("the body that is not validated", |m| {
             m.sum("cvt_validation_skipped_total", &[("reason", "body_incomplete")]) >= 1.0
         });
         assert!(metrics.sum("cvt_violations_total", &[]) < 0.5, "a fault is no violation");
@@ -76,13 +78,13 @@ fn a_body_that_breaks_off_breaks_off_downstream_and_is_no_violation() {
 }
 
 #[test]
-fn an_idle_upstream_connection_that_was_closed_costs_no_request() {
-    let upstream = Upstream::start(|_| {
+fn a_closed_idle_upstream_connection_fails_no_request() {
+    let upstream = ScriptedUpstream::start(|_| {
         let mut steps = json_answer("200 OK", ADA);
         steps.push(Step::Close);
         steps
     });
-    let sidecar = Setup::new(USERS, upstream.address()).start();
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).start();
     let mut client = Client::connect(sidecar.traffic);
     for _ in 0..50 {
         let answer = client.ask("GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -91,9 +93,9 @@ fn an_idle_upstream_connection_that_was_closed_costs_no_request() {
 }
 
 #[test]
-fn upstream_connections_are_kept_and_used_again() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let sidecar = Setup::new(USERS, upstream.address()).start();
+fn upstream_connections_are_reused() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).start();
     let mut client = Client::connect(sidecar.traffic);
     for _ in 0..20 {
         client.ask("GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -103,9 +105,9 @@ fn upstream_connections_are_kept_and_used_again() {
 }
 
 #[test]
-fn a_request_to_stop_lets_the_exchange_in_flight_finish_and_stores_it() {
-    let gate = Gate::default();
-    let upstream = Upstream::start({
+fn sigterm_finishes_and_stores_the_exchange_in_flight() {
+    let gate = Latch::default();
+    let upstream = ScriptedUpstream::start({
         let gate = gate.clone();
         move |_| {
             let mut steps = vec![Step::Wait(gate.clone())];
@@ -113,7 +115,7 @@ fn a_request_to_stop_lets_the_exchange_in_flight_finish_and_stores_it() {
             steps
         }
     });
-    let sidecar = Setup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
     let mut client = Client::connect(sidecar.traffic);
     client.send("GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n");
     upstream.wait_for(1);
@@ -126,9 +128,9 @@ fn a_request_to_stop_lets_the_exchange_in_flight_finish_and_stores_it() {
 }
 
 #[test]
-fn records_are_there_after_a_restart() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let sidecar = Setup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
+fn records_survive_a_restart() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
     for _ in 0..30 {
         Client::get(sidecar.traffic, "/users/1");
     }
@@ -138,7 +140,7 @@ fn records_are_there_after_a_restart() {
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert_eq!(crate::support::records_in(dir.path()).len(), 30);
     let again =
-        Setup::new(USERS, upstream.address()).inside(dir).args(&["--record", "all"]).start();
+        SidecarSetup::new(USERS, upstream.address()).inside(dir).args(&["--record", "all"]).start();
     Client::get(again.traffic, "/users/1");
     assert_eq!(again.records(31).len(), 31);
 }

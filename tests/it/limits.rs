@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use crate::support::documents::ANYTHING;
 use crate::support::h2;
-use crate::support::{Client, Gate, Setup, Sidecar, Step, Upstream, eventually, json_answer};
+use crate::support::{
+    Client, Latch, ScriptedUpstream, Sidecar, SidecarSetup, Step, eventually, json_answer,
+};
 
 const GET: &str = "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n";
 
-fn setup(upstream: &Upstream) -> Setup {
-    Setup::new(ANYTHING, upstream.address())
+fn setup(upstream: &ScriptedUpstream) -> SidecarSetup {
+    SidecarSetup::new(ANYTHING, upstream.address())
 }
 
 #[track_caller]
@@ -35,8 +37,8 @@ fn wait_for_end(stream: &mut TcpStream) -> String {
 }
 
 #[test]
-fn trap_t23_a_head_that_drips_is_cut_and_costs_nobody_else_anything() {
-    let upstream = Upstream::json("200 OK", "{}");
+fn trap_t23_a_slow_head_is_cut_and_delays_no_other_exchange() {
+    let upstream = ScriptedUpstream::json("200 OK", "{}");
     let sidecar = setup(&upstream).env("CVT_HEAD_TIMEOUT", "600ms").start();
     let mut slow: Vec<TcpStream> =
         (0..50).map(|_| TcpStream::connect(sidecar.traffic).expect("a connection")).collect();
@@ -55,8 +57,8 @@ fn trap_t23_a_head_that_drips_is_cut_and_costs_nobody_else_anything() {
 }
 
 /// A service whose answers are of 64 MiB.
-fn large() -> Upstream {
-    Upstream::start(|_| {
+fn large() -> ScriptedUpstream {
+    ScriptedUpstream::start(|_| {
         let body = vec![b'x'; 64 << 20];
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
         vec![Step::Send([head.as_bytes(), &body].concat())]
@@ -64,7 +66,7 @@ fn large() -> Upstream {
 }
 
 #[test]
-fn trap_t23_an_answer_nobody_reads_is_cut() {
+fn trap_t23_a_response_that_is_not_read_is_cut() {
     let upstream = large();
     let sidecar = setup(&upstream).env("CVT_LIMIT_MIN_RATE_WINDOW", "1s").start();
     let mut stream = TcpStream::connect(sidecar.traffic).expect("a connection");
@@ -75,7 +77,7 @@ fn trap_t23_an_answer_nobody_reads_is_cut() {
 }
 
 #[test]
-fn trap_t23_who_makes_no_room_for_an_answer_over_http2_is_cut() {
+fn trap_t23_an_http2_peer_without_window_for_a_response_is_cut() {
     let upstream = large();
     let sidecar = setup(&upstream).env("CVT_LIMIT_MIN_RATE_WINDOW", "1s").start();
     let request = http::Request::get("http://a/echo").body(Vec::new()).expect("a request");
@@ -85,7 +87,7 @@ fn trap_t23_who_makes_no_room_for_an_answer_over_http2_is_cut() {
 
 #[test]
 fn trap_t23_no_more_connections_than_allowed() {
-    let upstream = Upstream::json("200 OK", "{}");
+    let upstream = ScriptedUpstream::json("200 OK", "{}");
     let sidecar = setup(&upstream).env("CVT_LIMIT_CONNECTIONS", "3").start();
     let mut kept: Vec<Client> = (0..3).map(|_| Client::connect(sidecar.traffic)).collect();
     for client in &mut kept {
@@ -107,8 +109,8 @@ fn trap_t23_no_more_connections_than_allowed() {
 }
 
 #[test]
-fn an_idle_connection_ends_in_good_order() {
-    let upstream = Upstream::json("200 OK", "{}");
+fn an_idle_connection_is_closed_gracefully() {
+    let upstream = ScriptedUpstream::json("200 OK", "{}");
     let sidecar = setup(&upstream).env("CVT_LIMIT_KEEP_ALIVE", "400ms").start();
     let mut client = Client::connect(sidecar.traffic);
     assert_eq!(client.ask(GET).status(), 200);
@@ -119,8 +121,8 @@ fn an_idle_connection_ends_in_good_order() {
 }
 
 #[test]
-fn trap_t23_a_body_that_drips_is_refused_and_the_upstream_is_free_again() {
-    let upstream = Upstream::json("200 OK", "{}");
+fn trap_t23_a_slow_body_is_rejected_and_its_upstream_connection_freed() {
+    let upstream = ScriptedUpstream::json("200 OK", "{}");
     let sidecar = setup(&upstream)
         .env("CVT_LIMIT_MIN_RATE", "1000")
         .env("CVT_LIMIT_MIN_RATE_WINDOW", "1s")
@@ -140,7 +142,7 @@ fn trap_t23_a_body_that_drips_is_refused_and_the_upstream_is_free_again() {
 
 #[test]
 fn trap_t18_heads_over_the_limits_are_refused_with_the_status_for_it() {
-    let upstream = Upstream::json("200 OK", "{}");
+    let upstream = ScriptedUpstream::json("200 OK", "{}");
     let sidecar = setup(&upstream).env("CVT_LIMIT_TARGET", "1KiB").start();
     let ask = |target: &str, headers: &str| {
         let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
@@ -161,7 +163,7 @@ fn trap_t18_heads_over_the_limits_are_refused_with_the_status_for_it() {
 
 #[test]
 fn bodies_over_the_limit_are_refused_in_both_directions() {
-    let upstream = Upstream::start(|request| {
+    let upstream = ScriptedUpstream::start(|request| {
         let long = request.start_line().contains("long");
         json_answer("200 OK", &"1".repeat(if long { 3000 } else { 3 }))
     });
@@ -184,8 +186,8 @@ fn bodies_over_the_limit_are_refused_in_both_directions() {
 }
 
 #[test]
-fn over_its_rate_an_address_is_told_when_to_come_back() {
-    let upstream = Upstream::json("200 OK", "{}");
+fn an_address_over_its_rate_gets_retry_after() {
+    let upstream = ScriptedUpstream::json("200 OK", "{}");
     let sidecar = setup(&upstream).env("CVT_LIMIT_CLIENT_RATE", "2").start();
     let mut client = Client::connect(sidecar.traffic);
     let answers: Vec<_> = (0..20).map(|_| client.ask(GET)).collect();
@@ -198,9 +200,9 @@ fn over_its_rate_an_address_is_told_when_to_come_back() {
 }
 
 #[test]
-fn over_the_ceiling_requests_wait_and_then_are_told_to_come_back() {
-    let gate = Gate::default();
-    let upstream = Upstream::start({
+fn requests_over_the_concurrency_limit_wait_and_then_get_retry_after() {
+    let gate = Latch::default();
+    let upstream = ScriptedUpstream::start({
         let gate = gate.clone();
         move |_| {
             [vec![Step::Wait(gate.clone())], json_answer("200 OK", "{}")]

@@ -1,4 +1,4 @@
-//! Integration tests: the house's own rules, and the real binary over real sockets.
+//! Integration tests: the structure of the code, and the real binary over real sockets.
 
 #![allow(
     clippy::expect_used,
@@ -20,10 +20,11 @@ mod encryption;
 mod enforcement;
 mod example;
 mod exit_codes;
-mod floors;
+mod fleet;
 mod forwarded;
 mod groups;
 mod handover;
+mod layers;
 mod lifecycle;
 mod limits;
 mod maintenance;

@@ -8,9 +8,9 @@ use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
-use crate::storage::bed::{new_database, server};
+use crate::storage::store_fixture::{new_database, server};
 use crate::support::documents::USERS;
-use crate::support::{Client, Setup, Upstream, command};
+use crate::support::{Client, ScriptedUpstream, SidecarSetup, command};
 
 fn run(dir: &Path, args: &[&str], days: Option<&str>) -> (Option<i32>, String, String) {
     let mut command = command(dir);
@@ -40,9 +40,9 @@ fn a_database_is_migrated_by_command_and_a_dry_run_changes_nothing() {
 }
 
 #[test]
-fn young_records_stay_and_what_would_expire_is_counted() {
-    let upstream = Upstream::json("200 OK", r#"{"name":"Ada","age":36}"#);
-    let sidecar = Setup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
+fn a_retention_dry_run_counts_and_young_records_stay() {
+    let upstream = ScriptedUpstream::json("200 OK", r#"{"name":"Ada","age":36}"#);
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
     for _ in 0..3 {
         Client::get(sidecar.traffic, "/users/1");
     }
@@ -62,14 +62,15 @@ fn young_records_stay_and_what_would_expire_is_counted() {
 }
 
 #[test]
-fn a_sidecar_without_a_document_judges_by_what_is_registered() {
-    let upstream = Upstream::json("200 OK", r#"{"name":"Ada","age":"old"}"#);
-    let first = Setup::new(USERS, upstream.address()).args(&["--schema", "users"]).start();
+fn a_sidecar_without_a_document_validates_by_the_registered_one() {
+    let upstream = ScriptedUpstream::json("200 OK", r#"{"name":"Ada","age":"old"}"#);
+    let first = SidecarSetup::new(USERS, upstream.address()).args(&["--schema", "users"]).start();
     let (finished, dir) = first.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
     std::fs::remove_file(dir.path().join("openapi.yaml")).expect("the document");
     let url = format!("http://{}", upstream.address());
-    let without_document = |id: &str| Setup::bare().args(&["--upstream", &url, "--schema", id]);
+    let without_document =
+        |id: &str| SidecarSetup::bare().args(&["--upstream", &url, "--schema", id]);
     let second = without_document("users").inside(dir).start();
     Client::get(second.traffic, "/users/1");
     let metrics = second.wait_for_metrics("the violation", |m| {
@@ -77,9 +78,9 @@ fn a_sidecar_without_a_document_judges_by_what_is_registered() {
     });
     assert!(metrics.sum("cvt_contract_operations", &[("schema_id", "users")]) >= 1.0);
 
-    let unknown = without_document("nobody").refuse();
+    let unknown = without_document("missing").refuse();
     assert_eq!(unknown.code, Some(2));
-    assert!(unknown.stderr.contains("nobody") && unknown.stderr.contains("--spec"), "{unknown:?}");
+    assert!(unknown.stderr.contains("missing") && unknown.stderr.contains("--spec"), "{unknown:?}");
 }
 
 /// Two processes bring one database up at the same time: one does it, both succeed.
@@ -109,8 +110,8 @@ fn two_processes_migrate_one_database() {
 
 #[test]
 fn a_dry_run_of_retention_counts_by_kind_and_removes_nothing() {
-    let upstream = Upstream::json("200 OK", r#"{"name":"Ada","age":36}"#);
-    let sidecar = Setup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
+    let upstream = ScriptedUpstream::json("200 OK", r#"{"name":"Ada","age":36}"#);
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
     for path in ["/users/1", "/users/2", "/users/one", "/users/4"] {
         Client::get(sidecar.traffic, path);
     }
@@ -156,9 +157,9 @@ fn a_dry_run_of_retention_counts_by_kind_and_removes_nothing() {
 /// The seed's promise: records older than `CVT_VALIDATION_RETENTION_DAYS` go in the background,
 /// schemas and consumers stay.
 #[test]
-fn the_seeds_retention_end_to_end() {
-    let upstream = Upstream::json("200 OK", r#"{"name":"Ada","age":36}"#);
-    let setup = || Setup::new(USERS, upstream.address()).args(&["--record", "all"]);
+fn retention_deletes_old_records_and_keeps_schemas_and_consumers() {
+    let upstream = ScriptedUpstream::json("200 OK", r#"{"name":"Ada","age":36}"#);
+    let setup = || SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]);
     let first = setup().start();
     for path in ["/users/1", "/users/2", "/users/one", "/users/4"] {
         Client::get(first.traffic, path);

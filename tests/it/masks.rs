@@ -1,17 +1,19 @@
-//! A masked message is judged like the original, as far as types and formats go.
+//! A masked message gets the verdict of the original, as far as types and formats go.
 //!
-//! Where a schema asks for the very value (`enum`, `const`, `pattern`, bounds other than zero,
-//! exact lengths) a mask cannot hold: those keywords are not generated here.
+//! Where a schema asks for an exact value (`enum`, `const`, `pattern`, bounds other than zero,
+//! exact lengths) a mask cannot conform: those keywords are not generated here.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use bytes::Bytes;
 use cvt_sidecar::contract::{CompileOptions, Contract};
-use cvt_sidecar::model::exchange::{Captured, RequestHead};
+use cvt_sidecar::model::exchange::{CapturedBody, RequestHead};
 use cvt_sidecar::model::violation::Violation;
-use cvt_sidecar::redaction::{ContractMasks, Hints, PointerSet, Redactor, Rules};
-use cvt_sidecar::validation::Judge;
+use cvt_sidecar::redaction::{
+    ContractMasks, PointerSet, RedactionContext, RedactionRules, Redactor,
+};
+use cvt_sidecar::validation::Validator;
 use http::{HeaderMap, Method, Uri, Version};
 use proptest::prelude::*;
 
@@ -85,8 +87,8 @@ fn violations(contract: &Contract, body: &str) -> Vec<Violation> {
         version: Version::HTTP_11,
         headers,
     };
-    let body = Captured::complete(&Bytes::from(body.to_owned()));
-    Judge::default().request(contract, &head, &body).verdict.violations
+    let body = CapturedBody::complete(&Bytes::from(body.to_owned()));
+    Validator::default().validate_request(contract, &head, &body).verdict.violations
 }
 
 fn places(all: &[Violation], only_types: bool) -> BTreeSet<(String, String)> {
@@ -99,7 +101,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_mask_adds_no_violation_and_takes_none_of_type_away(
+    fn masking_adds_no_violation_and_keeps_type_violations(
         chosen in proptest::collection::vec((0..PROPERTIES.len(), value()), 1..8),
     ) {
         let contract = Contract::compile(document().as_bytes(), &CompileOptions::default()).unwrap();
@@ -112,8 +114,8 @@ proptest! {
         let mut original = record(1);
         original.request_headers = vec![("content-type".into(), "application/json".into())];
         original.request_body = Some(body.clone());
-        let redactor = Redactor::new(&Rules::default()).unwrap();
-        let masked = redactor.record(original, Hints { masks: Some(&masks), ..Hints::default() });
+        let redactor = Redactor::new(&RedactionRules::default()).unwrap();
+        let masked = redactor.record(original, RedactionContext { masks: Some(&masks), ..RedactionContext::default() });
         let masked = masked.into_inner().request_body.unwrap();
         let (before, after) = (violations(&contract, &body), violations(&contract, &masked));
         prop_assert!(places(&after, false).is_subset(&places(&before, false)), "{body}\n{masked}\n{after:?}");

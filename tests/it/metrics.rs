@@ -7,14 +7,14 @@ pub(crate) mod scenes;
 use std::collections::HashSet;
 
 use crate::support::documents::USERS;
-use crate::support::{Client, Setup, Step, Upstream, json_answer};
+use crate::support::{Client, ScriptedUpstream, SidecarSetup, Step, json_answer};
 
 const ADA: &str = r#"{"name":"Ada","age":36}"#;
 
 #[test]
-fn every_exchange_is_judged_or_counted_as_skipped() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let setup = Setup::new(USERS, upstream.address());
+fn every_exchange_is_validated_or_counted_as_skipped() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let setup = SidecarSetup::new(USERS, upstream.address());
     let sidecar = setup.start();
     let mut client = Client::connect(sidecar.traffic);
     for path in ["/users/1", "/users/one", "/nowhere"].iter().cycle().take(60) {
@@ -40,9 +40,9 @@ fn every_exchange_is_judged_or_counted_as_skipped() {
 }
 
 #[test]
-fn off_counts_traffic_and_judges_nothing() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let sidecar = Setup::new(USERS, upstream.address()).args(&["--mode", "off"]).start();
+fn mode_off_counts_traffic_and_validates_nothing() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).args(&["--mode", "off"]).start();
     Client::get(sidecar.traffic, "/users/one");
     let metrics =
         sidecar.wait_for_metrics("the request", |m| m.sum("cvt_proxy_requests_total", &[]) >= 1.0);
@@ -52,11 +52,12 @@ fn off_counts_traffic_and_judges_nothing() {
 
 #[test]
 fn trap_t22_hostile_names_do_not_become_labels() {
-    let upstream = Upstream::start(|request| match request.start_line().split(' ').next() {
-        Some("HEAD") => vec![Step::Send(b"HTTP/1.1 200 OK\r\n\r\n".to_vec())],
-        _ => json_answer("200 OK", ADA),
-    });
-    let sidecar = Setup::new(USERS, upstream.address()).start();
+    let upstream =
+        ScriptedUpstream::start(|request| match request.start_line().split(' ').next() {
+            Some("HEAD") => vec![Step::Send(b"HTTP/1.1 200 OK\r\n\r\n".to_vec())],
+            _ => json_answer("200 OK", ADA),
+        });
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).start();
     let mut client = Client::connect(sidecar.traffic);
     for n in 0..300 {
         let request = format!(
@@ -76,9 +77,10 @@ fn trap_t22_hostile_names_do_not_become_labels() {
 }
 
 #[test]
-fn a_body_over_the_limit_passes_and_is_counted_as_unjudged() {
-    let upstream = Upstream::json("201 Created", ADA);
-    let sidecar = Setup::new(USERS, upstream.address()).env("CVT_BODY_LIMIT", "1KiB").start();
+fn a_body_over_the_limit_passes_and_is_counted_as_not_validated() {
+    let upstream = ScriptedUpstream::json("201 Created", ADA);
+    let sidecar =
+        SidecarSetup::new(USERS, upstream.address()).env("CVT_BODY_LIMIT", "1KiB").start();
     let long = format!(r#"{{"name":"{}","age":1}}"#, "x".repeat(5000));
     assert_eq!(Client::post_json(sidecar.traffic, "/users", &long).status(), 201);
     assert_eq!(upstream.wait_for(1)[0].text(), long);

@@ -3,14 +3,14 @@
 use std::fs;
 
 use crate::support::documents::{FASTAPI, HARD_RULES, USERS};
-use crate::support::{Client, Setup, Upstream, command};
+use crate::support::{Client, ScriptedUpstream, SidecarSetup, command};
 
 const ADA: &str = r#"{"name":"Ada","age":36}"#;
 
 #[test]
 fn an_exchange_becomes_a_record_with_every_field() {
-    let upstream = Upstream::json("201 Created", ADA);
-    let sidecar = Setup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
+    let upstream = ScriptedUpstream::json("201 Created", ADA);
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
     let request = format!(
         "POST /users?dry_run=true HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n\
          X-Consumer-Id: checkout\r\nX-Request-Id: req-77\r\nContent-Length: {}\r\n\
@@ -45,8 +45,8 @@ fn an_exchange_becomes_a_record_with_every_field() {
 #[test]
 fn what_a_message_holds_does_nothing_to_a_terminal() {
     const CLEARS: &str = "{\"name\":\"\u{1b}[2J\",\"age\":36}";
-    let upstream = Upstream::json("200 OK", CLEARS);
-    let sidecar = Setup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
+    let upstream = ScriptedUpstream::json("200 OK", CLEARS);
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
     Client::get(sidecar.traffic, "/users/1");
     let id = sidecar.records(1)[0]["id"].as_str().expect("an id").to_owned();
     let shown = command(&sidecar.dir()).args(["validations", "show", &id]).output().expect("runs");
@@ -56,8 +56,8 @@ fn what_a_message_holds_does_nothing_to_a_terminal() {
 
 /// A wrong response body passes and is recorded with where it is wrong.
 fn wrong_body_is_recorded(mode: &str) {
-    let upstream = Upstream::json("200 OK", r#"{"name":"Ada","age":"old"}"#);
-    let sidecar = Setup::new(USERS, upstream.address()).args(&["--mode", mode]).start();
+    let upstream = ScriptedUpstream::json("200 OK", r#"{"name":"Ada","age":"old"}"#);
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).args(&["--mode", mode]).start();
     let answer = Client::get(sidecar.traffic, "/users/1");
     assert_eq!((answer.status(), &answer.json()["age"]), (200, &"old".into()));
     let record = &sidecar.records(1)[0];
@@ -84,8 +84,8 @@ fn trap_t06_a_wrong_response_body_is_recorded_in_shadow() {
 #[test]
 fn shadow_says_nothing_of_violations_and_warn_says_it_once_per_kind() {
     let logged = |mode: &str| {
-        let upstream = Upstream::json("200 OK", r#"{"name":"Ada"}"#);
-        let sidecar = Setup::new(USERS, upstream.address()).args(&["--mode", mode]).start();
+        let upstream = ScriptedUpstream::json("200 OK", r#"{"name":"Ada"}"#);
+        let sidecar = SidecarSetup::new(USERS, upstream.address()).args(&["--mode", mode]).start();
         for _ in 0..5 {
             Client::get(sidecar.traffic, "/users/1");
         }
@@ -100,8 +100,8 @@ fn shadow_says_nothing_of_violations_and_warn_says_it_once_per_kind() {
 #[test]
 fn the_record_policy_keeps_what_it_says() {
     let kept = |policy: &str| {
-        let upstream = Upstream::json("200 OK", ADA);
-        let setup = Setup::new(USERS, upstream.address()).args(&["--record", policy]);
+        let upstream = ScriptedUpstream::json("200 OK", ADA);
+        let setup = SidecarSetup::new(USERS, upstream.address()).args(&["--record", policy]);
         let sidecar = setup.env("CVT_RECORD_VALID_RATE", "1").start();
         for _ in 0..20 {
             Client::get(sidecar.traffic, "/users/1");
@@ -125,8 +125,8 @@ fn the_record_policy_keeps_what_it_says() {
 
 #[test]
 fn trap_t08_rules_that_cannot_be_enforced_are_shown_and_never_crash() {
-    let upstream = Upstream::json("200 OK", "{}");
-    let setup = Setup::new(HARD_RULES, upstream.address()).args(&["--record", "all"]);
+    let upstream = ScriptedUpstream::json("200 OK", "{}");
+    let setup = SidecarSetup::new(HARD_RULES, upstream.address()).args(&["--record", "all"]);
     let sidecar = setup.start();
     let checked =
         command(&sidecar.dir()).args(["check", "openapi.yaml"]).output().expect("it runs");
@@ -135,25 +135,25 @@ fn trap_t08_rules_that_cannot_be_enforced_are_shown_and_never_crash() {
     let line = rule("broken:").expect("the rule") + 1;
     assert!(shown.contains(&format!("openapi.yaml:{line}:")), "{shown}");
     assert!(shown.contains("galactic-coordinate"), "{shown}");
-    assert!(shown.contains("/judge"), "{shown}");
+    assert!(shown.contains("/validate"), "{shown}");
 
-    let judged = |body: &str, n: usize| {
-        assert_eq!(Client::post_json(sidecar.traffic, "/judge", body).status(), 200);
+    let validated = |body: &str, n: usize| {
+        assert_eq!(Client::post_json(sidecar.traffic, "/validate", body).status(), 200);
         sidecar.records(n).pop().expect("a record")
     };
-    let record = judged(r#"{"lookahead":"-no"}"#, 1);
+    let record = validated(r#"{"lookahead":"-no"}"#, 1);
     assert_eq!(record["violations"][0]["keyword"], "pattern", "{record}");
-    assert_eq!(judged(r#"{"lookahead":"yes-it-is"}"#, 2)["valid"], true);
-    let record = judged(r#"{"broken":"x"}"#, 3);
+    assert_eq!(validated(r#"{"lookahead":"yes-it-is"}"#, 2)["valid"], true);
+    let record = validated(r#"{"broken":"x"}"#, 3);
     assert_eq!(
         (&record["valid"], record["skipped"].as_array().map(Vec::len)),
         (&true.into(), Some(1)),
         "{record}"
     );
     let slow = format!(r#"{{"slow":"{}!"}}"#, "a".repeat(50));
-    assert_eq!(judged(&slow, 4)["violations"][0]["keyword"], "pattern");
+    assert_eq!(validated(&slow, 4)["violations"][0]["keyword"], "pattern");
     let slower = format!(r#"{{"slower":"{}!"}}"#, "a".repeat(50));
-    let record = judged(&slower, 5);
+    let record = validated(&slower, 5);
     assert_eq!(
         (&record["valid"], &record["skipped"][0]),
         (&true.into(), &"regex_budget".into()),
@@ -166,8 +166,8 @@ fn trap_t08_rules_that_cannot_be_enforced_are_shown_and_never_crash() {
 
 #[test]
 fn trap_t08_a_pydantic_document_with_lookahead_loads() {
-    let upstream = Upstream::json("200 OK", "{}");
-    let sidecar = Setup::new(FASTAPI, upstream.address()).args(&["--record", "all"]).start();
+    let upstream = ScriptedUpstream::json("200 OK", "{}");
+    let sidecar = SidecarSetup::new(FASTAPI, upstream.address()).args(&["--record", "all"]).start();
     Client::post_json(sidecar.traffic, "/items/", r#"{"name":"a","price":"12.5"}"#);
     Client::post_json(sidecar.traffic, "/items/", r#"{"name":"a","price":"-."}"#);
     let records = sidecar.records(2);
@@ -186,8 +186,9 @@ fn trap_t26_secrets_stay_out_of_storage_logs_and_metrics() {
         secret(1)
     );
     let body = format!(r#"{{"name":7,"age":1,"password":"{}"}}"#, secret(2));
-    let upstream = Upstream::fixed(format!("{answer}Content-Length: {}\r\n\r\n{body}", body.len()));
-    let setup = Setup::new(USERS, upstream.address()).args(&["--record", "all"]);
+    let upstream =
+        ScriptedUpstream::fixed(format!("{answer}Content-Length: {}\r\n\r\n{body}", body.len()));
+    let setup = SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]);
     let setup = setup.env("CVT_REDACT_POINTERS", "/card/number").env("LOG_LEVEL", "debug");
     let sidecar = setup.start();
     let body = format!(

@@ -4,7 +4,9 @@
 //! one can hide.
 
 use cvt_sidecar::model::record::ValidationRecord;
-use cvt_sidecar::redaction::{ContractMasks, Hints, PointerSet, Redactor, Rules};
+use cvt_sidecar::redaction::{
+    ContractMasks, PointerSet, RedactionContext, RedactionRules, Redactor,
+};
 use proptest::prelude::*;
 
 use crate::storage::fixtures::record;
@@ -81,7 +83,7 @@ fn secret_value() -> impl Strategy<Value = String> {
 
 fn redactor() -> Redactor {
     let pointers = vec!["/configured/*/x".to_owned()];
-    Redactor::new(&Rules { pointers, ..Rules::default() }).unwrap()
+    Redactor::new(&RedactionRules { pointers, ..RedactionRules::default() }).unwrap()
 }
 
 fn with_body(content_type: &str, body: &str) -> ValidationRecord {
@@ -92,8 +94,8 @@ fn with_body(content_type: &str, body: &str) -> ValidationRecord {
     }
 }
 
-fn redact(record: ValidationRecord, hints: Hints<'_>) -> ValidationRecord {
-    redactor().record(record, hints).into_inner()
+fn redact(record: ValidationRecord, context: RedactionContext<'_>) -> ValidationRecord {
+    redactor().record(record, context).into_inner()
 }
 
 proptest! {
@@ -101,9 +103,9 @@ proptest! {
 
     #[test]
     fn trap_t26_no_canary_leaves_a_json_body(body in json()) {
-        let redacted = redact(with_body("application/json", &body), Hints::default());
+        let redacted = redact(with_body("application/json", &body), RedactionContext::default());
         prop_assert!(clean_but_time(&redacted), "{:?}", redacted.request_body);
-        let again = redact(redacted.clone(), Hints::default());
+        let again = redact(redacted.clone(), RedactionContext::default());
         prop_assert_eq!(&again, &redacted, "redacting twice changes nothing");
         let redacted = redacted.request_body.unwrap();
         let parsed: Result<serde_json::Value, _> = serde_json::from_str(&redacted);
@@ -115,23 +117,23 @@ proptest! {
 
     #[test]
     fn trap_t26_no_canary_leaves_a_cut_body(body in json(), cut in 0..=1_000_usize) {
-        let mut end = place_in(&body, cut);
+        let mut end = position_in(&body, cut);
         while !body.is_char_boundary(end) { end -= 1; }
-        let hints = Hints { request_cut: true, ..Hints::default() };
-        let redacted = redact(with_body("application/json", &body[..end]), hints);
+        let context = RedactionContext { request_cut: true, ..RedactionContext::default() };
+        let redacted = redact(with_body("application/json", &body[..end]), context);
         prop_assert!(clean_but_time(&redacted), "{:?}", redacted.request_body);
     }
 
     #[test]
     fn trap_t26_no_canary_leaves_a_broken_body(body in json(), at in 0..=1_000_usize, junk in "[a-p\"\\\\{}\\[\\],:]{1,3}") {
-        let mut place = place_in(&body, at);
+        let mut place = position_in(&body, at);
         while !body.is_char_boundary(place) { place -= 1; }
         let mut broken = body.clone();
         broken.insert_str(place, &junk);
         // a canary's own name may be broken by the junk: then nothing says that it is one
         prop_assume!(SECRET.iter().map(|name| format!("\"{name}\"")).all(|name| body.matches(&name).count() == broken.matches(&name).count()));
         prop_assume!(!junk.contains('"') && !junk.contains('\\'));
-        let redacted = redact(with_body("application/json", &broken), Hints::default());
+        let redacted = redact(with_body("application/json", &broken), RedactionContext::default());
         prop_assert!(clean_but_time(&redacted), "{broken} -> {:?}", redacted.request_body);
     }
 
@@ -140,7 +142,7 @@ proptest! {
         let mut record = record(1);
         record.request_headers = vec![(name.into(), value.clone())];
         record.response_headers = vec![(name.into(), value)];
-        let mut redacted = redact(record, Hints::default());
+        let mut redacted = redact(record, RedactionContext::default());
         for (name, value) in redacted.request_headers.iter_mut().chain(&mut redacted.response_headers) {
             // names of cookies stay; a canary without `=` has none
             if name.to_lowercase().contains("cookie") && value.contains('=') {
@@ -161,7 +163,7 @@ proptest! {
         let mut record = with_body("application/x-www-form-urlencoded", &pairs);
         record.request_path = format!("/a?{pairs}");
         record.request_headers.push(("Referer".into(), format!("https://a.example/?{pairs}")));
-        let redacted = redact(record, Hints { request_cut: cut, ..Hints::default() });
+        let redacted = redact(record, RedactionContext { request_cut: cut, ..RedactionContext::default() });
         prop_assert!(clean_but_time(&redacted), "{redacted:?}");
         let start = format!("/a?{before}=1&{key}=");
         prop_assert!(redacted.request_path.starts_with(&start));
@@ -178,13 +180,13 @@ proptest! {
             ("text/plain", format!("login token={value}")),
             ("text/event-stream", format!("data: {{\"password\":\"{value}\"}}\n\n")),
         ] {
-            let redacted = redact(with_body(kind, &body), Hints { request_cut: cut, ..Hints::default() });
+            let redacted = redact(with_body(kind, &body), RedactionContext { request_cut: cut, ..RedactionContext::default() });
             prop_assert!(clean_but_time(&redacted), "{body} -> {:?}", redacted.request_body);
         }
     }
 
     #[test]
-    fn trap_t26_no_canary_leaves_the_contracts_places(value in "[QZ]{1,30}") {
+    fn trap_t26_no_canary_leaves_the_places_that_the_contract_masks(value in "[QZ]{1,30}") {
         let masks = ContractMasks {
             request_body: PointerSet::new(["/user/pass_phrase_hint", "/list/*/pw"]).unwrap(),
             query: vec!["q".into()],
@@ -198,7 +200,7 @@ proptest! {
         );
         record.request_headers.push(("X-Internal".into(), value.clone()));
         record.request_path = format!("/users/{value}?q={value}");
-        let redacted = redact(record, Hints { masks: Some(&masks), ..Hints::default() });
+        let redacted = redact(record, RedactionContext { masks: Some(&masks), ..RedactionContext::default() });
         prop_assert!(clean_but_time(&redacted), "{redacted:?}");
     }
 
@@ -208,7 +210,7 @@ proptest! {
             let mut record = with_body(kind, &body);
             record.request_path.clone_from(&path);
             record.response_headers = vec![("Cookie".into(), body.clone()), ("Link".into(), path.clone())];
-            let redacted = redact(record, Hints { request_cut: body.len().is_multiple_of(2), ..Hints::default() });
+            let redacted = redact(record, RedactionContext { request_cut: body.len().is_multiple_of(2), ..RedactionContext::default() });
             prop_assert!(redacted.request_body.is_some());
         }
     }
@@ -223,7 +225,7 @@ fn clean_but_time(redacted: &ValidationRecord) -> bool {
 }
 
 /// The place `thousandths` into `text`.
-fn place_in(text: &str, thousandths: usize) -> usize {
+fn position_in(text: &str, thousandths: usize) -> usize {
     text.len() * thousandths / 1_000
 }
 
@@ -238,7 +240,10 @@ fn redaction_takes_linear_time() {
         for _ in 0..3 {
             let record = record.clone();
             let start = std::time::Instant::now();
-            let redacted = redactor.record(record, Hints { request_cut: true, ..Hints::default() });
+            let redacted = redactor.record(
+                record,
+                RedactionContext { request_cut: true, ..RedactionContext::default() },
+            );
             best = best.min(start.elapsed());
             assert!(redacted.get().request_body.is_some());
         }

@@ -9,7 +9,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use crate::support::documents::USERS;
-use crate::support::{Client, Gate, Metrics, Setup, Sidecar, Step, Upstream, json_answer};
+use crate::support::{
+    Client, Latch, MetricsScrape, ScriptedUpstream, Sidecar, SidecarSetup, Step, json_answer,
+};
 
 const ADA: &str = r#"{"name":"Ada","age":36}"#;
 
@@ -20,11 +22,11 @@ fn stricter() -> String {
 }
 
 /// A sidecar that looks at its files often.
-fn watchful(setup: Setup) -> Setup {
+fn with_short_reload_interval(setup: SidecarSetup) -> SidecarSetup {
     setup.env("CVT_RELOAD_INTERVAL", "100ms").env("CVT_RECORD", "all")
 }
 
-fn reloads(metrics: &Metrics, what: &str, result: &str) -> f64 {
+fn reloads(metrics: &MetricsScrape, what: &str, result: &str) -> f64 {
     let name = match what {
         "config" => "cvt_config_reloads_total",
         _ => "cvt_contract_reloads_total",
@@ -34,7 +36,7 @@ fn reloads(metrics: &Metrics, what: &str, result: &str) -> f64 {
 
 /// Waits until so many documents, or config files, were reloaded with this result.
 #[track_caller]
-fn wait_for(sidecar: &Sidecar, what: &str, result: &str, n: usize) -> Metrics {
+fn wait_for(sidecar: &Sidecar, what: &str, result: &str, n: usize) -> MetricsScrape {
     sidecar.wait_for_metrics(&format!("{n} reloads of {what}"), |metrics| {
         reloads(metrics, what, result) >= n as f64
     })
@@ -46,15 +48,15 @@ fn versions(sidecar: &Sidecar) -> Vec<String> {
 }
 
 #[test]
-fn a_new_document_judges_from_then_on_and_what_is_under_way_keeps_the_old_one() {
-    let gate = Gate::default();
+fn a_new_document_validates_new_exchanges_while_those_in_flight_keep_the_old_one() {
+    let gate = Latch::default();
     let waiting = gate.clone();
-    let upstream = Upstream::start(move |_| {
+    let upstream = ScriptedUpstream::start(move |_| {
         let mut steps = vec![Step::Wait(waiting.clone())];
         steps.extend(json_answer("200 OK", ADA));
         steps
     });
-    let sidecar = watchful(Setup::new(USERS, upstream.address())).start();
+    let sidecar = with_short_reload_interval(SidecarSetup::new(USERS, upstream.address())).start();
     let started = sidecar.metrics();
     let mut before = Client::connect(sidecar.traffic);
     before.send("GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -81,11 +83,11 @@ fn a_new_document_judges_from_then_on_and_what_is_under_way_keeps_the_old_one() 
 }
 
 #[test]
-fn trap_t16_a_bad_document_leaves_the_last_good_one_in_force_and_says_so_once() {
-    let upstream = Upstream::json("200 OK", ADA);
+fn trap_t16_a_bad_document_keeps_the_last_good_one_and_is_logged_once() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let settings = format!("spec: openapi.yaml\nupstream: http://{}\n", upstream.address());
-    let setup = Setup::configured(&settings).file("openapi.yaml", USERS);
-    let sidecar = watchful(setup).start();
+    let setup = SidecarSetup::configured(&settings).file("openapi.yaml", USERS);
+    let sidecar = with_short_reload_interval(setup).start();
     sidecar.write("openapi.yaml", "openapi: 3.0.3\ninfo: [\n");
     wait_for(&sidecar, "contract", "failure", 1);
     let said = sidecar.said();
@@ -121,10 +123,10 @@ fn trap_t16_a_bad_document_leaves_the_last_good_one_in_force_and_says_so_once() 
 }
 
 #[test]
-fn a_document_without_an_operation_that_settings_name_is_refused() {
-    let setup = Setup::new(USERS, "127.0.0.1:9".parse().expect("an address"));
+fn a_document_that_lacks_a_configured_operation_is_refused() {
+    let setup = SidecarSetup::new(USERS, "127.0.0.1:9".parse().expect("an address"));
     let setup = setup.env("CVT_OPERATIONS", "POST /users=strict");
-    let sidecar = watchful(setup).start_unready();
+    let sidecar = with_short_reload_interval(setup).start_unready();
     sidecar.write("openapi.yaml", &USERS.replace("  /users:\n", "  /people:\n"));
     wait_for(&sidecar, "contract", "failure", 1);
     let said = sidecar.said();
@@ -132,9 +134,9 @@ fn a_document_without_an_operation_that_settings_name_is_refused() {
 }
 
 #[test]
-fn trap_t16_a_link_that_is_swapped_brings_every_file_of_a_document() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let setup = Setup::bare().args(&["--spec", "spec/openapi.yaml"]);
+fn trap_t16_a_swapped_symlink_reloads_every_file_of_a_document() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let setup = SidecarSetup::bare().args(&["--spec", "spec/openapi.yaml"]);
     let setup = setup.args(&["--upstream", &format!("http://{}", upstream.address())]);
     let spec = setup.path().join("spec");
     let document = USERS.replace("'#/components/schemas/User'", "'user.yaml#/User'");
@@ -148,7 +150,7 @@ fn trap_t16_a_link_that_is_swapped_brings_every_file_of_a_document() {
     for name in ["openapi.yaml", "user.yaml"] {
         symlink(format!("..data/{name}"), spec.join(name)).expect("a link");
     }
-    let sidecar = watchful(setup).start();
+    let sidecar = with_short_reload_interval(setup).start();
     Client::get(sidecar.traffic, "/users/1");
     assert_eq!(sidecar.records(1)[0]["valid"], true);
     symlink("v2", spec.join("..data_tmp")).expect("a link");
@@ -159,9 +161,9 @@ fn trap_t16_a_link_that_is_swapped_brings_every_file_of_a_document() {
 }
 
 #[test]
-fn a_signal_has_files_read_again_where_nobody_watches_them() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let setup = Setup::new(USERS, upstream.address()).env("CVT_RELOAD_WATCH", "false");
+fn sighup_reloads_files_where_watching_is_off() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let setup = SidecarSetup::new(USERS, upstream.address()).env("CVT_RELOAD_WATCH", "false");
     let sidecar = setup.start();
     sidecar.write("openapi.yaml", &stricter());
     sidecar.hang_up();
@@ -171,40 +173,40 @@ fn a_signal_has_files_read_again_where_nobody_watches_them() {
 }
 
 #[test]
-fn everything_is_judged_for_a_while_after_a_new_document() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let setup = Setup::new(USERS, upstream.address()).env("CVT_SAMPLING_VALIDATE", "0%");
-    let sidecar = watchful(setup.env("CVT_SAMPLING_INITIAL", "1")).start();
+fn every_exchange_is_validated_for_a_while_after_a_new_document() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let setup = SidecarSetup::new(USERS, upstream.address()).env("CVT_SAMPLING_VALIDATE", "0%");
+    let sidecar = with_short_reload_interval(setup.env("CVT_SAMPLING_INITIAL", "1")).start();
     let ask = |n: usize| {
         for _ in 0..n {
             Client::get(sidecar.traffic, "/users/1");
         }
     };
-    let judged = |m: &Metrics| m.sum("cvt_exchanges_validated_total", &[]);
-    let ended = |m: &Metrics| judged(m) + m.sum("cvt_exchanges_skipped_total", &[]);
+    let validated = |m: &MetricsScrape| m.sum("cvt_exchanges_validated_total", &[]);
+    let ended = |m: &MetricsScrape| validated(m) + m.sum("cvt_exchanges_skipped_total", &[]);
     ask(20);
     let before = sidecar.wait_for_metrics("the end of 20", |m| ended(m) >= 20.0);
-    assert!(judged(&before) < 5.0, "{before:?}");
+    assert!(validated(&before) < 5.0, "{before:?}");
     // The same rules in another version: nothing new is violated, only the contract is new.
     sidecar.write("openapi.yaml", &USERS.replace("2.1.0", "2.2.0"));
     wait_for(&sidecar, "contract", "success", 1);
     ask(20);
     let after = sidecar.wait_for_metrics("the end of 40", |m| ended(m) >= 40.0);
-    assert!(judged(&after) - judged(&before) >= 19.0, "{after:?}");
+    assert!(validated(&after) - validated(&before) >= 19.0, "{after:?}");
 }
 
 #[test]
-fn a_route_that_follows_a_schema_sees_what_another_sidecar_reloads() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let first = watchful(Setup::new(USERS, upstream.address())).start();
+fn a_route_that_follows_a_schema_uses_a_version_another_sidecar_registered() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let first = with_short_reload_interval(SidecarSetup::new(USERS, upstream.address())).start();
     let database = first.dir().join("cvt.db").display().to_string();
     let address = upstream.address();
     let rest = "  - {name: rest, spec: openapi.yaml, mode: off}\n";
     let settings = format!("upstream: http://{address}\nroutes:\n{rest}");
     let followed = format!("{settings}  - {{path: /users, schema_id: users}}\n");
     let other = USERS.replace("title: Users", "title: Others");
-    let setup = Setup::configured(&followed).file("openapi.yaml", &other);
-    let second = watchful(setup.env("CVT_STORAGE_DSN", &database)).start();
+    let setup = SidecarSetup::configured(&followed).file("openapi.yaml", &other);
+    let second = with_short_reload_interval(setup.env("CVT_STORAGE_DSN", &database)).start();
     let in_force = |version: &str, n: f64| {
         let labels = [("schema_id", "users"), ("version", version)];
         second.wait_for_metrics(version, |m| (m.sum("cvt_contract_info", &labels) - n).abs() < 0.5);

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use crate::consumers::{ANSWER, ORDERS};
 use crate::groups::{lines_of, output_of};
-use crate::support::{Client, Setup, Upstream, command, json_answer, records_in};
+use crate::support::{Client, ScriptedUpstream, SidecarSetup, command, json_answer, records_in};
 
 /// A directory with what three consumers left: 9 exchanges, 3 of them broken.
 fn seen() -> tempfile::TempDir {
-    let upstream = Upstream::start(|request| {
+    let upstream = ScriptedUpstream::start(|request| {
         let line = request.start_line();
         if line.starts_with("POST") {
             json_answer("500 Internal Server Error", r#"{"error":"x"}"#)
@@ -20,7 +20,7 @@ fn seen() -> tempfile::TempDir {
             json_answer("404 Not Found", "{}")
         }
     });
-    let sidecar = Setup::new(ORDERS, upstream.address()).args(&["--record", "all"]).start();
+    let sidecar = SidecarSetup::new(ORDERS, upstream.address()).args(&["--record", "all"]).start();
     let get = |consumer: &str, path: &str| {
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: shop.example\r\nX-Consumer-Id: {consumer}\r\n\
@@ -49,7 +49,7 @@ fn named<'v>(all: &'v Value, name: &str) -> &'v Value {
 }
 
 #[test]
-fn the_report_says_what_is_used_by_whom_and_what_is_not() {
+fn the_report_lists_used_and_unused_operations_with_their_consumers() {
     let dir = seen();
     let report = lines_of(dir.path(), &["report", "--json"]).remove(0);
     let schema = &report["schemas"][0];
@@ -97,7 +97,7 @@ fn the_report_says_what_is_used_by_whom_and_what_is_not() {
 }
 
 #[test]
-fn an_export_is_judged_like_the_traffic_it_came_from() {
+fn an_export_validates_like_the_traffic_it_came_from() {
     let dir = seen();
     let all = records_in(dir.path());
     let jsonl = lines_of(dir.path(), &["export", "--format", "jsonl"]);
@@ -108,11 +108,11 @@ fn an_export_is_judged_like_the_traffic_it_came_from() {
     let entries = har["log"]["entries"].as_array().expect("entries");
     assert_eq!(entries.len(), 9);
     assert_eq!(entries[8]["request"]["url"], "http://shop.example/v1/orders?limit=2");
-    let judged = command(dir.path())
+    let output = command(dir.path())
         .args(["validate", "--spec", "openapi.yaml", "--exchange", "all.har", "--json"])
         .output()
         .expect("it runs");
-    let text = String::from_utf8_lossy(&judged.stdout).into_owned();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let answers: Vec<Value> =
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(answers.len(), 9, "{text}");
@@ -133,7 +133,7 @@ fn purge(dir: &Path, args: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_purge_removes_a_consumer_and_nothing_else_and_asks_first() {
+fn a_purge_asks_first_and_removes_only_the_consumer() {
     let dir = seen();
     let dry = lines_of(dir.path(), &["purge", "--consumer", "scanner", "--dry-run", "--json"]);
     assert_eq!(dry[0], json!({"records": 2, "registrations": 1, "groups": 1, "dry_run": true}));

@@ -1,13 +1,13 @@
 //! Several services behind one sidecar.
 
 use crate::support::documents::{ANYTHING, USERS};
-use crate::support::{Client, Message, Setup, Sidecar, Upstream};
+use crate::support::{Client, Message, ScriptedUpstream, Sidecar, SidecarSetup};
 
 const ADA: &str = r#"{"name":"Ada","age":36}"#;
 
-fn named(name: &'static str) -> Upstream {
+fn named(name: &'static str) -> ScriptedUpstream {
     let length = name.len();
-    Upstream::fixed(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{name}"))
+    ScriptedUpstream::fixed(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{name}"))
 }
 
 fn get(sidecar: &Sidecar, host: &str, path: &str) -> Message {
@@ -28,7 +28,7 @@ fn a_request_goes_where_its_host_and_path_say() {
         shop.address(),
         below.address()
     );
-    let sidecar = Setup::configured(&settings).file("any.yaml", ANYTHING).start();
+    let sidecar = SidecarSetup::configured(&settings).file("any.yaml", ANYTHING).start();
     for (host, path, expected) in [
         ("a", "/users", "users"),
         ("a", "/users/7?x=/users/deep", "users"),
@@ -59,7 +59,7 @@ fn each_route_has_limits_of_its_own() {
         small.address(),
         large.address()
     );
-    let sidecar = Setup::configured(&settings).file("any.yaml", ANYTHING).start();
+    let sidecar = SidecarSetup::configured(&settings).file("any.yaml", ANYTHING).start();
     let post = |path: &str| {
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 11\r\n\r\n\
@@ -77,14 +77,15 @@ fn each_route_has_limits_of_its_own() {
 
 #[test]
 fn each_route_has_a_contract_and_a_mode_of_its_own() {
-    let upstream = Upstream::json("200 OK", r#"{"name":"Ada","age":"old"}"#);
+    let upstream = ScriptedUpstream::json("200 OK", r#"{"name":"Ada","age":"old"}"#);
     let address = upstream.address();
     let settings = format!(
         "record: all\nupstream: http://{address}\nspec: users.yaml\nroutes:\n  \
-         - {{name: judged, path: /users, mode: shadow}}\n  \
+         - {{name: validated, path: /users, mode: shadow}}\n  \
          - {{name: other, path: /echo, spec: any.yaml}}\n  - {{name: rest, mode: off}}\n"
     );
-    let setup = Setup::configured(&settings).file("users.yaml", USERS).file("any.yaml", ANYTHING);
+    let setup =
+        SidecarSetup::configured(&settings).file("users.yaml", USERS).file("any.yaml", ANYTHING);
     let sidecar = setup.start();
     let ready = Client::get(sidecar.admin, "/readyz").text();
     for part in ["users@2.1.0", "anything@1.0.0"] {
@@ -108,14 +109,14 @@ fn each_route_has_a_contract_and_a_mode_of_its_own() {
 }
 
 #[test]
-fn a_prefix_is_taken_off_where_it_is_asked_for() {
-    let upstream = Upstream::json("200 OK", ADA);
+fn strip_path_removes_the_prefix() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let address = upstream.address();
     let settings = format!(
         "record: all\nroutes:\n  - path: /api/v1\n    strip_path: true\n    spec: users.yaml\n    \
          upstream: http://{address}\n"
     );
-    let sidecar = Setup::configured(&settings).file("users.yaml", USERS).start();
+    let sidecar = SidecarSetup::configured(&settings).file("users.yaml", USERS).start();
     Client::get(sidecar.traffic, "/api/v1/users/1");
     Client::get(sidecar.traffic, "/api/v1?a=b");
     Client::get(sidecar.traffic, "/api/v1/");
@@ -126,14 +127,14 @@ fn a_prefix_is_taken_off_where_it_is_asked_for() {
         "the rest of the target is as sent"
     );
     let records = sidecar.records(3);
-    assert_eq!(records[0]["valid"], true, "judged as the service sees it: {records:?}");
+    assert_eq!(records[0]["valid"], true, "validated as the service sees it: {records:?}");
 }
 
 #[test]
 fn trap_t28_a_wrong_route_is_refused_with_its_line() {
     let settings = "spec: a.yaml\nroutes:\n  - path: /a\n  - path: users\n    \
                     upstream: http://127.0.0.1:9\n    listen: 127.0.0.1:1\n";
-    let refused = Setup::configured(settings).refuse();
+    let refused = SidecarSetup::configured(settings).refuse();
     assert_eq!(refused.code, Some(2), "{refused:?}");
     for part in ["cvt.yaml:3: upstream: required", "cvt.yaml:4: path", "cvt.yaml:6: listen"] {
         assert!(refused.stderr.contains(part), "{part:?} is missing: {}", refused.stderr);
@@ -146,7 +147,8 @@ fn a_bad_document_of_any_route_is_named_before_a_database_is_made() {
                     - {path: /b, spec: b.yaml}\n";
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().to_owned();
-    let setup = Setup::configured(settings).file("a.yaml", USERS).file("b.yaml", "openapi: 4.0.0");
+    let setup =
+        SidecarSetup::configured(settings).file("a.yaml", USERS).file("b.yaml", "openapi: 4.0.0");
     let refused = setup.env("CVT_STORAGE_DSN", &path.join("cvt.db").display().to_string()).refuse();
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(refused.stderr.contains("b.yaml"), "{refused:?}");

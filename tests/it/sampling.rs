@@ -1,15 +1,15 @@
-//! What is judged and kept when not everything is, and what is left out when judging is slow.
+//! What is validated and kept when not everything is, and what is left out when validation is slow.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use crate::support::documents::USERS;
-use crate::support::{Client, Metrics, Setup, Sidecar, Upstream, command};
+use crate::support::{Client, MetricsScrape, ScriptedUpstream, Sidecar, SidecarSetup, command};
 
 const ADA: &str = r#"{"name":"Ada","age":36}"#;
 
-/// An operation that takes long to judge, and one that does not.
+/// An operation that takes long to validate, and one that does not.
 const SLOW: &str = r"
 openapi: 3.1.0
 info: {title: Slow, version: 1.0.0}
@@ -24,7 +24,7 @@ paths:
               type: array
               items: {type: string, pattern: '^(a|a)*\1b'}
       responses:
-        '201': {description: judged}
+        '201': {description: validated}
   /rare:
     get:
       responses:
@@ -41,24 +41,27 @@ fn post(path: &str, body: &str) -> String {
 
 /// Waits until every one of `exchanges` is accounted for.
 #[track_caller]
-fn accounted(sidecar: &Sidecar, exchanges: usize) -> Metrics {
+fn accounted(sidecar: &Sidecar, exchanges: usize) -> MetricsScrape {
     let metrics = sidecar.wait_for_metrics("an account of every exchange", |m| {
-        let judged = m.sum("cvt_exchanges_validated_total", &[]);
-        judged + m.sum("cvt_exchanges_skipped_total", &[]) >= exchanges as f64 - 0.5
+        let validated = m.sum("cvt_exchanges_validated_total", &[]);
+        validated + m.sum("cvt_exchanges_skipped_total", &[]) >= exchanges as f64 - 0.5
     });
     let seen = metrics.sum("cvt_exchanges_total", &[]);
-    let judged = metrics.sum("cvt_exchanges_validated_total", &[]);
+    let validated = metrics.sum("cvt_exchanges_validated_total", &[]);
     let skipped = metrics.sum("cvt_exchanges_skipped_total", &[]);
     assert!((seen - exchanges as f64).abs() < 0.5, "{seen} seen of {exchanges}");
-    assert!((seen - judged - skipped).abs() < 0.5, "{seen} seen, {judged} judged, {skipped} not");
+    assert!(
+        (seen - validated - skipped).abs() < 0.5,
+        "{seen} seen, {validated} validated, {skipped} not"
+    );
     metrics
 }
 
 /// Sends `count` requests of which `rare` have a shape of their own, samples one percent, and
 /// checks that each of those is on record.
 fn rare_shapes_are_kept(count: usize, rare: usize) {
-    let upstream = Upstream::json("201 Created", ADA);
-    let setup = Setup::new(USERS, upstream.address()).env("CVT_SAMPLING_VALIDATE", "1%");
+    let upstream = ScriptedUpstream::json("201 Created", ADA);
+    let setup = SidecarSetup::new(USERS, upstream.address()).env("CVT_SAMPLING_VALIDATE", "1%");
     let setup = setup.env("CVT_SAMPLING_RECORD", "1%").env("CVT_SAMPLING_INITIAL", "1");
     let sidecar = setup.args(&["--priority", "normal"]).start();
     let mut client = Client::connect(sidecar.traffic);
@@ -100,8 +103,8 @@ fn a_sample_of_one_percent_holds_every_rare_shape_of_100_000_exchanges() {
 
 #[test]
 fn operations_are_sampled_by_shares_of_their_own() {
-    let upstream = Upstream::json("201 Created", ADA);
-    let setup = Setup::new(USERS, upstream.address());
+    let upstream = ScriptedUpstream::json("201 Created", ADA);
+    let setup = SidecarSetup::new(USERS, upstream.address());
     let setup = setup.env("CVT_SAMPLING_OPERATIONS", "GET /users/{id}=0%");
     let sidecar = setup.env("CVT_SAMPLING_INITIAL", "1").start();
     let mut client = Client::connect(sidecar.traffic);
@@ -112,12 +115,12 @@ fn operations_are_sampled_by_shares_of_their_own() {
     let metrics = accounted(&sidecar, 40);
     let of = |operation| [("operation", operation)];
     let left_out = |operation| metrics.sum("cvt_operation_skipped_total", &of(operation));
-    // The first is judged, breaks the contract (201 is not documented), and is something new:
-    // the second and those after it are judged too.
+    // The first is validated, breaks the contract (201 is not documented), and is something new:
+    // the second and those after it are validated too.
     assert!(left_out("GET /users/{id}") < 0.5);
     assert!(left_out("POST /users") < 0.5);
 
-    let setup = Setup::new(USERS, upstream.address()).env("CVT_SAMPLING_ESCALATE", "0s");
+    let setup = SidecarSetup::new(USERS, upstream.address()).env("CVT_SAMPLING_ESCALATE", "0s");
     let setup = setup.env("CVT_SAMPLING_OPERATIONS", "GET /users/{id}=0%");
     let sidecar = setup.env("CVT_SAMPLING_INITIAL", "1").start();
     let mut client = Client::connect(sidecar.traffic);
@@ -133,8 +136,8 @@ fn operations_are_sampled_by_shares_of_their_own() {
 
 #[test]
 fn trap_t22_hostile_traffic_does_not_widen_what_is_counted_by_operation() {
-    let upstream = Upstream::json("201 Created", ADA);
-    let setup = Setup::new(USERS, upstream.address()).env("CVT_SAMPLING_VALIDATE", "0%");
+    let upstream = ScriptedUpstream::json("201 Created", ADA);
+    let setup = SidecarSetup::new(USERS, upstream.address()).env("CVT_SAMPLING_VALIDATE", "0%");
     let sidecar = setup.env("CVT_SAMPLING_ESCALATE", "0s").start();
     let mut client = Client::connect(sidecar.traffic);
     for n in 0..300 {
@@ -153,9 +156,9 @@ fn trap_t22_hostile_traffic_does_not_widen_what_is_counted_by_operation() {
 }
 
 #[test]
-fn judging_that_is_too_slow_leaves_out_what_is_worth_least_and_counts_all_of_it() {
-    let upstream = Upstream::json("201 Created", "{}");
-    let setup = Setup::new(SLOW, upstream.address()).env("CVT_PIPELINE_WORKERS", "1");
+fn under_overload_the_least_valuable_exchanges_are_skipped_and_counted() {
+    let upstream = ScriptedUpstream::json("201 Created", "{}");
+    let setup = SidecarSetup::new(SLOW, upstream.address()).env("CVT_PIPELINE_WORKERS", "1");
     let setup = setup.env("CVT_PIPELINE_QUEUE_EXCHANGES", "200");
     let sidecar = setup.env("CVT_PIPELINE_MEMORY", "2MiB").start();
     let slow = serde_json::to_string(&vec!["a".repeat(60) + "!"; 20]).expect("JSON");
@@ -176,7 +179,7 @@ fn judging_that_is_too_slow_leaves_out_what_is_worth_least_and_counts_all_of_it(
     let metrics = accounted(&sidecar, sent + 3);
     let share = |operation| metrics.sum("cvt_validated_ratio", &[("operation", operation)]);
     assert!(share("POST /slow") > 0.0 && share("POST /slow") < 1.0);
-    assert!((share("GET /rare") - 1.0).abs() < 0.001, "what is seldom is judged first");
+    assert!((share("GET /rare") - 1.0).abs() < 0.001, "what is seldom is validated first");
     let left_out = metrics.sum("cvt_operation_skipped_total", &[("reason", "shed")]);
     let shed = metrics.sum("cvt_exchanges_skipped_total", &[("reason", "shed")]);
     assert!((left_out - shed).abs() < 0.5, "each is attributed to its operation");
@@ -185,8 +188,8 @@ fn judging_that_is_too_slow_leaves_out_what_is_worth_least_and_counts_all_of_it(
 #[test]
 fn bodies_are_kept_as_the_policy_says() {
     let kept = |policy: &str| {
-        let upstream = Upstream::json("201 Created", ADA);
-        let setup = Setup::new(USERS, upstream.address()).args(&["--record", "all"]);
+        let upstream = ScriptedUpstream::json("201 Created", ADA);
+        let setup = SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]);
         let setup = setup.env("CVT_RECORD_BODIES", policy).env("CVT_RECORD_BODY_LIMIT", "12");
         let sidecar = setup.start();
         Client::post_json(sidecar.traffic, "/users", r#"{"name":"Lovelace","age":36}"#);
@@ -200,10 +203,10 @@ fn bodies_are_kept_as_the_policy_says() {
 
 #[test]
 fn of_a_body_kept_as_shape_only_keys_and_types_are_on_record() {
-    let upstream = Upstream::fixed(
+    let upstream = ScriptedUpstream::fixed(
         "HTTP/1.1 201 Created\r\nContent-Type: text/plain\r\nContent-Length: 8\r\n\r\nLovelace",
     );
-    let setup = Setup::new(USERS, upstream.address()).args(&["--record", "all"]);
+    let setup = SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]);
     let sidecar = setup.env("CVT_RECORD_BODIES", "shape").start();
     let body = r#"{"name":"Lovelace","age":987,"tags":["Lovelace",null,true]}"#;
     Client::post_json(sidecar.traffic, "/users", body);

@@ -1,11 +1,11 @@
-//! The JSON Schema test suites of `../shared/corpus`, judged at the level of schemas.
+//! The JSON Schema test suites of `../shared/corpus`, validated at the level of schemas.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use cvt_sidecar::cli::validate::{ValidateArgs, run};
-use cvt_sidecar::contract::instance::Arena;
 use cvt_sidecar::contract::{CompileOptions, Direction, Document, SchemaCompiler};
+use cvt_sidecar::json::Arena;
 use serde_json::Value;
 
 /// Cases whose verdict differs from the suite's, with the reason.
@@ -27,7 +27,7 @@ fn json_schema_suites() {
             let case: Value = serde_json::from_str(line).unwrap();
             let Some(expected) = case["expect_request_valid"].as_bool() else { continue };
             let tier = case["tier"].as_str().unwrap();
-            let answer = judge(&case);
+            let answer = validate(&case);
             let right = answer.as_ref().is_ok_and(|valid| *valid == expected);
             let count = tiers.entry(format!("{file} {tier}")).or_default();
             count.0 += usize::from(right);
@@ -51,13 +51,13 @@ fn json_schema_suites() {
     }
     let is_gap = |id: &str| KNOWN_GAPS.iter().any(|(gap, _)| *gap == id);
     let core: Vec<_> = wrong.keys().filter(|(core, id)| *core && !is_gap(id)).collect();
-    assert!(core.is_empty(), "{} core cases are judged wrong: {core:?}", core.len());
+    assert!(core.is_empty(), "{} core cases are wrong: {core:?}", core.len());
     for (gap, _) in KNOWN_GAPS {
         assert!(wrong.contains_key(&(true, (*gap).to_owned())), "{gap} is no gap any more");
     }
 }
 
-fn judge(case: &Value) -> Result<bool, String> {
+fn validate(case: &Value) -> Result<bool, String> {
     let options = CompileOptions::default();
     let text = case["spec"].to_string();
     let document = Document::read(text.as_bytes(), &options).map_err(|e| e.to_string())?;

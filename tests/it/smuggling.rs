@@ -5,9 +5,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::support::{Client, Message, Setup, Sidecar, Step, Upstream};
+use crate::support::{Client, Message, ScriptedUpstream, Sidecar, SidecarSetup, Step};
 
-/// Whatever the probes ask for is documented, so that `strict` judges their framing alone.
+/// Whatever the probes ask for is documented, so that `strict` checks nothing but their framing.
 const DOCUMENT: &str = r"
 openapi: 3.1.0
 info: {title: Probes, version: 1.0.0}
@@ -34,8 +34,8 @@ use Expected::{Passed, Refused};
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// Answers with the target of the request, so that an answer to another one is noticed.
-fn naming_upstream() -> Upstream {
-    Upstream::start(|request| {
+fn naming_upstream() -> ScriptedUpstream {
+    ScriptedUpstream::start(|request| {
         let line = request.start_line();
         let target = line.split(' ').nth(1).unwrap_or("none");
         let length = target.len();
@@ -65,7 +65,13 @@ fn send_raw(sidecar: &Sidecar, bytes: &[u8]) -> String {
 }
 
 /// Sends the probe, checks what came of it, and that the next caller gets its own answer.
-fn probe(sidecar: &Sidecar, upstream: &Upstream, name: &str, bytes: &[u8], expected: &Expected) {
+fn probe(
+    sidecar: &Sidecar,
+    upstream: &ScriptedUpstream,
+    name: &str,
+    bytes: &[u8],
+    expected: &Expected,
+) {
     let before = upstream.received().len();
     let answer = send_raw(sidecar, bytes);
     let next = Client::get(sidecar.traffic, "/next");
@@ -216,7 +222,7 @@ fn head_probes() -> Vec<(&'static str, String, Expected)> {
 
 fn probes_do_not_desynchronise(mode: &str, probes: &[(&'static str, String, Expected)]) {
     let upstream = naming_upstream();
-    let sidecar = Setup::new(DOCUMENT, upstream.address()).args(&["--mode", mode]).start();
+    let sidecar = SidecarSetup::new(DOCUMENT, upstream.address()).args(&["--mode", mode]).start();
     for (name, bytes, expected) in probes {
         probe(&sidecar, &upstream, name, bytes.as_bytes(), expected);
     }
@@ -244,9 +250,9 @@ fn trap_t24_heads_are_read_in_one_way_only() {
 }
 
 #[test]
-fn trap_t24_no_tunnel_of_http2_is_dug_past_the_judge() {
+fn trap_t24_an_upgrade_to_http2_is_not_passed_on() {
     let upstream = naming_upstream();
-    let sidecar = Setup::new(DOCUMENT, upstream.address()).start();
+    let sidecar = SidecarSetup::new(DOCUMENT, upstream.address()).start();
     let request = "GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\
                    Connection: Upgrade, HTTP2-Settings\r\n\r\n";
     assert_eq!(Client::once(sidecar.traffic, request).status(), 200);
@@ -261,7 +267,7 @@ fn trap_t24_no_tunnel_of_http2_is_dug_past_the_judge() {
 #[test]
 fn trap_t24_requests_in_one_piece_are_told_apart() {
     let upstream = naming_upstream();
-    let sidecar = Setup::new(DOCUMENT, upstream.address()).start();
+    let sidecar = SidecarSetup::new(DOCUMENT, upstream.address()).start();
     let first = post("Content-Length: 2", "ok").replace("Connection: close\r\n", "");
     let second = "GET /second HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let answer = send_raw(&sidecar, format!("{first}{second}").as_bytes());
@@ -296,7 +302,7 @@ fn http2_request(fields: &[(&str, &str)], body: &str) -> Vec<u8> {
 #[test]
 fn trap_t24_http2_says_nothing_that_http1_reads_differently() {
     let upstream = naming_upstream();
-    let sidecar = Setup::new(DOCUMENT, upstream.address()).start();
+    let sidecar = SidecarSetup::new(DOCUMENT, upstream.address()).start();
     let with = |extra: &[(&str, &str)], body: &str| {
         let fields =
             [(":method", "POST"), (":scheme", "http"), (":path", "/echo"), (":authority", "a")];
@@ -336,7 +342,7 @@ fn trap_t24_http2_says_nothing_that_http1_reads_differently() {
 /// As [`probe`]; a request that is refused for its body may have begun upstream, but never ends.
 fn probe_http2(
     sidecar: &Sidecar,
-    upstream: &Upstream,
+    upstream: &ScriptedUpstream,
     name: &str,
     bytes: &[u8],
     expected: &Expected,

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use sha2::{Digest, Sha256};
 
 use crate::support::documents::ANYTHING;
-use crate::support::{Setup, Sidecar};
+use crate::support::{Sidecar, SidecarSetup};
 
 const BLOCK: usize = 1 << 20;
 const BLOCKS: usize = 1024;
@@ -123,7 +123,7 @@ fn trap_t01_a_gigabyte_passes_each_way_in_bounded_memory() {
             stream.get_mut().write_all(head.as_bytes()).expect("the other side reads");
             (hash, write_blocks(stream.get_mut()))
         });
-        let sidecar = Setup::new(ANYTHING, address).args(&["--mode", mode]).start();
+        let sidecar = SidecarSetup::new(ANYTHING, address).args(&["--mode", mode]).start();
         let idle = memory(&sidecar, "VmRSS:");
         let stream = connect(&sidecar);
         let mut reading = BufReader::new(stream.try_clone().expect("a second handle"));
@@ -165,7 +165,7 @@ fn trap_t04_a_million_items_of_an_event_stream_pass_in_flat_memory() {
             stream.write_all(b"0\r\n\r\n").expect("an end");
             stream.flush().expect("an end");
         });
-        let sidecar = Setup::new(ANYTHING, address).args(&["--mode", mode]).start();
+        let sidecar = SidecarSetup::new(ANYTHING, address).args(&["--mode", mode]).start();
         let mut stream = BufReader::new(connect(&sidecar));
         let request = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
         stream.get_mut().write_all(request.as_bytes()).expect("a request");

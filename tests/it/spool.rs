@@ -10,13 +10,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cvt_sidecar::config::storage::StorageSettings;
-use cvt_sidecar::model::chance::SystemChance;
 use cvt_sidecar::model::clock::{Clock, SystemClock, Timestamp};
+use cvt_sidecar::model::random::SystemRandom;
 use cvt_sidecar::model::usage::{OperationUsage, UsageFact, UsageKind};
-use cvt_sidecar::observer::metrics::RecordMetrics;
-use cvt_sidecar::observer::parcel::Parcel;
-use cvt_sidecar::observer::spool::metrics::SpoolMetrics;
-use cvt_sidecar::observer::writer::{self, WriterParts};
+use cvt_sidecar::pipeline::deliver::batch::WriteBatch;
+use cvt_sidecar::pipeline::deliver::metrics::RecordMetrics;
+use cvt_sidecar::pipeline::deliver::spool::metrics::SpoolMetrics;
+use cvt_sidecar::pipeline::deliver::writer::{self, WriterParts};
 use cvt_sidecar::storage::{self, Access};
 use cvt_sidecar::telemetry::metrics::Metrics;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
@@ -24,15 +24,15 @@ use uuid::Uuid;
 
 use crate::storage::server::Server;
 use crate::support::documents::USERS;
-use crate::support::{Client, Setup, Sidecar, Upstream};
+use crate::support::{Client, ScriptedUpstream, Sidecar, SidecarSetup};
 
 const ADA: &str = r#"{"name":"Ada","age":36}"#;
 
 /// A sidecar that keeps everything in a server's database.
-fn on_postgres(server: &Server, upstream: &Upstream) -> Setup {
+fn on_postgres(server: &Server, upstream: &ScriptedUpstream) -> SidecarSetup {
     let settings = server.settings("postgres");
     let dsn = format!("postgres://cvt@127.0.0.1:{}/postgres", settings.port);
-    Setup::new(USERS, upstream.address()).args(&["--record", "all", "--storage", &dsn])
+    SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all", "--storage", &dsn])
 }
 
 /// Sends `count` requests whose ids begin at `first`; each must be answered.
@@ -109,7 +109,7 @@ impl Locked {
 #[test]
 fn trap_t20_records_of_an_outage_are_stored_once_when_storage_is_back() {
     let server = Server::start(&["fsync = off"]);
-    let upstream = Upstream::json("200 OK", ADA);
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let sidecar = on_postgres(&server, &upstream).start();
     send(&sidecar, 0, 40);
     wait_until_stored(&sidecar, 40);
@@ -137,7 +137,7 @@ fn trap_t20_records_of_an_outage_are_stored_once_when_storage_is_back() {
 #[test]
 fn trap_t20_a_sidecar_killed_while_storage_is_away_loses_nothing_it_spooled() {
     let server = Server::start(&["fsync = off"]);
-    let upstream = Upstream::json("200 OK", ADA);
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let sidecar = on_postgres(&server, &upstream).start();
     send(&sidecar, 0, 10);
     wait_until_stored(&sidecar, 10);
@@ -164,7 +164,7 @@ fn trap_t20_a_sidecar_killed_while_storage_is_away_loses_nothing_it_spooled() {
 #[test]
 fn a_sidecar_stopped_while_storage_is_away_leaves_its_records_to_the_next() {
     let server = Server::start(&["fsync = off"]);
-    let upstream = Upstream::json("200 OK", ADA);
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let sidecar = on_postgres(&server, &upstream).start();
     server.run("stop");
     send(&sidecar, 0, 30);
@@ -181,7 +181,7 @@ fn a_sidecar_stopped_while_storage_is_away_leaves_its_records_to_the_next() {
 #[test]
 fn trap_t20_a_sidecar_starts_while_storage_is_away_and_records_wait() {
     let server = Server::start(&["fsync = off"]);
-    let upstream = Upstream::json("200 OK", ADA);
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     server.run("stop");
     let sidecar = on_postgres(&server, &upstream).start_unready();
     send(&sidecar, 0, 20);
@@ -201,15 +201,15 @@ fn without_a_document_a_start_without_storage_says_why_not() {
     server.run("stop");
     let dsn = format!("postgres://cvt@127.0.0.1:{}/postgres", server.settings("postgres").port);
     let upstream = ["--upstream", "http://127.0.0.1:1", "--schema", "users"];
-    let refused = Setup::bare().args(&upstream).args(&["--storage", &dsn]).refuse();
+    let refused = SidecarSetup::bare().args(&upstream).args(&["--storage", &dsn]).refuse();
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(refused.stderr.contains("storage postgres://"), "{refused:?}");
 }
 
 #[test]
 fn trap_t20_a_locked_database_is_slow_and_costs_nothing() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let sidecar = Setup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
     let locked = Locked::hold(&sidecar.dir().join("cvt.db"));
     send(&sidecar, 0, 50);
     wait_until_spooled(&sidecar, 50);
@@ -223,8 +223,8 @@ fn trap_t20_a_locked_database_is_slow_and_costs_nothing() {
 
 #[test]
 fn without_a_disk_for_the_spool_records_wait_in_memory() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let sidecar = Setup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
     fs::remove_dir_all(sidecar.dir().join("cvt-spool")).expect("the spool");
     let locked = Locked::hold(&sidecar.dir().join("cvt.db"));
     send(&sidecar, 0, 20);
@@ -251,12 +251,12 @@ async fn what_storage_refuses_for_good_is_counted_by_kind() {
     sqlx::raw_sql(refuse).execute(&mut connection).await.expect("a trigger");
     let metrics = Metrics::default();
     let (deadline, set) = tokio::sync::watch::channel(None);
-    let (outbox, writer) = writer::channel(WriterParts {
+    let (writes, writer) = writer::channel(WriterParts {
         store,
         spool: None,
         metrics: RecordMetrics::new(&metrics).expect("counters"),
         spool_metrics: SpoolMetrics::new(&metrics).expect("counters"),
-        chance: Arc::new(SystemChance),
+        random: Arc::new(SystemRandom),
         deadline: set,
     });
     let usage = OperationUsage {
@@ -275,8 +275,8 @@ async fn what_storage_refuses_for_good_is_counted_by_kind() {
             last_seen: Timestamp::default(),
         }],
     };
-    outbox.offer(Parcel::Usage(Uuid::from_u128(1), vec![usage])).expect("room");
-    drop(outbox);
+    writes.offer(WriteBatch::Usage(Uuid::from_u128(1), vec![usage])).expect("room");
+    drop(writes);
     writer.run().await;
     drop(deadline);
     let text = metrics.encode().expect("metrics");
@@ -286,11 +286,11 @@ async fn what_storage_refuses_for_good_is_counted_by_kind() {
 
 #[test]
 fn a_spool_that_was_named_must_be_usable_and_the_default_need_not() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let named = Setup::new(USERS, upstream.address()).file("taken", "a file");
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let named = SidecarSetup::new(USERS, upstream.address()).file("taken", "a file");
     let refused = named.env("CVT_SPOOL_DIR", "taken/spool").refuse();
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(refused.stderr.contains("CVT_SPOOL_DIR"), "{refused:?}");
-    let sidecar = Setup::new(USERS, upstream.address()).file("cvt-spool", "a file").start();
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).file("cvt-spool", "a file").start();
     assert!(sidecar.said().contains("spool_unusable"), "{}", sidecar.said());
 }

@@ -3,9 +3,9 @@
 use std::net::TcpListener;
 
 use crate::support::documents::USERS;
-use crate::support::{Client, Finished, Setup, Upstream, command};
+use crate::support::{Client, Finished, ScriptedUpstream, SidecarSetup, command};
 
-fn nobody() -> std::net::SocketAddr {
+fn unused_address() -> std::net::SocketAddr {
     "127.0.0.1:9".parse().expect("an address")
 }
 
@@ -23,39 +23,44 @@ fn assert_refused(finished: &Finished, parts: &[&str]) {
 }
 
 #[test]
-fn a_bad_document_is_one_line() {
-    assert_refused(&Setup::new("openapi: 3.0.3\ninfo: [", nobody()).refuse(), &["openapi.yaml"]);
+fn a_bad_document_stops_the_start_with_one_line() {
     assert_refused(
-        &Setup::new("openapi: 4.0.0\npaths: {}\n", nobody()).refuse(),
+        &SidecarSetup::new("openapi: 3.0.3\ninfo: [", unused_address()).refuse(),
+        &["openapi.yaml"],
+    );
+    assert_refused(
+        &SidecarSetup::new("openapi: 4.0.0\npaths: {}\n", unused_address()).refuse(),
         &["openapi.yaml", "/openapi", "3.1"],
     );
     let missing =
-        Setup::bare().args(&["--spec", "missing.yaml", "--upstream", "http://127.0.0.1:9"]);
+        SidecarSetup::bare().args(&["--spec", "missing.yaml", "--upstream", "http://127.0.0.1:9"]);
     assert_refused(&missing.refuse(), &["missing.yaml"]);
 }
 
 #[test]
-fn a_port_in_use_is_one_line() {
+fn a_port_in_use_stops_the_start_with_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
-    let traffic = Setup::new(USERS, nobody()).args(&["--listen", &address]);
+    let traffic = SidecarSetup::new(USERS, unused_address()).args(&["--listen", &address]);
     assert_refused(&traffic.refuse(), &[&address]);
-    let admin = Setup::new(USERS, nobody()).args(&["--admin-listen", &address]);
+    let admin = SidecarSetup::new(USERS, unused_address()).args(&["--admin-listen", &address]);
     assert_refused(&admin.refuse(), &[&address]);
 }
 
 #[test]
-fn a_database_that_cannot_be_written_is_one_line() {
-    let setup = Setup::new(USERS, nobody()).args(&["--storage", "sqlite://no/such/folder/cvt.db"]);
+fn an_unwritable_database_stops_the_start_with_one_line() {
+    let setup = SidecarSetup::new(USERS, unused_address())
+        .args(&["--storage", "sqlite://no/such/folder/cvt.db"]);
     assert_refused(&setup.refuse(), &["no/such/folder/cvt.db"]);
-    let setup = Setup::new(USERS, nobody()).file("cvt.db", &"this is no database ".repeat(100));
+    let setup = SidecarSetup::new(USERS, unused_address())
+        .file("cvt.db", &"this is no database ".repeat(100));
     assert_refused(&setup.refuse(), &["cvt.db"]);
 }
 
 #[test]
 fn trap_t28_every_wrong_setting_is_reported_at_once() {
     let file = "upstrem: http://a\nbody_limit: lots\n";
-    let refused = Setup::bare()
+    let refused = SidecarSetup::bare()
         .file("cvt.yaml", file)
         .env("CVT_MODE", "loud")
         .env("CVT_RECRD", "all")
@@ -79,7 +84,7 @@ fn trap_t28_every_wrong_setting_is_reported_at_once() {
 fn five_old_names_are_one_message_with_their_new_names() {
     let file = "observer:\n  workers: 2\n  memory: 64MiB\nsampling:\n  judge: 10%\n  keep: 1%\n\
                 enforcement:\n  judging_budget: 1s\n";
-    let refused = Setup::bare()
+    let refused = SidecarSetup::bare()
         .file("cvt.yaml", file)
         .env("CVT_OBSERVER_PRIORITY", "low")
         .args(&["--spec", "openapi.yaml", "--upstream", "http://127.0.0.1:9"])
@@ -133,10 +138,10 @@ fn old_flags_are_refused_with_their_new_names() {
 }
 
 #[test]
-fn trap_t28_settings_win_in_order_and_nothing_falls_back_silently() {
-    let upstream = Upstream::json("200 OK", r#"{"name":"Ada","age":1}"#);
-    let setup =
-        Setup::new(USERS, upstream.address()).file("cvt.yaml", "mode: off\nrecord: violations\n");
+fn trap_t28_flags_win_over_variables_and_variables_over_the_file() {
+    let upstream = ScriptedUpstream::json("200 OK", r#"{"name":"Ada","age":1}"#);
+    let setup = SidecarSetup::new(USERS, upstream.address())
+        .file("cvt.yaml", "mode: off\nrecord: violations\n");
     let sidecar = setup
         .env("CVT_MODE", "warn")
         .env("CVT_RECORD", "violations")
@@ -147,8 +152,8 @@ fn trap_t28_settings_win_in_order_and_nothing_falls_back_silently() {
 }
 
 #[test]
-fn without_settings_it_says_what_it_needs() {
-    let refused = Setup::bare().refuse();
+fn without_settings_the_missing_ones_are_named() {
+    let refused = SidecarSetup::bare().refuse();
     assert_eq!(refused.code, Some(2), "{refused:?}");
     for part in ["--spec", "--upstream"] {
         assert!(refused.stderr.contains(part), "{part:?} is missing: {}", refused.stderr);
@@ -156,7 +161,7 @@ fn without_settings_it_says_what_it_needs() {
 }
 
 #[test]
-fn check_prints_operations_and_its_exit_code_answers() {
+fn check_prints_operations_and_exits_with_2_for_a_bad_document() {
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::write(dir.path().join("good.yaml"), USERS).expect("a file");
     std::fs::write(dir.path().join("bad.yaml"), "openapi: 3.0.3\npaths: 7\n").expect("a file");
@@ -175,9 +180,9 @@ fn check_prints_operations_and_its_exit_code_answers() {
 }
 
 #[test]
-fn trap_t27_metrics_and_health_stand_on_loopback_and_answer() {
-    let upstream = Upstream::json("200 OK", "{}");
-    let sidecar = Setup::new(USERS, upstream.address()).start();
+fn trap_t27_metrics_and_health_are_served_on_loopback() {
+    let upstream = ScriptedUpstream::json("200 OK", "{}");
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).start();
     assert!(sidecar.admin.ip().is_loopback());
     for path in ["/healthz", "/readyz", "/metrics"] {
         assert_eq!(Client::get(sidecar.admin, path).status(), 200, "{path}");

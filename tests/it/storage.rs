@@ -1,28 +1,28 @@
 //! The conformance suite of the stores: every case on every backend, a test each.
 //!
-//! A case is an async function that gets a fresh [`bed::Bed`]; its name stands in the list of
+//! A case is an async function that gets a fresh [`store_fixture::StoreFixture`]; its name is in the list of
 //! its file's `cases!`. What only one backend promises has a file of its own.
 
 mod analytics;
-pub(crate) mod bed;
 mod bugs;
 mod comparisons;
 mod consumers;
-mod counting;
+mod encryption;
 mod faults;
 pub(crate) mod fixtures;
-mod forgetting;
 mod groups;
 mod migrations;
 mod paging;
 mod plans;
-mod raw;
+mod purging;
+mod random_analytics;
+mod raw_database;
 mod replicas;
 mod retention;
 mod rewriting;
 mod schemas;
-mod sealing;
 pub(crate) mod server;
+pub(crate) mod store_fixture;
 mod tls;
 mod usage;
 mod validations;
@@ -33,19 +33,19 @@ macro_rules! cases {
         mod memory {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                super::$case(crate::storage::bed::memory()).await;
+                super::$case(crate::storage::store_fixture::memory()).await;
             })*
         }
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                super::$case(crate::storage::bed::sqlite().await).await;
+                super::$case(crate::storage::store_fixture::sqlite().await).await;
             })*
         }
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                super::$case(crate::storage::bed::postgres().await).await;
+                super::$case(crate::storage::store_fixture::postgres().await).await;
             })*
         }
     };

@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use crate::support::certificates::{Authority, Identity, ask_secured, secure};
+use crate::support::certificates::{Authority, CertificateFiles, ask_secured, secure};
 use crate::support::documents::USERS;
-use crate::support::{Client, Message, Setup, Upstream, eventually};
+use crate::support::{Client, Message, ScriptedUpstream, SidecarSetup, eventually};
 
 const ADA: &str = r#"{"name":"Ada","age":36}"#;
 const GET: &str = "GET /users/1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -14,17 +14,17 @@ fn text(path: &std::path::Path) -> String {
 }
 
 /// The setup's traffic, encrypted with `identity`.
-fn encrypted(setup: Setup, identity: &Identity) -> Setup {
+fn encrypted(setup: SidecarSetup, identity: &CertificateFiles) -> SidecarSetup {
     setup
         .env("CVT_TRAFFIC_TLS_CERT_FILE", &text(&identity.cert))
         .env("CVT_TRAFFIC_TLS_KEY_FILE", &text(&identity.key))
 }
 
 #[test]
-fn encrypted_traffic_is_served_and_judged() {
+fn encrypted_traffic_is_served_and_validated() {
     let authority = Authority::new();
-    let upstream = Upstream::json("200 OK", ADA);
-    let setup = Setup::new(USERS, upstream.address()).args(&["--record", "all"]);
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let setup = SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]);
     let sidecar = encrypted(setup, &authority.sign("server", "sidecar", 2090)).start();
     let mut stream = secure(sidecar.traffic, &authority.client(None)).expect("a handshake");
     let answer = ask_secured(&mut stream, GET).expect("an answer");
@@ -38,10 +38,10 @@ fn encrypted_traffic_is_served_and_judged() {
 }
 
 #[test]
-fn plain_text_and_strangers_get_no_connection() {
+fn plain_text_and_untrusted_certificates_get_no_connection() {
     let authority = Authority::new();
-    let upstream = Upstream::json("200 OK", ADA);
-    let setup = Setup::new(USERS, upstream.address());
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let setup = SidecarSetup::new(USERS, upstream.address());
     let sidecar = encrypted(setup, &authority.sign("server", "sidecar", 2090)).start();
     let mut client = Client::connect(sidecar.traffic);
     client.send(GET);
@@ -54,10 +54,10 @@ fn plain_text_and_strangers_get_no_connection() {
 }
 
 #[test]
-fn a_certificate_that_changes_is_used_without_dropping_a_connection() {
+fn a_changed_certificate_is_used_without_dropping_a_connection() {
     let authority = Authority::new();
-    let upstream = Upstream::json("200 OK", ADA);
-    let setup = Setup::new(USERS, upstream.address());
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let setup = SidecarSetup::new(USERS, upstream.address());
     let sidecar = encrypted(setup, &authority.sign("server", "sidecar", 2090)).start();
     let client = authority.client(None);
     let mut old = secure(sidecar.traffic, &client).expect("a handshake");
@@ -89,20 +89,20 @@ fn a_certificate_that_changes_is_used_without_dropping_a_connection() {
 }
 
 #[test]
-fn callers_show_a_certificate_where_it_is_required_and_may_where_it_is_requested() {
+fn client_certificates_are_required_or_optional_as_configured() {
     let authority = Authority::new();
-    let upstream = Upstream::json("200 OK", ADA);
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let caller = authority.sign("caller", "billing", 2090);
     let stranger = Authority::new();
     let forged = stranger.sign("caller", "billing", 2090);
-    let ask = |address, shows: Option<&Identity>| {
+    let ask = |address, shows: Option<&CertificateFiles>| {
         let mut stream = secure(address, &authority.client(shows))?;
         ask_secured(&mut stream, GET)
     };
     let served = |answer: std::io::Result<String>| answer.is_ok_and(|it| it.contains(" 200 OK"));
     for (client_auth, without) in [("require", false), ("request", true)] {
         let setup = encrypted(
-            Setup::new(USERS, upstream.address()),
+            SidecarSetup::new(USERS, upstream.address()),
             &authority.sign("server", "sidecar", 2090),
         );
         let sidecar = setup
@@ -116,12 +116,12 @@ fn callers_show_a_certificate_where_it_is_required_and_may_where_it_is_requested
 }
 
 #[test]
-fn the_admin_port_is_encrypted_under_the_names_of_cvt() {
+fn the_admin_port_is_encrypted_with_the_variables_of_cvt() {
     let authority = Authority::new();
-    let upstream = Upstream::json("200 OK", ADA);
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let server = authority.sign("admin", "admin", 2090);
     let caller = authority.sign("operator", "operator", 2090);
-    let sidecar = Setup::new(USERS, upstream.address())
+    let sidecar = SidecarSetup::new(USERS, upstream.address())
         .env("CVT_TLS_ENABLED", "true")
         .env("CVT_TLS_CERT_FILE", &text(&server.cert))
         .env("CVT_TLS_KEY_FILE", &text(&server.key))
@@ -129,7 +129,7 @@ fn the_admin_port_is_encrypted_under_the_names_of_cvt() {
         .env("CVT_TLS_CLIENT_AUTH", "require")
         .start_unready();
     let health = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    // Somebody who connects and says nothing keeps nobody waiting.
+    // A client that connects and sends nothing delays no other.
     let _silent = std::net::TcpStream::connect(sidecar.admin).expect("a connection");
     let mut stream = secure(sidecar.admin, &authority.client(Some(&caller))).expect("a handshake");
     let answer = ask_secured(&mut stream, health).expect("an answer");
@@ -141,21 +141,21 @@ fn the_admin_port_is_encrypted_under_the_names_of_cvt() {
 }
 
 #[test]
-fn certificates_that_cannot_be_used_stop_the_start_in_one_line() {
+fn unusable_certificates_stop_the_start_with_one_line() {
     let authority = Authority::new();
     let good = authority.sign("server", "sidecar", 2090);
     let other = authority.sign("other", "other", 2090);
     let nobody = "127.0.0.1:9".parse().expect("an address");
-    let refuse = |identity: &Identity| {
-        let refused = encrypted(Setup::new(USERS, nobody), identity).refuse();
+    let refuse = |identity: &CertificateFiles| {
+        let refused = encrypted(SidecarSetup::new(USERS, nobody), identity).refuse();
         assert_eq!(refused.code, Some(2), "{refused:?}");
         assert_eq!(refused.stderr.trim().lines().count(), 1, "{refused:?}");
         refused.stderr
     };
-    let mixed = Identity { cert: good.cert.clone(), key: other.key };
+    let mixed = CertificateFiles { cert: good.cert.clone(), key: other.key };
     assert!(refuse(&mixed).contains("other.key"));
-    let missing = Identity { cert: "missing.crt".into(), key: good.key.clone() };
+    let missing = CertificateFiles { cert: "missing.crt".into(), key: good.key.clone() };
     assert!(refuse(&missing).contains("missing.crt: cannot be read"));
-    let swapped = Identity { cert: good.key, key: good.cert };
+    let swapped = CertificateFiles { cert: good.key, key: good.cert };
     assert!(refuse(&swapped).contains("holds no certificate"));
 }

@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::support::documents::USERS;
-use crate::support::{Client, Message, Setup, Sidecar, Upstream, eventually};
+use crate::support::{Client, Message, ScriptedUpstream, Sidecar, SidecarSetup, eventually};
 
 const ADA: &str = r#"{"name":"Ada","age":36}"#;
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 
 /// A collector that takes OTLP over HTTP.
-fn collector() -> Upstream {
-    Upstream::json("200 OK", "{}")
+fn collector() -> ScriptedUpstream {
+    ScriptedUpstream::json("200 OK", "{}")
 }
 
 /// A sidecar that sends its spans to `collector`.
-fn traced(upstream: &Upstream, collector: &Upstream, ratio: &str) -> Sidecar {
-    Setup::new(USERS, upstream.address())
+fn traced(upstream: &ScriptedUpstream, collector: &ScriptedUpstream, ratio: &str) -> Sidecar {
+    SidecarSetup::new(USERS, upstream.address())
         .env("CVT_TRACING_ENDPOINT", &format!("http://{}", collector.address()))
         .env("CVT_TRACING_RATIO", ratio)
         .env("CVT_TRACING_SERVICE_NAME", "users")
@@ -26,7 +26,7 @@ fn traced(upstream: &Upstream, collector: &Upstream, ratio: &str) -> Sidecar {
 }
 
 /// Asks for a user with trace fields, and says what the upstream got.
-fn ask(sidecar: &Sidecar, upstream: &Upstream, path: &str, fields: &str) -> Message {
+fn ask(sidecar: &Sidecar, upstream: &ScriptedUpstream, path: &str, fields: &str) -> Message {
     let before = upstream.received().len();
     let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{fields}Connection: close\r\n\r\n");
     assert_eq!(Client::once(sidecar.traffic, request).status(), 200);
@@ -39,7 +39,7 @@ fn caller(flags: &str) -> String {
 
 /// The spans that a collector took, once there are `n`.
 #[track_caller]
-fn spans(collector: &Upstream, n: usize) -> Vec<Value> {
+fn spans(collector: &ScriptedUpstream, n: usize) -> Vec<Value> {
     eventually("spans at the collector", || {
         let mut spans = Vec::new();
         for request in collector.received() {
@@ -70,19 +70,19 @@ fn nanos(span: &Value, end: &str) -> u128 {
 }
 
 #[test]
-fn the_callers_trace_goes_on_in_three_spans() {
-    let (upstream, collector) = (Upstream::json("200 OK", ADA), collector());
+fn the_callers_trace_continues_in_three_spans() {
+    let (upstream, collector) = (ScriptedUpstream::json("200 OK", ADA), collector());
     let sidecar = traced(&upstream, &collector, "0");
     let received = ask(&sidecar, &upstream, "/users/1", &caller("01"));
     let spans = spans(&collector, 3);
     let of = |kind: i64| {
         spans.iter().find(|span| span["kind"] == kind).unwrap_or_else(|| panic!("{spans:?}"))
     };
-    let (server, client, judging) = (of(2), of(3), of(1));
+    let (server, client, validation) = (of(2), of(3), of(1));
     assert!(spans.iter().all(|span| span["traceId"] == TRACE), "{spans:?}");
     assert_eq!(server["parentSpanId"], CALLER);
     assert_eq!(client["parentSpanId"], server["spanId"]);
-    assert_eq!(judging["parentSpanId"], server["spanId"]);
+    assert_eq!(validation["parentSpanId"], server["spanId"]);
     assert_eq!(server["name"], "GET /users/{id}");
     let attributes = attributes(server);
     assert_eq!(attributes["http.response.status_code"], "200");
@@ -98,7 +98,7 @@ fn the_callers_trace_goes_on_in_three_spans() {
 
 #[test]
 fn a_trace_that_the_caller_does_not_record_is_passed_on_and_not_exported() {
-    let (upstream, collector) = (Upstream::json("200 OK", ADA), collector());
+    let (upstream, collector) = (ScriptedUpstream::json("200 OK", ADA), collector());
     let sidecar = traced(&upstream, &collector, "1");
     let received = ask(&sidecar, &upstream, "/users/1", &caller("00"));
     let field = received.all("traceparent").join(" ");
@@ -113,8 +113,8 @@ fn a_trace_that_the_caller_does_not_record_is_passed_on_and_not_exported() {
 
 #[test]
 fn without_a_collector_trace_fields_pass_untouched_and_log_lines_name_them() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let sidecar = Setup::new(USERS, upstream.address()).start();
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).start();
     let odd = "TraceParent: not-a-trace\r\ntRaCeStAtE: x\r\ntraceparent: again\r\n";
     let received = ask(&sidecar, &upstream, "/users/1", odd);
     let lines = received.lines();
@@ -134,8 +134,8 @@ fn without_a_collector_trace_fields_pass_untouched_and_log_lines_name_them() {
 }
 
 #[test]
-fn a_collector_that_is_away_costs_spans_and_nothing_else() {
-    let upstream = Upstream::json("200 OK", ADA);
+fn an_unreachable_collector_loses_spans_and_nothing_else() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let away = collector();
     let sidecar = traced(&upstream, &away, "1");
     away.stop();

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::support::documents::{ANYTHING, USERS};
-use crate::support::{Client, Message, Setup, Sidecar, Step, Upstream, h2};
+use crate::support::{Client, Message, ScriptedUpstream, Sidecar, SidecarSetup, Step, h2};
 
 /// Answers with the body and the entity headers of the request, framed as the request was.
 fn echo(request: &Message) -> Vec<Step> {
@@ -95,11 +95,11 @@ fn is_well_formed(body: &[u8]) -> bool {
 /// Every mode, `strict` with both halves held.
 const MODES: [&str; 4] = ["off", "shadow", "warn", "strict"];
 /// Those in which there are verdicts.
-const JUDGING: [&str; 3] = ["shadow", "warn", "strict"];
+const VALIDATING_MODES: [&str; 3] = ["shadow", "warn", "strict"];
 
-fn in_mode(mode: &str, document: &str, upstream: &Upstream) -> Sidecar {
+fn in_mode(mode: &str, document: &str, upstream: &ScriptedUpstream) -> Sidecar {
     let arguments = ["--mode", mode, "--record", "all"];
-    let setup = Setup::new(document, upstream.address()).args(&arguments);
+    let setup = SidecarSetup::new(document, upstream.address()).args(&arguments);
     let held = if mode == "strict" { "true" } else { "false" };
     setup.env("CVT_ENFORCE_RESPONSES", held).start()
 }
@@ -107,7 +107,7 @@ fn in_mode(mode: &str, document: &str, upstream: &Upstream) -> Sidecar {
 #[test]
 fn trap_t01_bodies_pass_unchanged_in_every_mode() {
     for mode in MODES {
-        let upstream = Upstream::start(echo);
+        let upstream = ScriptedUpstream::start(echo);
         let sidecar = in_mode(mode, ANYTHING, &upstream);
         let mut client = Client::connect(sidecar.traffic);
         for (media_type, coding, body) in tempting_bodies() {
@@ -129,7 +129,7 @@ fn trap_t01_bodies_pass_unchanged_in_every_mode() {
 #[test]
 fn trap_t01_bodies_pass_unchanged_over_http2_in_every_mode() {
     for mode in MODES {
-        let upstream = Upstream::start(echo);
+        let upstream = ScriptedUpstream::start(echo);
         let sidecar = in_mode(mode, ANYTHING, &upstream);
         for (at, (media_type, coding, body)) in tempting_bodies().into_iter().enumerate() {
             if mode == "strict" && !is_well_formed(&body) {
@@ -158,7 +158,7 @@ fn trap_t01_chunked_bodies_pass_with_their_trailers() {
 }
 
 fn chunked_bodies_pass_with_their_trailers(mode: &str) {
-    let upstream = Upstream::start(echo);
+    let upstream = ScriptedUpstream::start(echo);
     let sidecar = in_mode(mode, ANYTHING, &upstream);
     let mut client = Client::connect(sidecar.traffic);
     let framing = "TE: trailers\r\nTrailer: X-Digest\r\nTransfer-Encoding: chunked\r\n";
@@ -181,7 +181,7 @@ fn trap_t02_repeated_headers_survive_in_order() {
 }
 
 fn repeated_headers_survive_in_order(mode: &str) {
-    let upstream = Upstream::fixed(
+    let upstream = ScriptedUpstream::fixed(
         "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nVia: 1.1 one\r\nSet-Cookie: b=2; Path=/\r\n\
          Access-Control-Allow-Origin: https://a.test\r\nVia: 1.0 two\r\nSet-Cookie: a=3\r\n\
          X-MiXeD-CaSe: Kept\r\nContent-Length: 0\r\n\r\n",
@@ -206,16 +206,16 @@ fn repeated_headers_survive_in_order(mode: &str) {
 }
 
 #[test]
-fn trap_t02_every_one_of_the_repeated_headers_is_judged() {
+fn trap_t02_every_repeated_header_is_validated() {
     let document = ANYTHING.replace(
         "        '302': {description: elsewhere}",
         "        '302':\n          description: elsewhere\n          headers:\n            \
          X-Count: {schema: {type: array, items: {type: integer}}}",
     );
-    let upstream = Upstream::fixed(
+    let upstream = ScriptedUpstream::fixed(
         "HTTP/1.1 302 Found\r\nX-Count: 1\r\nX-Count: two\r\nContent-Length: 0\r\n\r\n",
     );
-    let sidecar = Setup::new(&document, upstream.address()).start();
+    let sidecar = SidecarSetup::new(&document, upstream.address()).start();
     Client::get(sidecar.traffic, "/moved");
     let record = &sidecar.records(1)[0];
     assert_eq!(record["violations"][0]["code"], "response.header.schema", "{record}");
@@ -223,11 +223,11 @@ fn trap_t02_every_one_of_the_repeated_headers_is_judged() {
 
 #[test]
 fn trap_t03_redirects_are_passed_on_and_not_followed() {
-    JUDGING.into_iter().for_each(redirects_are_passed_on_and_not_followed);
+    VALIDATING_MODES.into_iter().for_each(redirects_are_passed_on_and_not_followed);
 }
 
 fn redirects_are_passed_on_and_not_followed(mode: &str) {
-    let upstream = Upstream::fixed(
+    let upstream = ScriptedUpstream::fixed(
         "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/away\r\nContent-Length: 0\r\n\r\n",
     );
     let sidecar = in_mode(mode, ANYTHING, &upstream);
@@ -242,12 +242,13 @@ fn redirects_are_passed_on_and_not_followed(mode: &str) {
 
 #[test]
 fn trap_t03_a_preflight_that_is_not_documented_is_no_violation() {
-    JUDGING.into_iter().for_each(a_preflight_that_is_not_documented_is_no_violation);
+    VALIDATING_MODES.into_iter().for_each(a_preflight_that_is_not_documented_is_no_violation);
 }
 
 fn a_preflight_that_is_not_documented_is_no_violation(mode: &str) {
-    let upstream =
-        Upstream::fixed("HTTP/1.1 204 No Content\r\nAccess-Control-Allow-Methods: POST\r\n\r\n");
+    let upstream = ScriptedUpstream::fixed(
+        "HTTP/1.1 204 No Content\r\nAccess-Control-Allow-Methods: POST\r\n\r\n",
+    );
     let sidecar = in_mode(mode, USERS, &upstream);
     let preflight = "OPTIONS /users HTTP/1.1\r\nHost: a\r\nOrigin: https://a.test\r\n\
                      Access-Control-Request-Method: POST\r\n\r\n";
@@ -263,11 +264,11 @@ fn a_preflight_that_is_not_documented_is_no_violation(mode: &str) {
 
 #[test]
 fn trap_t05_messages_without_a_body_are_no_violations() {
-    JUDGING.into_iter().for_each(messages_without_a_body_are_no_violations);
+    VALIDATING_MODES.into_iter().for_each(messages_without_a_body_are_no_violations);
 }
 
 fn messages_without_a_body_are_no_violations(mode: &str) {
-    let upstream = Upstream::start(|request| {
+    let upstream = ScriptedUpstream::start(|request| {
         let answer = match request.start_line().as_str() {
             line if line.starts_with("HEAD") => {
                 "200 OK\r\nContent-Type: application/json\r\nContent-Length: 40"
@@ -291,7 +292,7 @@ fn messages_without_a_body_are_no_violations(mode: &str) {
 
 #[test]
 fn trap_t05_interim_responses_do_not_stand_in_for_the_final_one() {
-    let upstream = Upstream::start(|_| {
+    let upstream = ScriptedUpstream::start(|_| {
         let body = r#"{"name":"Ada","age":36}"#;
         let interim = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
         let head = format!(
@@ -300,7 +301,7 @@ fn trap_t05_interim_responses_do_not_stand_in_for_the_final_one() {
         );
         vec![Step::Send([head.as_bytes(), body.as_bytes()].concat())]
     });
-    let sidecar = Setup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
+    let sidecar = SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]).start();
     let mut client = Client::connect(sidecar.traffic);
     let hint = client.ask("GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!((hint.status(), hint.all("link").concat()), (103, "</a.css>; rel=preload".into()));
@@ -316,8 +317,8 @@ fn trap_t05_interim_responses_do_not_stand_in_for_the_final_one() {
 
 #[test]
 fn a_response_streams_before_it_is_complete() {
-    let gate = crate::support::Gate::default();
-    let upstream = Upstream::start({
+    let gate = crate::support::Latch::default();
+    let upstream = ScriptedUpstream::start({
         let gate = gate.clone();
         move |_| {
             let head =
@@ -329,7 +330,7 @@ fn a_response_streams_before_it_is_complete() {
             ]
         }
     });
-    let sidecar = Setup::new(ANYTHING, upstream.address()).start();
+    let sidecar = SidecarSetup::new(ANYTHING, upstream.address()).start();
     let mut client = Client::connect(sidecar.traffic);
     client.send(post("text/plain", "", "Content-Length: 0\r\n", b""));
     assert_eq!(client.read_head().status(), 200);

@@ -7,18 +7,19 @@ use http::{Request, Version};
 
 use crate::support::certificates::Authority;
 use crate::support::documents::USERS;
-use crate::support::modern::{Modern, call_all, server};
+use crate::support::h2_upstream::{H2Upstream, call_all, server};
 use crate::support::{
-    Client, Gate, Metrics, Setup, Sidecar, Step, Upstream, json_answer, may_unshare,
+    Client, Latch, MetricsScrape, ScriptedUpstream, Sidecar, SidecarSetup, Step, json_answer,
+    may_unshare,
 };
 
 const ADA: &str = r#"{"name":"Ada","age":36}"#;
 const BOTH: &[&str] = &["h2", "http/1.1"];
 
-/// A sidecar that judges by USERS with these settings about its upstream.
-fn calling(settings: &str) -> Setup {
+/// A sidecar that validates against USERS with these settings about its upstream.
+fn calling(settings: &str) -> SidecarSetup {
     let settings = format!("spec: users.yaml\n{settings}\n");
-    Setup::configured(&settings).file("users.yaml", USERS)
+    SidecarSetup::configured(&settings).file("users.yaml", USERS)
 }
 
 fn plain(addresses: &[SocketAddr]) -> String {
@@ -33,7 +34,7 @@ fn encrypted(address: SocketAddr, rest: &str) -> String {
 }
 
 #[track_caller]
-fn failures(metrics: &Metrics, kind: &str) -> f64 {
+fn failures(metrics: &MetricsScrape, kind: &str) -> f64 {
     metrics.sum("cvt_proxy_upstream_failures_total", &[("kind", kind)])
 }
 
@@ -50,7 +51,7 @@ fn get(path: &str) -> Request<Vec<u8>> {
 
 #[test]
 fn several_addresses_take_turns() {
-    let [one, two] = [Upstream::json("200 OK", ADA), Upstream::json("200 OK", ADA)];
+    let [one, two] = [ScriptedUpstream::json("200 OK", ADA), ScriptedUpstream::json("200 OK", ADA)];
     let sidecar = calling(&plain(&[one.address(), two.address()])).start();
     wait_for_endpoints(&sidecar, "up", 2.0);
     let mut client = Client::connect(sidecar.traffic);
@@ -64,7 +65,8 @@ fn several_addresses_take_turns() {
 
 #[test]
 fn trap_t19_an_address_that_is_down_costs_no_request_and_comes_back() {
-    let [good, bad] = [Upstream::json("200 OK", ADA), Upstream::json("200 OK", ADA)];
+    let [good, bad] =
+        [ScriptedUpstream::json("200 OK", ADA), ScriptedUpstream::json("200 OK", ADA)];
     let sidecar = calling(&plain(&[good.address(), bad.address()])).start();
     wait_for_endpoints(&sidecar, "up", 2.0);
     let gone = bad.stop();
@@ -77,7 +79,7 @@ fn trap_t19_an_address_that_is_down_costs_no_request_and_comes_back() {
     assert!(metrics.sum("cvt_proxy_upstream_retries_total", &[("kind", "connect")]) >= 1.0);
     assert!(metrics.sum("cvt_proxy_upstream_ejections_total", &[]) >= 1.0);
 
-    let back = Upstream::start_on(gone, |_| json_answer("200 OK", ADA));
+    let back = ScriptedUpstream::start_on(gone, |_| json_answer("200 OK", ADA));
     wait_for_endpoints(&sidecar, "up", 2.0);
     for _ in 0..10 {
         Client::get(sidecar.traffic, "/users/1");
@@ -86,7 +88,7 @@ fn trap_t19_an_address_that_is_down_costs_no_request_and_comes_back() {
 }
 
 #[test]
-fn a_name_that_nobody_knows_is_an_upstream_failure() {
+fn an_unknown_name_is_an_upstream_failure() {
     let sidecar = calling("upstream: http://nowhere.invalid:80").start_unready();
     let answer = Client::connect(sidecar.traffic).ask("GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(answer.status(), 502);
@@ -97,8 +99,8 @@ fn a_name_that_nobody_knows_is_an_upstream_failure() {
 
 #[test]
 fn the_address_with_the_fewest_exchanges_gets_the_next() {
-    let gate = Gate::default();
-    let slow = Upstream::start({
+    let gate = Latch::default();
+    let slow = ScriptedUpstream::start({
         let gate = gate.clone();
         move |_| {
             let mut steps = vec![Step::Wait(gate.clone())];
@@ -106,7 +108,7 @@ fn the_address_with_the_fewest_exchanges_gets_the_next() {
             steps
         }
     });
-    let quick = Upstream::json("200 OK", ADA);
+    let quick = ScriptedUpstream::json("200 OK", ADA);
     let settings = plain(&[slow.address(), quick.address()]);
     let sidecar = calling(&format!("{settings}\nupstream_balance: least_connections")).start();
     wait_for_endpoints(&sidecar, "up", 2.0);
@@ -125,7 +127,7 @@ fn the_address_with_the_fewest_exchanges_gets_the_next() {
 }
 
 #[test]
-fn an_address_whose_health_page_says_no_is_left_alone() {
+fn an_address_with_a_failing_health_check_gets_no_exchange() {
     let well = |request: &crate::support::Message| {
         let asked = request.start_line();
         json_answer("200 OK", if asked.contains("/healthz") { "{}" } else { ADA })
@@ -134,7 +136,7 @@ fn an_address_whose_health_page_says_no_is_left_alone() {
         let healthy = !request.start_line().contains("/healthz");
         json_answer(if healthy { "200 OK" } else { "503 Unavailable" }, ADA)
     };
-    let [good, bad] = [Upstream::start(well), Upstream::start(ill)];
+    let [good, bad] = [ScriptedUpstream::start(well), ScriptedUpstream::start(ill)];
     let settings = plain(&[good.address(), bad.address()]);
     let health = "upstream_health: {path: /healthz, status: 200, interval: 100ms}";
     let sidecar = calling(&format!("{settings}\n{health}")).start();
@@ -142,7 +144,7 @@ fn an_address_whose_health_page_says_no_is_left_alone() {
     for _ in 0..10 {
         assert_eq!(Client::get(sidecar.traffic, "/users/1").status(), 200);
     }
-    let asked = |upstream: &Upstream| {
+    let asked = |upstream: &ScriptedUpstream| {
         let received = upstream.received();
         received.iter().filter(|request| request.start_line().contains("/users")).count()
     };
@@ -150,16 +152,17 @@ fn an_address_whose_health_page_says_no_is_left_alone() {
 }
 
 #[test]
-fn trap_t19_a_name_that_moves_is_followed_without_a_restart() {
+fn trap_t19_a_name_with_new_addresses_is_followed_without_a_restart() {
     let answer = |name: &'static str| {
         move |_: &crate::support::Message| {
             json_answer("200 OK", &format!("{{\"name\":\"{name}\"}}"))
         }
     };
-    let before = Upstream::start_on("127.0.0.2:0".parse().expect("an address"), answer("before"));
+    let before =
+        ScriptedUpstream::start_on("127.0.0.2:0".parse().expect("an address"), answer("before"));
     let port = before.address().port();
     let there = SocketAddr::from(([127, 0, 0, 3], port));
-    let after = Upstream::start_on(there, answer("after"));
+    let after = ScriptedUpstream::start_on(there, answer("after"));
     let setup = calling(&format!("upstream: http://moving.test:{port}"));
     // A private /etc/hosts is the system's own resolver with a name of our own.
     if !may_unshare(&["-rm"]) {
@@ -185,9 +188,10 @@ fn trap_t19_a_name_that_moves_is_followed_without_a_restart() {
 }
 
 #[test]
-fn tls_is_spoken_only_with_whom_the_authority_vouches_for() {
+fn an_upstream_without_a_trusted_certificate_is_refused() {
     let [ours, theirs] = [Authority::new(), Authority::new()];
-    let service = Modern::start(Some(server(&ours.sign("service", "service", 2100), None, BOTH)));
+    let service =
+        H2Upstream::start(Some(server(&ours.sign("service", "service", 2100), None, BOTH)));
     let trusting = format!("upstream_tls: {{ca_file: {}}}", ours.file().display());
     let sidecar = calling(&encrypted(service.address(), &trusting)).start();
     assert_eq!(Client::get(sidecar.traffic, "/users/1").status(), 200);
@@ -220,7 +224,7 @@ fn the_upstream_is_shown_our_certificate() {
     let authority = Authority::new();
     let identity = authority.sign("service", "service", 2100);
     let config = server(&identity, Some(&authority.file()), BOTH);
-    let service = Modern::start(Some(config));
+    let service = H2Upstream::start(Some(config));
     let ours = authority.sign("sidecar", "sidecar", 2100);
     let tls =
         |own: &str| format!("upstream_tls:\n  ca_file: {}\n{own}", authority.file().display());
@@ -233,9 +237,9 @@ fn the_upstream_is_shown_our_certificate() {
 }
 
 #[test]
-fn authorities_that_change_are_taken_over_without_a_restart() {
+fn changed_authorities_are_reloaded_without_a_restart() {
     let [before, after] = [Authority::new(), Authority::new()];
-    let service = Modern::start(Some(server(&after.sign("service", "s", 2100), None, BOTH)));
+    let service = H2Upstream::start(Some(server(&after.sign("service", "s", 2100), None, BOTH)));
     let setup = calling(&encrypted(service.address(), "upstream_tls: {ca_file: ca.pem}"));
     let text = fs::read_to_string(before.file()).expect("a certificate");
     let sidecar = setup.file("ca.pem", &text).start();
@@ -256,7 +260,7 @@ fn authorities_that_change_are_taken_over_without_a_restart() {
 }
 
 #[test]
-fn the_version_of_http_is_agreed_on_or_as_told() {
+fn the_http_version_is_negotiated_or_as_configured() {
     let authority = Authority::new();
     let identity = authority.sign("service", "service", 2100);
     let trusting = format!("upstream_tls: {{ca_file: {}}}", authority.file().display());
@@ -267,7 +271,7 @@ fn the_version_of_http_is_agreed_on_or_as_told() {
         ("http1", BOTH, Version::HTTP_11),
         ("http2", BOTH, Version::HTTP_2),
     ] {
-        let service = Modern::start(Some(server(&identity, None, offered)));
+        let service = H2Upstream::start(Some(server(&identity, None, offered)));
         let rest = format!("{trusting}\nupstream_protocol: {protocol}");
         let sidecar = calling(&encrypted(service.address(), &rest)).start();
         assert_eq!(Client::get(sidecar.traffic, "/users/1?a=b").status(), 200);
@@ -284,7 +288,7 @@ fn the_version_of_http_is_agreed_on_or_as_told() {
 
 #[test]
 fn grpc_passes_over_http2_on_both_sides_with_its_trailers() {
-    let service = Modern::start(None);
+    let service = H2Upstream::start(None);
     let settings = format!("{}\nupstream_protocol: http2", plain(&[service.address()]));
     for mode in ["off", "warn"] {
         let sidecar = calling(&format!("{settings}\nmode: {mode}")).start();
@@ -312,7 +316,7 @@ fn grpc_passes_over_http2_on_both_sides_with_its_trailers() {
 
 #[test]
 fn more_exchanges_than_one_connection_carries_open_another() {
-    let service = Modern::start(None);
+    let service = H2Upstream::start(None);
     let settings = format!("{}\nupstream_protocol: http2", plain(&[service.address()]));
     let sidecar = calling(&settings).start();
     let called = call_all(sidecar.traffic, (0..180).map(|_| get("/users/1")).collect());
@@ -322,11 +326,11 @@ fn more_exchanges_than_one_connection_carries_open_another() {
 }
 
 #[test]
-fn trap_t19_a_request_goes_out_again_only_where_that_is_harmless() {
+fn trap_t19_a_request_is_retried_only_if_that_is_harmless() {
     for (retries, request, sent, status) in
         [(0, "GET /users/1", 1, 502), (2, "GET /users/1", 3, 502), (2, "POST /users", 1, 502)]
     {
-        let upstream = Upstream::start(|_| vec![Step::Reset]);
+        let upstream = ScriptedUpstream::start(|_| vec![Step::Reset]);
         let settings = format!("{}\nupstream_retries: {retries}", plain(&[upstream.address()]));
         let sidecar = calling(&settings).start();
         let request = format!("{request} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");

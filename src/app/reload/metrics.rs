@@ -10,13 +10,13 @@ use crate::telemetry::metrics::{Metrics, MetricsError};
 /// Instruments of reloads.
 pub(super) struct ReloadMetrics {
     /// Of the config file.
-    pub(super) config: Attempts,
+    pub(super) config: ReloadCounters,
     /// Of documents.
-    pub(super) contracts: Attempts,
+    pub(super) contracts: ReloadCounters,
 }
 
-/// Instruments of one sort of reloads.
-pub(super) struct Attempts {
+/// Instruments of one kind of reload.
+pub(super) struct ReloadCounters {
     succeeded: IntCounter,
     failed: IntCounter,
     last_success: IntGauge,
@@ -55,44 +55,44 @@ impl ReloadMetrics {
             "cvt_contract_reload_failing",
             "Documents whose newest content could not be taken into use.",
         )?;
-        let attempts = |counters: &IntCounterVec, last_success: IntGauge, failing: IntGauge| {
-            let attempts = Attempts {
+        let counters_of = |counters: &IntCounterVec, last_success: IntGauge, failing: IntGauge| {
+            let counters = ReloadCounters {
                 succeeded: counters.with_label_values(&["success"]),
                 failed: counters.with_label_values(&["failure"]),
                 last_success,
                 failing,
                 clock: clock.clone(),
             };
-            attempts.note_success();
-            attempts
+            counters.set_last_success();
+            counters
         };
         Ok(Self {
-            config: attempts(&config, config_success, config_failing),
-            contracts: attempts(&contracts, contract_success, contracts_failing),
+            config: counters_of(&config, config_success, config_failing),
+            contracts: counters_of(&contracts, contract_success, contracts_failing),
         })
     }
 }
 
-// === impl Attempts ===
+// === impl ReloadCounters ===
 
-impl Attempts {
+impl ReloadCounters {
     /// Counts one that succeeded.
-    pub(super) fn success(&self) {
+    pub(super) fn record_success(&self) {
         self.succeeded.inc();
-        self.note_success();
+        self.set_last_success();
     }
 
     /// Counts one that failed.
-    pub(super) fn failure(&self) {
+    pub(super) fn record_failure(&self) {
         self.failed.inc();
     }
 
     /// Shows of how many the newest content could not be taken into use.
-    pub(super) fn failing(&self, count: usize) {
+    pub(super) fn set_failing(&self, count: usize) {
         self.failing.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    fn note_success(&self) {
+    fn set_last_success(&self) {
         self.last_success.set(self.clock.now().as_seconds());
     }
 }

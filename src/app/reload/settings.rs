@@ -1,42 +1,45 @@
-//! The config file, read again: new routes in the place of the old ones.
+//! The config file, read again: new routes replace the old ones.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::task::block_in_place;
 
-use super::{InForce, Reloader, is_due, said};
-use crate::app::contracts::{Contracts, Documents, Drafts};
-use crate::app::observing::worker_count;
-use crate::app::routing::Built;
-use crate::app::{Load, StartError};
+use super::{ActiveConfig, Reloader, log_reloaded, needs_reload};
+use crate::app::contracts::{CompiledDocuments, DocumentSources, RouteContracts};
+use crate::app::error::StartError;
+use crate::app::pipeline::validator_threads;
+use crate::app::routing::BuiltRoutes;
 use crate::config::Config;
 use crate::config::contract::ContractSettings;
-use crate::registry::sources::Sources;
+use crate::registry::source_files::SourceFiles;
+
+/// Reads settings.
+pub type LoadConfig = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
 /// The file that settings come from.
 pub(in crate::app) struct ConfigFile {
     path: PathBuf,
     /// The file itself; after a failure also the documents that it named.
-    sources: Sources,
-    load: Load,
+    sources: SourceFiles,
+    load: LoadConfig,
 }
 
 // === impl ConfigFile ===
 
 impl ConfigFile {
     /// The file as it is now; `load` makes settings of it.
-    pub(in crate::app) fn new(path: PathBuf, load: Load) -> Self {
-        Self { sources: Sources::of(&path), path, load }
+    pub(in crate::app) fn new(path: PathBuf, load: LoadConfig) -> Self {
+        Self { sources: SourceFiles::of(&path), path, load }
     }
 
     /// Reads it. What changes meanwhile is a change the next time.
     fn load(&mut self) -> Result<Config, StartError> {
-        self.sources = Sources::of(&self.path);
+        self.sources = SourceFiles::of(&self.path);
         if self.path.exists() {
             return (self.load)().map_err(StartError::Settings);
         }
-        // The settings may be complete without it, but nobody removes them while they are used.
+        // The settings may be complete without it, but removing it while it is used is a mistake.
         Err(StartError::Settings(format!("{}: the config file is gone", self.path.display())))
     }
 }
@@ -44,24 +47,24 @@ impl ConfigFile {
 // === impl Reloader ===
 
 impl Reloader {
-    pub(super) async fn look_at_settings(&mut self, asked: bool) {
-        let Some(file) = &mut self.in_force.file else { return };
-        if !is_due(&mut file.sources, self.config_trouble.may_pass(&()), asked).await {
+    pub(super) async fn check_settings(&mut self, forced: bool) {
+        let Some(file) = &mut self.active.file else { return };
+        if !needs_reload(&mut file.sources, self.config_errors.is_retryable(&()), forced).await {
             return;
         }
         let shown = file.path.display().to_string();
         match self.reload_settings().await {
             Ok(()) => {
-                self.metrics.config.success();
-                self.config_trouble.end(&());
+                self.metrics.config.record_success();
+                self.config_errors.clear(&());
                 // What was wrong about a document may have been what the settings said of it.
-                self.troubles.retry();
-                let routes = self.in_force.config.routes.len();
+                self.document_errors.mark_retryable();
+                let routes = self.active.config.routes.len();
                 tracing::info!(event = "config_reloaded", file = shown, routes, "in force now");
             }
             Err(error) => {
-                if self.config_trouble.is_news(&(), &error) {
-                    self.metrics.config.failure();
+                if self.config_errors.record_failure(&(), &error) {
+                    self.metrics.config.record_failure();
                     let error = error.to_string().replace('\n', "; ");
                     tracing::error!(
                         event = "config_not_reloaded",
@@ -75,34 +78,32 @@ impl Reloader {
     }
 
     async fn reload_settings(&mut self) -> Result<(), StartError> {
-        let Some(file) = &mut self.in_force.file else { return Ok(()) };
+        let Some(file) = &mut self.active.file else { return Ok(()) };
         let loaded = block_in_place(|| file.load())?;
-        let judges = loaded.routes.iter().any(|route| !route.enforcement.is_off());
-        if judges && worker_count(&self.in_force.config) == 0 {
-            return Err(StartError::NoJudges);
+        let validates = loaded.routes.iter().any(|route| !route.enforcement.is_off());
+        if validates && validator_threads(&self.active.config) == 0 {
+            return Err(StartError::ValidationNotStarted);
         }
-        let fixed = self.in_force.config.fixed.differences(&loaded.fixed);
-        let notices = loaded.notices.iter().filter(|it| !self.in_force.config.notices.contains(it));
+        let fixed = self.active.config.restart.differences(&loaded.restart);
+        let notices = loaded.notices.iter().filter(|it| !self.active.config.notices.contains(it));
         for notice in notices {
             tracing::warn!(event = "setting_without_effect", "{notice}");
         }
         // Compared with what the process started with, so that they are named until a restart.
-        let config = Config {
-            routes: loaded.routes,
-            notices: loaded.notices,
-            ..self.in_force.config.clone()
-        };
+        let config =
+            Config { routes: loaded.routes, notices: loaded.notices, ..self.active.config.clone() };
         let changed = self.changed_documents();
-        let held = &self.in_force.contracts;
-        let first = if changed.is_empty() { held.clone() } else { held.without(&changed) };
-        let adopted = self.adopt(&config, &first).await;
-        if adopted.is_err() && !changed.is_empty() {
+        let existing = &self.active.contracts;
+        let first =
+            if changed.is_empty() { existing.clone() } else { existing.excluding(&changed) };
+        let applied = self.apply(&config, &first).await;
+        if applied.is_err() && !changed.is_empty() {
             // A document that cannot be used must not keep the settings from being used.
-            let held = self.in_force.contracts.clone();
-            self.adopt(&config, &held).await?;
+            let existing = self.active.contracts.clone();
+            self.apply(&config, &existing).await?;
         } else {
-            adopted?;
-            self.count_documents(&changed);
+            applied?;
+            self.record_document_reloads(&changed);
         }
         if !fixed.is_empty() {
             let settings = fixed.join(", ");
@@ -117,7 +118,7 @@ impl Reloader {
 
     /// Documents that changed together with the settings: the two may need each other.
     fn changed_documents(&mut self) -> Vec<ContractSettings> {
-        let documents = self.in_force.documents.iter_mut();
+        let documents = self.active.documents.iter_mut();
         block_in_place(|| {
             let changed = documents
                 .filter_map(|(settings, sources)| sources.changed(true).then(|| settings.clone()));
@@ -126,58 +127,63 @@ impl Reloader {
     }
 
     /// Builds everything that `config` asks for, and only then puts it into force. Contracts that
-    /// are `held` are taken as they are.
-    async fn adopt(&mut self, config: &Config, held: &Contracts) -> Result<(), StartError> {
-        let mut documents = Documents::default();
-        let built = self.prepare(config, held, &mut documents).await;
-        let InForce { contracts, file, .. } = &mut self.in_force;
+    /// are `existing` are taken as they are.
+    async fn apply(
+        &mut self,
+        config: &Config,
+        existing: &RouteContracts,
+    ) -> Result<(), StartError> {
+        let mut documents = DocumentSources::default();
+        let built = self.prepare(config, existing, &mut documents).await;
+        let ActiveConfig { contracts, file, .. } = &mut self.active;
         let (contracts_now, built) = match built {
             Ok(built) => built,
             Err(error) => {
                 if let Some(file) = file {
                     for sources in documents.into_values() {
-                        file.sources.join(sources);
+                        file.sources.merge(sources);
                     }
                 }
                 return Err(error);
             }
         };
         if let Some(file) = file {
-            file.sources.keep_only(&file.path);
+            file.sources.retain_only(&file.path);
         }
-        self.routing.acquaint(&built).await;
+        self.routing.wait_until_reachable(&built).await;
         self.routing.install(built);
-        self.retired.extend(contracts.missing_in(&contracts_now));
+        self.retired.extend(contracts.absent_from(&contracts_now));
         *contracts = contracts_now;
-        self.in_force.config = config.clone();
-        let contracts = &self.in_force.contracts;
-        self.in_force.documents.retain(|settings, _| contracts.slot(settings).is_some());
-        self.in_force.documents.extend(documents);
-        self.in_force.slots.store(Arc::new(contracts.slots()));
+        self.active.config = config.clone();
+        let contracts = &self.active.contracts;
+        self.active.documents.retain(|settings, _| contracts.slot(settings).is_some());
+        self.active.documents.extend(documents);
+        self.active.slots.store(Arc::new(contracts.slots()));
         // A version registered since the look-up would have reached the old slots alone.
-        self.in_force.registry.catch_up(&self.in_force.slots).await;
+        self.active.registry.refresh_slots(&self.active.slots).await;
         Ok(())
     }
 
     async fn prepare(
         &self,
         config: &Config,
-        held: &Contracts,
-        documents: &mut Documents,
-    ) -> Result<(Contracts, Built), StartError> {
-        let drafts = Drafts::compile(config, held, documents).await?;
-        let contracts = drafts.register(config, &self.in_force.registry, held).await?;
+        existing: &RouteContracts,
+        documents: &mut DocumentSources,
+    ) -> Result<(RouteContracts, BuiltRoutes), StartError> {
+        let compiled_documents = CompiledDocuments::compile(config, existing, documents).await?;
+        let contracts =
+            compiled_documents.register(config, &self.active.registry, existing).await?;
         let built = self.routing.build(config, &contracts)?;
         Ok((contracts, built))
     }
 
-    fn count_documents(&mut self, changed: &[ContractSettings]) {
+    fn record_document_reloads(&mut self, changed: &[ContractSettings]) {
         for settings in changed {
-            let slot = self.in_force.contracts.slot(settings);
+            let slot = self.active.contracts.slot(settings);
             let Some(loaded) = slot.and_then(|slot| slot.contract.load_full()) else { continue };
-            said(settings, &loaded);
-            self.metrics.contracts.success();
-            self.troubles.end(settings);
+            log_reloaded(settings, &loaded);
+            self.metrics.contracts.record_success();
+            self.document_errors.clear(settings);
         }
     }
 }

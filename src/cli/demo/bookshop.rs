@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::shop::{Call, Shop};
+use super::shop::{Shop, ShopRequest};
 
 /// Bytes of a request body that the shop reads.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -90,7 +90,7 @@ async fn answer(
     };
     let body = body.to_bytes();
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-    Ok(shop.answer(&Call {
+    Ok(shop.answer(&ShopRequest {
         method: head.method.as_str(),
         path: head.uri.path(),
         query: head.uri.query().unwrap_or_default(),

@@ -15,10 +15,10 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 /// Orders, and reviews of one book, that are remembered; the oldest are forgotten.
-const REMEMBERED: usize = 500;
+const MAX_REMEMBERED: usize = 500;
 
 /// What a consumer asks for.
-pub(super) struct Call<'a> {
+pub(super) struct ShopRequest<'a> {
     /// The method as sent.
     pub(super) method: &'a str,
     /// The path as sent.
@@ -45,7 +45,7 @@ struct Orders {
     latest: VecDeque<Value>,
 }
 
-type Answer = Response<Full<Bytes>>;
+type ShopResponse = Response<Full<Bytes>>;
 
 // === impl Shop ===
 
@@ -60,7 +60,7 @@ impl Shop {
     }
 
     /// Answers one call.
-    pub(super) fn answer(&self, call: &Call<'_>) -> Answer {
+    pub(super) fn answer(&self, call: &ShopRequest<'_>) -> ShopResponse {
         let segments: Vec<_> = call.path.trim_start_matches('/').split('/').collect();
         match (call.method, segments.as_slice()) {
             ("GET", ["health"]) => json_answer(200, &json!({"status": "open"})),
@@ -77,7 +77,7 @@ impl Shop {
     }
 
     /// The answer to a body that could not be read.
-    pub(super) fn unreadable() -> Answer {
+    pub(super) fn unreadable() -> ShopResponse {
         problem(400, "The body is too long or broke off")
     }
 
@@ -85,7 +85,7 @@ impl Shop {
         self.books.iter().find(|book| book["isbn"] == isbn)
     }
 
-    fn list(&self, query: &str) -> Answer {
+    fn list(&self, query: &str) -> ShopResponse {
         let given: HashMap<_, _> =
             query.split('&').filter_map(|pair| pair.split_once('=')).collect();
         // Lenient as many services are: a number it cannot read is no number.
@@ -100,7 +100,7 @@ impl Shop {
         json_answer(200, &json!({"total": total, "items": page}))
     }
 
-    fn show(&self, isbn: &str, accept: &str) -> Answer {
+    fn show(&self, isbn: &str, accept: &str) -> ShopResponse {
         let Some(book) = self.book(isbn) else { return unknown_book() };
         let tag = format!("\"{isbn}\"");
         let (media_type, body) = if accept.starts_with("text/html") {
@@ -113,7 +113,7 @@ impl Shop {
         respond(200, &[("content-type", media_type), ("etag", &tag)], body)
     }
 
-    fn list_reviews(&self, isbn: &str) -> Answer {
+    fn list_reviews(&self, isbn: &str) -> ShopResponse {
         if self.book(isbn).is_none() {
             return unknown_book();
         }
@@ -121,7 +121,7 @@ impl Shop {
         json_answer(200, &json!(reviews.get(isbn).into_iter().flatten().collect::<Vec<_>>()))
     }
 
-    fn add_review(&self, isbn: &str, body: &[u8]) -> Answer {
+    fn add_review(&self, isbn: &str, body: &[u8]) -> ShopResponse {
         if self.book(isbn).is_none() {
             return unknown_book();
         }
@@ -133,19 +133,19 @@ impl Shop {
         }
         let mut reviews = self.reviews.lock();
         let of_book = reviews.entry(isbn.to_owned()).or_default();
-        of_book.truncate(REMEMBERED - 1);
+        of_book.truncate(MAX_REMEMBERED - 1);
         of_book.push_front(review.clone());
         json_answer(201, &review)
     }
 
-    fn stock(&self, isbn: &str) -> Answer {
+    fn stock(&self, isbn: &str) -> ShopResponse {
         match self.book(isbn) {
             Some(book) => json_answer(200, &json!({"isbn": isbn, "copies": book["copies"]})),
             None => unknown_book(),
         }
     }
 
-    fn cover(&self, isbn: &str) -> Answer {
+    fn cover(&self, isbn: &str) -> ShopResponse {
         let Some(book) = self.book(isbn) else { return unknown_book() };
         let title = book["title"].as_str().unwrap_or_default();
         let image = format!(
@@ -155,7 +155,7 @@ impl Shop {
         respond(200, &[("content-type", "image/svg+xml")], image)
     }
 
-    fn place_order(&self, body: &[u8]) -> Answer {
+    fn place_order(&self, body: &[u8]) -> ShopResponse {
         let Ok(wanted) = serde_json::from_slice::<Value>(body) else {
             return problem(400, "An order is JSON");
         };
@@ -176,17 +176,17 @@ impl Shop {
         let mut orders = self.orders.lock();
         orders.placed += 1;
         let order = json!({"id": orders.placed, "state": "placed", "lines": kept});
-        orders.latest.truncate(REMEMBERED - 1);
+        orders.latest.truncate(MAX_REMEMBERED - 1);
         orders.latest.push_front(order.clone());
         if wanted["delivery"] == "express" {
             return json_answer(201, &order);
         }
-        let place = format!("/orders/{}", orders.placed);
-        let head = [("content-type", "application/json"), ("location", place.as_str())];
+        let location = format!("/orders/{}", orders.placed);
+        let head = [("content-type", "application/json"), ("location", location.as_str())];
         respond(201, &head, order.to_string())
     }
 
-    fn show_order(&self, id: &str) -> Answer {
+    fn show_order(&self, id: &str) -> ShopResponse {
         let orders = self.orders.lock();
         let found = orders
             .latest
@@ -205,20 +205,20 @@ fn page_of(book: &Value) -> Value {
         .collect()
 }
 
-fn unknown_book() -> Answer {
+fn unknown_book() -> ShopResponse {
     problem(404, "No such book")
 }
 
-fn problem(status: u16, title: &str) -> Answer {
+fn problem(status: u16, title: &str) -> ShopResponse {
     let body = json!({"title": title, "status": status}).to_string();
     respond(status, &[("content-type", "application/problem+json")], body)
 }
 
-fn json_answer(status: u16, body: &Value) -> Answer {
+fn json_answer(status: u16, body: &Value) -> ShopResponse {
     respond(status, &[("content-type", "application/json")], body.to_string())
 }
 
-fn respond(status: u16, headers: &[(&str, &str)], body: String) -> Answer {
+fn respond(status: u16, headers: &[(&str, &str)], body: String) -> ShopResponse {
     let builder = Response::builder().status(status);
     let builder =
         headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
@@ -230,13 +230,14 @@ fn respond(status: u16, headers: &[(&str, &str)], body: String) -> Answer {
 mod tests {
     use super::*;
 
-    fn call(shop: &Shop, method: &str, target: &str, body: &str) -> (u16, Answer) {
+    fn call(shop: &Shop, method: &str, target: &str, body: &str) -> (u16, ShopResponse) {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let answer = shop.answer(&Call { method, path, query, accept: "", body: body.as_bytes() });
+        let answer =
+            shop.answer(&ShopRequest { method, path, query, accept: "", body: body.as_bytes() });
         (answer.status().as_u16(), answer)
     }
 
-    async fn json_of(answer: Answer) -> Value {
+    async fn json_of(answer: ShopResponse) -> Value {
         use http_body_util::BodyExt;
         serde_json::from_slice(&answer.into_body().collect().await.unwrap().to_bytes()).unwrap()
     }
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_order_is_refused() {
+    fn a_malformed_order_is_refused() {
         let shop = Shop::open().unwrap();
         for body in ["", "[]", r#"{"lines":[]}"#, r#"{"lines":[{"isbn":"1"}]}"#] {
             assert_eq!(call(&shop, "POST", "/orders", body).0, 400, "{body}");
@@ -285,15 +286,15 @@ mod tests {
         assert_eq!(call(&shop, "POST", of_book, r#"{"stars":6,"text":""}"#).0, 400);
         assert_eq!(call(&shop, "POST", "/books/1/reviews", "{}").0, 404);
         assert_eq!(json_of(call(&shop, "GET", of_book, "").1).await[0]["stars"], 5);
-        for _ in 0..2 * REMEMBERED {
+        for _ in 0..2 * MAX_REMEMBERED {
             call(&shop, "POST", of_book, r#"{"stars":3,"text":"again"}"#);
         }
         let kept = json_of(call(&shop, "GET", of_book, "").1).await;
-        assert_eq!(kept.as_array().unwrap().len(), REMEMBERED);
+        assert_eq!(kept.as_array().unwrap().len(), MAX_REMEMBERED);
     }
 
     #[test]
-    fn what_the_document_does_not_know_is_served_or_refused() {
+    fn undocumented_paths_are_served_or_refused() {
         let shop = Shop::open().unwrap();
         assert_eq!(call(&shop, "GET", "/covers/9780000000019", "").0, 200);
         assert_eq!(call(&shop, "DELETE", "/books", "").0, 404);

@@ -8,9 +8,9 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Bookshop, DOCUMENT, drive_traffic};
-use crate::app::{self, Hooks, Running, TerminalLines};
-use crate::cli::{FAILED, FINE};
-use crate::config::{Config, Typed};
+use crate::app::{self, Hooks, ListenAddresses, TerminalNotices};
+use crate::cli::output::{EXIT_ERROR, EXIT_OK};
+use crate::config::{Config, RawSettings};
 
 /// The demo's document in its directory.
 const DOCUMENT_FILE: &str = "bookshop.yaml";
@@ -34,10 +34,10 @@ pub struct DemoArgs {
 /// Starts the bookshop, the sidecar in front of it, and some traffic.
 pub fn run(arguments: &DemoArgs) -> u8 {
     match try_run(arguments) {
-        Ok(()) => FINE,
+        Ok(()) => EXIT_OK,
         Err(message) => {
             eprintln!("cvt-sidecar: {message}");
-            FAILED
+            EXIT_ERROR
         }
     }
 }
@@ -65,7 +65,7 @@ fn try_run(arguments: &DemoArgs) -> Result<(), String> {
         }
     }
     let flag = |key, name, value: String| (key, name, value);
-    let typed = Typed {
+    let raw = RawSettings {
         flags: vec![
             flag("spec", "--spec", document.display().to_string()),
             flag("upstream", "--upstream", format!("http://{}", shop.address())),
@@ -75,9 +75,9 @@ fn try_run(arguments: &DemoArgs) -> Result<(), String> {
             flag("storage.dsn", "--storage", database.clone()),
             flag("log.level", "--log-level", "warn".to_owned()),
         ],
-        ..Typed::default()
+        ..RawSettings::default()
     };
-    let config = Config::load(typed).map_err(|error| error.to_string())?;
+    let config = Config::load(raw).map_err(|error| error.to_string())?;
     println!(
         "A bookshop answers on http://{}; its document is {}.",
         shop.address(),
@@ -86,10 +86,10 @@ fn try_run(arguments: &DemoArgs) -> Result<(), String> {
     let handle = runtime.handle().clone();
     let once = arguments.once;
     let hooks = Hooks {
-        ready: Box::new(move |running| {
-            handle.spawn(show(running, database, once));
+        on_ready: Box::new(move |addresses| {
+            handle.spawn(drive_and_report(addresses, database, once));
         }),
-        announce: Arc::new(TerminalLines {
+        notice_sink: Arc::new(TerminalNotices {
             colours: std::io::stdout().is_terminal(),
             document: DOCUMENT_FILE.to_owned(),
         }),
@@ -102,17 +102,17 @@ fn try_run(arguments: &DemoArgs) -> Result<(), String> {
     Ok(())
 }
 
-async fn show(running: Running, database: String, once: bool) {
+async fn drive_and_report(addresses: ListenAddresses, database: String, once: bool) {
     /// Long enough for the last exchange to be validated and its record stored.
-    const SETTLE: Duration = Duration::from_millis(500);
+    const STORE_DELAY: Duration = Duration::from_millis(500);
     println!(
         "The sidecar stands in front of it on http://{}.\nSome consumers come by; what breaks the \
          contract is shown once per kind:\n",
-        running.traffic
+        addresses.traffic
     );
-    match drive_traffic(running.traffic).await {
+    match drive_traffic(addresses.traffic).await {
         Ok(traffic) => {
-            tokio::time::sleep(SETTLE).await;
+            tokio::time::sleep(STORE_DELAY).await;
             let broken: usize = traffic.breaking.values().sum();
             println!(
                 "\n{} exchanges were sent, {broken} of them broke the contract.",
@@ -125,7 +125,7 @@ async fn show(running: Running, database: String, once: bool) {
         stop();
         return;
     }
-    let (traffic, admin) = (running.traffic, running.admin);
+    let (traffic, admin) = (addresses.traffic, addresses.admin);
     let program =
         env::current_exe().map_or("cvt-sidecar".into(), |path| path.display().to_string());
     println!(

@@ -16,13 +16,13 @@ use tokio::task::JoinSet;
 /// How often each consumer goes through its steps.
 const ROUNDS: usize = 24;
 /// A step that breaks the contract happens in one round of so many.
-const BREAKS_EVERY: usize = 6;
+const VIOLATION_INTERVAL: usize = 6;
 /// Between two steps of a consumer.
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// What was sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Traffic {
+pub struct SentTraffic {
     /// Exchanges that got a response.
     pub exchanges: usize,
     /// Those of them that break the contract, each in one place, by the code of the violation.
@@ -30,27 +30,27 @@ pub struct Traffic {
 }
 
 /// A program that calls the shop.
-pub(super) struct Consumer {
+pub(super) struct DemoConsumer {
     pub(super) id: &'static str,
     pub(super) user_agent: &'static str,
-    pub(super) steps: &'static [Step],
+    pub(super) steps: &'static [DemoStep],
 }
 
 /// One exchange.
-pub(super) struct Step {
+pub(super) struct DemoStep {
     pub(super) method: &'static str,
     pub(super) target: &'static str,
     pub(super) headers: &'static [(&'static str, &'static str)],
     pub(super) body: &'static str,
     /// The code of the violation it causes; empty when it conforms.
-    pub(super) breaks: &'static str,
+    pub(super) violation_code: &'static str,
 }
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const KEY: (&str, &str) = ("idempotency-key", "b5c0a3f2-demo");
 
-pub(super) const CONSUMERS: &[Consumer] = &[
-    Consumer {
+pub(super) const CONSUMERS: &[DemoConsumer] = &[
+    DemoConsumer {
         id: "web-store",
         user_agent: "web-store/2.3.0",
         steps: &[
@@ -61,20 +61,20 @@ pub(super) const CONSUMERS: &[Consumer] = &[
             get("/books?genre=science", "response.body.schema"), // a price that is a text
             get("/books?limit=lots&genre=poetry", "request.query.schema"),
             get("/covers/9780000000019", "request.path.undocumented"),
-            Step {
+            DemoStep {
                 headers: &[("accept", "text/html")],
                 ..get("/books/9780000000040", "response.media_type.undocumented")
             },
         ],
     },
-    Consumer {
+    DemoConsumer {
         id: "mobile-app",
         user_agent: "mobile-app/5.1 (android)",
         steps: &[
             get("/books?genre=poetry", ""),
             get("/stock/9780000000040", ""),
             order(&[JSON, KEY], r#"{"lines":[{"isbn":"9780000000040","copies":1}]}"#, ""),
-            Step {
+            DemoStep {
                 method: "POST",
                 headers: &[JSON],
                 body: r#"{"stars":4,"text":"Read it on the train."}"#,
@@ -98,7 +98,7 @@ pub(super) const CONSUMERS: &[Consumer] = &[
             get("/books/9780000000033/reviews", "response.body.schema"), // nine stars
         ],
     },
-    Consumer {
+    DemoConsumer {
         id: "warehouse",
         user_agent: "warehouse-sync/0.9",
         steps: &[
@@ -113,7 +113,7 @@ pub(super) const CONSUMERS: &[Consumer] = &[
                 r#"{"lines":[{"isbn":"9780000000071","copies":3}]}"#,
                 "response.status.undocumented",
             ),
-            Step {
+            DemoStep {
                 method: "POST",
                 headers: &[JSON],
                 body: r#"{"stars": 3, "text""#,
@@ -123,23 +123,23 @@ pub(super) const CONSUMERS: &[Consumer] = &[
     },
 ];
 
-const fn get(target: &'static str, breaks: &'static str) -> Step {
-    Step { method: "GET", target, headers: &[], body: "", breaks }
+const fn get(target: &'static str, violation_code: &'static str) -> DemoStep {
+    DemoStep { method: "GET", target, headers: &[], body: "", violation_code }
 }
 
 const fn order(
     headers: &'static [(&'static str, &'static str)],
     body: &'static str,
-    breaks: &'static str,
-) -> Step {
-    Step { method: "POST", target: "/orders", headers, body, breaks }
+    violation_code: &'static str,
+) -> DemoStep {
+    DemoStep { method: "POST", target: "/orders", headers, body, violation_code }
 }
 
 /// Sends a few seconds of the shop's traffic to `address`, each consumer on a connection of its
 /// own. Fails when `address` cannot be reached or a response breaks off.
-pub async fn drive_traffic(address: SocketAddr) -> io::Result<Traffic> {
-    let mut consumers: JoinSet<_> = CONSUMERS.iter().map(|it| it.shop_at(address)).collect();
-    let mut total = Traffic::default();
+pub async fn drive_traffic(address: SocketAddr) -> io::Result<SentTraffic> {
+    let mut consumers: JoinSet<_> = CONSUMERS.iter().map(|it| it.run_against(address)).collect();
+    let mut total = SentTraffic::default();
     while let Some(sent) = consumers.join_next().await {
         let sent = sent.map_err(io::Error::other)??;
         total.exchanges += sent.exchanges;
@@ -150,27 +150,27 @@ pub async fn drive_traffic(address: SocketAddr) -> io::Result<Traffic> {
     Ok(total)
 }
 
-// === impl Consumer ===
+// === impl DemoConsumer ===
 
-impl Consumer {
-    async fn shop_at(&self, address: SocketAddr) -> io::Result<Traffic> {
+impl DemoConsumer {
+    async fn run_against(&self, address: SocketAddr) -> io::Result<SentTraffic> {
         let stream = TcpStream::connect(address).await?;
         let (mut sender, connection) = http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
-        let mut carrying = JoinSet::new(); // ends with this function
-        carrying.spawn(connection);
-        let mut sent = Traffic::default();
+        let mut connection_task = JoinSet::new(); // ends with this function
+        connection_task.spawn(connection);
+        let mut sent = SentTraffic::default();
         for round in 0..ROUNDS {
             for (at, step) in self.steps.iter().enumerate() {
                 // Staggered, so that breaches come one by one and not in bursts.
-                if !step.breaks.is_empty() && (round + at) % BREAKS_EVERY != 0 {
+                if !step.violation_code.is_empty() && (round + at) % VIOLATION_INTERVAL != 0 {
                     continue;
                 }
-                self.take(step, address, &mut sender).await.map_err(io::Error::other)?;
+                self.send(step, address, &mut sender).await.map_err(io::Error::other)?;
                 sent.exchanges += 1;
-                if !step.breaks.is_empty() {
-                    *sent.breaking.entry(step.breaks).or_default() += 1;
+                if !step.violation_code.is_empty() {
+                    *sent.breaking.entry(step.violation_code).or_default() += 1;
                 }
                 tokio::time::sleep(PAUSE).await;
             }
@@ -178,9 +178,9 @@ impl Consumer {
         Ok(sent)
     }
 
-    async fn take(
+    async fn send(
         &self,
-        step: &Step,
+        step: &DemoStep,
         address: SocketAddr,
         sender: &mut SendRequest<Full<Bytes>>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -206,32 +206,34 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_traffic_runs_to_its_end_against_the_shop_itself() {
+    async fn the_demo_traffic_completes_against_the_shop() {
         let shop = Bookshop::start().await.unwrap();
         let sent = drive_traffic(shop.address()).await.unwrap();
         let steps = |breaking: bool| {
             let all = CONSUMERS.iter().flat_map(|consumer| consumer.steps);
-            all.filter(|step| step.breaks.is_empty() != breaking).count()
+            all.filter(|step| step.violation_code.is_empty() != breaking).count()
         };
-        let breaking = steps(true) * ROUNDS / BREAKS_EVERY;
+        let breaking = steps(true) * ROUNDS / VIOLATION_INTERVAL;
         assert_eq!(sent.exchanges, steps(false) * ROUNDS + breaking);
         assert_eq!(sent.breaking.values().sum::<usize>(), breaking);
     }
 
     #[test]
-    fn every_step_that_breaks_says_which_code() {
+    fn every_violating_step_names_its_code() {
         use crate::model::violation::ViolationCode;
         let all = CONSUMERS.iter().flat_map(|consumer| consumer.steps);
-        let breaks: Vec<_> =
-            all.map(|step| step.breaks).filter(|breaks| !breaks.is_empty()).collect();
-        assert!(breaks.len() > 8);
-        for code in breaks {
+        let violation_code: Vec<_> = all
+            .map(|step| step.violation_code)
+            .filter(|violation_code| !violation_code.is_empty())
+            .collect();
+        assert!(violation_code.len() > 8);
+        for code in violation_code {
             assert!(ViolationCode::parse(code).is_some(), "{code}");
         }
     }
 
     #[tokio::test]
-    async fn nobody_there_is_an_error() {
+    async fn an_unreachable_address_is_an_error() {
         let shop = Bookshop::start().await.unwrap();
         let address = shop.address();
         shop.stop().await;

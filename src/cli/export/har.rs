@@ -35,7 +35,7 @@ fn entry_of(record: &ValidationRecord) -> Value {
         "_valid": record.valid,
         "_violations": record.violations,
         "_consumer": record.consumer_id,
-        "_operation": record.operation,
+        "_operation": record.path_template,
         "startedDateTime": record.validated_at.to_string(),
         "time": millis(record.duration_us),
         "request": request_of(record),

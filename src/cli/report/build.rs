@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::documented::Documented;
+use super::documented::DocumentedParts;
 use crate::contract::{CompiledOperation, Contract};
 use crate::model::clock::Timestamp;
 use crate::model::group::ViolationGroup;
@@ -13,7 +13,7 @@ use crate::model::usage::{OperationUsage, UsageFact, UsageKind};
 use crate::model::verdict::Outcome;
 
 /// Consumers named per operation.
-const NAMED: usize = 20;
+const MAX_CONSUMERS: usize = 20;
 
 /// One schema: its latest version against everything that was seen of it.
 #[derive(Debug, Serialize)]
@@ -30,12 +30,12 @@ pub(in crate::cli) struct SchemaReport {
     /// Documented and never used.
     pub(in crate::cli) never_used: Vec<OperationReport>,
     /// Used and not documented, their paths guessed from what was seen.
-    pub(in crate::cli) undocumented: Vec<Named>,
+    pub(in crate::cli) undocumented: Vec<UsageCount>,
     /// Used while an earlier version documented it.
-    pub(in crate::cli) no_longer_documented: Vec<Named>,
+    pub(in crate::cli) no_longer_documented: Vec<UsageCount>,
     /// What was not validated, and why.
     #[serde(rename = "not_validated")]
-    pub(in crate::cli) unjudged: Vec<Named>,
+    pub(in crate::cli) unvalidated: Vec<UsageCount>,
     /// The most frequent violation groups.
     pub(in crate::cli) groups: Vec<ViolationGroup>,
 }
@@ -52,7 +52,7 @@ pub(in crate::cli) struct OperationReport {
     pub(in crate::cli) first_seen: Option<Timestamp>,
     pub(in crate::cli) last_seen: Option<Timestamp>,
     /// By whom, most calls first.
-    pub(in crate::cli) consumers: Vec<Named>,
+    pub(in crate::cli) consumers: Vec<UsageCount>,
     pub(in crate::cli) parameters: Coverage,
     pub(in crate::cli) statuses: Coverage,
     pub(in crate::cli) request_fields: Coverage,
@@ -66,12 +66,12 @@ pub(in crate::cli) struct Coverage {
     pub(in crate::cli) seen: usize,
     pub(in crate::cli) never_seen: Vec<String>,
     /// Seen and not documented.
-    pub(in crate::cli) undocumented: Vec<Named>,
+    pub(in crate::cli) undocumented: Vec<UsageCount>,
 }
 
 /// A name and how often.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(in crate::cli) struct Named {
+pub(in crate::cli) struct UsageCount {
     pub(in crate::cli) name: String,
     pub(in crate::cli) count: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -80,7 +80,7 @@ pub(in crate::cli) struct Named {
 
 /// What all consumers used of one operation.
 #[derive(Debug, Default)]
-struct Used<'u> {
+struct OperationTotals<'u> {
     facts: BTreeMap<(UsageKind, &'u str), u64>,
     consumers: BTreeMap<&'u str, u64>,
     seen: Option<(Timestamp, Timestamp)>,
@@ -105,10 +105,10 @@ impl SchemaReport {
             operations.partition(|operation| operation.exchanges > 0);
         used.sort_by_key(|operation| std::cmp::Reverse(operation.exchanges));
         // what belongs to no operation stands under an empty path
-        let (nowhere, gone): (Vec<_>, Vec<_>) =
+        let (without_operation, gone): (Vec<_>, Vec<_>) =
             seen.into_iter().partition(|((_, path), _)| path.is_empty());
-        drop(nowhere);
-        let no_longer_documented = gone.iter().map(|((method, path), used)| Named {
+        drop(without_operation);
+        let no_longer_documented = gone.iter().map(|((method, path), used)| UsageCount {
             name: format!("{method} {path}"),
             count: used.count(UsageKind::Operation, ""),
             consumers: used.consumers.keys().map(|name| (*name).to_owned()).collect(),
@@ -126,7 +126,7 @@ impl SchemaReport {
             never_used,
             undocumented,
             no_longer_documented: no_longer_documented.collect(),
-            unjudged: facts_of(usage, UsageKind::Unjudged),
+            unvalidated: facts_of(usage, UsageKind::Unvalidated),
             groups,
             used,
         }
@@ -138,8 +138,8 @@ impl SchemaReport {
     }
 }
 
-fn used_operations(usage: &[OperationUsage]) -> BTreeMap<(&str, &str), Used<'_>> {
-    let mut all: BTreeMap<(&str, &str), Used<'_>> = BTreeMap::new();
+fn used_operations(usage: &[OperationUsage]) -> BTreeMap<(&str, &str), OperationTotals<'_>> {
+    let mut all: BTreeMap<(&str, &str), OperationTotals<'_>> = BTreeMap::new();
     for usage in usage {
         let used = all.entry((&usage.method, &usage.path)).or_default();
         for fact in &usage.facts {
@@ -149,8 +149,8 @@ fn used_operations(usage: &[OperationUsage]) -> BTreeMap<(&str, &str), Used<'_>>
     all
 }
 
-/// Every fact of one kind, whoever and whatever operation it is of, most frequent first.
-pub(super) fn facts_of(usage: &[OperationUsage], kind: UsageKind) -> Vec<Named> {
+/// Every fact of one kind, over all consumers and operations, most frequent first.
+pub(super) fn facts_of(usage: &[OperationUsage], kind: UsageKind) -> Vec<UsageCount> {
     let mut all: BTreeMap<&str, (u64, BTreeSet<&str>)> = BTreeMap::new();
     for usage in usage {
         for fact in usage.facts.iter().filter(|fact| fact.kind == kind) {
@@ -159,19 +159,19 @@ pub(super) fn facts_of(usage: &[OperationUsage], kind: UsageKind) -> Vec<Named> 
             consumers.insert(&usage.consumer_id);
         }
     }
-    let named = all.into_iter().map(|(name, (count, consumers))| Named {
+    let named = all.into_iter().map(|(name, (count, consumers))| UsageCount {
         name: name.to_owned(),
         count,
-        consumers: consumers.into_iter().take(NAMED).map(str::to_owned).collect(),
+        consumers: consumers.into_iter().take(MAX_CONSUMERS).map(str::to_owned).collect(),
     });
     let mut named: Vec<_> = named.collect();
     named.sort_by_key(|named| std::cmp::Reverse(named.count));
     named
 }
 
-// === impl Used ===
+// === impl OperationTotals ===
 
-impl<'u> Used<'u> {
+impl<'u> OperationTotals<'u> {
     fn add(&mut self, consumer: &'u str, fact: &'u UsageFact) {
         *self.facts.entry((fact.kind, &fact.name)).or_default() += fact.count;
         if fact.kind == UsageKind::Operation {
@@ -194,16 +194,16 @@ impl<'u> Used<'u> {
 // === impl OperationReport ===
 
 impl OperationReport {
-    fn new(contract: &Contract, operation: &CompiledOperation, used: &Used<'_>) -> Self {
-        let documented = Documented::of(contract, operation);
-        let consumers = used.consumers.iter().map(|(name, count)| Named {
+    fn new(contract: &Contract, operation: &CompiledOperation, used: &OperationTotals<'_>) -> Self {
+        let documented = DocumentedParts::of(contract, operation);
+        let consumers = used.consumers.iter().map(|(name, count)| UsageCount {
             name: (*name).to_owned(),
             count: *count,
             consumers: Vec::new(),
         });
         let mut consumers: Vec<_> = consumers.collect();
         consumers.sort_by_key(|named| std::cmp::Reverse(named.count));
-        consumers.truncate(NAMED);
+        consumers.truncate(MAX_CONSUMERS);
         let coverage = |all, kind| Coverage::new(all, used.of(kind), str::to_owned);
         let status = |seen: &str| documented.status(seen).unwrap_or(seen).to_owned();
         Self {
@@ -227,26 +227,30 @@ impl OperationReport {
 // === impl Coverage ===
 
 impl Coverage {
-    /// `belongs` says under which documented name something seen falls.
+    /// `documented_name` says under which documented name something seen falls.
     fn new<'u>(
         documented: &BTreeSet<String>,
         seen: impl Iterator<Item = (&'u str, u64)>,
-        belongs: impl Fn(&str) -> String,
+        documented_name: impl Fn(&str) -> String,
     ) -> Self {
-        let mut met = BTreeSet::new();
+        let mut seen_names = BTreeSet::new();
         let mut undocumented = Vec::new();
         for (name, count) in seen {
-            let place = belongs(name);
-            if documented.contains(&place) {
-                met.insert(place);
+            let name_in_document = documented_name(name);
+            if documented.contains(&name_in_document) {
+                seen_names.insert(name_in_document);
             } else {
-                undocumented.push(Named { name: name.to_owned(), count, consumers: Vec::new() });
+                undocumented.push(UsageCount {
+                    name: name.to_owned(),
+                    count,
+                    consumers: Vec::new(),
+                });
             }
         }
         Self {
             documented: documented.len(),
-            seen: met.len(),
-            never_seen: documented.difference(&met).cloned().collect(),
+            seen: seen_names.len(),
+            never_seen: documented.difference(&seen_names).cloned().collect(),
             undocumented,
         }
     }

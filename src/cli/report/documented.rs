@@ -8,26 +8,26 @@ use crate::contract::parameter::ParameterPlan;
 use crate::contract::{CompiledOperation, Contract, Shape};
 
 /// Levels of fields told apart, as usage tells them.
-const DEEPEST: usize = 12;
+const MAX_DEPTH: usize = 12;
 /// Fields told of one body.
-const MOST_FIELDS: usize = 2_000;
+const MAX_FIELDS: usize = 2_000;
 
 /// What is documented.
-pub(super) struct Documented {
+pub(super) struct DocumentedParts {
     pub(super) parameters: BTreeSet<String>,
     pub(super) statuses: BTreeSet<String>,
     pub(super) request_fields: BTreeSet<String>,
     pub(super) response_fields: BTreeSet<String>,
 }
 
-// === impl Documented ===
+// === impl DocumentedParts ===
 
-impl Documented {
+impl DocumentedParts {
     /// Everything documented of `operation`.
     pub(super) fn of(contract: &Contract, operation: &CompiledOperation) -> Self {
         let mut parameters = BTreeSet::new();
-        let mut add = |place: &str, plan: &ParameterPlan| {
-            parameters.insert(format!("{place}:{}", plan.name));
+        let mut add = |location: &str, plan: &ParameterPlan| {
+            parameters.insert(format!("{location}:{}", plan.name));
         };
         operation.path.iter().flatten().for_each(|plan| add("path", plan));
         operation.query.plans().iter().for_each(|plan| add("query", plan));
@@ -66,7 +66,7 @@ fn fields_of(contract: &Contract, content: &MediaTable<MediaPlan>, fields: &mut 
 
 /// Recursive schemas have recursive shapes: depth and number end the walk.
 fn add_fields(shape: Shape<'_>, path: &str, depth: usize, fields: &mut BTreeSet<String>) {
-    if depth >= DEEPEST || fields.len() >= MOST_FIELDS {
+    if depth >= MAX_DEPTH || fields.len() >= MAX_FIELDS {
         return;
     }
     if let Some(items) = shape.item(0) {
@@ -74,7 +74,7 @@ fn add_fields(shape: Shape<'_>, path: &str, depth: usize, fields: &mut BTreeSet<
     }
     for (name, property) in shape.properties() {
         let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-        if fields.len() < MOST_FIELDS && fields.insert(path.clone()) {
+        if fields.len() < MAX_FIELDS && fields.insert(path.clone()) {
             add_fields(property, &path, depth + 1, fields);
         }
     }

@@ -2,16 +2,16 @@
 
 use std::io::{self, Write};
 
-use super::{Coverage, Named, Report, SchemaReport};
-use crate::cli::output::{clean, count, names};
+use super::{Coverage, SchemaReport, UsageCount, UsageReport};
+use crate::cli::output::{name_list, sanitize, thousands};
 
 /// Writes it; with `details` what was never seen is named.
-pub(super) fn write(report: &Report, details: bool, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(report: &UsageReport, details: bool, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "# Contract report")?;
     for schema in &report.schemas {
         write_schema(schema, details, out)?;
     }
-    write_named("Exchanges never validated", &report.never_judged, out)
+    write_named("Exchanges never validated", &report.never_validated, out)
 }
 
 fn write_schema(schema: &SchemaReport, details: bool, out: &mut dyn Write) -> io::Result<()> {
@@ -26,7 +26,7 @@ fn write_schema(schema: &SchemaReport, details: bool, out: &mut dyn Write) -> io
     }
     write_named("Used but not documented", &schema.undocumented, out)?;
     write_named("Used but no longer documented", &schema.no_longer_documented, out)?;
-    let deprecated = schema.deprecated().map(|operation| Named {
+    let deprecated = schema.deprecated().map(|operation| UsageCount {
         name: format!("{} {}", operation.method, operation.path),
         count: operation.exchanges,
         consumers: operation.consumers.iter().map(|named| named.name.clone()).collect(),
@@ -43,15 +43,15 @@ fn write_schema(schema: &SchemaReport, details: bool, out: &mut dyn Write) -> io
         writeln!(
             out,
             "| {} | `{} {}` | `{}` | `{}` | {} |",
-            count(group.count),
+            thousands(group.count),
             group.method,
-            cell(&group.operation),
+            cell(&group.path_template),
             group.code,
             cell(&group.instance_pointer),
             cell(&group.message)
         )?;
     }
-    write_named("Not validated", &schema.unjudged, out)?;
+    write_named("Not validated", &schema.unvalidated, out)?;
     if details {
         write_details(schema, out)?;
     }
@@ -76,9 +76,9 @@ fn write_used(schema: &SchemaReport, out: &mut dyn Write) -> io::Result<()> {
             "| `{} {}`{note} | {} | {} | {} | {} |",
             operation.method,
             cell(&operation.path),
-            count(operation.exchanges),
-            count(operation.violating),
-            cell(&names(&by, 5)),
+            thousands(operation.exchanges),
+            thousands(operation.violating),
+            cell(&name_list(&by, 5)),
             covered.join(" | ")
         )?;
     }
@@ -99,7 +99,7 @@ fn write_details(schema: &SchemaReport, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn write_named(title: &str, all: &[Named], out: &mut dyn Write) -> io::Result<()> {
+fn write_named(title: &str, all: &[UsageCount], out: &mut dyn Write) -> io::Result<()> {
     if all.is_empty() {
         return Ok(());
     }
@@ -107,9 +107,9 @@ fn write_named(title: &str, all: &[Named], out: &mut dyn Write) -> io::Result<()
     for named in all {
         let by = match named.consumers.len() {
             0 => String::new(),
-            _ => format!(" by {}", cell(&names(&named.consumers, 5))),
+            _ => format!(" by {}", cell(&name_list(&named.consumers, 5))),
         };
-        writeln!(out, "- {} × `{}`{by}", count(named.count), cell(&named.name))?;
+        writeln!(out, "- {} × `{}`{by}", thousands(named.count), cell(&named.name))?;
     }
     Ok(())
 }
@@ -123,5 +123,5 @@ fn share(coverage: &Coverage) -> String {
 
 /// Text that breaks no table and starts no markup.
 fn cell(text: &str) -> String {
-    clean(text).replace(['\n', '`'], " ").replace('|', "\\|").replace('<', "&lt;")
+    sanitize(text).replace(['\n', '`'], " ").replace('|', "\\|").replace('<', "&lt;")
 }

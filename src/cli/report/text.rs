@@ -2,12 +2,12 @@
 
 use std::io::{self, Write};
 
-use super::{Coverage, Named, OperationReport, Report, SchemaReport};
-use crate::cli::output::{clean, count, names};
+use super::{Coverage, OperationReport, SchemaReport, UsageCount, UsageReport};
+use crate::cli::output::{name_list, sanitize, thousands};
 use crate::cli::violations::headline as headline_of;
 
 /// Writes it; with `details` what was never seen is named.
-pub(super) fn write(report: &Report, details: bool, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(report: &UsageReport, details: bool, out: &mut dyn Write) -> io::Result<()> {
     if report.schemas.is_empty() {
         writeln!(out, "No schema is registered.")?;
     }
@@ -17,11 +17,11 @@ pub(super) fn write(report: &Report, details: bool, out: &mut dyn Write) -> io::
         }
         write_schema(schema, details, out)?;
     }
-    write_named("exchanges never validated", &report.never_judged, out)
+    write_named("exchanges never validated", &report.never_validated, out)
 }
 
 fn write_schema(schema: &SchemaReport, details: bool, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", clean(&headline(schema)))?;
+    writeln!(out, "{}", sanitize(&headline(schema)))?;
     if !schema.used.is_empty() {
         writeln!(out, "\ndocumented and used")?;
     }
@@ -33,7 +33,7 @@ fn write_schema(schema: &SchemaReport, details: bool, out: &mut dyn Write) -> io
     }
     for operation in &schema.never_used {
         let note = if operation.deprecated { "  deprecated" } else { "" };
-        writeln!(out, "  {:<7} {}{note}", operation.method, clean(&operation.path))?;
+        writeln!(out, "  {:<7} {}{note}", operation.method, sanitize(&operation.path))?;
     }
     write_named("used but not documented", &schema.undocumented, out)?;
     write_named("used but no longer documented", &schema.no_longer_documented, out)?;
@@ -43,17 +43,17 @@ fn write_schema(schema: &SchemaReport, details: bool, out: &mut dyn Write) -> io
     }
     for operation in deprecated {
         let by: Vec<_> = operation.consumers.iter().map(|named| named.name.clone()).collect();
-        let (method, path) = (&operation.method, clean(&operation.path));
-        writeln!(out, "  {method:<7} {path}  by {}", names(&by, 5))?;
+        let (method, path) = (&operation.method, sanitize(&operation.path));
+        writeln!(out, "  {method:<7} {path}  by {}", name_list(&by, 5))?;
     }
     if !schema.groups.is_empty() {
         writeln!(out, "\nmost frequent violations")?;
     }
     for group in &schema.groups {
-        let (count, line) = (count(group.count), headline_of(group));
+        let (count, line) = (thousands(group.count), headline_of(group));
         writeln!(out, "  {count:>9} × {line}  ({})", group.fingerprint)?;
     }
-    write_named("not validated", &schema.unjudged, out)
+    write_named("not validated", &schema.unvalidated, out)
 }
 
 /// Names, versions and totals in one or two lines.
@@ -71,8 +71,8 @@ pub(super) fn headline(schema: &SchemaReport) -> String {
         schema.used.len() + schema.never_used.len(),
         schema.used.len(),
         schema.never_used.len(),
-        count(schema.exchanges),
-        count(schema.violating)
+        thousands(schema.exchanges),
+        thousands(schema.violating)
     )
 }
 
@@ -84,16 +84,16 @@ fn write_operation(
     let by: Vec<_> = operation
         .consumers
         .iter()
-        .map(|named| format!("{} ({})", named.name, count(named.count)))
+        .map(|named| format!("{} ({})", named.name, thousands(named.count)))
         .collect();
     writeln!(
         out,
         "  {:<7} {}  {} times, {} broke the contract; by {}",
         operation.method,
-        clean(&operation.path),
-        count(operation.exchanges),
-        count(operation.violating),
-        names(&by, 3)
+        sanitize(&operation.path),
+        thousands(operation.exchanges),
+        thousands(operation.violating),
+        name_list(&by, 3)
     )?;
     let coverages = operation.coverages();
     let parts: Vec<_> = coverages
@@ -108,17 +108,17 @@ fn write_operation(
         if !coverage.undocumented.is_empty() {
             let all: Vec<_> =
                 coverage.undocumented.iter().map(|named| named.name.clone()).collect();
-            writeln!(out, "          not documented: {what} {}", names(&all, 10))?;
+            writeln!(out, "          not documented: {what} {}", name_list(&all, 10))?;
         }
         if details && !coverage.never_seen.is_empty() {
-            let all = clean(&coverage.never_seen.join(", "));
+            let all = sanitize(&coverage.never_seen.join(", "));
             writeln!(out, "          never seen: {what} {all}")?;
         }
     }
     Ok(())
 }
 
-fn write_named(title: &str, all: &[Named], out: &mut dyn Write) -> io::Result<()> {
+fn write_named(title: &str, all: &[UsageCount], out: &mut dyn Write) -> io::Result<()> {
     if all.is_empty() {
         return Ok(());
     }
@@ -126,9 +126,9 @@ fn write_named(title: &str, all: &[Named], out: &mut dyn Write) -> io::Result<()
     for named in all {
         let by = match named.consumers.len() {
             0 => String::new(),
-            _ => format!("  by {}", names(&named.consumers, 5)),
+            _ => format!("  by {}", name_list(&named.consumers, 5)),
         };
-        writeln!(out, "  {:>9} × {}{by}", count(named.count), clean(&named.name))?;
+        writeln!(out, "  {:>9} × {}{by}", thousands(named.count), sanitize(&named.name))?;
     }
     Ok(())
 }

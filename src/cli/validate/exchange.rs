@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use serde_json::{Map, Value};
 
-use crate::model::exchange::{Captured, RequestHead, ResponseHead};
+use crate::model::exchange::{CapturedBody, RequestHead, ResponseHead};
 
 /// One exchange to validate.
 #[derive(Debug)]
@@ -25,12 +25,12 @@ pub(super) struct Case {
 #[derive(Debug)]
 pub(super) struct RecordedExchange {
     pub(super) request: RequestHead,
-    pub(super) request_body: Captured,
-    pub(super) response: Option<(ResponseHead, Captured)>,
+    pub(super) request_body: CapturedBody,
+    pub(super) response: Option<(ResponseHead, CapturedBody)>,
 }
 
-/// Header fields and body of one half.
-type Message = (HeaderMap, Captured);
+/// Header fields and body of one side.
+type MessageParts = (HeaderMap, CapturedBody);
 
 /// Reads a whole file: HAR, one exchange, an array of them, or one per line.
 pub(super) fn read(text: &str) -> Vec<Case> {
@@ -96,7 +96,7 @@ fn exchange(value: &Value, is_har: bool) -> Result<RecordedExchange, String> {
 fn response_of(
     response: &Map<String, Value>,
     is_har: bool,
-) -> Result<(ResponseHead, Captured), String> {
+) -> Result<(ResponseHead, CapturedBody), String> {
     let status = ["status", "status_code", "statusCode"].iter().find_map(|key| response.get(*key));
     let status = status.and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
     let status = status.and_then(|status| StatusCode::from_u16(status).ok());
@@ -122,9 +122,13 @@ fn target_of(text: &str) -> Result<Uri, String> {
     encoded.parse().map_err(|_| "the path is no request target".to_owned())
 }
 
-fn message(half: &Map<String, Value>, is_har: bool, har_body: &str) -> Result<Message, String> {
+fn message(
+    parts: &Map<String, Value>,
+    is_har: bool,
+    har_body: &str,
+) -> Result<MessageParts, String> {
     let mut headers = HeaderMap::new();
-    match half.get("headers") {
+    match parts.get("headers") {
         Some(Value::Object(fields)) => {
             for (name, value) in fields {
                 match value {
@@ -143,16 +147,16 @@ fn message(half: &Map<String, Value>, is_har: bool, har_body: &str) -> Result<Me
         }
         _ => {}
     }
-    let body = if is_har { har_text(half.get(har_body)) } else { body_of(half.get("body")) };
-    let size = half.get("bodySize").and_then(Value::as_i64).filter(|_| is_har);
+    let body = if is_har { har_text(parts.get(har_body)) } else { body_of(parts.get("body")) };
+    let size = parts.get("bodySize").and_then(Value::as_i64).filter(|_| is_har);
     if body.is_none() && size.is_some_and(|size| size > 0) {
-        return Ok((headers, Captured::unread()));
+        return Ok((headers, CapturedBody::unread()));
     }
     if is_har {
         // HAR keeps bodies decoded.
         headers.remove(http::header::CONTENT_ENCODING);
     }
-    Ok((headers, body.map_or_else(Captured::default, |body| Captured::complete(&body))))
+    Ok((headers, body.map_or_else(CapturedBody::default, |body| CapturedBody::complete(&body))))
 }
 
 fn add(headers: &mut HeaderMap, name: &str, value: &Value) -> Result<(), String> {
@@ -216,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn har_simple_and_lines() {
+    fn har_json_and_json_lines_are_read() {
         let har = r#"{"log": {"entries": [{
             "request": {"method": "POST", "url": "https://h/a?b=c", "headers": [
                 {"name": ":authority", "value": "h"}, {"name": "X", "value": "1"},

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::model::record::ValidationRecord;
 
 /// Fields that belong to the connection of back then, or that curl writes itself.
-const LEFT_OUT: [&str; 11] = [
+const OMITTED_HEADERS: [&str; 11] = [
     "host",
     "content-length",
     "connection",
@@ -20,7 +20,7 @@ const LEFT_OUT: [&str; 11] = [
 ];
 
 /// Fields that curl adds unless it is told not to.
-const ADDED: [&str; 2] = ["accept", "user-agent"];
+const CURL_HEADERS: [&str; 2] = ["accept", "user-agent"];
 
 /// A command for a POSIX shell (with `$'…'` where a value holds control characters) that sends
 /// the request of `record` to `base`. What was hidden stays hidden: credentials are to be filled
@@ -39,7 +39,7 @@ pub(super) fn command(record: &ValidationRecord, base: &str) -> String {
         record.request_headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
     };
     for (name, value) in &record.request_headers {
-        if LEFT_OUT.iter().any(|left_out| name.eq_ignore_ascii_case(left_out)) {
+        if OMITTED_HEADERS.iter().any(|omitted| name.eq_ignore_ascii_case(omitted)) {
             continue;
         }
         // a field without a value is written with a semicolon
@@ -47,7 +47,7 @@ pub(super) fn command(record: &ValidationRecord, base: &str) -> String {
         parts.push(format!("-H {}", quote(&field)));
     }
     let form = body.is_some().then_some("content-type");
-    for name in ADDED.into_iter().chain(form).filter(|name| !sent(name)) {
+    for name in CURL_HEADERS.into_iter().chain(form).filter(|name| !sent(name)) {
         parts.push(format!("-H {}", quote(&format!("{name}:"))));
     }
     if let Some(body) = body {
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shell_gets_back_what_was_quoted() {
+    fn quoted_text_survives_a_shell() {
         for text in
             ["", "a b", "it's", "$(id)`id`\\n\"!", "two\nlines", "esc \u{1b}[0m 'q' \\ é", "\u{85}"]
         {

@@ -6,27 +6,27 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{curl, headline};
-use crate::cli::output::{clean, count, names, write_json};
-use crate::cli::place::Place;
-use crate::cli::{FINE, NO};
+use crate::cli::common::StoreArgs;
+use crate::cli::output::{EXIT_NEGATIVE, EXIT_OK};
+use crate::cli::output::{name_list, sanitize, thousands, write_json};
 use crate::contract::{CompileOptions, Document};
 use crate::model::group::ViolationGroup;
 use crate::model::record::ValidationRecord;
 use crate::model::violation::{Position, Violation};
-use crate::observer::group::GroupId;
+use crate::pipeline::record::group_id::GroupId;
 use crate::storage::{GroupFilter, PageRequest, Store, ValidationFilter};
 
 /// Lines of the document shown before and after the rule.
-const AROUND: usize = 3;
-/// Records looked through for an example when the one that was noted is gone.
-const LOOKED_THROUGH: u32 = 200;
+const CONTEXT_LINES: usize = 3;
+/// Records searched for an example when the stored one is gone.
+const MAX_RECORDS_SEARCHED: u32 = 200;
 /// Characters of a body that are shown.
-const SHOWN_BODY: usize = 4_000;
+const MAX_BODY_CHARS: usize = 4_000;
 
 #[derive(Debug, Args)]
-pub(super) struct ShowArgs {
+pub(super) struct ShowGroupArgs {
     #[command(flatten)]
-    place: Place,
+    store_args: StoreArgs,
     /// Id of the group, or the beginning of one
     #[arg(value_name = "ID")]
     id: String,
@@ -39,14 +39,14 @@ pub(super) struct ShowArgs {
 #[derive(Debug, Serialize)]
 struct Explanation {
     group: ViolationGroup,
-    rule: Option<Rule>,
+    rule: Option<ViolatedRule>,
     example: Option<ValidationRecord>,
     curl: Option<String>,
 }
 
 /// The rule and where it stands.
 #[derive(Debug, Serialize)]
-struct Rule {
+struct ViolatedRule {
     version: String,
     keyword: String,
     #[serde(flatten)]
@@ -56,23 +56,27 @@ struct Rule {
 }
 
 pub(super) async fn show(
-    arguments: &ShowArgs,
+    arguments: &ShowGroupArgs,
     environment: &[(String, String)],
     out: &mut dyn Write,
 ) -> Result<u8, String> {
-    let store = arguments.place.open(environment, true).await?;
+    let store = arguments.store_args.open(environment, true).await?;
     let explained = explain(&*store, arguments).await;
     store.close().await;
     let Some(explained) = explained? else {
-        eprintln!("cvt-sidecar: no violation group has the id {}", clean(&arguments.id));
-        return Ok(NO);
+        eprintln!("cvt-sidecar: no violation group has the id {}", sanitize(&arguments.id));
+        return Ok(EXIT_NEGATIVE);
     };
     // A reader that has seen enough closes the pipe.
-    let _ = if arguments.place.json { write_json(&explained, out) } else { explained.write(out) };
-    Ok(FINE)
+    let _ =
+        if arguments.store_args.json { write_json(&explained, out) } else { explained.write(out) };
+    Ok(EXIT_OK)
 }
 
-async fn explain(store: &dyn Store, arguments: &ShowArgs) -> Result<Option<Explanation>, String> {
+async fn explain(
+    store: &dyn Store,
+    arguments: &ShowGroupArgs,
+) -> Result<Option<Explanation>, String> {
     let Some(group) = find(store, &arguments.id).await? else { return Ok(None) };
     let example = example(store, &group).await?;
     let violation = example.as_ref().and_then(|record| violation_of(record, &group));
@@ -102,37 +106,37 @@ async fn find(store: &dyn Store, id: &str) -> Result<Option<ViolationGroup>, Str
     match found.len() {
         0 => Ok(None),
         1 => Ok(found.pop()),
-        many => Err(format!("{many} groups begin with {}", clean(&id))),
+        many => Err(format!("{many} groups begin with {}", sanitize(&id))),
     }
 }
 
-/// The record that was noted, or the newest of the same kind.
+/// The stored record, or the newest of the same kind.
 async fn example(
     store: &dyn Store,
     group: &ViolationGroup,
 ) -> Result<Option<ValidationRecord>, String> {
     if let Some(id) = group.example {
-        let noted = store.get_validation(id).await.map_err(|error| error.to_string())?;
-        if noted.is_some() {
-            return Ok(noted);
+        let stored = store.get_validation(id).await.map_err(|error| error.to_string())?;
+        if stored.is_some() {
+            return Ok(stored);
         }
     }
     let filter = ValidationFilter {
         schema_id: Some(group.schema_id.clone()),
-        operation: Some(group.operation.clone()).filter(|operation| !operation.is_empty()),
+        path_template: Some(group.path_template.clone()).filter(|operation| !operation.is_empty()),
         code: Some(group.code.as_str().to_owned()),
         valid: Some(false),
         ..ValidationFilter::default()
     };
-    let records = store.list_validations(&filter, &PageRequest::first(LOOKED_THROUGH)).await;
+    let records = store.list_validations(&filter, &PageRequest::first(MAX_RECORDS_SEARCHED)).await;
     let records = records.map_err(|error| error.to_string())?.items;
     Ok(records.into_iter().find(|record| violation_of(record, group).is_some()))
 }
 
 /// The violation of a record that belongs to the group.
 fn violation_of<'r>(record: &'r ValidationRecord, group: &ViolationGroup) -> Option<&'r Violation> {
-    let operation = match group.operation.as_str() {
-        "" => crate::observer::recorder::UNDOCUMENTED.to_owned(),
+    let operation = match group.path_template.as_str() {
+        "" => crate::pipeline::record::recorder::UNDOCUMENTED.to_owned(),
         template => format!("{} {template}", group.method),
     };
     record.violations.iter().find(|violation| {
@@ -146,10 +150,10 @@ async fn rule(
     store: &dyn Store,
     group: &ViolationGroup,
     violation: Option<&Violation>,
-) -> Result<Option<Rule>, String> {
+) -> Result<Option<ViolatedRule>, String> {
     let newest = store.list_versions(&group.schema_id).await.map_err(|error| error.to_string())?;
-    let judged = newest.into_iter().find(|version| group.versions.contains(version));
-    let Some(version) = judged else { return Ok(None) };
+    let validated = newest.into_iter().find(|version| group.versions.contains(version));
+    let Some(version) = validated else { return Ok(None) };
     let record = store.get_schema_version(&group.schema_id, &version).await;
     let Some(record) = record.map_err(|error| error.to_string())? else { return Ok(None) };
     let position = position_in(&record.content, &group.schema_pointer)
@@ -157,7 +161,7 @@ async fn rule(
     let last = group.schema_pointer.rsplit('/').next().unwrap_or_default();
     let keyword = violation.map_or(last, |violation| &violation.keyword).to_owned();
     let lines = position.map(|position| lines_around(&record.content, position.line as usize));
-    Ok(Some(Rule { version, keyword, position, lines: lines.unwrap_or_default() }))
+    Ok(Some(ViolatedRule { version, keyword, position, lines: lines.unwrap_or_default() }))
 }
 
 fn position_in(content: &str, pointer: &str) -> Option<Position> {
@@ -166,8 +170,8 @@ fn position_in(content: &str, pointer: &str) -> Option<Position> {
 }
 
 fn lines_around(content: &str, line: usize) -> Vec<(usize, String)> {
-    let first = line.saturating_sub(AROUND).max(1);
-    let lines = (1..).zip(content.lines()).skip(first - 1).take(line + AROUND + 1 - first);
+    let first = line.saturating_sub(CONTEXT_LINES).max(1);
+    let lines = (1..).zip(content.lines()).skip(first - 1).take(line + CONTEXT_LINES + 1 - first);
     lines.map(|(number, text)| (number, text.to_owned())).collect()
 }
 
@@ -178,10 +182,10 @@ impl Explanation {
         let group = &self.group;
         writeln!(out, "{}\n", headline(group))?;
         writeln!(out, "  group      {}", group.fingerprint)?;
-        let (times, first, last) = (count(group.count), group.first_seen, group.last_seen);
+        let (times, first, last) = (thousands(group.count), group.first_seen, group.last_seen);
         writeln!(out, "  seen       {times} times, {first} to {last}")?;
-        writeln!(out, "  consumers  {}", names(&group.consumers, 20))?;
-        writeln!(out, "  versions   {}", names(&group.versions, 20))?;
+        writeln!(out, "  consumers  {}", name_list(&group.consumers, 20))?;
+        writeln!(out, "  versions   {}", name_list(&group.versions, 20))?;
         self.write_rule(out)?;
         match &self.example {
             Some(record) => write_example(record, out)?,
@@ -194,7 +198,7 @@ impl Explanation {
     }
 
     fn write_rule(&self, out: &mut dyn Write) -> io::Result<()> {
-        let pointer = clean(&self.group.schema_pointer);
+        let pointer = sanitize(&self.group.schema_pointer);
         let Some(rule) = &self.rule else {
             return writeln!(out, "  rule       {pointer}");
         };
@@ -208,7 +212,7 @@ impl Explanation {
         writeln!(out, "\n{schema} {version}, line {}:\n", position.line)?;
         for (number, text) in &rule.lines {
             let mark = if *number == position.line as usize { '>' } else { ' ' };
-            writeln!(out, "{mark} {number:>5} │ {}", clean(text))?;
+            writeln!(out, "{mark} {number:>5} │ {}", sanitize(text))?;
         }
         Ok(())
     }
@@ -220,22 +224,22 @@ fn write_example(record: &ValidationRecord, out: &mut dyn Write) -> io::Result<(
         "\nFor example record {} of {}, by {}:",
         record.id,
         record.validated_at,
-        clean(&record.consumer_id)
+        sanitize(&record.consumer_id)
     )?;
     let status = record.response_status.map_or_else(|| "none".to_owned(), |s| s.to_string());
-    let request = format!("{} {}", record.request_method, clean(&record.request_path));
-    let halves = [
+    let request = format!("{} {}", record.request_method, sanitize(&record.request_path));
+    let sides = [
         (request, &record.request_headers, &record.request_body),
         (format!("response {status}"), &record.response_headers, &record.response_body),
     ];
-    for (start, headers, body) in halves {
+    for (start, headers, body) in sides {
         writeln!(out, "\n  {start}")?;
         for (name, value) in headers {
-            writeln!(out, "  {}: {}", clean(name), clean(value))?;
+            writeln!(out, "  {}: {}", sanitize(name), sanitize(value))?;
         }
         if let Some(body) = body {
-            let shown: String = body.chars().take(SHOWN_BODY).collect();
-            writeln!(out, "\n  {}", clean(&shown).replace('\n', "\n  "))?;
+            let shown: String = body.chars().take(MAX_BODY_CHARS).collect();
+            writeln!(out, "\n  {}", sanitize(&shown).replace('\n', "\n  "))?;
             if shown.len() < body.len() {
                 writeln!(out, "  … {} bytes more", body.len() - shown.len())?;
             }

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_the_secret() {
+    fn errors_never_contain_the_password() {
         for text in [
             "postgres://u:hunter2@h:port/d",
             "postgres://u:hunter2@h:0/d",

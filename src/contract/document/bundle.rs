@@ -1,7 +1,7 @@
 //! A document of several files as one text that compiles alone.
 //!
 //! The text is an OpenAPI document in JSON, its references pointing into it, with the files as
-//! they were written under [`BUNDLE_KEY`]. Whoever reads it here reads those, so that a contract
+//! they were written under [`BUNDLE_KEY`]. A reader of the bundle reads those, so that a contract
 //! from storage is the same as the one registered, lines and columns included; anybody else
 //! reads the document and passes the extension over.
 
@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::Source;
-use crate::contract::options::{FileError, Files};
+use super::SourceMap;
+use crate::contract::options::{DocumentFileError, DocumentFiles};
 
 /// The extension that holds the files.
 pub(super) const BUNDLE_KEY: &str = "x-cvt-bundle";
@@ -38,7 +38,7 @@ pub(super) fn open(root: &Value) -> Option<Bundle> {
 }
 
 /// The one text of a tree whose references are local and which holds every file it refers to.
-pub(super) fn close(root: &Value, source: &Source, remote: bool) -> String {
+pub(super) fn close(root: &Value, source: &SourceMap, remote: bool) -> String {
     let texts: Map<String, Value> =
         source.files.iter().map(|file| (file.name.clone(), json!(file.text))).collect();
     let mut bundle = root.clone();
@@ -48,25 +48,25 @@ pub(super) fn close(root: &Value, source: &Source, remote: bool) -> String {
     bundle.to_string()
 }
 
-impl Files for Bundle {
-    fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
+impl DocumentFiles for Bundle {
+    fn read(&self, path: &str) -> Result<Vec<u8>, DocumentFileError> {
         let found = self.files.get(path).filter(|_| !path.is_empty());
-        found.map(|text| text.clone().into_bytes()).ok_or(FileError::NotFound)
+        found.map(|text| text.clone().into_bytes()).ok_or(DocumentFileError::NotFound)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::{CompileOptions, Contract, FileError};
+    use crate::contract::{CompileOptions, Contract, DocumentFileError};
 
     struct OneFile(&'static str);
 
-    impl Files for OneFile {
-        fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
+    impl DocumentFiles for OneFile {
+        fn read(&self, path: &str) -> Result<Vec<u8>, DocumentFileError> {
             match path {
                 "schemas/pet.yaml" => Ok(self.0.as_bytes().to_vec()),
-                _ => Err(FileError::NotFound),
+                _ => Err(DocumentFileError::NotFound),
             }
         }
     }
@@ -77,7 +77,7 @@ mod tests {
     const PET: &str =
         "# a comment\nPet:\n  type: object\n  properties:\n    name: {type: string}\n";
 
-    fn compile(text: &str, files: &dyn Files) -> (String, Contract) {
+    fn compile(text: &str, files: &dyn DocumentFiles) -> (String, Contract) {
         let options = CompileOptions { files, ..CompileOptions::default() };
         Contract::compile_to_store(text.to_owned(), &options).unwrap()
     }
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_bundle_compiles_alone_and_points_into_the_files_as_written() {
         let (bundle, registered) = compile(MAIN, &OneFile(PET));
-        let (again, loaded) = compile(&bundle, &crate::contract::NoFiles);
+        let (again, loaded) = compile(&bundle, &crate::contract::NoDocumentFiles);
         assert_eq!(again, bundle, "what is stored stays as it is");
         assert_eq!(loaded.hash(), registered.hash());
         let at = "/x-cvt-files/schemas~1pet.yaml/Pet/properties/name/type";
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn another_file_makes_another_hash_and_one_text_stays_as_it_is() {
+    fn a_changed_file_changes_the_hash_and_a_single_text_is_no_bundle() {
         let (_, one) = compile(MAIN, &OneFile(PET));
         let (_, other) = compile(MAIN, &OneFile("Pet: {type: object}\n"));
         assert_ne!(one.hash(), other.hash());

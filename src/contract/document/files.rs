@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use serde_json::{Map, Value};
 
-use super::source::{File, Source};
-use super::{FILES_KEY, Version, is_remote, pointer, read_text};
-use crate::contract::error::{ContractError, Problem};
+use super::source_map::FILES_KEY;
+use super::source_map::{File, SourceMap};
+use super::{OpenApiVersion, is_remote, read_text};
+use crate::contract::error::{ContractError, Diagnostic};
 use crate::contract::lint::{Lint, LintCode};
 use crate::contract::options::CompileOptions;
+use crate::json::pointer;
 
 /// Keys whose values are data or names rather than parts of the document.
 const DATA_KEYS: [&str; 5] = ["example", "examples", "default", "enum", "const"];
@@ -38,11 +40,11 @@ fn holds_names(pointer: &str) -> bool {
 pub(super) fn gather(
     mut root: Value,
     file: File,
-    version: Version,
+    version: OpenApiVersion,
     options: &CompileOptions<'_>,
     lints: &mut Vec<Lint>,
-) -> Result<(Value, Source), ContractError> {
-    let mut gathering = Gathering {
+) -> Result<(Value, SourceMap), ContractError> {
+    let mut rewriter = ReferenceRewriter {
         options,
         ids: HashSet::new(),
         unread: Vec::new(),
@@ -50,18 +52,18 @@ pub(super) fn gather(
         known: BTreeMap::new(),
     };
     if version.has_json_schema() {
-        collect_ids(&root, &mut gathering.ids);
+        collect_ids(&root, &mut rewriter.ids);
     }
     let mut files = vec![file];
-    gathering.localise(&mut root, "", &mut String::new()).map_err(|problem| {
-        let source = Source::new(std::mem::take(&mut files));
-        placed(&source, problem)
+    rewriter.localise(&mut root, "", &mut String::new()).map_err(|diagnostic| {
+        let source = SourceMap::new(std::mem::take(&mut files));
+        with_position(&source, diagnostic)
     })?;
     let mut trees = Map::new();
-    while let Some(name) = gathering.wanted.pop_front() {
+    while let Some(name) = rewriter.wanted.pop_front() {
         let bytes = options.files.read(&name).map_err(|error| {
-            ContractError::Reference(Problem {
-                pointer: gathering.known.get(&name).cloned().unwrap_or_default(),
+            ContractError::Reference(Diagnostic {
+                pointer: rewriter.known.get(&name).cloned().unwrap_or_default(),
                 position: None,
                 message: format!("{name}: {error}"),
             })
@@ -70,7 +72,7 @@ pub(super) fn gather(
             read_text(name.clone(), &bytes, options).map_err(|error| in_file(error, &name))?;
         files.push(file);
         let at = format!("{name}#");
-        gathering.localise(&mut tree, &name, &mut at.clone()).map_err(ContractError::Reference)?;
+        rewriter.localise(&mut tree, &name, &mut at.clone()).map_err(ContractError::Reference)?;
         trees.insert(name, tree);
     }
     if !trees.is_empty()
@@ -78,16 +80,16 @@ pub(super) fn gather(
     {
         members.insert(FILES_KEY.to_owned(), Value::Object(trees));
     }
-    let source = Source::new(files);
-    // Places in other files have no pointer into the tree; those of the document itself suffice.
-    for at in gathering.unread.iter().filter(|at| at.starts_with('/')) {
+    let source = SourceMap::new(files);
+    // Values in other files have no pointer into the tree; those of the document itself suffice.
+    for at in rewriter.unread.iter().filter(|at| at.starts_with('/')) {
         let message = "remote references are not allowed here; what is there is not known";
         lints.push(source.lint(LintCode::UnreadReference, at, message));
     }
     Ok((root, source))
 }
 
-struct Gathering<'o, 'f> {
+struct ReferenceRewriter<'o, 'f> {
     options: &'o CompileOptions<'f>,
     /// `$id`s of schemas inside the document: references to those need no file.
     ids: HashSet<String>,
@@ -98,11 +100,16 @@ struct Gathering<'o, 'f> {
     known: BTreeMap<String, String>,
 }
 
-// === impl Gathering ===
+// === impl ReferenceRewriter ===
 
-impl Gathering<'_, '_> {
-    /// Rewrites the references below `value`, which stands at `at` in the file `base`.
-    fn localise(&mut self, value: &mut Value, base: &str, at: &mut String) -> Result<(), Problem> {
+impl ReferenceRewriter<'_, '_> {
+    /// Rewrites the references below `value`, which is at `at` in the file `base`.
+    fn localise(
+        &mut self,
+        value: &mut Value,
+        base: &str,
+        at: &mut String,
+    ) -> Result<(), Diagnostic> {
         match value {
             Value::Object(members) => {
                 // Inside a schema with an `$id` of its own, references are relative to that.
@@ -142,7 +149,12 @@ impl Gathering<'_, '_> {
     }
 
     /// Mapping values are references when they look like one, else names of schemas.
-    fn localise_mapping(&mut self, value: &mut Value, base: &str, at: &str) -> Result<(), Problem> {
+    fn localise_mapping(
+        &mut self,
+        value: &mut Value,
+        base: &str,
+        at: &str,
+    ) -> Result<(), Diagnostic> {
         let Value::Object(mapping) = value else { return Ok(()) };
         for target in mapping.values_mut() {
             let Value::String(target) = target else { continue };
@@ -157,16 +169,17 @@ impl Gathering<'_, '_> {
         Ok(())
     }
 
-    /// The local form of a reference from the file `base`; none when it is local as it stands.
-    fn local(&mut self, target: &str, base: &str, at: &str) -> Result<Option<String>, Problem> {
+    /// The local form of a reference from the file `base`; none when it is local already.
+    fn local(&mut self, target: &str, base: &str, at: &str) -> Result<Option<String>, Diagnostic> {
         let (file, fragment) = target.split_once('#').unwrap_or((target, ""));
         if file.is_empty() {
-            return Ok((!base.is_empty()).then(|| in_tree(base, fragment)));
+            return Ok((!base.is_empty()).then(|| tree_reference(base, fragment)));
         }
         if self.ids.contains(file) {
             return Ok(None);
         }
-        let problem = |message: String| Problem { pointer: at.to_owned(), position: None, message };
+        let diagnostic =
+            |message: String| Diagnostic { pointer: at.to_owned(), position: None, message };
         let name = if is_remote(file) || (is_remote(base) && !has_scheme(file)) {
             if !self.options.remote_references {
                 self.unread.push(at.to_owned());
@@ -175,7 +188,7 @@ impl Gathering<'_, '_> {
             if is_remote(file) { file.to_owned() } else { remote_join(base, file) }
         } else {
             inside_directory(base, file).ok_or_else(|| {
-                problem("the reference leads out of the document's directory".into())
+                diagnostic("the reference leads out of the document's directory".into())
             })?
         };
         if name.is_empty() {
@@ -183,19 +196,19 @@ impl Gathering<'_, '_> {
         }
         if !self.known.contains_key(&name) {
             if self.known.len() >= self.options.limits.files {
-                return Err(problem(
+                return Err(diagnostic(
                     "the document refers to more files than the limit allows".into(),
                 ));
             }
             self.known.insert(name.clone(), at.to_owned());
             self.wanted.push_back(name.clone());
         }
-        Ok(Some(in_tree(&name, fragment)))
+        Ok(Some(tree_reference(&name, fragment)))
     }
 }
 
-/// A reference into a file's place in the tree.
-fn in_tree(file: &str, fragment: &str) -> String {
+/// A reference to a file's part of the tree.
+fn tree_reference(file: &str, fragment: &str) -> String {
     let mut target = format!("#/{FILES_KEY}");
     pointer::push_token(&mut target, file);
     // The name becomes part of a URI fragment.
@@ -257,16 +270,18 @@ fn collect_ids(value: &Value, ids: &mut HashSet<String>) {
     }
 }
 
-fn placed(source: &Source, problem: Problem) -> ContractError {
-    ContractError::Reference(source.problem(&problem.pointer, problem.message))
+fn with_position(source: &SourceMap, diagnostic: Diagnostic) -> ContractError {
+    ContractError::Reference(source.diagnostic(&diagnostic.pointer, diagnostic.message))
 }
 
 fn in_file(error: ContractError, name: &str) -> ContractError {
-    let named =
-        |problem: Problem| Problem { pointer: format!("{name}#{}", problem.pointer), ..problem };
+    let named = |diagnostic: Diagnostic| Diagnostic {
+        pointer: format!("{name}#{}", diagnostic.pointer),
+        ..diagnostic
+    };
     match error {
-        ContractError::OverLimit(problem) => ContractError::OverLimit(named(problem)),
-        error => ContractError::Syntax(named(error.problem().clone())),
+        ContractError::OverLimit(diagnostic) => ContractError::OverLimit(named(diagnostic)),
+        error => ContractError::Syntax(named(error.diagnostic().clone())),
     }
 }
 
@@ -278,13 +293,13 @@ mod tests {
 
     use super::*;
     use crate::contract::document::Document;
-    use crate::contract::options::{FileError, Files};
+    use crate::contract::options::{DocumentFileError, DocumentFiles};
 
     struct InMemory(HashMap<&'static str, &'static str>);
 
-    impl Files for InMemory {
-        fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
-            self.0.get(path).map(|text| text.as_bytes().to_vec()).ok_or(FileError::NotFound)
+    impl DocumentFiles for InMemory {
+        fn read(&self, path: &str) -> Result<Vec<u8>, DocumentFileError> {
+            self.0.get(path).map(|text| text.as_bytes().to_vec()).ok_or(DocumentFileError::NotFound)
         }
     }
 
@@ -331,7 +346,7 @@ mod tests {
         {
             let error = read(&with_reference(target), &[]).unwrap_err();
             assert!(matches!(error, ContractError::Reference(_)), "{target}: {error}");
-            assert!(error.problem().position.is_some(), "{target}: {error}");
+            assert!(error.diagnostic().position.is_some(), "{target}: {error}");
         }
     }
 
@@ -350,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn circles_of_references_end() {
+    fn circular_references_end() {
         let text = json!({
             "openapi": "3.0.3", "info": {"title": "t", "version": "1"}, "paths": {},
             "components": {"schemas": {"A": {"$ref": "#/components/schemas/B"}, "B": {"$ref": "#/components/schemas/A"}}}

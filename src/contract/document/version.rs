@@ -4,13 +4,13 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::Source;
-use crate::contract::error::{ContractError, Problem};
+use super::SourceMap;
+use crate::contract::error::{ContractError, Diagnostic};
 use crate::contract::lint::{Lint, LintCode};
 
 /// A version of OpenAPI, patch releases left out: they change no meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Version {
+pub enum OpenApiVersion {
     /// Swagger 2.0.
     V2,
     /// OpenAPI 3.0.
@@ -21,34 +21,34 @@ pub enum Version {
     V3_2,
 }
 
-// === impl Version ===
+// === impl OpenApiVersion ===
 
-impl Version {
+impl OpenApiVersion {
     /// The version that a document names. Versions are strings, but a YAML author easily writes
     /// `swagger: 2.0` without quotes, which is a number with the same digits.
     pub(super) fn of(root: &Value) -> Result<Self, ContractError> {
         let Some(members) = root.as_object() else {
-            return Err(ContractError::Syntax(Problem::new("the document is not an object")));
+            return Err(ContractError::Syntax(Diagnostic::new("the document is not an object")));
         };
         let text = |name: &str| match members.get(name) {
             Some(Value::String(text)) => Some(text.clone()),
             Some(Value::Number(number)) => Some(number.to_string()),
             _ => None,
         };
-        let problem = |name: &str, message: String| {
+        let diagnostic = |name: &str, message: String| {
             let pointer = format!("/{name}");
-            ContractError::Version(Problem { pointer, position: None, message })
+            ContractError::Version(Diagnostic { pointer, position: None, message })
         };
         if let Some(version) = text("openapi") {
             return Self::parse(&version).ok_or_else(|| {
                 let message = "OpenAPI 3.0, 3.1 and 3.2 are understood, and Swagger 2.0";
-                problem("openapi", message.to_owned())
+                diagnostic("openapi", message.to_owned())
             });
         }
         match text("swagger").as_deref() {
             Some("2.0" | "2") => Ok(Self::V2),
-            Some(_) => Err(problem("swagger", "of Swagger only 2.0 is understood".to_owned())),
-            None => Err(ContractError::Version(Problem::new(
+            Some(_) => Err(diagnostic("swagger", "of Swagger only 2.0 is understood".to_owned())),
+            None => Err(ContractError::Version(Diagnostic::new(
                 "neither \"openapi\" nor \"swagger\" names a version",
             ))),
         }
@@ -76,8 +76,8 @@ impl Version {
         self >= Self::V3_1
     }
 
-    /// Names what this version has and the engine does not judge.
-    pub(super) fn lint(self, root: &Value, source: &Source, lints: &mut Vec<Lint>) {
+    /// Adds lints for what this version has and the engine does not validate.
+    pub(super) fn lint(self, root: &Value, source: &SourceMap, lints: &mut Vec<Lint>) {
         if self.has_json_schema() && root.get("webhooks").is_some() {
             let message = "webhooks are calls by the service, not to it: they are not validated";
             lints.push(source.lint(LintCode::WebhooksIgnored, "/webhooks", message));
@@ -89,7 +89,7 @@ impl Version {
     }
 }
 
-impl fmt::Display for Version {
+impl fmt::Display for OpenApiVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::V2 => "2.0",
@@ -109,11 +109,11 @@ mod tests {
     #[test]
     fn only_known_versions_pass() {
         for (root, expected) in [
-            (json!({"swagger": "2.0"}), Some(Version::V2)),
-            (json!({"openapi": "3.0.3"}), Some(Version::V3_0)),
-            (json!({"openapi": "3.0.0-rc1"}), Some(Version::V3_0)),
-            (json!({"openapi": "3.1.1"}), Some(Version::V3_1)),
-            (json!({"openapi": "3.2.0"}), Some(Version::V3_2)),
+            (json!({"swagger": "2.0"}), Some(OpenApiVersion::V2)),
+            (json!({"openapi": "3.0.3"}), Some(OpenApiVersion::V3_0)),
+            (json!({"openapi": "3.0.0-rc1"}), Some(OpenApiVersion::V3_0)),
+            (json!({"openapi": "3.1.1"}), Some(OpenApiVersion::V3_1)),
+            (json!({"openapi": "3.2.0"}), Some(OpenApiVersion::V3_2)),
             (json!({"openapi": "3.3.0"}), None),
             (json!({"openapi": "4.0.0"}), None),
             (json!({"openapi": "3.0.x"}), None),
@@ -122,7 +122,7 @@ mod tests {
             (json!({}), None),
             (json!([]), None),
         ] {
-            assert_eq!(Version::of(&root).ok(), expected, "{root}");
+            assert_eq!(OpenApiVersion::of(&root).ok(), expected, "{root}");
         }
     }
 }

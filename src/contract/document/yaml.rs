@@ -11,18 +11,18 @@ use std::rc::Rc;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span};
 use serde_json::{Map, Number, Value};
 
-use super::pointer;
-use crate::contract::error::{ContractError, Problem};
-use crate::contract::number;
-use crate::contract::options::Limits;
+use crate::contract::error::{ContractError, Diagnostic};
+use crate::contract::options::DocumentLimits;
+use crate::json::number;
+use crate::json::pointer;
 use crate::model::violation::Position;
 
 /// Reads the first document of a YAML text into a tree, numbers exact.
 ///
-/// Repeated keys are an error. Aliases may not add more than [`Limits::alias_values`] values.
-pub(super) fn read(text: &str, limits: &Limits) -> Result<Value, ContractError> {
+/// Repeated keys are an error. Aliases may not add more than [`DocumentLimits::alias_values`] values.
+pub(super) fn read(text: &str, limits: &DocumentLimits) -> Result<Value, ContractError> {
     let mut reader =
-        Reader { limits, anchors: HashMap::new(), copied: 0, stack: Vec::new(), root: None };
+        YamlReader { limits, anchors: HashMap::new(), copied: 0, stack: Vec::new(), root: None };
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| syntax(&error))?;
         if matches!(event, Event::DocumentEnd) {
@@ -33,11 +33,11 @@ pub(super) fn read(text: &str, limits: &Limits) -> Result<Value, ContractError> 
     Ok(reader.root.unwrap_or(Value::Null))
 }
 
-/// Calls `found` with the pointer and place of every key and item of a text that [`read`] has
-/// accepted. What an alias or a merge brings in is not there: it stands elsewhere.
+/// Calls `found` with the pointer and position of every key and item of a text that [`read`] has
+/// accepted. What an alias or a merge brings in is not reported: it is written elsewhere.
 pub(super) fn positions(text: &str, mut found: impl FnMut(&str, Position)) {
     let mut pointer = String::new();
-    let mut levels: Vec<Level> = Vec::new();
+    let mut levels: Vec<OpenLevel> = Vec::new();
     for event in Parser::new_from_str(text) {
         let Ok((event, span)) = event else { return };
         let opens = match event {
@@ -72,7 +72,7 @@ pub(super) fn positions(text: &str, mut found: impl FnMut(&str, Position)) {
         match opens {
             Some(is_map) => {
                 let outer = pointer.len();
-                levels.push(Level { is_map, has_key: false, items: 0, outer });
+                levels.push(OpenLevel { is_map, has_key: false, items: 0, outer });
             }
             None => value_done(&mut levels, &mut pointer),
         }
@@ -80,7 +80,7 @@ pub(super) fn positions(text: &str, mut found: impl FnMut(&str, Position)) {
 }
 
 /// A container whose positions are being listed.
-struct Level {
+struct OpenLevel {
     is_map: bool,
     has_key: bool,
     items: usize,
@@ -88,54 +88,54 @@ struct Level {
     outer: usize,
 }
 
-fn value_done(levels: &mut [Level], pointer: &mut String) {
+fn value_done(levels: &mut [OpenLevel], pointer: &mut String) {
     if let Some(level) = levels.last_mut() {
         level.has_key = false;
         pointer.truncate(level.outer);
     }
 }
 
-struct Reader<'l> {
-    limits: &'l Limits,
+struct YamlReader<'l> {
+    limits: &'l DocumentLimits,
     anchors: HashMap<usize, (Rc<Value>, usize)>,
     /// Values that aliases brought in.
     copied: usize,
-    stack: Vec<Building>,
+    stack: Vec<OpenNode>,
     root: Option<Value>,
 }
 
 /// A container being read.
-struct Building {
+struct OpenNode {
     anchor: usize,
     /// Values read into it, itself included.
     size: usize,
-    kind: BuildingKind,
+    kind: OpenNodeKind,
 }
 
-enum BuildingKind {
+enum OpenNodeKind {
     Sequence(Vec<Value>),
     Mapping {
         members: Map<String, Value>,
-        key: Option<Key>,
+        key: Option<PendingKey>,
         /// What merge keys bring in, first come first kept, after all members of its own.
         merged: Vec<Value>,
     },
 }
 
-enum Key {
+enum PendingKey {
     Name(String),
     Merge,
 }
 
-// === impl Reader ===
+// === impl YamlReader ===
 
-impl Reader<'_> {
+impl YamlReader<'_> {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), ContractError> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let is_key = matches!(
                     self.stack.last(),
-                    Some(Building { kind: BuildingKind::Mapping { key: None, .. }, .. })
+                    Some(OpenNode { kind: OpenNodeKind::Mapping { key: None, .. }, .. })
                 );
                 if is_key {
                     return self.take_key(text, style, span.start);
@@ -144,22 +144,22 @@ impl Reader<'_> {
                 self.finish(scalar(text, style, tag), anchor, 1, span.start)
             }
             Event::SequenceStart(anchor, _) => {
-                self.begin(anchor, BuildingKind::Sequence(Vec::new()), span.start)
+                self.begin(anchor, OpenNodeKind::Sequence(Vec::new()), span.start)
             }
             Event::MappingStart(anchor, _) => {
                 let (members, merged) = (Map::new(), Vec::new());
-                let kind = BuildingKind::Mapping { members, key: None, merged };
+                let kind = OpenNodeKind::Mapping { members, key: None, merged };
                 self.begin(anchor, kind, span.start)
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(span.start),
             Event::Alias(anchor) => {
                 let Some((value, size)) = self.anchors.get(&anchor).cloned() else {
-                    return Err(at(span.start, "an alias stands inside its own anchor"));
+                    return Err(at(span.start, "an alias is inside its own anchor"));
                 };
                 self.copied += size;
                 if self.copied > self.limits.alias_values {
                     let message = "aliases add more values than the limit allows";
-                    return Err(ContractError::OverLimit(Problem::at(
+                    return Err(ContractError::OverLimit(Diagnostic::at(
                         position(span.start),
                         message,
                     )));
@@ -176,17 +176,17 @@ impl Reader<'_> {
         style: ScalarStyle,
         mark: Marker,
     ) -> Result<(), ContractError> {
-        let Some(Building { kind: BuildingKind::Mapping { members, key, .. }, .. }) =
+        let Some(OpenNode { kind: OpenNodeKind::Mapping { members, key, .. }, .. }) =
             self.stack.last_mut()
         else {
             return Ok(());
         };
         if style == ScalarStyle::Plain && text == "<<" {
-            *key = Some(Key::Merge);
+            *key = Some(PendingKey::Merge);
         } else if members.contains_key(text.as_ref()) {
-            return Err(at(mark, "a key stands twice in one mapping"));
+            return Err(at(mark, "a key appears twice in one mapping"));
         } else {
-            *key = Some(Key::Name(text.into_owned()));
+            *key = Some(PendingKey::Name(text.into_owned()));
         }
         Ok(())
     }
@@ -194,27 +194,27 @@ impl Reader<'_> {
     fn begin(
         &mut self,
         anchor: usize,
-        kind: BuildingKind,
+        kind: OpenNodeKind,
         mark: Marker,
     ) -> Result<(), ContractError> {
-        if let Some(Building { kind: BuildingKind::Mapping { key: None, .. }, .. }) =
+        if let Some(OpenNode { kind: OpenNodeKind::Mapping { key: None, .. }, .. }) =
             self.stack.last()
         {
             return Err(at(mark, "a mapping's key is not a scalar"));
         }
         if self.stack.len() >= self.limits.depth as usize {
-            let problem = Problem::at(position(mark), "the text is nested too deep");
-            return Err(ContractError::OverLimit(problem));
+            let diagnostic = Diagnostic::at(position(mark), "the text is nested too deep");
+            return Err(ContractError::OverLimit(diagnostic));
         }
-        self.stack.push(Building { anchor, size: 1, kind });
+        self.stack.push(OpenNode { anchor, size: 1, kind });
         Ok(())
     }
 
     fn end(&mut self, mark: Marker) -> Result<(), ContractError> {
-        let Some(Building { anchor, size, kind }) = self.stack.pop() else { return Ok(()) };
+        let Some(OpenNode { anchor, size, kind }) = self.stack.pop() else { return Ok(()) };
         let value = match kind {
-            BuildingKind::Sequence(items) => Value::Array(items),
-            BuildingKind::Mapping { mut members, merged, .. } => {
+            OpenNodeKind::Sequence(items) => Value::Array(items),
+            OpenNodeKind::Mapping { mut members, merged, .. } => {
                 for source in merged {
                     merge(&mut members, source)
                         .ok_or_else(|| at(mark, "a merge key does not name a mapping"))?;
@@ -243,17 +243,17 @@ impl Reader<'_> {
         };
         building.size += size;
         match &mut building.kind {
-            BuildingKind::Sequence(items) => items.push(value),
-            BuildingKind::Mapping { members, key, merged } => match key.take() {
-                Some(Key::Name(name)) => {
+            OpenNodeKind::Sequence(items) => items.push(value),
+            OpenNodeKind::Mapping { members, key, merged } => match key.take() {
+                Some(PendingKey::Name(name)) => {
                     members.insert(name, value);
                 }
-                Some(Key::Merge) => merged.push(value),
+                Some(PendingKey::Merge) => merged.push(value),
                 None => {
                     let Value::String(name) = value else {
                         return Err(at(mark, "a mapping's key is not a scalar"));
                     };
-                    *key = Some(Key::Name(name));
+                    *key = Some(PendingKey::Name(name));
                 }
             },
         }
@@ -333,7 +333,7 @@ fn position(mark: Marker) -> Position {
 }
 
 fn at(mark: Marker, message: &str) -> ContractError {
-    ContractError::Syntax(Problem::at(position(mark), message))
+    ContractError::Syntax(Diagnostic::at(position(mark), message))
 }
 
 fn syntax(error: &ScanError) -> ContractError {
@@ -349,11 +349,11 @@ mod tests {
     use super::*;
 
     fn value(text: &str) -> Value {
-        read(text, &Limits::default()).unwrap()
+        read(text, &DocumentLimits::default()).unwrap()
     }
 
-    fn problem(text: &str) -> Problem {
-        read(text, &Limits::default()).unwrap_err().problem().clone()
+    fn diagnostic(text: &str) -> Diagnostic {
+        read(text, &DocumentLimits::default()).unwrap_err().diagnostic().clone()
     }
 
     #[test]
@@ -392,14 +392,14 @@ mod tests {
     }
 
     #[test]
-    fn errors_have_places() {
+    fn errors_have_positions() {
         assert_eq!(
-            problem("a: 1\nb:\n  c: 1\n  c: 2\n").position,
+            diagnostic("a: 1\nb:\n  c: 1\n  c: 2\n").position,
             Some(Position { line: 4, column: 3 })
         );
-        assert_eq!(problem("a: [1, 2\nb: }").position.map(|at| at.line), Some(2));
-        assert!(problem("a: &a [*a]").message.contains("its own anchor"));
-        assert!(problem("? [1, 2]\n: x\n").message.contains("key"));
+        assert_eq!(diagnostic("a: [1, 2\nb: }").position.map(|at| at.line), Some(2));
+        assert!(diagnostic("a: &a [*a]").message.contains("its own anchor"));
+        assert!(diagnostic("? [1, 2]\n: x\n").message.contains("key"));
     }
 
     #[test]
@@ -410,27 +410,27 @@ mod tests {
             let aliases = vec![format!("*a{before}"); 10].join(",");
             writeln!(text, "a{level}: &a{level} [{aliases}]").unwrap();
         }
-        let error = read(&text, &Limits::default()).unwrap_err();
+        let error = read(&text, &DocumentLimits::default()).unwrap_err();
         assert!(matches!(error, ContractError::OverLimit(_)), "{error}");
     }
 
     #[test]
     fn depth_is_bounded() {
-        let error = read(&"[".repeat(10_000), &Limits::default()).unwrap_err();
+        let error = read(&"[".repeat(10_000), &DocumentLimits::default()).unwrap_err();
         assert!(matches!(error, ContractError::OverLimit(_) | ContractError::Syntax(_)), "{error}");
     }
 
     #[test]
     fn positions_name_every_key_and_item() {
         let text = "a:\n  b: [10, {c: 1}]\nd:\n- x\n- e: 1\n";
-        let mut places = HashMap::new();
+        let mut positions_of = HashMap::new();
         positions(text, |pointer, position| {
-            places.insert(pointer.to_owned(), (position.line, position.column));
+            positions_of.insert(pointer.to_owned(), (position.line, position.column));
         });
-        assert_eq!(places["/a"], (1, 1));
-        assert_eq!(places["/a/b"], (2, 3));
-        assert_eq!(places["/a/b/1"], (2, 11));
-        assert_eq!(places["/a/b/1/c"], (2, 12));
-        assert_eq!(places["/d/1/e"], (5, 3));
+        assert_eq!(positions_of["/a"], (1, 1));
+        assert_eq!(positions_of["/a/b"], (2, 3));
+        assert_eq!(positions_of["/a/b/1"], (2, 11));
+        assert_eq!(positions_of["/a/b/1/c"], (2, 12));
+        assert_eq!(positions_of["/d/1/e"], (5, 3));
     }
 }

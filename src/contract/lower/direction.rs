@@ -1,7 +1,7 @@
 //! `readOnly` and `writeOnly`: which properties need not travel in a direction.
 //!
-//! The mark may stand on the property, on the schema it refers to or in an `allOf` of it; the
-//! `required` that it softens may stand in another branch than the property. So marks are
+//! The mark may be on the property, on the schema it refers to or in an `allOf` of it; the
+//! `required` that it softens may be in another branch than the property. So marks are
 //! collected over the whole of a composed schema and handed down to each of its branches.
 
 use std::collections::HashSet;
@@ -9,9 +9,10 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::Direction;
-use super::keywords::Place;
-use super::plan::Planner;
-use crate::contract::document::{Document, pointer};
+use super::SchemaContext;
+use super::units::Lowerer;
+use crate::contract::document::Document;
+use crate::json::pointer;
 
 /// The rules of one direction.
 pub(super) struct DirectionRules<'d> {
@@ -112,26 +113,36 @@ impl<'d> DirectionRules<'d> {
     }
 }
 
-impl Planner<'_> {
+impl Lowerer<'_> {
     /// Properties that need not be there for `schema`, its own and those found around it.
-    pub(super) fn exempt_in(&mut self, schema: &Value, at: &str, place: Place<'_>) -> Vec<String> {
-        let Some(direction) = place.direction else { return place.exempt.to_vec() };
+    pub(super) fn exempt_in(
+        &mut self,
+        schema: &Value,
+        at: &str,
+        context: SchemaContext<'_>,
+    ) -> Vec<String> {
+        let Some(direction) = context.direction else { return context.exempt.to_vec() };
         let mut names = DirectionRules::new(self.document, direction).absent_names(schema, at);
-        names.extend(place.exempt.iter().cloned());
+        names.extend(context.exempt.iter().cloned());
         names.sort_unstable();
         names.dedup();
         names
     }
 
     /// Of the properties that need not be there, those that a schema referred to requires.
-    pub(super) fn exempt_for(&mut self, schema: &Value, at: &str, place: Place<'_>) -> Vec<String> {
-        let Some(direction) = place.direction else { return Vec::new() };
-        if place.exempt.is_empty() {
+    pub(super) fn exempt_for(
+        &mut self,
+        schema: &Value,
+        at: &str,
+        context: SchemaContext<'_>,
+    ) -> Vec<String> {
+        let Some(direction) = context.direction else { return Vec::new() };
+        if context.exempt.is_empty() {
             return Vec::new();
         }
         let rules = DirectionRules::new(self.document, direction);
         let mut required = rules.required_names(schema, at);
-        required.retain(|name| place.exempt.contains(name));
+        required.retain(|name| context.exempt.contains(name));
         required
     }
 

@@ -3,99 +3,48 @@
 use serde_json::{Map, Value, json};
 
 use super::limits::{is_excluded, is_pointer};
-use super::plan::Planner;
+use super::units::Lowerer;
 use super::{
-    Dialect, Direction, EXACT_CONST, EXACT_ENUM, READ_ONLY, UNENFORCEABLE, UnitKey, WRITE_ONLY,
+    Applicator, Direction, EXACT_CONST, EXACT_ENUM, READ_ONLY, SchemaContext, SchemaDialect,
+    UNENFORCEABLE, UnitKey, WRITE_ONLY, applicator,
 };
-use crate::contract::document::{REMOTE, is_remote, pointer};
+use crate::contract::document::{REMOTE, is_remote};
 use crate::contract::error::ContractError;
+use crate::json::pointer;
 
-/// A keyword that holds schemas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::contract) enum Applicator {
-    /// One schema.
-    One,
-    /// A list of schemas.
-    List,
-    /// Schemas by name.
-    Map,
-}
-
-/// The schema being lowered.
-#[derive(Clone, Copy)]
-pub(super) struct Place<'p> {
-    pub(super) direction: Option<Direction>,
-    /// Properties that need not be there, found in the schemas around this one.
-    pub(super) exempt: &'p [String],
-    /// Inside a schema with an `$id`: its references and unknown keywords are left as they are.
-    pub(super) embedded: bool,
-}
-
-/// How a keyword holds schemas, if it does.
-pub(in crate::contract) fn applicator(
-    dialect: Dialect,
-    keyword: &str,
-    value: &Value,
-) -> Option<Applicator> {
-    use Applicator::{List, Map, One};
-    let found = match keyword {
-        "properties" => Map,
-        "allOf" | "anyOf" | "oneOf" => List,
-        "items" if value.is_array() => List,
-        "not" | "additionalProperties" | "items" => One,
-        _ if dialect == Dialect::OpenApi => return None,
-        "patternProperties" | "$defs" | "definitions" | "dependentSchemas" | "dependencies" => Map,
-        "prefixItems" => List,
-        "if"
-        | "then"
-        | "else"
-        | "contains"
-        | "propertyNames"
-        | "unevaluatedProperties"
-        | "unevaluatedItems"
-        | "additionalItems"
-        | "contentSchema" => One,
-        _ => return None,
-    };
-    let fits = match found {
-        One => value.is_object() || value.is_boolean(),
-        List => value.is_array(),
-        Map => value.is_object(),
-    };
-    fits.then_some(found)
-}
-
-impl Planner<'_> {
+impl Lowerer<'_> {
     /// Lowers the schema at `at`.
     pub(super) fn schema(
         &mut self,
         schema: &Value,
         at: &mut String,
-        place: Place<'_>,
+        context: SchemaContext<'_>,
     ) -> Result<Value, ContractError> {
         let members = match schema {
             Value::Object(members) => members,
-            Value::Bool(_) if self.dialect == Dialect::JsonSchema => return Ok(schema.clone()),
+            Value::Bool(_) if self.dialect == SchemaDialect::JsonSchema => {
+                return Ok(schema.clone());
+            }
             // 2.0 and 3.0 allow booleans for `additionalProperties` only, where it is common.
             Value::Bool(_) if at.ends_with("/additionalProperties") => return Ok(schema.clone()),
             _ => {
                 let message = "a schema is an object here";
-                return Err(ContractError::Schema(self.document.source().problem(at, message)));
+                return Err(ContractError::Schema(self.document.source().diagnostic(at, message)));
             }
         };
-        if self.dialect == Dialect::OpenApi
+        if self.dialect == SchemaDialect::OpenApi
             && let Some(Value::String(target)) = members.get("$ref")
         {
-            return Ok(json!({ "$ref": self.reference(target, at, place)? }));
+            return Ok(json!({ "$ref": self.reference(target, at, context)? }));
         }
-        let embedded = place.embedded || members.get("$id").is_some_and(Value::is_string);
-        let own_exempt = self.exempt_in(schema, at, place);
-        let place = Place { exempt: &own_exempt, embedded, ..place };
+        let embedded = context.embedded || members.get("$id").is_some_and(Value::is_string);
+        let own_exempt = self.exempt_in(schema, at, context);
+        let context = SchemaContext { exempt: &own_exempt, embedded, ..context };
         let mut lowered = Map::new();
         for (keyword, value) in members {
             let len = at.len();
             pointer::push_token(at, keyword);
-            self.keyword(keyword, value, at, place, members, &mut lowered)?;
+            self.keyword(keyword, value, at, context, members, &mut lowered)?;
             at.truncate(len);
         }
         self.combine(members, &mut lowered);
@@ -108,12 +57,12 @@ impl Planner<'_> {
         keyword: &str,
         value: &Value,
         at: &mut String,
-        place: Place<'_>,
+        context: SchemaContext<'_>,
         schema: &Map<String, Value>,
         lowered: &mut Map<String, Value>,
     ) -> Result<(), ContractError> {
         if let Some(kind) = applicator(self.dialect, keyword, value) {
-            let value = self.applicator(kind, keyword, value, at, place, lowered)?;
+            let value = self.applicator(kind, keyword, value, at, context, lowered)?;
             lowered.insert(keyword.to_owned(), value);
             return Ok(());
         }
@@ -122,17 +71,17 @@ impl Planner<'_> {
         }
         let kept = match keyword {
             // A pointer has no dynamic anchor to look for: the reference is a plain one.
-            "$dynamicRef" if !schema.contains_key("$ref") && is_pointer(value, place) => {
+            "$dynamicRef" if !schema.contains_key("$ref") && is_pointer(value, context) => {
                 let target = value.as_str().unwrap_or_default();
-                let target = json!(self.reference(target, at, place)?);
+                let target = json!(self.reference(target, at, context)?);
                 lowered.insert("$ref".to_owned(), target);
                 return Ok(());
             }
             "$ref" => match value {
-                Value::String(target) => json!(self.reference(target, at, place)?),
+                Value::String(target) => json!(self.reference(target, at, context)?),
                 other => other.clone(),
             },
-            "required" => match required(value, place.exempt) {
+            "required" => match required(value, context.exempt) {
                 Some(required) => required,
                 None => return Ok(()),
             },
@@ -140,9 +89,9 @@ impl Planner<'_> {
                 Some(dialect) => json!(dialect),
                 None => return Ok(()),
             },
-            _ if place.embedded || judges(self.dialect, keyword) => value.clone(),
+            _ if context.embedded || is_assertion(self.dialect, keyword) => value.clone(),
             _ => {
-                self.left_out(keyword, at);
+                self.lint_ignored_keyword(keyword, at);
                 return Ok(());
             }
         };
@@ -159,7 +108,7 @@ impl Planner<'_> {
         schema: &Map<String, Value>,
         lowered: &mut Map<String, Value>,
     ) -> Result<bool, ContractError> {
-        let is_open_api = self.dialect == Dialect::OpenApi;
+        let is_open_api = self.dialect == SchemaDialect::OpenApi;
         match keyword {
             // Keywords that depend on each other: see `combine`.
             "minimum" | "maximum" | "type" | "nullable" | "x-nullable" | "exclusiveMinimum"
@@ -178,7 +127,7 @@ impl Planner<'_> {
                 if keyword == "enum" || !is_open_api {
                     lowered.insert(exact.to_owned(), value.clone());
                 } else {
-                    self.left_out(keyword, at);
+                    self.lint_ignored_keyword(keyword, at);
                 }
             }
             "discriminator" => {
@@ -196,14 +145,15 @@ impl Planner<'_> {
         keyword: &str,
         value: &Value,
         at: &mut String,
-        place: Place<'_>,
+        context: SchemaContext<'_>,
         lowered: &mut Map<String, Value>,
     ) -> Result<Value, ContractError> {
         let in_place = matches!(
             keyword,
             "allOf" | "anyOf" | "oneOf" | "if" | "then" | "else" | "dependentSchemas"
         );
-        let inner = Place { exempt: if in_place { place.exempt } else { &[] }, ..place };
+        let inner =
+            SchemaContext { exempt: if in_place { context.exempt } else { &[] }, ..context };
         match (kind, value) {
             (Applicator::List, Value::Array(items)) => {
                 let mut list = Vec::with_capacity(items.len());
@@ -239,16 +189,16 @@ impl Planner<'_> {
         name: &str,
         member: &Value,
         at: &mut String,
-        place: Place<'_>,
+        context: SchemaContext<'_>,
         lowered: &mut Map<String, Value>,
     ) -> Result<Option<Value>, ContractError> {
         match keyword {
-            // A list of names stands in the place of a schema in `dependencies`.
+            // A list of names may replace a schema in `dependencies`.
             "dependencies" if member.is_array() => return Ok(Some(member.clone())),
             "properties" => {
                 self.names.insert(name.into());
-                if self.refuses(member, place.direction) {
-                    let keyword = match place.direction {
+                if self.refuses(member, context.direction) {
+                    let keyword = match context.direction {
                         Some(Direction::Response) => WRITE_ONLY,
                         _ => READ_ONLY,
                     };
@@ -262,7 +212,7 @@ impl Planner<'_> {
             }
             _ => {}
         }
-        self.schema(member, at, place).map(Some)
+        self.schema(member, at, context).map(Some)
     }
 
     /// The unit that a reference leads to, as a reference into the lowered root.
@@ -270,21 +220,21 @@ impl Planner<'_> {
         &mut self,
         target: &str,
         at: &str,
-        place: Place<'_>,
+        context: SchemaContext<'_>,
     ) -> Result<String, ContractError> {
-        let Some(pointer) = self.local_target(target, place.embedded) else {
-            if is_remote(target) && !self.knows_id(target) {
-                let problem = self.document.source().problem(at, REMOTE);
-                return Err(ContractError::Reference(problem));
+        let Some(pointer) = self.local_target(target, context.embedded) else {
+            if is_remote(target) && !self.may_know_id(target) {
+                let diagnostic = self.document.source().diagnostic(at, REMOTE);
+                return Err(ContractError::Reference(diagnostic));
             }
             return Ok(target.to_owned());
         };
         let Some(schema) = pointer::lookup(self.document.root(), &pointer) else {
             let message = "the reference leads nowhere";
-            return Err(ContractError::Reference(self.document.source().problem(at, message)));
+            return Err(ContractError::Reference(self.document.source().diagnostic(at, message)));
         };
-        let exempt = self.exempt_for(schema, &pointer, place);
-        let unit = self.unit(UnitKey { direction: place.direction, exempt, pointer });
+        let exempt = self.exempt_for(schema, &pointer, context);
+        let unit = self.unit(UnitKey { direction: context.direction, exempt, pointer });
         Ok(format!("#/$defs/{unit}"))
     }
 
@@ -292,11 +242,11 @@ impl Planner<'_> {
     fn combine(&mut self, schema: &Map<String, Value>, lowered: &mut Map<String, Value>) {
         let unusable_patterns = lowered.get(UNENFORCEABLE).and_then(Value::as_str);
         if unusable_patterns == Some("patternProperties") {
-            // Which properties are additional cannot be told any more.
+            // Which properties are additional is no longer known.
             lowered.remove("additionalProperties");
             lowered.remove("unevaluatedProperties");
         }
-        if self.dialect == Dialect::JsonSchema {
+        if self.dialect == SchemaDialect::JsonSchema {
             return;
         }
         for (bound, exclusive) in [("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")]
@@ -321,7 +271,7 @@ impl Planner<'_> {
             .iter()
             .any(|keyword| schema.get(*keyword) == Some(&Value::Bool(true)));
         let types = match types {
-            // A file is a body of bytes: nothing to judge in it.
+            // A file is a body of bytes: nothing to validate in it.
             Value::String(name) if name == "file" => return,
             Value::String(name) if nullable => json!([name, "null"]),
             other => other.clone(),
@@ -356,10 +306,10 @@ fn holds_number(value: &Value) -> bool {
     }
 }
 
-/// Whether a keyword without schemas in it judges anything.
-fn judges(dialect: Dialect, keyword: &str) -> bool {
+/// Whether a keyword without schemas in it is an assertion.
+fn is_assertion(dialect: SchemaDialect, keyword: &str) -> bool {
     EVERYWHERE.contains(&keyword)
-        || (dialect == Dialect::JsonSchema
+        || (dialect == SchemaDialect::JsonSchema
             && (JSON_SCHEMA.contains(&keyword) || MISSHAPEN.contains(&keyword)))
 }
 

@@ -3,16 +3,16 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keywords::Place;
-use super::plan::Planner;
+use super::SchemaContext;
+use super::units::Lowerer;
 use super::{LESS_THAN, MORE_THAN, NUMBER_FORMAT, UNENFORCEABLE};
 use crate::contract::LintCode;
-use crate::contract::document::pointer;
 use crate::contract::error::ContractError;
 use crate::contract::format::{self, FormatKind};
-use crate::contract::number::{Decimal, Divisor};
+use crate::json::number::{Decimal, Divisor};
+use crate::json::pointer;
 
-impl Planner<'_> {
+impl Lowerer<'_> {
     /// Keeps a regular expression that can be run.
     pub(super) fn pattern(&mut self, value: &Value, at: &str, lowered: &mut Map<String, Value>) {
         match value {
@@ -73,7 +73,7 @@ impl Planner<'_> {
         let decimal = value.as_number().and_then(|number| Decimal::parse(number.as_str()));
         let Some(decimal) = decimal.filter(Decimal::is_positive) else {
             let message = "multipleOf is a number above zero";
-            return Err(ContractError::Schema(self.document.source().problem(at, message)));
+            return Err(ContractError::Schema(self.document.source().diagnostic(at, message)));
         };
         if Divisor::new(&decimal).is_some() {
             lowered.insert("multipleOf".to_owned(), value.clone());
@@ -132,7 +132,7 @@ pub(super) fn is_excluded(limit: &str, schema: &Map<String, Value>) -> bool {
 }
 
 /// Whether a reference is a pointer into the document.
-pub(super) fn is_pointer(reference: &Value, place: Place<'_>) -> bool {
+pub(super) fn is_pointer(reference: &Value, context: SchemaContext<'_>) -> bool {
     let fragment = reference.as_str().and_then(|target| target.strip_prefix('#'));
-    !place.embedded && fragment.and_then(pointer::of_fragment).is_some()
+    !context.embedded && fragment.and_then(pointer::of_fragment).is_some()
 }

@@ -7,7 +7,7 @@ use super::template::PathTemplate;
 /// Base paths that one list of servers may expand to; variables beyond it stay templated.
 const MAX_EXPANSIONS: usize = 32;
 
-/// A path that stands before every template of a path item.
+/// A path prefix of every template of a path item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BasePath {
     /// As text, without a trailing slash; empty where there is none.
@@ -39,7 +39,7 @@ impl BasePath {
 /// The base paths of a `servers` array, without repeats. An absent or empty array, and one of
 /// which nothing is readable, is the one server `/` (OpenAPI 3.1 §4.8.1).
 ///
-/// A variable with an `enum` stands for each of its values; one without stands for its default
+/// A variable with an `enum` takes each of its values; one without takes its default
 /// and for any other single segment.
 pub fn base_paths(servers: Option<&Value>) -> Vec<BasePath> {
     let mut found: Vec<BasePath> = Vec::new();
@@ -77,7 +77,7 @@ fn after_authority(rest: &str) -> &str {
     rest.find('/').map_or("", |at| &rest[at..])
 }
 
-/// Resolves against the root, where the document is taken to lie (RFC 3986 §5.2.4).
+/// Resolves against the root, where the document is taken to be (RFC 3986 §5.2.4).
 fn resolve_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     for segment in path.split('/') {

@@ -4,10 +4,11 @@ use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 use thiserror::Error;
 
-use super::table::Captures;
-
 /// Segments a template may have; deeper ones are refused, as the trie is walked recursively.
 const MAX_SEGMENTS: usize = 256;
+
+/// The templated parts of the path, as byte ranges, left to right.
+pub type Captures = SmallVec<[(usize, usize); 6]>;
 
 /// Why a path of a document is no template.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -29,22 +30,22 @@ pub enum TemplateError {
 /// A parsed path template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathTemplate {
-    pub(super) segments: Vec<Segment>,
+    pub(super) segments: Vec<PathSegment>,
     /// Names of the templated parts, left to right.
     parameters: Vec<Box<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Segment {
+pub(super) enum PathSegment {
     /// Decoded literal text.
     Literal(Box<str>),
     /// Literal text around one or more templated parts.
-    Pattern(Pattern),
+    Pattern(SegmentPattern),
 }
 
 /// `prefix{a}between{b}suffix`: always one literal more than there are parts; each may be empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pattern {
+pub(super) struct SegmentPattern {
     literals: SmallVec<[Box<str>; 2]>,
 }
 
@@ -78,12 +79,12 @@ impl PathTemplate {
         &self.parameters
     }
 
-    /// For each templated part the segment it stands in, counted from zero.
+    /// For each templated part the segment it is in, counted from zero.
     pub fn parameter_segments(&self) -> Vec<usize> {
         let parts = self.segments.iter().enumerate().flat_map(|(at, segment)| {
             let parts = match segment {
-                Segment::Literal(_) => 0,
-                Segment::Pattern(pattern) => pattern.literals.len().saturating_sub(1),
+                PathSegment::Literal(_) => 0,
+                PathSegment::Pattern(pattern) => pattern.literals.len().saturating_sub(1),
             };
             std::iter::repeat_n(at, parts)
         });
@@ -93,15 +94,15 @@ impl PathTemplate {
     /// Whether two parts of a segment follow each other with no text between them.
     pub fn has_adjacent_parameters(&self) -> bool {
         self.segments.iter().any(|segment| match segment {
-            Segment::Literal(_) => false,
-            Segment::Pattern(pattern) => {
+            PathSegment::Literal(_) => false,
+            PathSegment::Pattern(pattern) => {
                 let inner = pattern.literals.len().saturating_sub(2);
                 pattern.literals.iter().skip(1).take(inner).any(|text| text.is_empty())
             }
         })
     }
 
-    fn segment(&mut self, text: &str) -> Result<Segment, TemplateError> {
+    fn segment(&mut self, text: &str) -> Result<PathSegment, TemplateError> {
         let mut literals = SmallVec::new();
         let mut rest = text;
         while let Some(open) = rest.find('{') {
@@ -120,14 +121,14 @@ impl PathTemplate {
         }
         if literals.is_empty() {
             let decoded = percent_decode_str(rest).decode_utf8_lossy();
-            return Ok(Segment::Literal(decoded.into()));
+            return Ok(PathSegment::Literal(decoded.into()));
         }
         literals.push(rest.into());
-        Ok(Segment::Pattern(Pattern { literals }))
+        Ok(PathSegment::Pattern(SegmentPattern { literals }))
     }
 }
 
-/// Splits at slashes that stand outside braces.
+/// Splits at slashes outside braces.
 fn split_outside_braces(text: &str) -> impl Iterator<Item = &str> {
     let mut inside = false;
     text.split(move |c: char| {
@@ -149,11 +150,11 @@ fn literal_text(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-// === impl Pattern ===
+// === impl SegmentPattern ===
 
-impl Pattern {
+impl SegmentPattern {
     /// Literal characters, then how few parts: the order in which patterns are tried.
-    pub(super) fn weight(&self) -> (usize, std::cmp::Reverse<usize>) {
+    pub(super) fn specificity(&self) -> (usize, std::cmp::Reverse<usize>) {
         let literal = self.literals.iter().map(|text| text.len()).sum();
         (literal, std::cmp::Reverse(self.literals.len()))
     }
@@ -163,7 +164,7 @@ impl Pattern {
         (self.literals.first().map_or("", |t| t), self.literals.last().map_or("", |t| t))
     }
 
-    /// Matches a whole raw segment that begins at `offset` of the path, and notes what its
+    /// Matches a whole raw segment that begins at `offset` of the path, and records what its
     /// parts captured. Left parts take as much as they can. Linear in the segment times the
     /// number of parts.
     pub(super) fn capture(&self, raw: &str, offset: usize, out: &mut Captures) -> bool {
@@ -193,7 +194,7 @@ impl Pattern {
     }
 }
 
-/// Where `literal` last stands in `text` with at least one character on either side.
+/// Where `literal` last occurs in `text` with at least one character on either side.
 fn last_split(text: &str, literal: &str) -> Option<usize> {
     let last_char = text.char_indices().next_back()?.0;
     let window = &text[..last_char];
@@ -207,7 +208,7 @@ mod tests {
 
     fn captured<'p>(template: &str, segment: &'p str) -> Option<Vec<&'p str>> {
         let template = PathTemplate::parse(template).unwrap();
-        let Segment::Pattern(pattern) = &template.segments[0] else { panic!("a literal") };
+        let PathSegment::Pattern(pattern) = &template.segments[0] else { panic!("a literal") };
         let mut out = Captures::new();
         pattern
             .capture(segment, 0, &mut out)
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_a_segment_are_told_apart_by_the_text_between() {
+    fn parts_of_a_segment_are_split_at_the_text_between() {
         assert_eq!(captured("/{name}.{ext}", "a.tar.gz"), Some(vec!["a.tar", "gz"]));
         assert_eq!(captured("/{x}:verb", "12:verb"), Some(vec!["12"]));
         assert_eq!(captured("/v{a}-{b}-z", "v1-2-3-z"), Some(vec!["1-2", "3"]));

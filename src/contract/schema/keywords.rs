@@ -1,4 +1,4 @@
-//! Keywords that are judged here rather than by the `jsonschema` crate: everything about numbers,
+//! Keywords that are validated here rather than by the `jsonschema` crate: everything about numbers,
 //! which are exact only in our own form, and what cannot be enforced.
 
 use std::cmp::Ordering;
@@ -6,19 +6,24 @@ use std::cmp::Ordering;
 use jsonschema::{Draft, Keyword, ValidationError, ValidationOptions};
 use serde_json::{Value, json};
 
+use super::instance::Instance;
 use crate::contract::format::{self, NumberFormat};
-use crate::contract::instance::{Instance, Node, Number};
 use crate::contract::lower::{
-    Dialect, EXACT_CONST, EXACT_ENUM, LESS_THAN, MORE_THAN, NUMBER_FORMAT, READ_ONLY,
+    EXACT_CONST, EXACT_ENUM, LESS_THAN, MORE_THAN, NUMBER_FORMAT, READ_ONLY, SchemaDialect,
     UNENFORCEABLE, WRITE_ONLY,
 };
-use crate::contract::number::{Decimal, Divisor, compare_plain};
+use crate::json::number::{Decimal, Divisor, compare_plain};
+use crate::json::{Node, Number};
 
 type Options<'o> = ValidationOptions<'o, std::sync::Arc<dyn jsonschema::Retrieve>, Instance>;
-type Made<'a> = Result<Box<dyn for<'i> Keyword<'i, Instance>>, ValidationError<'a>>;
+type KeywordResult<'a> = Result<Box<dyn for<'i> Keyword<'i, Instance>>, ValidationError<'a>>;
 
 /// Registers every keyword and format of ours.
-pub(super) fn register(mut options: Options<'_>, dialect: Dialect, draft: Draft) -> Options<'_> {
+pub(super) fn register(
+    mut options: Options<'_>,
+    dialect: SchemaDialect,
+    draft: Draft,
+) -> Options<'_> {
     for (name, bound) in [
         ("minimum", Bound::AtLeast),
         ("maximum", Bound::AtMost),
@@ -27,26 +32,28 @@ pub(super) fn register(mut options: Options<'_>, dialect: Dialect, draft: Draft)
         (MORE_THAN, Bound::MoreThan),
         (LESS_THAN, Bound::LessThan),
     ] {
-        options = options.with_keyword(name, move |_, value, _| Limit::make(bound, value));
+        options = options.with_keyword(name, move |_, value, _| BoundKeyword::make(bound, value));
     }
     for (name, check) in format::OWN {
         options = options.with_format(name, check);
     }
-    if dialect == Dialect::OpenApi {
+    if dialect == SchemaDialect::OpenApi {
         options = options.with_format("hostname", format::is_hostname);
     }
     options = options.with_format("email", email(draft));
     options
-        .with_keyword("multipleOf", |_, value, _| MultipleOf::make(value))
-        .with_keyword(NUMBER_FORMAT, |_, value, _| Format::make(value))
-        .with_keyword(EXACT_CONST, |_, value, _| Ok(Box::new(OneOf(vec![value.clone()]))))
+        .with_keyword("multipleOf", |_, value, _| MultipleOfKeyword::make(value))
+        .with_keyword(NUMBER_FORMAT, |_, value, _| FormatKeyword::make(value))
+        .with_keyword(EXACT_CONST, |_, value, _| Ok(Box::new(OneOfKeyword(vec![value.clone()]))))
         .with_keyword(EXACT_ENUM, |_, value, _| {
-            Ok(Box::new(OneOf(value.as_array().cloned().unwrap_or_default())))
+            Ok(Box::new(OneOfKeyword(value.as_array().cloned().unwrap_or_default())))
         })
         .with_keyword(UNENFORCEABLE, |_, value, _| Ok(Box::new(Unenforceable::of(value))))
-        .with_keyword(READ_ONLY, |_, _, _| Ok(Box::new(Refused("must not be sent to the service"))))
+        .with_keyword(READ_ONLY, |_, _, _| {
+            Ok(Box::new(AlwaysRefused("must not be sent to the service")))
+        })
         .with_keyword(WRITE_ONLY, |_, _, _| {
-            Ok(Box::new(Refused("must not be sent by the service")))
+            Ok(Box::new(AlwaysRefused("must not be sent by the service")))
         })
 }
 
@@ -70,7 +77,7 @@ enum Bound {
 }
 
 /// `minimum` and its kin.
-struct Limit {
+struct BoundKeyword {
     bound: Bound,
     /// The limit, where an `i64` holds it.
     short: Option<i64>,
@@ -79,22 +86,22 @@ struct Limit {
 }
 
 /// `multipleOf`.
-struct MultipleOf {
+struct MultipleOfKeyword {
     short: Option<i64>,
     exact: Divisor,
     text: Box<str>,
 }
 
 /// A format of numbers.
-struct Format {
+struct FormatKeyword {
     format: NumberFormat,
     name: Box<str>,
 }
 
 /// `const` and `enum` with numbers in them.
-struct OneOf(Vec<Value>);
+struct OneOfKeyword(Vec<Value>);
 
-/// Stands where a rule cannot be enforced.
+/// Replaces a rule that cannot be enforced.
 #[derive(Clone, Copy)]
 enum Unenforceable {
     Strings,
@@ -102,8 +109,8 @@ enum Unenforceable {
     Objects,
 }
 
-/// Stands where nothing may be, and says why.
-struct Refused(&'static str);
+/// Refuses every value, and says why.
+struct AlwaysRefused(&'static str);
 
 // === impl Bound ===
 
@@ -134,16 +141,16 @@ fn number_of(value: &Value) -> Result<(Decimal, Box<str>), ValidationError<'stat
         .ok_or_else(|| ValidationError::custom("a number is expected"))
 }
 
-// === impl Limit ===
+// === impl BoundKeyword ===
 
-impl Limit {
-    fn make(bound: Bound, value: &Value) -> Made<'_> {
+impl BoundKeyword {
+    fn make(bound: Bound, value: &Value) -> KeywordResult<'_> {
         let (exact, text) = number_of(value)?;
         Ok(Box::new(Self { bound, short: exact.as_integer(), exact, text }))
     }
 }
 
-impl<'i> Keyword<'i, Instance> for Limit {
+impl<'i> Keyword<'i, Instance> for BoundKeyword {
     fn validate(&self, node: Node<'i>) -> Result<(), ValidationError<'i>> {
         if self.is_valid(node) {
             return Ok(());
@@ -164,10 +171,10 @@ impl<'i> Keyword<'i, Instance> for Limit {
     }
 }
 
-// === impl MultipleOf ===
+// === impl MultipleOfKeyword ===
 
-impl MultipleOf {
-    fn make(value: &Value) -> Made<'_> {
+impl MultipleOfKeyword {
+    fn make(value: &Value) -> KeywordResult<'_> {
         let (decimal, text) = number_of(value)?;
         let exact = Divisor::new(&decimal)
             .ok_or_else(|| ValidationError::custom("multipleOf cannot be divided by"))?;
@@ -175,7 +182,7 @@ impl MultipleOf {
     }
 }
 
-impl<'i> Keyword<'i, Instance> for MultipleOf {
+impl<'i> Keyword<'i, Instance> for MultipleOfKeyword {
     fn validate(&self, node: Node<'i>) -> Result<(), ValidationError<'i>> {
         if self.is_valid(node) {
             return Ok(());
@@ -192,10 +199,10 @@ impl<'i> Keyword<'i, Instance> for MultipleOf {
     }
 }
 
-// === impl Format ===
+// === impl FormatKeyword ===
 
-impl Format {
-    fn make(value: &Value) -> Made<'_> {
+impl FormatKeyword {
+    fn make(value: &Value) -> KeywordResult<'_> {
         let name = value.as_str().unwrap_or_default();
         let format = NumberFormat::of(name)
             .ok_or_else(|| ValidationError::custom("a format of numbers is expected"))?;
@@ -203,7 +210,7 @@ impl Format {
     }
 }
 
-impl<'i> Keyword<'i, Instance> for Format {
+impl<'i> Keyword<'i, Instance> for FormatKeyword {
     fn validate(&self, node: Node<'i>) -> Result<(), ValidationError<'i>> {
         if self.is_valid(node) {
             return Ok(());
@@ -216,9 +223,9 @@ impl<'i> Keyword<'i, Instance> for Format {
     }
 }
 
-// === impl OneOf ===
+// === impl OneOfKeyword ===
 
-impl<'i> Keyword<'i, Instance> for OneOf {
+impl<'i> Keyword<'i, Instance> for OneOfKeyword {
     fn validate(&self, node: Node<'i>) -> Result<(), ValidationError<'i>> {
         if self.is_valid(node) {
             return Ok(());
@@ -259,15 +266,15 @@ impl<'i> Keyword<'i, Instance> for Unenforceable {
             Self::Objects => node.is_object(),
         };
         if concerned && let Some(arena) = node.arena() {
-            arena.note_unenforceable();
+            arena.mark_unenforceable();
         }
         true
     }
 }
 
-// === impl Refused ===
+// === impl AlwaysRefused ===
 
-impl<'i> Keyword<'i, Instance> for Refused {
+impl<'i> Keyword<'i, Instance> for AlwaysRefused {
     fn validate(&self, _node: Node<'i>) -> Result<(), ValidationError<'i>> {
         Err(ValidationError::custom(self.0))
     }
@@ -283,14 +290,14 @@ mod tests {
 
     use super::*;
 
-    fn crate_says(draft: Draft, text: &str) -> bool {
+    fn crate_accepts(draft: Draft, text: &str) -> bool {
         let schema = json!({ "format": "email" });
         let options = jsonschema::options().with_draft(draft).should_validate_formats(true);
         options.build(&schema).unwrap().is_valid(&json!(text))
     }
 
     #[test]
-    fn plain_addresses_and_odd_ones_are_judged_as_the_crate_judges_them() {
+    fn email_addresses_agree_with_the_crate() {
         let email = email(Draft::Draft202012);
         for text in ["ada@example.org", "a.b+c-d_e@mail.x1.example", "\"a b\"@x.org", "a@localhost"]
         {
@@ -305,21 +312,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_plainly_an_address_is_one_to_the_crate(
+        fn plain_email_addresses_are_valid_to_the_crate(
             text in "[a-zA-Z0-9.+_-]{0,70}@[a-zA-Z0-9.-]{0,70}",
         ) {
             if format::is_plain_email(&text) {
                 for draft in [Draft::Draft4, Draft::Draft7, Draft::Draft202012] {
-                    prop_assert!(crate_says(draft, &text), "{text}");
+                    prop_assert!(crate_accepts(draft, &text), "{text}");
                 }
             }
         }
 
         #[test]
-        fn short_names_are_addresses_to_both(
+        fn short_email_addresses_agree_with_the_crate(
             text in "[a-z0-9]{1,4}([.+_-][a-z0-9]{1,3}){0,3}@[a-z0-9]{1,4}([.][a-z0-9]{1,4}){1,3}",
         ) {
-            prop_assert_eq!(email(Draft::Draft202012)(&text), crate_says(Draft::Draft202012, &text));
+            prop_assert_eq!(email(Draft::Draft202012)(&text), crate_accepts(Draft::Draft202012, &text));
         }
     }
 }

@@ -7,43 +7,45 @@ use std::sync::Arc;
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
+use super::instance::Instance;
 use super::{LoweredSchemas, keywords};
-use crate::contract::document::{Source, pointer};
-use crate::contract::error::{ContractError, Problem};
-use crate::contract::instance::{Arena, Instance, Node};
+use crate::contract::document::SourceMap;
+use crate::contract::error::{ContractError, Diagnostic};
 use crate::contract::lower::{
-    Dialect, Discriminator, EXACT_CONST, EXACT_ENUM, LESS_THAN, MORE_THAN, NUMBER_FORMAT,
-    READ_ONLY, Root, UNENFORCEABLE, WRITE_ONLY,
+    Discriminator, EXACT_CONST, EXACT_ENUM, LESS_THAN, MORE_THAN, NUMBER_FORMAT, READ_ONLY, Root,
+    SchemaDialect, UNENFORCEABLE, WRITE_ONLY,
 };
 use crate::contract::options::CompileOptions;
 use crate::contract::shape::Shapes;
+use crate::json::pointer;
+use crate::json::{Arena, Node};
 use crate::model::verdict::SkipReason;
 
 /// A schema of a [`SchemaSet`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SchemaId(u32);
+pub struct SchemaIndex(u32);
 
 /// Every schema of one contract, compiled.
 pub struct SchemaSet {
     roots: Vec<CompiledRoot>,
-    entries: Vec<Entry>,
-    /// Every property name that the document knows.
+    entries: Vec<EntryPoint>,
+    /// Every property name that the document declares.
     names: HashSet<Box<str>>,
-    source: Arc<Source>,
+    source: Arc<SourceMap>,
     shapes: Shapes,
     discriminators: HashMap<Box<str>, Discriminator>,
 }
 
-/// What came of judging one value by one schema.
+/// The outcome of validating one value against one schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Judged {
+pub enum SchemaOutcome {
     /// The value conforms.
     Valid,
     /// The value conforms as far as its schema can be enforced.
     ValidButUnenforceable,
     /// The value breaks the schema.
     Invalid,
-    /// It could not be told within the budget.
+    /// Validation could not decide within its budget.
     Undecided(SkipReason),
 }
 
@@ -55,22 +57,22 @@ pub(crate) struct SchemaError<'a> {
 
 struct CompiledRoot {
     validator: Validator<Instance>,
-    /// Where each unit stands in the document's tree.
+    /// The pointer of each unit in the document's tree.
     units: Vec<Box<str>>,
 }
 
 #[derive(Clone)]
-struct Entry {
+struct EntryPoint {
     root: u32,
-    /// Name of the member of the root's made-up object that leads to the schema.
-    lead: Box<str>,
+    /// Name of the member of the root's synthetic object that selects the schema.
+    key: Box<str>,
 }
 
 const DEFINITIONS: &str = "/$defs/";
 
-// === impl SchemaId ===
+// === impl SchemaIndex ===
 
-impl SchemaId {
+impl SchemaIndex {
     pub(super) fn new(index: usize) -> Self {
         Self(u32::try_from(index).unwrap_or(u32::MAX))
     }
@@ -84,97 +86,100 @@ impl SchemaSet {
         options: &CompileOptions<'_>,
     ) -> Result<Self, ContractError> {
         let LoweredSchemas { lowered, shapes, source, dialect } = parts;
-        let entries: Vec<Entry> = lowered
+        let entries: Vec<EntryPoint> = lowered
             .entries
             .iter()
-            .map(|(root, unit)| Entry {
+            .map(|(root, unit)| EntryPoint {
                 root: u32::try_from(*root).unwrap_or_default(),
-                lead: unit.to_string().into(),
+                key: unit.to_string().into(),
             })
             .collect();
         let mut roots = Vec::with_capacity(lowered.roots.len());
         for (index, root) in lowered.roots.into_iter().enumerate() {
-            let leads = entries.iter().filter(|entry| entry.root as usize == index);
-            roots.push(CompiledRoot::compile(&source, dialect, options, root, leads)?);
+            let entry_points = entries.iter().filter(|entry| entry.root as usize == index);
+            roots.push(CompiledRoot::compile(&source, dialect, options, root, entry_points)?);
         }
         let (names, discriminators) = (lowered.names, lowered.discriminators);
         Ok(Self { roots, entries, names, source, shapes, discriminators })
     }
 
-    /// Judges a value by a schema. Allocates nothing where the value is valid.
-    pub fn judge(&self, id: SchemaId, node: Node<'_>) -> Judged {
-        let (Some(arena), Some((_, root, lead))) = (node.arena(), self.find(id)) else {
-            return Judged::Undecided(SkipReason::Unenforceable);
+    /// Validates a value against a schema. Allocates nothing where the value is valid.
+    pub fn validate(&self, id: SchemaIndex, node: Node<'_>) -> SchemaOutcome {
+        let (Some(arena), Some((_, root, key))) = (node.arena(), self.find(id)) else {
+            return SchemaOutcome::Undecided(SkipReason::Unenforceable);
         };
-        arena.begin_judging();
-        let valid = root.validator.is_valid(node.led_by(lead));
+        arena.begin_validation();
+        let valid = root.validator.is_valid(node.wrapped_under(key));
         if arena.out_of_steps() {
-            return Judged::Undecided(SkipReason::WorkBudget);
+            return SchemaOutcome::Undecided(SkipReason::WorkBudget);
         }
         match valid {
-            true if arena.met_unenforceable() => Judged::ValidButUnenforceable,
-            true => Judged::Valid,
-            false => Judged::Invalid,
+            true if arena.found_unenforceable() => SchemaOutcome::ValidButUnenforceable,
+            true => SchemaOutcome::Valid,
+            false => SchemaOutcome::Invalid,
         }
     }
 
     /// Whether a value conforms; a value that could not be decided does not.
-    pub fn is_valid(&self, id: SchemaId, node: Node<'_>) -> bool {
-        matches!(self.judge(id, node), Judged::Valid | Judged::ValidButUnenforceable)
+    pub fn is_valid(&self, id: SchemaIndex, node: Node<'_>) -> bool {
+        matches!(
+            self.validate(id, node),
+            SchemaOutcome::Valid | SchemaOutcome::ValidButUnenforceable
+        )
     }
 
     /// Every rule of a schema that a value breaks, in no particular order; bounded, and slow
-    /// beside [`SchemaSet::judge`], which has to be asked first.
-    pub(crate) fn errors<'a>(&'a self, id: SchemaId, node: Node<'a>) -> Vec<SchemaError<'a>> {
-        let (Some(arena), Some((index, root, lead))) = (node.arena(), self.find(id)) else {
+    /// compared with [`SchemaSet::validate`], which the caller calls first.
+    pub(crate) fn errors<'a>(&'a self, id: SchemaIndex, node: Node<'a>) -> Vec<SchemaError<'a>> {
+        let (Some(arena), Some((index, root, key))) = (node.arena(), self.find(id)) else {
             return Vec::new();
         };
-        arena.begin_judging();
-        arena.begin_explaining();
-        let errors = root.validator.iter_errors(node.led_by(lead));
+        arena.begin_validation();
+        arena.begin_error_collection();
+        let errors = root.validator.iter_errors(node.wrapped_under(key));
         errors.map(|error| SchemaError { root: index, error }).collect()
     }
 
-    /// The shapes that were asked for.
+    /// The shapes that the contract uses.
     pub fn shapes(&self) -> &Shapes {
         &self.shapes
     }
 
-    /// Where things stand in the document.
-    pub fn source(&self) -> &Arc<Source> {
+    /// The texts of the document, to find positions in.
+    pub fn source(&self) -> &Arc<SourceMap> {
         &self.source
     }
 
-    /// Whether the document knows a property of this name.
-    pub(crate) fn knows_name(&self, name: &str) -> bool {
+    /// Whether the document declares a property of this name.
+    pub(crate) fn declares_name(&self, name: &str) -> bool {
         self.names.contains(name)
     }
 
-    /// The discriminator of the schema at a place of the document's tree.
+    /// The discriminator of the schema at a pointer of the document's tree.
     pub(crate) fn discriminator(&self, pointer: &str) -> Option<&Discriminator> {
         self.discriminators.get(pointer)
     }
 
-    /// Schemas that were asked for.
+    /// Schemas that the contract uses.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether no schema was asked for.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Where a keyword of the lowered schemas stands in the document's tree, and its name there.
+    /// The pointer of a keyword of the lowered schemas in the document's tree, and its name there.
     pub(crate) fn locate(&self, root: usize, schema_path: &str) -> (String, String) {
         let units = self.roots.get(root).map_or(&[][..], |root| &root.units);
         locate(units, schema_path).unwrap_or_default()
     }
 
-    fn find(&self, id: SchemaId) -> Option<(usize, &CompiledRoot, &str)> {
+    fn find(&self, id: SchemaIndex) -> Option<(usize, &CompiledRoot, &str)> {
         let entry = self.entries.get(id.0 as usize)?;
         let index = entry.root as usize;
-        Some((index, self.roots.get(index)?, &entry.lead))
+        Some((index, self.roots.get(index)?, &entry.key))
     }
 }
 
@@ -191,31 +196,31 @@ impl fmt::Debug for SchemaSet {
 
 impl CompiledRoot {
     fn compile<'e>(
-        source: &Source,
-        dialect: Dialect,
+        source: &SourceMap,
+        dialect: SchemaDialect,
         options: &CompileOptions<'_>,
         root: Root,
-        leads: impl Iterator<Item = &'e Entry>,
+        entry_points: impl Iterator<Item = &'e EntryPoint>,
     ) -> Result<Self, ContractError> {
         let units: Vec<Box<str>> =
             root.units.into_iter().map(|unit| unit.pointer.into_boxed_str()).collect();
         let mut schema = root.schema;
-        let leads: Map<String, Value> = leads
+        let entry_points: Map<String, Value> = entry_points
             .map(|entry| {
-                let lead = entry.lead.to_string();
-                let reference = json!({ "$ref": format!("#{DEFINITIONS}{lead}") });
-                (lead, reference)
+                let key = entry.key.to_string();
+                let reference = json!({ "$ref": format!("#{DEFINITIONS}{key}") });
+                (key, reference)
             })
             .collect();
-        schema["properties"] = Value::Object(leads);
+        schema["properties"] = Value::Object(entry_points);
         let patterns = PatternOptions::fancy_regex().backtrack_limit(options.limits.regex_steps);
         let draft = draft_of(&schema);
-        let judge = keywords::register(jsonschema::options_for::<Instance>(), dialect, draft)
+        let builder = keywords::register(jsonschema::options_for::<Instance>(), dialect, draft)
             .with_draft(draft)
             .should_validate_formats(true)
             .with_pattern_options(patterns)
             .offline();
-        let validator = judge.build(&schema).map_err(|error| broken(source, &units, &error))?;
+        let validator = builder.build(&schema).map_err(|error| broken(source, &units, &error))?;
         Ok(Self { validator, units })
     }
 }
@@ -234,17 +239,17 @@ fn draft_of(root: &Value) -> Draft {
 }
 
 /// The error of a schema that does not compile.
-fn broken(source: &Source, units: &[Box<str>], error: &ValidationError<'_>) -> ContractError {
+fn broken(source: &SourceMap, units: &[Box<str>], error: &ValidationError<'_>) -> ContractError {
     let paths = [error.instance_path().as_str(), error.schema_path().as_str()];
-    let place = paths.iter().find_map(|path| locate(units, path));
+    let location = paths.iter().find_map(|path| locate(units, path));
     let message = crate::contract::schema_error_text(error);
-    ContractError::Schema(match place {
-        Some((pointer, _)) => source.problem(&pointer, message),
-        None => Problem::new(message),
+    ContractError::Schema(match location {
+        Some((pointer, _)) => source.diagnostic(&pointer, message),
+        None => Diagnostic::new(message),
     })
 }
 
-/// The place in the document's tree of `/$defs/<unit>/…`, and the keyword there.
+/// The pointer in the document's tree of `/$defs/<unit>/…`, and the keyword there.
 fn locate(units: &[Box<str>], path: &str) -> Option<(String, String)> {
     let rest = path.strip_prefix(DEFINITIONS)?;
     let (unit, inner) = rest.split_once('/').unwrap_or((rest, ""));
@@ -284,13 +289,13 @@ impl<'a> SchemaError<'a> {
         self.root
     }
 
-    /// The judge's own error.
+    /// The error of the `jsonschema` crate.
     pub(crate) fn inner(&self) -> &ValidationError<'a> {
         &self.error
     }
 }
 
-/// Whether explaining `node` was cut short.
-pub(crate) fn cut_short(node: Node<'_>) -> bool {
+/// Whether the errors of `node` are incomplete because the error budget ran out.
+pub(crate) fn errors_truncated(node: Node<'_>) -> bool {
     node.arena().is_some_and(Arena::out_of_errors)
 }

@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::{Additional, Known, Pattern, ShapeId, Shapes, Types, XmlShape};
-use crate::contract::document::{Document, pointer};
-use crate::contract::lower::Dialect;
+use super::{Additional, NamePattern, ShapeData, ShapeId, Shapes, Types, XmlShape};
+use crate::contract::document::Document;
+use crate::contract::lower::SchemaDialect;
+use crate::json::pointer;
 
 /// Builds shapes, each once.
 pub(in crate::contract) struct ShapeBuilder<'d> {
     document: &'d Document,
-    dialect: Dialect,
+    dialect: SchemaDialect,
     shapes: Shapes,
-    /// Types by the address of their schema, which stands still while shapes are built.
+    /// Types by the address of their schema, which does not move while shapes are built.
     types: HashMap<usize, Types>,
     /// Shapes by the schemas they are of, joined by a space.
     known: HashMap<String, ShapeId>,
@@ -35,7 +36,7 @@ struct Gathered<'d> {
 
 impl<'d> ShapeBuilder<'d> {
     pub(in crate::contract) fn new(document: &'d Document) -> Self {
-        let dialect = Dialect::of(document.version());
+        let dialect = SchemaDialect::of(document.version());
         Self {
             document,
             dialect,
@@ -58,18 +59,18 @@ impl<'d> ShapeBuilder<'d> {
     /// The shape of the schema at a pointer, and of all it leads to.
     pub(in crate::contract) fn shape(&mut self, pointer: &str) -> ShapeId {
         let mut todo = Vec::new();
-        let id = self.place(vec![pointer.to_owned()], &mut todo);
+        let id = self.intern(vec![pointer.to_owned()], &mut todo);
         while let Some((id, pointers)) = todo.pop() {
             let known = self.build(&pointers, &mut todo);
-            if let Some(place) = self.shapes.known.get_mut(id.0 as usize) {
-                *place = known;
+            if let Some(slot) = self.shapes.known.get_mut(id.0 as usize) {
+                *slot = known;
             }
         }
         id
     }
 
-    /// The place of the shape of some schemas together; new ones are put on the list.
-    fn place(
+    /// The id of the shape of some schemas together; a new one is put on the list.
+    fn intern(
         &mut self,
         mut pointers: Vec<String>,
         todo: &mut Vec<(ShapeId, Vec<String>)>,
@@ -81,13 +82,13 @@ impl<'d> ShapeBuilder<'d> {
             return *id;
         }
         let id = ShapeId(u32::try_from(self.shapes.known.len()).unwrap_or(u32::MAX));
-        self.shapes.known.push(Known::nothing());
+        self.shapes.known.push(ShapeData::any());
         self.known.insert(key, id);
         todo.push((id, pointers));
         id
     }
 
-    fn build(&mut self, pointers: &[String], todo: &mut Vec<(ShapeId, Vec<String>)>) -> Known {
+    fn build(&mut self, pointers: &[String], todo: &mut Vec<(ShapeId, Vec<String>)>) -> ShapeData {
         let mut gathered = Gathered::default();
         let mut types = Types::NONE;
         let mut said = false;
@@ -100,26 +101,27 @@ impl<'d> ShapeBuilder<'d> {
             }
             self.gather(pointer, schema, &mut gathered);
         }
-        let mut known = Known { types: if said { types } else { Types::ANY }, ..Known::nothing() };
+        let mut known =
+            ShapeData { types: if said { types } else { Types::ANY }, ..ShapeData::any() };
         let mut children = Children::default();
         for (at, part) in &gathered.parts {
             read_part(at, part, &mut known, &mut children);
         }
         for (name, pointers) in children.properties {
-            known.properties.insert(name.into(), self.place(pointers, todo));
+            known.properties.insert(name.into(), self.intern(pointers, todo));
         }
         for (pattern, pointers) in children.patterns {
-            known.patterns.push((Pattern::new(&pattern), self.place(pointers, todo)));
+            known.patterns.push((NamePattern::new(&pattern), self.intern(pointers, todo)));
         }
         if !children.additional.is_empty() {
-            known.additional = Additional::Like(self.place(children.additional, todo));
+            known.additional = Additional::Like(self.intern(children.additional, todo));
         }
         for pointers in children.prefix_items {
-            let id = self.place(pointers, todo);
+            let id = self.intern(pointers, todo);
             known.prefix_items.push(id);
         }
         if !children.items.is_empty() {
-            known.items = Some(self.place(children.items, todo));
+            known.items = Some(self.intern(children.items, todo));
         }
         known
     }
@@ -130,7 +132,7 @@ impl<'d> ShapeBuilder<'d> {
             return;
         }
         let target = self.target(schema);
-        if target.is_some() && self.dialect == Dialect::OpenApi {
+        if target.is_some() && self.dialect == SchemaDialect::OpenApi {
             if let Some((pointer, target)) = target {
                 self.gather(&pointer, target, gathered);
             }
@@ -174,7 +176,7 @@ impl<'d> ShapeBuilder<'d> {
             return Types::NONE;
         }
         let target = self.target(schema).map(|(_, target)| self.types(target, depth + 1));
-        if let (Some(target), Dialect::OpenApi) = (target, self.dialect) {
+        if let (Some(target), SchemaDialect::OpenApi) = (target, self.dialect) {
             return target;
         }
         let mut types = own_types(schema, self.dialect) & target.unwrap_or(Types::ANY);
@@ -202,7 +204,7 @@ impl<'d> ShapeBuilder<'d> {
     }
 }
 
-/// The schemas of a shape's children, by where they stand.
+/// The schemas of a shape's children, by their pointers.
 #[derive(Default)]
 struct Children {
     properties: BTreeMap<String, Vec<String>>,
@@ -213,12 +215,12 @@ struct Children {
 }
 
 /// The types that a schema's own keywords allow.
-fn own_types(schema: &Value, dialect: Dialect) -> Types {
+fn own_types(schema: &Value, dialect: SchemaDialect) -> Types {
     let Some(members) = schema.as_object() else { return Types::ANY };
     if let Some(types) = members.get("type").and_then(Types::named) {
         let nullable = |keyword| members.get(keyword) == Some(&Value::Bool(true));
         let nullable =
-            dialect == Dialect::OpenApi && (nullable("nullable") || nullable("x-nullable"));
+            dialect == SchemaDialect::OpenApi && (nullable("nullable") || nullable("x-nullable"));
         return if nullable { types | Types::NULL } else { types };
     }
     if let Some(value) = members.get("const") {
@@ -237,7 +239,7 @@ fn own_types(schema: &Value, dialect: Dialect) -> Types {
 }
 
 /// Adds what one schema says.
-fn read_part(at: &str, part: &Value, known: &mut Known, children: &mut Children) {
+fn read_part(at: &str, part: &Value, known: &mut ShapeData, children: &mut Children) {
     let Some(members) = part.as_object() else { return };
     let text = |name: &str| members.get(name).and_then(Value::as_str).map(Box::from);
     known.format = known.format.take().or_else(|| text("format"));
@@ -274,7 +276,7 @@ fn read_part(at: &str, part: &Value, known: &mut Known, children: &mut Children)
     for keyword in ["additionalProperties", "unevaluatedProperties"] {
         match members.get(keyword) {
             Some(Value::Bool(true)) => known.additional = Additional::Open,
-            Some(Value::Bool(false)) if known.additional == Additional::Unsaid => {
+            Some(Value::Bool(false)) if known.additional == Additional::Unspecified => {
                 known.additional = Additional::Closed;
             }
             Some(Value::Object(_)) => children.additional.push(format!("{at}/{keyword}")),
@@ -286,8 +288,8 @@ fn read_part(at: &str, part: &Value, known: &mut Known, children: &mut Children)
         .find_map(|keyword| Some((*keyword, members.get(*keyword)?.as_array()?)));
     if let Some((keyword, items)) = tuple {
         children.prefix_items.resize_with(children.prefix_items.len().max(items.len()), Vec::new);
-        for (index, place) in children.prefix_items.iter_mut().enumerate().take(items.len()) {
-            place.push(format!("{at}/{keyword}/{index}"));
+        for (index, pointers) in children.prefix_items.iter_mut().enumerate().take(items.len()) {
+            pointers.push(format!("{at}/{keyword}/{index}"));
         }
     }
     if members.get("items").is_some_and(Value::is_object) {

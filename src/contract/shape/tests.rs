@@ -47,7 +47,7 @@ fn types_come_through_every_composition() {
 }
 
 #[test]
-fn properties_are_those_of_all_branches() {
+fn properties_come_from_all_branches() {
     let document = document(
         "3.1.0",
         &json!({

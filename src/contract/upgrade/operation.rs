@@ -2,16 +2,16 @@
 
 use serde_json::{Map, Value, json};
 
-use super::parameter::{Parameter, Place};
+use super::parameter::{Parameter, ParameterRole};
 use super::{Upgrade, media_types};
-use crate::contract::document::pointer;
+use crate::json::pointer;
 
 const URLENCODED: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data";
 
 impl Upgrade {
-    /// An operation that is to stand at `to` and stood at `from`. `shared` are the parameters of
-    /// its path, which its own of the same name and place override.
+    /// An operation that moves from `from` to `to`. `shared` are the parameters of
+    /// its path, which its own of the same name and location override.
     pub(super) fn operation(
         &mut self,
         operation: Value,
@@ -34,10 +34,10 @@ impl Upgrade {
             members.insert("requestBody".to_owned(), body);
         }
         let mut parameters = Vec::new();
-        for parameter in all.iter().filter(|parameter| parameter.place == Place::Head) {
+        for parameter in all.iter().filter(|parameter| parameter.role == ParameterRole::Head) {
             let at = format!("{to}/parameters/{}", parameters.len());
-            self.note(&at, &parameter.from);
-            self.note(&pointer::join(&at, "schema"), &parameter.from);
+            self.record_move(&at, &parameter.from);
+            self.record_move(&pointer::join(&at, "schema"), &parameter.from);
             parameters.push(parameter.upgraded.clone());
         }
         members.insert("parameters".to_owned(), Value::Array(parameters));
@@ -57,14 +57,16 @@ impl Upgrade {
         to: &str,
     ) -> Option<Value> {
         let to = pointer::join(to, "requestBody");
-        if let Some(body) = parameters.iter().find(|parameter| parameter.place == Place::Body) {
-            self.note(&to, &body.from);
+        if let Some(body) =
+            parameters.iter().find(|parameter| parameter.role == ParameterRole::Body)
+        {
+            self.record_move(&to, &body.from);
             let any = ["*/*".to_owned()];
             let types = if consumes.is_empty() { &any } else { consumes };
             let mut content = Map::new();
             for media_type in types {
                 let at = pointer::join(&pointer::join(&to, "content"), media_type);
-                self.note(&at, &body.from);
+                self.record_move(&at, &body.from);
                 let schema = body.upgraded.get("schema").cloned().unwrap_or_else(|| json!({}));
                 content.insert(media_type.clone(), json!({ "schema": schema }));
             }
@@ -81,9 +83,9 @@ impl Upgrade {
         consumes: &[String],
         to: &str,
     ) -> Option<Value> {
-        let form = || parameters.iter().filter(|parameter| parameter.place == Place::Form);
+        let form = || parameters.iter().filter(|parameter| parameter.role == ParameterRole::Form);
         let first = form().next()?;
-        self.note(to, &first.from);
+        self.record_move(to, &first.from);
         let has_file = form().any(|parameter| parameter.is_file);
         let mut types: Vec<String> = consumes
             .iter()
@@ -108,9 +110,9 @@ impl Upgrade {
             for parameter in form() {
                 let name = parameter.name.clone();
                 let property = pointer::join(&format!("{at}/schema/properties"), &name);
-                self.note(&property, &parameter.from);
-                self.note(&format!("{property}/anyOf/0"), &parameter.from);
-                self.note(&pointer::join(&format!("{at}/encoding"), &name), &parameter.from);
+                self.record_move(&property, &parameter.from);
+                self.record_move(&format!("{property}/anyOf/0"), &parameter.from);
+                self.record_move(&pointer::join(&format!("{at}/encoding"), &name), &parameter.from);
                 if parameter.required {
                     required.push(Value::String(name.clone()));
                 }
@@ -121,7 +123,7 @@ impl Upgrade {
             }
             let mut schema = json!({ "type": "object", "properties": properties });
             if !required.is_empty() {
-                self.note(&format!("{at}/schema/required"), &first.from);
+                self.record_move(&format!("{at}/schema/required"), &first.from);
                 schema["required"] = Value::Array(required);
             }
             content.insert(media_type, json!({ "schema": schema, "encoding": encoding }));
@@ -152,8 +154,8 @@ impl Upgrade {
     }
 
     fn response(&mut self, response: Value, produces: &[String], to: &str, from: &str) -> Value {
-        let (response, from) = self.followed(response, from);
-        self.note(to, &from);
+        let (response, from) = self.follow_references(response, from);
+        self.record_move(to, &from);
         let Value::Object(mut members) = response else { return response };
         if let Some(schema) = members.remove("schema") {
             let any = ["*/*".to_owned()];
@@ -161,7 +163,7 @@ impl Upgrade {
             let mut content = Map::new();
             for media_type in types {
                 let at = pointer::join(&pointer::join(to, "content"), media_type);
-                self.note(&at, &from);
+                self.record_move(&at, &from);
                 content.insert(media_type.clone(), json!({ "schema": schema }));
             }
             members.insert("content".to_owned(), Value::Object(content));
@@ -171,8 +173,8 @@ impl Upgrade {
             for (name, header) in headers {
                 let at = pointer::join(&pointer::join(to, "headers"), &name);
                 let was = pointer::join(&pointer::join(&from, "headers"), &name);
-                self.note(&at, &was);
-                self.note(&pointer::join(&at, "schema"), &was);
+                self.record_move(&at, &was);
+                self.record_move(&pointer::join(&at, "schema"), &was);
                 upgraded.insert(name, super::parameter::header(header));
             }
             members.insert("headers".to_owned(), Value::Object(upgraded));

@@ -7,20 +7,20 @@ use super::Upgrade;
 /// A parameter after upgrading.
 pub(super) struct Parameter {
     pub(super) name: String,
-    pub(super) place: Place,
+    pub(super) role: ParameterRole,
     /// Its `in`, to tell parameters apart.
     location: String,
     pub(super) required: bool,
     pub(super) is_file: bool,
     /// The parameter as OpenAPI 3 has it; for bodies and form fields its `schema` counts.
     pub(super) upgraded: Value,
-    /// Where it stood.
+    /// Its pointer before the upgrade.
     pub(super) from: String,
 }
 
 /// Which part of the upgraded operation a parameter belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ParameterRole {
     /// Path, query and header.
     Head,
     Body,
@@ -34,11 +34,11 @@ const PARAMETER_KEYS: [&str; 6] =
 const FORMATS: [&str; 5] = ["csv", "ssv", "tsv", "pipes", "multi"];
 
 impl Upgrade {
-    /// The parameters of a path or an operation that stood at `from`.
+    /// The parameters of a path or an operation that were at `from`.
     pub(super) fn parameters(&mut self, parameters: Value, from: &str) -> Vec<Parameter> {
         let Value::Array(parameters) = parameters else { return Vec::new() };
         let upgraded = parameters.into_iter().enumerate().filter_map(|(index, parameter)| {
-            let (parameter, from) = self.followed(parameter, &format!("{from}/{index}"));
+            let (parameter, from) = self.follow_references(parameter, &format!("{from}/{index}"));
             Parameter::upgrade(&parameter, from)
         });
         upgraded.collect()
@@ -53,19 +53,19 @@ impl Parameter {
         let text = |name: &str| old.get(name).and_then(Value::as_str).unwrap_or_default();
         let (name, location) = (text("name").to_owned(), text("in").to_owned());
         let flag = |name: &str| old.get(name).and_then(Value::as_bool).unwrap_or(false);
-        let place = match location.as_str() {
-            "body" => Place::Body,
-            "formData" => Place::Form,
-            _ => Place::Head,
+        let role = match location.as_str() {
+            "body" => ParameterRole::Body,
+            "formData" => ParameterRole::Form,
+            _ => ParameterRole::Head,
         };
-        let upgraded = if place == Place::Body {
+        let upgraded = if role == ParameterRole::Body {
             json!({ "schema": old.get("schema").cloned().unwrap_or_else(|| json!({})) })
         } else {
             upgrade_head(old, &location)
         };
         Some(Self {
             name,
-            place,
+            role,
             required: flag("required"),
             is_file: text("type") == "file",
             upgraded,
@@ -74,9 +74,9 @@ impl Parameter {
         })
     }
 
-    /// Whether this parameter of an operation takes the place of one of its path.
+    /// Whether this parameter of an operation replaces one of its path.
     pub(super) fn replaces(&self, shared: &Self) -> bool {
-        let same_body = self.place == Place::Body && shared.place == Place::Body;
+        let same_body = self.role == ParameterRole::Body && shared.role == ParameterRole::Body;
         same_body || (self.name == shared.name && self.location == shared.location)
     }
 
@@ -133,7 +133,7 @@ fn upgrade_head(old: &Map<String, Value>, location: &str) -> Value {
 }
 
 /// The schema of a form field, `allowEmptyValue` taken into it, which OpenAPI 3 has for query
-/// parameters only. A field without the keyword is judged by its schema alone: browsers send
+/// parameters only. A field without the keyword is validated against its schema alone: browsers send
 /// every field of a form, filled or not.
 fn with_empty_value(mut schema: Map<String, Value>, allow: Option<&Value>) -> Map<String, Value> {
     match allow {

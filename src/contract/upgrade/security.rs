@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Upgrade;
-use crate::contract::document::pointer;
+use crate::json::pointer;
 
 impl Upgrade {
     pub(super) fn security_schemes(&mut self) -> Value {
@@ -16,7 +16,7 @@ impl Upgrade {
         }
         for name in names {
             let to = pointer::join("/components/securitySchemes", &name);
-            self.note(&to, &pointer::join("/securityDefinitions", &name));
+            self.record_move(&to, &pointer::join("/securityDefinitions", &name));
         }
         Value::Object(schemes)
     }

@@ -56,7 +56,7 @@ fn petstore() -> Value {
 }
 
 #[test]
-fn heads_bodies_and_forms_move_to_their_places() {
+fn parameters_bodies_and_forms_are_upgraded() {
     let document = read(&petstore());
     let root = document.root();
     assert_eq!(root["servers"][1]["url"], "https://h.example/v1");
@@ -82,7 +82,7 @@ fn heads_bodies_and_forms_move_to_their_places() {
 }
 
 #[test]
-fn what_moved_is_found_again_in_the_text() {
+fn upgraded_parts_keep_their_original_position() {
     let document = read(&petstore());
     for (upgraded, original) in [
         ("/paths/~1pets/get/parameters/0/schema/maximum", "/parameters/limit/maximum"),

@@ -13,19 +13,19 @@ pub struct EnforcementMetrics {
     enforced: [IntCounter; 2],
     rejected: IntCounterVec,
     unenforceable: IntCounterVec,
-    held: [Histogram; 2],
-    waived: [IntCounter; 2],
+    buffered: [Histogram; 2],
+    skipped: [IntCounter; 2],
     breaker_open: IntGaugeVec,
     breaker_openings: IntCounterVec,
 }
 
-/// Shows whether one breaker is open.
+/// The gauge of one breaker.
 #[derive(Debug)]
-pub struct BreakerSign(IntGauge);
+pub struct BreakerGauge(IntGauge);
 
 /// Why an exchange is not enforced although its operation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waived {
+pub enum EnforcementSkip {
     /// It is not part of the share of traffic that is.
     Share,
     /// Too much was rejected.
@@ -46,19 +46,19 @@ impl EnforcementMetrics {
              rejected, by side.",
             &["side"],
         )?;
-        let held: HistogramVec = metrics.histograms(
+        let buffered: HistogramVec = metrics.histograms(
             "cvt_enforcement_buffer_seconds",
             "From the start of buffering a body to the decision about it, by side.",
             &["side"],
             LATENCY_BUCKETS,
         )?;
-        let waived = metrics.counters(
+        let skipped = metrics.counters(
             "cvt_enforcement_skipped_total",
             "Exchanges treated as in warn although their operation is enforced, by reason.",
             &["reason"],
         )?;
         Ok(Self {
-            waived: ["share", "breaker"].map(|reason| waived.with_label_values(&[reason])),
+            skipped: ["share", "breaker"].map(|reason| skipped.with_label_values(&[reason])),
             enforced: SIDES.map(|side| enforced.with_label_values(&[side.as_str()])),
             rejected: metrics.counters(
                 "cvt_enforcement_rejected_total",
@@ -72,7 +72,7 @@ impl EnforcementMetrics {
                  was done with them.",
                 &["side", "reason", "action"],
             )?,
-            held: SIDES.map(|side| held.with_label_values(&[side.as_str()])),
+            buffered: SIDES.map(|side| buffered.with_label_values(&[side.as_str()])),
             breaker_open: metrics.gauges(
                 "cvt_enforcement_breaker_open",
                 "1 while enforcement has fallen back to warn because too much was rejected.",
@@ -86,23 +86,23 @@ impl EnforcementMetrics {
         })
     }
 
-    /// Counts a half that was judged in time, and how long it was held.
-    pub fn enforced(&self, side: Side) {
+    /// Counts a side that was validated in time.
+    pub fn record_enforced(&self, side: Side) {
         self.enforced[side as usize].inc();
     }
 
-    /// Notes how long one half was held.
-    pub fn held(&self, side: Side, seconds: f64) {
-        self.held[side as usize].observe(seconds);
+    /// Records how long one side was buffered.
+    pub fn record_buffered(&self, side: Side, seconds: f64) {
+        self.buffered[side as usize].observe(seconds);
     }
 
-    /// Counts a half that was answered by us.
-    pub fn rejected(&self, side: Side, cause: &str) {
+    /// Counts a side that was rejected.
+    pub fn record_rejected(&self, side: Side, cause: &str) {
         self.rejected.with_label_values(&[side.as_str(), cause]).inc();
     }
 
-    /// Counts a half that could not be enforced.
-    pub fn unenforceable(&self, side: Side, reason: SkipReason, action: OnUnenforceable) {
+    /// Counts a side that could not be enforced.
+    pub fn record_unenforceable(&self, side: Side, reason: SkipReason, action: OnUnenforceable) {
         let action = match action {
             OnUnenforceable::Forward => "forward",
             OnUnenforceable::Reject => "reject",
@@ -111,35 +111,35 @@ impl EnforcementMetrics {
     }
 
     /// Counts an exchange that is only observed although its operation is enforced.
-    pub fn waived(&self, why: Waived) {
-        self.waived[why as usize].inc();
+    pub fn record_skipped(&self, why: EnforcementSkip) {
+        self.skipped[why as usize].inc();
     }
 
-    /// A sign for a breaker that comes into force. Signs of earlier ones show nothing any more.
-    pub fn breaker_sign(&self, route: &str) -> BreakerSign {
+    /// The gauge of a breaker that comes into force. Gauges of earlier ones have no effect any more.
+    pub fn breaker_gauge(&self, route: &str) -> BreakerGauge {
         // Fails where nothing was shown.
         let _ = self.breaker_open.remove_label_values(&[route]);
-        BreakerSign(self.breaker_open.with_label_values(&[route]))
+        BreakerGauge(self.breaker_open.with_label_values(&[route]))
     }
 
-    /// Shows no breaker of a route that has none any more.
-    pub fn forget_breaker(&self, route: &str) {
+    /// Removes the series of a route that has no breaker any more.
+    pub fn remove_breaker(&self, route: &str) {
         // Fails where nothing was shown.
         let _ = self.breaker_open.remove_label_values(&[route]);
         let _ = self.breaker_openings.remove_label_values(&[route]);
     }
 
     /// Counts a breaker that opened.
-    pub fn breaker_opened(&self, route: &str) {
+    pub fn record_breaker_opened(&self, route: &str) {
         self.breaker_openings.with_label_values(&[route]).inc();
     }
 }
 
-// === impl BreakerSign ===
+// === impl BreakerGauge ===
 
-impl BreakerSign {
-    /// Shows whether the breaker is open.
-    pub fn show(&self, open: bool) {
+impl BreakerGauge {
+    /// Sets whether the breaker is open.
+    pub fn set_open(&self, open: bool) {
         self.0.set(i64::from(open));
     }
 }

@@ -1,6 +1,6 @@
 //! What the settings say about each operation of the contract in force.
 //!
-//! What must hold: it is computed once per contract; an exchange looks it up by the index of
+//! Invariants: it is computed once per contract; an exchange looks it up by the index of
 //! its operation.
 
 use std::collections::BTreeSet;
@@ -14,44 +14,44 @@ use crate::contract::{CompiledOperation, Contract, OperationIndex};
 use crate::model::mode::Modes;
 use crate::registry::LoadedContract;
 
-/// Judging that takes longer than this keeps the other exchanges of a traffic thread waiting.
-const SLOW: Duration = Duration::from_millis(1);
-/// One slow judgement weighs as much as so many quick ones.
+/// Validation that takes longer than this keeps the other exchanges of a traffic thread waiting.
+const SLOW_VALIDATION: Duration = Duration::from_millis(1);
+/// One slow validation weighs as much as so many quick ones.
 const PENALTY: u8 = 8;
-/// From here on an operation counts as slow; two slow judgements in a row reach it.
-const TOO_SLOW: u8 = 12;
-const WORST: u8 = 64;
+/// From here on an operation counts as slow; two slow validations in a row reach it.
+const SLOW_SCORE: u8 = 12;
+const MASCORE: u8 = 64;
 
 /// The settings, operation by operation.
 #[derive(Debug)]
-pub struct Plan {
+pub struct EnforcementPlan {
     contract: Arc<LoadedContract>,
-    operations: Box<[Planned]>,
+    operations: Box<[PlannedOperation]>,
 }
 
 /// What is known of one operation.
 #[derive(Debug)]
-pub struct Planned {
+pub struct PlannedOperation {
     /// Its modes.
     pub modes: Modes,
-    /// How long judging its messages takes.
-    pub pace: Pace,
+    /// How long validating its messages takes.
+    pub latency: LatencyScore,
 }
 
-/// Remembers whether judging was slow of late. A pause of the thread now and then does not
+/// Remembers whether recent validations were slow. A pause of the thread now and then does not
 /// count; a rule that is slow every time does.
 #[derive(Debug, Default)]
-pub struct Pace(AtomicU8);
+pub struct LatencyScore(AtomicU8);
 
-// === impl Plan ===
+// === impl EnforcementPlan ===
 
-impl Plan {
+impl EnforcementPlan {
     /// The plan for `contract`. Operations that it does not list have no effect.
     pub fn new(settings: &EnforcementSettings, contract: Arc<LoadedContract>) -> Self {
         let planned = |operation: &CompiledOperation| {
-            let own = settings.operations.iter().find(|one| is_called(operation, &one.name));
+            let own = settings.operations.iter().find(|one| has_name(operation, &one.name));
             let modes = own.map_or(settings.modes, |one| one.over(settings.modes));
-            Planned { modes, pace: Pace::default() }
+            PlannedOperation { modes, latency: LatencyScore::default() }
         };
         let operations = contract.contract.operations().iter().map(planned).collect();
         Self { contract, operations }
@@ -63,7 +63,7 @@ impl Plan {
     }
 
     /// What is known of an operation.
-    pub fn operation(&self, index: OperationIndex) -> Option<&Planned> {
+    pub fn operation(&self, index: OperationIndex) -> Option<&PlannedOperation> {
         self.operations.get(index.as_usize())
     }
 }
@@ -71,7 +71,7 @@ impl Plan {
 /// What is wrong with the operations that the settings name: a sentence about each that the
 /// contract does not list, with the nearest that it does.
 pub fn unknown_operations(settings: &EnforcementSettings, contract: &Contract) -> Vec<String> {
-    let missing = |name: &str| !contract.operations().iter().any(|one| is_called(one, name));
+    let missing = |name: &str| !contract.operations().iter().any(|one| has_name(one, name));
     let mut names = BTreeSet::new();
     for operation in contract.operations() {
         names.insert(name_of(operation));
@@ -86,7 +86,7 @@ fn name_of(operation: &CompiledOperation) -> String {
     format!("{} {}", operation.method, operation.template)
 }
 
-fn is_called(operation: &CompiledOperation, name: &str) -> bool {
+fn has_name(operation: &CompiledOperation, name: &str) -> bool {
     let by_path = || {
         let (method, template) = name.split_once(' ')?;
         let same = method.eq_ignore_ascii_case(operation.method.as_str());
@@ -95,19 +95,19 @@ fn is_called(operation: &CompiledOperation, name: &str) -> bool {
     operation.operation_id.as_deref() == Some(name) || by_path().is_some()
 }
 
-// === impl Pace ===
+// === impl LatencyScore ===
 
-impl Pace {
-    /// Whether judging was slow of late.
+impl LatencyScore {
+    /// Whether recent validations were slow.
     pub fn is_slow(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= TOO_SLOW
+        self.0.load(Ordering::Relaxed) >= SLOW_SCORE
     }
 
-    /// Notes how long judging took. Two threads at once may lose a note; the next one counts.
-    pub fn note(&self, took: Duration) {
+    /// Records how long a validation took. Of two threads at once one may be lost; the next counts.
+    pub fn record(&self, took: Duration) {
         let before = self.0.load(Ordering::Relaxed);
-        if took > SLOW {
-            self.0.store(before.saturating_add(PENALTY).min(WORST), Ordering::Relaxed);
+        if took > SLOW_VALIDATION {
+            self.0.store(before.saturating_add(PENALTY).min(MASCORE), Ordering::Relaxed);
         } else if before > 0 {
             self.0.store(before - 1, Ordering::Relaxed);
         }
@@ -117,7 +117,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Problems, Typed, Values, enforcement};
+    use crate::config::{Problems, RawSettings, Values, enforcement};
     use crate::contract::CompileOptions;
     use crate::model::id::SchemaId;
     use crate::model::mode::Mode;
@@ -134,8 +134,8 @@ paths:
     fn settings(operations: &str) -> EnforcementSettings {
         let mut problems = Problems::default();
         let environment = vec![("CVT_OPERATIONS".to_owned(), operations.to_owned())];
-        let typed = Typed { environment, ..Typed::default() };
-        let values = Values::collect(typed, &mut problems);
+        let raw = RawSettings { environment, ..RawSettings::default() };
+        let values = Values::collect(raw, &mut problems);
         let settings = enforcement::read(&values, &mut problems);
         problems.or_fail().unwrap();
         settings
@@ -152,7 +152,7 @@ paths:
         let contract = contract();
         let settings = settings("post /users=strict, listUsers.response=off");
         assert_eq!(unknown_operations(&settings, &contract.contract), Vec::<String>::new());
-        let plan = Plan::new(&settings, contract.clone());
+        let plan = EnforcementPlan::new(&settings, contract.clone());
         let modes = |at: usize| plan.operations[at].modes;
         assert_eq!(modes(0), Modes { request: Mode::Warn, response: Mode::Off });
         assert_eq!(modes(1), Modes { request: Mode::Strict, response: Mode::Warn });
@@ -169,13 +169,13 @@ paths:
 
     #[test]
     fn one_pause_does_not_make_an_operation_slow() {
-        let pace = Pace::default();
+        let latency = LatencyScore::default();
         let (slow, quick) = (Duration::from_millis(5), Duration::from_micros(5));
-        pace.note(slow);
-        assert!(!pace.is_slow());
-        pace.note(slow);
-        assert!(pace.is_slow());
-        (0..PENALTY).for_each(|_| pace.note(quick));
-        assert!(!pace.is_slow());
+        latency.record(slow);
+        assert!(!latency.is_slow());
+        latency.record(slow);
+        assert!(latency.is_slow());
+        (0..PENALTY).for_each(|_| latency.record(quick));
+        assert!(!latency.is_slow());
     }
 }

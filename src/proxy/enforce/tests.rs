@@ -6,19 +6,19 @@ use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
 
 use super::*;
-use crate::config::{Problems, Typed, Values, enforcement};
+use crate::config::{Problems, RawSettings, Values, enforcement};
 use crate::contract::{CompileOptions, Contract};
+use crate::exchange::InlineResults;
+use crate::exchange::metrics::ExchangeMetrics;
+use crate::exchange::queue::Queue;
 use crate::model::clock::{SystemClock, Timestamp};
 use crate::model::exchange::{RequestHead, ResponseHead};
 use crate::model::id::{SchemaId, SystemIds};
-use crate::observer::exchange::Known;
-use crate::observer::metrics::ObserverMetrics;
-use crate::observer::queue::Queue;
-use crate::observer::usage::UsageBook;
-use crate::observer::usage::metrics::UsageMetrics;
-use crate::observer::worker::{Judging, MakeJudge};
+use crate::pipeline::usage::UsageRegistry;
+use crate::pipeline::usage::metrics::UsageMetrics;
+use crate::pipeline::validate::{MakeValidator, ValidateExchange};
 use crate::telemetry::metrics::Metrics;
-use crate::validation::Witness;
+use crate::validation::ValidationObserver;
 
 const DOCUMENT: &str = r"
 openapi: 3.1.0
@@ -30,13 +30,13 @@ paths:
       responses: {'200': {description: d, content: {'*/*': {}}}}
 ";
 
-/// A judge with a defect: it panics, or does not come to an end before it is released.
-enum Defective {
+/// A validator with a defect: it panics, or does not come to an end before it is released.
+enum FaultyValidator {
     Panics,
     Hangs(Arc<Mutex<mpsc::Receiver<()>>>),
 }
 
-impl Defective {
+impl FaultyValidator {
     fn fail(&self) -> ! {
         match self {
             Self::Panics => panic!("a defect in validation"),
@@ -48,14 +48,14 @@ impl Defective {
     }
 }
 
-impl Judging for Defective {
+impl ValidateExchange for FaultyValidator {
     fn request(
         &mut self,
         _: &Contract,
         _: &RequestHead,
-        _: &Captured,
-        _: &mut dyn Witness,
-    ) -> RequestJudgement {
+        _: &CapturedBody,
+        _: &mut dyn ValidationObserver,
+    ) -> RequestValidation {
         self.fail()
     }
 
@@ -64,23 +64,23 @@ impl Judging for Defective {
         _: &Contract,
         _: Option<OperationIndex>,
         _: &RequestHead,
-        _: (&ResponseHead, &Captured),
-        _: &mut dyn Witness,
+        _: (&ResponseHead, &CapturedBody),
+        _: &mut dyn ValidationObserver,
     ) -> Verdict {
         self.fail()
     }
 }
 
 /// Enforcement of everything on one route, and what it counts.
-struct Bed {
+struct EnforcementFixture {
     enforcement: Arc<Enforcement>,
     metrics: Metrics,
     queue: Arc<Queue>,
     contract: Arc<LoadedContract>,
 }
 
-impl Bed {
-    fn new(action: &str, budget: &str, memory: usize, make_judge: MakeJudge) -> Self {
+impl EnforcementFixture {
+    fn new(action: &str, budget: &str, memory: usize, make_validator: MakeValidator) -> Self {
         let metrics = Metrics::default();
         let variables = [
             ("CVT_MODE", "strict"),
@@ -89,32 +89,32 @@ impl Bed {
             ("CVT_ENFORCEMENT_VALIDATION_BUDGET", budget),
         ];
         let environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let typed = Typed { environment: environment.to_vec(), ..Typed::default() };
+        let raw = RawSettings { environment: environment.to_vec(), ..RawSettings::default() };
         let mut problems = Problems::default();
-        let values = Values::collect(typed, &mut problems);
+        let values = Values::collect(raw, &mut problems);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let usage = UsageBook::new(UsageMetrics::new(&metrics).unwrap());
+        let usage = UsageRegistry::new(UsageMetrics::new(&metrics).unwrap());
         let enforcement = Arc::new(Enforcement::new(EnforcementParts {
             route: "default".into(),
             settings: enforcement::read(&values, &mut problems),
             body_limit: 1 << 20,
-            judges: Arc::new(Inline::new(make_judge, 1, usage, clock.clone())),
+            validators: Arc::new(InlineValidators::new(make_validator, 1, usage, clock.clone())),
             budget: Budget::new(memory),
             metrics: EnforcementMetrics::new(&metrics).unwrap(),
             clock,
             ids: Arc::new(SystemIds),
         }));
         problems.or_fail().unwrap();
-        let observer = ObserverMetrics::new(&metrics).unwrap();
+        let observer = ExchangeMetrics::new(&metrics).unwrap();
         let contract = Contract::compile(DOCUMENT.as_bytes(), &CompileOptions::default()).unwrap();
         let contract = Arc::new(LoadedContract::new(SchemaId::new("t").unwrap(), contract));
         Self { enforcement, metrics, queue: Arc::new(Queue::new(8, observer)), contract }
     }
 
-    fn open(&self) -> (Pending, Stance) {
+    fn open(&self) -> (PendingExchange, EnforcementDecision) {
         let headers = HeaderMap::new();
         let contract = Some(&self.contract);
-        let stance = self.enforcement.stance(contract, &Method::POST, "/users", &headers);
+        let decision = self.enforcement.decide(contract, &Method::POST, "/users", &headers);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let request = RequestHead {
             method: Method::POST,
@@ -126,17 +126,17 @@ impl Bed {
         let exchange = Exchange {
             contract: Some(self.contract.clone()),
             trace: None,
-            id: stance.id,
-            modes: stance.modes,
+            id: decision.id,
+            modes: decision.modes,
             client_ip: None,
             client_subject: None,
             request,
-            request_body: Captured::unread(),
+            request_body: CapturedBody::unread(),
             response: Some(response),
-            response_body: Captured::unread(),
+            response_body: CapturedBody::unread(),
             ending: Ending::Responded,
             rejected: None,
-            known: Known::default(),
+            inline: InlineResults::default(),
             arrived_at: Timestamp::default(),
             duration: Duration::ZERO,
             upstream_duration: None,
@@ -144,27 +144,29 @@ impl Bed {
             reservation: Budget::new(1 << 20).reserve(0).unwrap(),
         };
         let started = clock.instant();
-        (Pending::new(Box::new(exchange), started, clock, self.queue.clone()), stance)
+        (PendingExchange::new(Box::new(exchange), started, clock, self.queue.clone()), decision)
     }
 
-    /// Sends a body of `length` bytes through both halves; the status where it does not pass.
+    /// Sends a body of `length` bytes through both sides; the status where it does not pass.
     async fn send(&self, length: usize) -> [Result<usize, u16>; 2] {
         let body = || Full::new(Bytes::from(vec![b'x'; length]));
-        let (pending, mut stance) = self.open();
+        let (pending, mut decision) = self.open();
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/x"))]);
-        let (enforcement, stance) = (&self.enforcement, &mut stance);
-        let request = match enforcement.request(&pending, stance, &headers, body(), false).await {
-            Ok(passage) => Ok(passage.body.collect().await.unwrap().to_bytes().len()),
-            Err(answer) => Err(answer.status().as_u16()),
-        };
-        let response = match enforcement.response(&pending, stance, &headers, body()).await {
-            Ok(passage) => Ok(passage.body.collect().await.unwrap().to_bytes().len()),
-            Err(replacement) => Err(replacement.answer.status().as_u16()),
-        };
+        let (enforcement, decision) = (&self.enforcement, &mut decision);
+        let request =
+            match enforcement.enforce_request(&pending, decision, &headers, body(), false).await {
+                Ok(admitted) => Ok(admitted.body.collect().await.unwrap().to_bytes().len()),
+                Err(answer) => Err(answer.status().as_u16()),
+            };
+        let response =
+            match enforcement.enforce_response(&pending, decision, &headers, body()).await {
+                Ok(admitted) => Ok(admitted.body.collect().await.unwrap().to_bytes().len()),
+                Err(replacement) => Err(replacement.answer.status().as_u16()),
+            };
         [request, response]
     }
 
-    /// Asserts that both halves were counted as unenforceable for `reason`.
+    /// Asserts that both sides were counted as unenforceable for `reason`.
     #[track_caller]
     fn counted(&self, reason: &str, action: &str) {
         let text = self.metrics.encode().unwrap();
@@ -176,20 +178,25 @@ impl Bed {
     }
 }
 
-/// Small bodies are judged on the calling thread, large ones on another.
+/// Small bodies are validated on the calling thread, large ones on another.
 const SIZES: [usize; 2] = [10, 100_000];
 
 #[tokio::test]
-async fn trap_t25_a_panic_in_judging_follows_the_settings_and_is_counted() {
+async fn trap_t25_a_panic_in_validation_follows_the_settings_and_is_counted() {
     for length in SIZES {
         for (action, expected) in
             [("forward", [Ok(length), Ok(length)]), ("reject", [Err(503), Err(502)])]
         {
-            let bed = Bed::new(action, "1h", 1 << 20, Arc::new(|| Box::new(Defective::Panics)));
-            let sent = bed.send(length).await;
+            let fixture = EnforcementFixture::new(
+                action,
+                "1h",
+                1 << 20,
+                Arc::new(|| Box::new(FaultyValidator::Panics)),
+            );
+            let sent = fixture.send(length).await;
             assert_eq!(sent, expected, "{length} {action}");
-            bed.counted("panicked", action);
-            assert_eq!(bed.queue.len(), 1, "the exchange itself goes on");
+            fixture.counted("panicked", action);
+            assert_eq!(fixture.queue.len(), 1, "the exchange itself goes on");
         }
     }
 }
@@ -198,23 +205,29 @@ async fn trap_t25_a_panic_in_judging_follows_the_settings_and_is_counted() {
 async fn traffic_does_not_wait_longer_than_the_budget() {
     let (release, released) = mpsc::channel::<()>();
     let released = Arc::new(Mutex::new(released));
-    let make_judge: MakeJudge = Arc::new(move || Box::new(Defective::Hangs(released.clone())));
+    let make_validator: MakeValidator =
+        Arc::new(move || Box::new(FaultyValidator::Hangs(released.clone())));
     for (action, expected) in
         [("forward", [Ok(SIZES[1]), Ok(SIZES[1])]), ("reject", [Err(503), Err(502)])]
     {
-        let bed = Bed::new(action, "1ms", 1 << 20, make_judge.clone());
-        assert_eq!(bed.send(SIZES[1]).await, expected);
-        bed.counted("validation_budget", action);
+        let fixture = EnforcementFixture::new(action, "1ms", 1 << 20, make_validator.clone());
+        assert_eq!(fixture.send(SIZES[1]).await, expected);
+        fixture.counted("validation_budget", action);
     }
     drop(release);
 }
 
 #[tokio::test]
-async fn without_memory_nothing_is_held() {
+async fn without_memory_nothing_is_buffered() {
     for (action, expected) in [("forward", [Ok(10), Ok(10)]), ("reject", [Err(503), Err(502)])] {
-        let bed = Bed::new(action, "1h", 20, Arc::new(|| Box::new(Defective::Panics)));
-        assert_eq!(bed.send(10).await, expected);
-        bed.counted("capture_memory", action);
+        let fixture = EnforcementFixture::new(
+            action,
+            "1h",
+            20,
+            Arc::new(|| Box::new(FaultyValidator::Panics)),
+        );
+        assert_eq!(fixture.send(10).await, expected);
+        fixture.counted("capture_memory", action);
     }
 }
 

@@ -1,6 +1,6 @@
-//! TLS to an upstream: whom we trust, who we are, and files that change.
+//! TLS to an upstream: trusted authorities, our identity, and files that change.
 //!
-//! What must hold: without `verify: false` nothing is sent to a service whose certificate is not
+//! Invariants: without `verify: false` nothing is sent to a service whose certificate is not
 //! vouched for; what cannot be loaded leaves the last good state in force and is logged.
 
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub enum TlsSetupError {
     Unreadable {
         /// Its path.
         path: PathBuf,
-        /// The system's word for it.
+        /// The system's error.
         reason: std::io::Error,
     },
     /// A file does not hold what it should.
@@ -54,35 +54,35 @@ pub enum TlsSetupError {
 }
 
 /// TLS to one upstream.
-pub struct Tls {
+pub struct TlsClient {
     settings: UpstreamTls,
     protocol: Protocol,
     /// The name that the certificate must have, for each configured address.
     names: Vec<ServerName<'static>>,
-    current: ArcSwap<Both>,
-    seen: Mutex<Files>,
+    current: ArcSwap<ClientConfigs>,
+    last_read: Mutex<TlsFiles>,
 }
 
 /// The same trust, with and without HTTP/2 on offer.
-struct Both {
+struct ClientConfigs {
     preferred: Arc<ClientConfig>,
     http1: Arc<ClientConfig>,
 }
 
 /// The bytes of the files, to tell whether anything changed.
 #[derive(PartialEq, Eq, Clone, Default)]
-struct Files {
+struct TlsFiles {
     authorities: Option<Vec<u8>>,
     identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Takes any certificate, and checks only that the peer has its key.
 #[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
+struct AcceptAnyCertificate(Arc<CryptoProvider>);
 
-// === impl Tls ===
+// === impl TlsClient ===
 
-impl Tls {
+impl TlsClient {
     /// TLS as `settings` say, if they ask for it.
     pub fn of(settings: &UpstreamSettings) -> Result<Option<Self>, TlsSetupError> {
         if !settings.encrypted() {
@@ -95,8 +95,8 @@ impl Tls {
         let own = settings.tls.server_name.as_deref();
         let names = settings.addresses.iter().map(|address| name(own.unwrap_or(&address.host)));
         let names = names.collect::<Result<_, _>>()?;
-        let files = Files::read(&settings.tls)?;
-        let both = files.check(&settings.tls, settings.protocol)?;
+        let files = TlsFiles::read(&settings.tls)?;
+        let configs = files.check(&settings.tls, settings.protocol)?;
         if !settings.tls.verify {
             tracing::warn!(
                 event = "upstream_not_verified",
@@ -108,22 +108,22 @@ impl Tls {
             settings: settings.tls.clone(),
             protocol: settings.protocol,
             names,
-            current: ArcSwap::from_pointee(both),
-            seen: Mutex::new(files),
+            current: ArcSwap::from_pointee(configs),
+            last_read: Mutex::new(files),
         }))
     }
 
-    /// Shakes hands on `stream`, which leads to the configured address `origin`. Also says
+    /// Shakes hands on `stream`, which leads to the configured address `address_index`. Also says
     /// whether HTTP/2 was agreed on.
     pub async fn connect(
         &self,
         stream: TcpStream,
-        origin: usize,
+        address_index: usize,
         only_http1: bool,
     ) -> std::io::Result<(TlsStream<TcpStream>, bool)> {
-        let name = self.names.get(origin).cloned().ok_or(std::io::ErrorKind::NotFound)?;
-        let both = self.current.load_full();
-        let config = if only_http1 { &both.http1 } else { &both.preferred };
+        let name = self.names.get(address_index).cloned().ok_or(std::io::ErrorKind::NotFound)?;
+        let configs = self.current.load_full();
+        let config = if only_http1 { &configs.http1 } else { &configs.preferred };
         let stream = TlsConnector::from(config.clone()).connect(name, stream).await?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(H2);
         Ok((stream, http2))
@@ -131,22 +131,22 @@ impl Tls {
 
     /// Takes over files that changed. Connections that exist go on.
     pub fn refresh(&self) -> Result<bool, TlsSetupError> {
-        let files = Files::read(&self.settings)?;
-        let mut seen = self.seen.lock();
-        if files == *seen {
+        let files = TlsFiles::read(&self.settings)?;
+        let mut last_read = self.last_read.lock();
+        if files == *last_read {
             return Ok(false);
         }
         let checked = files.check(&self.settings, self.protocol);
-        // What is wrong is said once.
-        *seen = files;
+        // A defect is reported once.
+        *last_read = files;
         self.current.store(Arc::new(checked?));
         Ok(true)
     }
 }
 
-// === impl Files ===
+// === impl TlsFiles ===
 
-impl Files {
+impl TlsFiles {
     fn read(settings: &UpstreamTls) -> Result<Self, TlsSetupError> {
         let read = |path: &PathBuf| {
             std::fs::read(path)
@@ -159,14 +159,20 @@ impl Files {
         Ok(Self { authorities: settings.ca_file.as_ref().map(read).transpose()?, identity })
     }
 
-    fn check(&self, settings: &UpstreamTls, protocol: Protocol) -> Result<Both, TlsSetupError> {
+    fn check(
+        &self,
+        settings: &UpstreamTls,
+        protocol: Protocol,
+    ) -> Result<ClientConfigs, TlsSetupError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?;
         let builder = if settings.verify {
             builder.with_root_certificates(self.roots(settings)?)
         } else {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider)))
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate(provider)))
         };
         let mut config = match (&settings.identity, &self.identity) {
             (Some((cert_file, key_file)), Some((cert, key))) => {
@@ -183,7 +189,7 @@ impl Files {
             Protocol::Http2 => vec![H2.to_vec()],
             Protocol::Auto => vec![H2.to_vec(), HTTP1.to_vec()],
         };
-        Ok(Both { preferred: Arc::new(config), http1 })
+        Ok(ClientConfigs { preferred: Arc::new(config), http1 })
     }
 
     fn roots(&self, settings: &UpstreamTls) -> Result<RootCertStore, TlsSetupError> {
@@ -214,9 +220,9 @@ fn malformed(path: &Path, expected: &'static str) -> TlsSetupError {
     TlsSetupError::Malformed { path: path.to_owned(), expected }
 }
 
-// === impl Unverified ===
+// === impl AcceptAnyCertificate ===
 
-impl ServerCertVerifier for Unverified {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _certificate: &CertificateDer<'_>,

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::schemas::after;
-use super::{MemoryStore, State, Used};
+use super::schemas::entries_after;
+use super::{MemoryState, MemoryStore, StoredUsage};
 use crate::model::clock::Timestamp;
 use crate::model::consumer::ConsumerRecord;
 use crate::model::page::{Cursor, Page};
 use crate::model::usage::OperationUsage;
+use crate::storage::observed_consumer::{add_usage, registration_of};
 use crate::storage::query::{ConsumerFilter, PageRequest, UsageFilter};
-use crate::storage::sql::schemas::page_of;
+use crate::storage::sql::schemas::into_page;
 use crate::storage::store::{ConsumerStore, StoreResult};
-use crate::storage::usage::{absorb, registration};
 
 #[async_trait]
 impl ConsumerStore for MemoryStore {
@@ -47,7 +47,7 @@ impl ConsumerStore for MemoryStore {
     ) -> StoreResult<Page<ConsumerRecord>> {
         let start = page.cursor.as_ref().map(|cursor| cursor.parts::<3>()).transpose()?;
         let state = self.state.lock();
-        let items = after(&state.consumers, start.map(|parts| parts.map(str::to_owned)))
+        let items = entries_after(&state.consumers, start.map(|parts| parts.map(str::to_owned)))
             .map(|(_, record)| record)
             .filter(|record| same(filter.schema_id.as_ref(), record.schema_id.as_str()))
             .filter(|record| same(filter.environment.as_ref(), &record.environment))
@@ -55,7 +55,7 @@ impl ConsumerStore for MemoryStore {
             .take(page.limit() as usize + 1)
             .cloned()
             .collect();
-        Ok(page_of(items, page, |record| Cursor::new(key_of(record))))
+        Ok(into_page(items, page, |record| Cursor::new(key_of(record))))
     }
 
     async fn deregister_consumer(
@@ -89,7 +89,7 @@ impl ConsumerStore for MemoryStore {
     async fn merge_usage(&self, batch: Uuid, usage: &[OperationUsage]) -> StoreResult<()> {
         let now = self.clock.now();
         let mut state = self.state.lock();
-        if state.first_time(batch, now) {
+        if state.register_batch(batch, now) {
             let mut sorted: Vec<_> = usage.iter().collect();
             sorted.sort_by_key(|usage| operation_of(usage));
             for usage in sorted {
@@ -106,7 +106,7 @@ impl ConsumerStore for MemoryStore {
     ) -> StoreResult<Page<OperationUsage>> {
         let start = page.cursor.as_ref().map(|cursor| cursor.parts::<5>()).transpose()?;
         let state = self.state.lock();
-        let items = after(&state.usage, start.map(|parts| parts.map(str::to_owned)))
+        let items = entries_after(&state.usage, start.map(|parts| parts.map(str::to_owned)))
             .filter(|(key, _)| same(filter.schema_id.as_ref(), &key[0]))
             .filter(|(key, _)| same(filter.consumer_id.as_ref(), &key[1]))
             .filter(|(key, _)| same(filter.environment.as_ref(), &key[2]))
@@ -115,7 +115,7 @@ impl ConsumerStore for MemoryStore {
             .take(page.limit() as usize + 1)
             .map(|(key, used)| used.to_usage(key))
             .collect();
-        Ok(page_of(items, page, |usage| Cursor::new(operation_of(usage))))
+        Ok(into_page(items, page, |usage| Cursor::new(operation_of(usage))))
     }
 }
 
@@ -132,29 +132,29 @@ fn same(wanted: Option<&String>, value: &str) -> bool {
     wanted.is_none_or(|wanted| wanted == value)
 }
 
-// === impl State ===
+// === impl MemoryState ===
 
-impl State {
-    /// Forgets at most `batch` facts last seen before `time`; says how many.
-    pub(super) fn forget_facts(&mut self, time: Timestamp, batch: usize) -> u64 {
-        let mut gone = 0;
+impl MemoryState {
+    /// Deletes at most `batch` facts last seen before `time`; returns how many.
+    pub(super) fn delete_facts_before(&mut self, time: Timestamp, batch: usize) -> u64 {
+        let mut deleted = 0;
         for used in self.usage.values_mut() {
             used.facts.retain(|_, fact| {
-                let goes = fact.last_seen < time && gone < batch;
-                gone += usize::from(goes);
-                !goes
+                let expired = fact.last_seen < time && deleted < batch;
+                deleted += usize::from(expired);
+                !expired
             });
         }
         self.usage.retain(|_, used| !used.facts.is_empty());
-        gone as u64
+        deleted as u64
     }
 
     fn merge(&mut self, usage: &OperationUsage) {
-        if let Some(new) = registration(usage) {
+        if let Some(new) = registration_of(usage) {
             let record = self.consumers.entry(key_of(&new)).or_insert(new);
-            absorb(record, usage);
+            add_usage(record, usage);
         }
-        let used = self.usage.entry(operation_of(usage)).or_insert_with(|| Used {
+        let used = self.usage.entry(operation_of(usage)).or_insert_with(|| StoredUsage {
             schema_version: String::new(),
             consumer_version: String::new(),
             facts: BTreeMap::new(),

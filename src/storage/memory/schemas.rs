@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{MemoryStore, State, Version};
+use super::{MemoryState, MemoryStore, StoredVersion};
 use crate::model::comparison::ComparisonRecord;
 use crate::model::page::{Cursor, Page};
 use crate::model::schema::SchemaRecord;
 use crate::storage::query::{
-    OnConflict, PageRequest, RecordsOf, ReplacedContent, SchemaChange, SchemaFilter, SchemaList,
-    StoredSchema,
+    OnConflict, OnSchemaDelete, PageRequest, ReplacedContent, SchemaChange, SchemaFilter,
+    SchemaList, StoredSchema,
 };
-use crate::storage::sql::schemas::{change_of, page_of};
+use crate::storage::sql::schemas::{change_of, into_page};
 use crate::storage::sql::validations::time_and_id;
 use crate::storage::store::{ComparisonStore, SchemaStore, StoreResult};
 
@@ -25,7 +25,7 @@ impl SchemaStore for MemoryStore {
         on_conflict: OnConflict,
     ) -> StoreResult<StoredSchema> {
         let stored = self.state.lock().set_schema(record, on_conflict)?;
-        self.announce();
+        self.notify_revision();
         Ok(stored)
     }
 
@@ -43,21 +43,21 @@ impl SchemaStore for MemoryStore {
         Ok(state.version(schema_id, version).map(|version| version.record.clone()))
     }
 
-    async fn delete_schema(&self, schema_id: &str, records: RecordsOf) -> StoreResult<bool> {
+    async fn delete_schema(&self, schema_id: &str, on_delete: OnSchemaDelete) -> StoreResult<bool> {
         let found = {
             let mut state = self.state.lock();
-            if records == RecordsOf::Delete {
-                state.drop_records(usize::MAX, |record| record.schema_id == schema_id);
+            if on_delete == OnSchemaDelete::DeleteRecords {
+                state.delete_records(usize::MAX, |record| record.schema_id == schema_id);
             }
             state.delete_schema(schema_id)
         };
-        self.announce();
+        self.notify_revision();
         Ok(found)
     }
 
     async fn delete_schema_version(&self, schema_id: &str, version: &str) -> StoreResult<bool> {
         let found = self.state.lock().delete_version(schema_id, version);
-        self.announce();
+        self.notify_revision();
         Ok(found)
     }
 
@@ -96,7 +96,7 @@ impl SchemaStore for MemoryStore {
             .take(page.limit() as usize + 1)
             .map(SchemaRecord::metadata)
             .collect();
-        let page = page_of(items, page, |item| {
+        let page = into_page(items, page, |item| {
             Cursor::new([item.schema_id.to_string(), item.schema_version.clone()])
         });
         Ok(SchemaList { page, total })
@@ -130,11 +130,11 @@ impl SchemaStore for MemoryStore {
         Ok(self.state.lock().revision)
     }
 
-    async fn wait_schema_change(&self, seen: i64, patience: Duration) -> StoreResult<i64> {
+    async fn wait_schema_change(&self, seen: i64, max_wait: Duration) -> StoreResult<i64> {
         let mut revision = self.revision.subscribe();
         let changed = revision.wait_for(|revision| *revision != seen);
         // the sender lives as long as the store: only the time can run out
-        let _ = tokio::time::timeout(patience, changed).await;
+        let _ = tokio::time::timeout(max_wait, changed).await;
         self.schema_revision().await
     }
 }
@@ -179,7 +179,7 @@ impl ComparisonStore for MemoryStore {
             .collect();
         items.sort_by_key(|record| std::cmp::Reverse((record.compared_at, record.id)));
         items.truncate(page.limit() as usize + 1);
-        Ok(page_of(items, page, |record| {
+        Ok(into_page(items, page, |record| {
             Cursor::new([record.compared_at.as_micros().to_string(), record.id.to_string()])
         }))
     }
@@ -198,8 +198,8 @@ fn matches(filter: &SchemaFilter, record: &SchemaRecord) -> bool {
 // === impl MemoryStore ===
 
 impl MemoryStore {
-    /// Tells waiters the newest revision.
-    fn announce(&self) {
+    /// Notifies waiters of the newest revision.
+    fn notify_revision(&self) {
         let newest = self.state.lock().revision;
         self.revision.send_if_modified(|revision| {
             let grew = *revision < newest;
@@ -209,14 +209,14 @@ impl MemoryStore {
     }
 }
 
-// === impl State ===
+// === impl MemoryState ===
 
-impl State {
-    fn version(&self, schema_id: &str, version: &str) -> Option<&Version> {
+impl MemoryState {
+    fn version(&self, schema_id: &str, version: &str) -> Option<&StoredVersion> {
         self.schemas.get(schema_id)?.get(version)
     }
 
-    fn latest(&self, schema_id: &str) -> Option<&Version> {
+    fn latest(&self, schema_id: &str) -> Option<&StoredVersion> {
         self.schemas.get(schema_id)?.values().find(|version| version.record.is_latest)
     }
 
@@ -235,13 +235,13 @@ impl State {
         }
         self.revision += 1;
         let versions = self.schemas.entry(record.schema_id.to_string()).or_default();
-        let mut new = Version {
+        let mut new = StoredVersion {
             record: SchemaRecord { is_latest: true, ..record.clone() },
             sequence: self.revision,
             history: Vec::new(),
         };
         if let Some(old) = versions.remove(&record.version) {
-            new.take_over(old, change);
+            new.inherit(old, change);
         }
         for version in versions.values_mut() {
             version.record.is_latest = false;
@@ -279,11 +279,11 @@ impl State {
     }
 }
 
-// === impl Version ===
+// === impl StoredVersion ===
 
-impl Version {
-    /// Keeps what a registration over `old` keeps.
-    fn take_over(&mut self, old: Self, change: SchemaChange) {
+impl StoredVersion {
+    /// Copies from `old` what a repeated registration keeps.
+    fn inherit(&mut self, old: Self, change: SchemaChange) {
         self.record.id = old.record.id;
         self.record.registered_at = old.record.registered_at;
         self.history = old.history;
@@ -304,7 +304,7 @@ impl Version {
 }
 
 /// The items of a map strictly after `key`.
-pub(super) fn after<K: Ord + Clone, V>(
+pub(super) fn entries_after<K: Ord + Clone, V>(
     map: &std::collections::BTreeMap<K, V>,
     key: Option<K>,
 ) -> impl Iterator<Item = (&K, &V)> {

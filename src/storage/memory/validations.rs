@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{MemoryStore, RecordKey, State};
+use super::{MemoryState, MemoryStore, RecordKey};
 use crate::model::clock::Timestamp;
 use crate::model::group::{MergedGroup, ViolationGroup};
 use crate::model::page::{Cursor, Page};
@@ -14,13 +14,13 @@ use crate::model::record::ValidationRecord;
 use crate::redaction::Redacted;
 use crate::storage::error::StoreError;
 use crate::storage::query::{
-    AnalyticsOptions, Bucket, ExpireKind, GroupFilter, NamedCount, PageRequest, Purge, Rewritten,
-    Tally, ValidationAnalytics, ValidationFilter, bucket_micros,
+    AnalyticsOptions, ExpireKind, GroupFilter, NamedCount, OutcomeCount, PageRequest, Purge,
+    RewriteProgress, TimeBucket, ValidationAnalytics, ValidationFilter, bucket_micros,
 };
-use crate::storage::sql::buckets::Span;
-use crate::storage::sql::schemas::page_of;
+use crate::storage::sql::buckets::BucketSpan;
+use crate::storage::sql::schemas::into_page;
 use crate::storage::sql::validations::time_and_id;
-use crate::storage::store::{Rewrite, StoreResult, ValidationStore};
+use crate::storage::store::{RewriteFn, StoreResult, ValidationStore};
 
 #[async_trait]
 impl ValidationStore for MemoryStore {
@@ -28,26 +28,26 @@ impl ValidationStore for MemoryStore {
         let mut state = self.state.lock();
         let mut inserted = 0;
         for record in records.iter().map(Redacted::get) {
-            if state.times.contains_key(&record.id) {
+            if state.time_of.contains_key(&record.id) {
                 continue;
             }
-            state.times.insert(record.id, record.validated_at);
+            state.time_of.insert(record.id, record.validated_at);
             state.bytes += size_of(record);
             state.records.insert((record.validated_at, record.id), record.clone());
             inserted += 1;
         }
         while state.bytes > self.limit {
             let Some((_, oldest)) = state.records.pop_first() else { break };
-            state.times.remove(&oldest.id);
+            state.time_of.remove(&oldest.id);
             state.bytes = state.bytes.saturating_sub(size_of(&oldest));
-            state.forgotten += 1;
+            state.evicted += 1;
         }
         Ok(inserted)
     }
 
     async fn get_validation(&self, id: Uuid) -> StoreResult<Option<ValidationRecord>> {
         let state = self.state.lock();
-        let at = state.times.get(&id);
+        let at = state.time_of.get(&id);
         Ok(at.and_then(|at| state.records.get(&(*at, id))).cloned())
     }
 
@@ -68,7 +68,7 @@ impl ValidationStore for MemoryStore {
             .take(page.limit() as usize + 1)
             .cloned()
             .collect();
-        Ok(page_of(items, page, cursor_of))
+        Ok(into_page(items, page, cursor_of))
     }
 
     async fn get_validation_analytics(
@@ -91,7 +91,7 @@ impl ValidationStore for MemoryStore {
         let mut state = self.state.lock();
         let batch = batch as usize;
         if kind != ExpireKind::Bodies {
-            return Ok(state.drop_records(batch, |record| expires(kind, older_than, record)));
+            return Ok(state.delete_records(batch, |record| expires(kind, older_than, record)));
         }
         let mut freed = 0;
         let mut touched = 0;
@@ -115,14 +115,14 @@ impl ValidationStore for MemoryStore {
     async fn rewrite_validations(
         &self,
         page: &PageRequest,
-        rewrite: &Rewrite<'_>,
-    ) -> StoreResult<Rewritten> {
+        rewrite: &RewriteFn<'_>,
+    ) -> StoreResult<RewriteProgress> {
         let before: Option<RecordKey> = page.cursor.as_ref().map(time_and_id).transpose()?;
         let mut state = self.state.lock();
         let older = state.records.iter().rev();
         let older = older.filter(|(key, _)| before.is_none_or(|before| **key < before));
         let records = older.map(|(_, record)| record.clone()).take(page.limit() as usize + 1);
-        let mut page = page_of(records.collect(), page, cursor_of);
+        let mut page = into_page(records.collect(), page, cursor_of);
         let mut changed = Vec::new();
         for record in &mut page.items {
             if rewrite(record)? {
@@ -133,7 +133,7 @@ impl ValidationStore for MemoryStore {
             state.replace_payload(record);
         }
         let changed = changed.len() as u64;
-        Ok(Rewritten { seen: page.items.len() as u64, changed, next: page.next })
+        Ok(RewriteProgress { seen: page.items.len() as u64, changed, next: page.next })
     }
 
     async fn merge_groups(
@@ -143,7 +143,7 @@ impl ValidationStore for MemoryStore {
     ) -> StoreResult<Vec<MergedGroup>> {
         let now = self.clock.now();
         let mut state = self.state.lock();
-        if !state.first_time(batch, now) {
+        if !state.register_batch(batch, now) {
             return Ok(Vec::new());
         }
         let mut sorted: Vec<_> = groups.iter().collect();
@@ -153,7 +153,7 @@ impl ValidationStore for MemoryStore {
             let fingerprint = group.fingerprint.clone();
             let seen_before = state.groups.get(&fingerprint).map(|known| known.last_seen);
             match state.groups.get_mut(&fingerprint) {
-                Some(known) => known.absorb(group),
+                Some(known) => known.merge(group),
                 None => drop(state.groups.insert(fingerprint.clone(), group.clone())),
             }
             merged.push(MergedGroup { fingerprint, seen_before });
@@ -165,19 +165,19 @@ impl ValidationStore for MemoryStore {
         let mut state = self.state.lock();
         let batch = batch as usize;
         match purge {
-            Purge::RecordsOf(consumer) => {
-                Ok(state.drop_records(batch, |record| record.consumer_id == consumer))
+            Purge::ConsumerRecords(consumer) => {
+                Ok(state.delete_records(batch, |record| record.consumer_id == consumer))
             }
-            Purge::NameInGroups(name) => {
+            Purge::ConsumerInGroups(name) => {
                 let groups = state.groups.values_mut();
                 let mut touched = 0;
-                for group in groups.filter(|group| group.names(name)).take(batch) {
+                for group in groups.filter(|group| group.lists_consumer(name)).take(batch) {
                     group.consumers.retain(|known| known != name);
                     touched += 1;
                 }
                 Ok(touched)
             }
-            Purge::GroupsBefore(time) => {
+            Purge::GroupsLastSeenBefore(time) => {
                 let old = state.groups.values().filter(|group| group.last_seen < time).take(batch);
                 let old: Vec<_> = old.map(|group| group.fingerprint.clone()).collect();
                 for fingerprint in &old {
@@ -185,7 +185,7 @@ impl ValidationStore for MemoryStore {
                 }
                 Ok(old.len() as u64)
             }
-            Purge::UsageBefore(time) => Ok(state.forget_facts(time, batch)),
+            Purge::UsageLastSeenBefore(time) => Ok(state.delete_facts_before(time, batch)),
         }
     }
 
@@ -202,7 +202,7 @@ impl ValidationStore for MemoryStore {
             .filter(|group| same(filter.fingerprint.as_ref(), &group.fingerprint))
             .filter(|group| same(filter.schema_id.as_ref(), &group.schema_id))
             .filter(|group| same(filter.code.as_ref(), group.code.as_str()))
-            .filter(|group| same(filter.operation.as_ref(), &group.operation))
+            .filter(|group| same(filter.path_template.as_ref(), &group.path_template))
             .filter(|group| filter.seen_since.is_none_or(|since| group.last_seen >= since))
             .filter(|group| {
                 before.is_none_or(|before| (group.last_seen, &*group.fingerprint) < before)
@@ -211,7 +211,7 @@ impl ValidationStore for MemoryStore {
             .collect();
         items.sort_by(|a, b| (b.last_seen, &b.fingerprint).cmp(&(a.last_seen, &a.fingerprint)));
         items.truncate(page.limit() as usize + 1);
-        Ok(page_of(items, page, |group| {
+        Ok(into_page(items, page, |group| {
             Cursor::new([group.last_seen.as_micros().to_string(), group.fingerprint.clone()])
         }))
     }
@@ -236,7 +236,10 @@ fn matches(filter: &ValidationFilter, record: &ValidationRecord) -> bool {
         && same(filter.method.as_ref(), &record.request_method)
         && same(filter.environment.as_ref(), &record.environment)
         && same(filter.consumer_id.as_ref(), &record.consumer_id)
-        && filter.operation.as_ref().is_none_or(|wanted| record.operation.as_ref() == Some(wanted))
+        && filter
+            .path_template
+            .as_ref()
+            .is_none_or(|wanted| record.path_template.as_ref() == Some(wanted))
         && filter.valid.is_none_or(|wanted| record.valid == wanted)
         && filter.from.is_none_or(|from| record.validated_at >= from)
         && filter.until.is_none_or(|until| record.validated_at < until)
@@ -276,44 +279,45 @@ fn analytics(
 ) -> ValidationAnalytics {
     let failed = records.iter().filter(|record| !record.valid).count() as u64;
     let mut answer = ValidationAnalytics::default().with_totals(records.len() as u64, failed);
-    answer.by_method = tally(records, options.top, |record| &record.request_method);
-    answer.by_schema = tally(records, options.top, |record| &record.schema_id);
-    answer.by_operation =
-        tally(records, options.top, |record| record.operation.as_deref().unwrap_or(""));
-    answer.by_consumer = tally(records, options.top, |record| &record.consumer_id);
+    answer.by_method = count_outcomes(records, options.top, |record| &record.request_method);
+    answer.by_schema = count_outcomes(records, options.top, |record| &record.schema_id);
+    answer.by_path_template = count_outcomes(records, options.top, |record| {
+        record.path_template.as_deref().unwrap_or("")
+    });
+    answer.by_consumer = count_outcomes(records, options.top, |record| &record.consumer_id);
     answer.top_violations = top_violations(records, options.top);
     if let (Some(width), Some(first), Some(last)) =
         (options.bucket, records.first(), records.last())
     {
         let hour = |record: &ValidationRecord| {
-            Timestamp::from_micros(Span::Hour.floor(record.validated_at.as_micros()))
+            Timestamp::from_micros(BucketSpan::Hour.floor(record.validated_at.as_micros()))
         };
         let from = filter.from.unwrap_or_else(|| hour(first));
         let until = filter.until.unwrap_or_else(|| hour(last).plus(Duration::from_hours(1)));
         let width = bucket_micros(width, from, until);
-        answer.series = series(records, width);
+        answer.series = time_series(records, width);
     }
     answer
 }
 
-fn tally<'r>(
+fn count_outcomes<'r>(
     records: &[&'r ValidationRecord],
     top: u32,
     name: impl Fn(&'r ValidationRecord) -> &'r str,
-) -> Vec<Tally> {
+) -> Vec<OutcomeCount> {
     let mut counts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for record in records {
         let count = counts.entry(name(record)).or_default();
         count.0 += 1;
         count.1 += u64::from(!record.valid);
     }
-    let mut tallies: Vec<_> = counts
+    let mut counted: Vec<_> = counts
         .into_iter()
-        .map(|(name, (total, failed))| Tally { name: name.to_owned(), total, failed })
+        .map(|(name, (total, failed))| OutcomeCount { name: name.to_owned(), total, failed })
         .collect();
-    tallies.sort_by_key(|tally| std::cmp::Reverse(tally.total));
-    tallies.truncate(top as usize);
-    tallies
+    counted.sort_by_key(|count| std::cmp::Reverse(count.total));
+    counted.truncate(top as usize);
+    counted
 }
 
 fn top_violations(records: &[&ValidationRecord], top: u32) -> Vec<NamedCount> {
@@ -336,22 +340,25 @@ fn top_violations(records: &[&ValidationRecord], top: u32) -> Vec<NamedCount> {
     named
 }
 
-fn series(records: &[&ValidationRecord], width: i64) -> Vec<Bucket> {
+fn time_series(records: &[&ValidationRecord], width: i64) -> Vec<TimeBucket> {
     let mut buckets: BTreeMap<i64, (u64, u64)> = BTreeMap::new();
     for record in records {
         let bucket = buckets.entry(record.validated_at.as_micros() / width * width).or_default();
         bucket.0 += 1;
         bucket.1 += u64::from(!record.valid);
     }
-    let point =
-        |(start, (total, failed))| Bucket { start: Timestamp::from_micros(start), total, failed };
+    let point = |(start, (total, failed))| TimeBucket {
+        start: Timestamp::from_micros(start),
+        total,
+        failed,
+    };
     buckets.into_iter().map(point).collect()
 }
 
-// === impl State ===
+// === impl MemoryState ===
 
-impl State {
-    /// Takes over the headers and bodies of `new`, the record of the same id.
+impl MemoryState {
+    /// Replaces the headers and bodies with those of `new`, the record of the same id.
     fn replace_payload(&mut self, new: &ValidationRecord) {
         let Some(record) = self.records.get_mut(&(new.validated_at, new.id)) else { return };
         self.bytes = self.bytes.saturating_sub(size_of(record));
@@ -362,22 +369,22 @@ impl State {
         self.bytes += size_of(record);
     }
 
-    /// Drops the oldest `batch` records that `goes` picks; says how many.
-    pub(super) fn drop_records(
+    /// Deletes the oldest `batch` records that `selects` matches; returns how many.
+    pub(super) fn delete_records(
         &mut self,
         batch: usize,
-        goes: impl Fn(&ValidationRecord) -> bool,
+        selects: impl Fn(&ValidationRecord) -> bool,
     ) -> u64 {
         let keys: Vec<_> = self
             .records
             .iter()
-            .filter(|(_, record)| goes(record))
+            .filter(|(_, record)| selects(record))
             .map(|(key, _)| *key)
             .take(batch)
             .collect();
         for key in &keys {
             if let Some(record) = self.records.remove(key) {
-                self.times.remove(&record.id);
+                self.time_of.remove(&record.id);
                 self.bytes = self.bytes.saturating_sub(size_of(&record));
             }
         }

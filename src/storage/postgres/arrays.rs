@@ -18,7 +18,7 @@ use crate::storage::store::StoreResult;
 enum Column {
     Texts(Vec<Option<String>>),
     Ints(Vec<Option<i64>>),
-    Truths(Vec<bool>),
+    Bools(Vec<bool>),
     Times(Vec<OffsetDateTime>),
     Ids(Vec<Option<Uuid>>),
     Jsons(Vec<Json<Box<JsonRawValue>>>),
@@ -65,8 +65,8 @@ impl Column {
         match value {
             Value::Text(text) => Self::Texts(vec![text]),
             Value::Int(number) => Self::Ints(vec![number]),
-            Value::Bool(truth) => Self::Truths(vec![truth]),
-            Value::At(at) => Self::Times(vec![at.into()]),
+            Value::Bool(flag) => Self::Bools(vec![flag]),
+            Value::Time(at) => Self::Times(vec![at.into()]),
             Value::Id(id) => Self::Ids(vec![id]),
             Value::Json(json) => Self::Jsons(vec![Json(json)]),
             // lists are no columns of a table
@@ -78,8 +78,8 @@ impl Column {
         match (self, value) {
             (Self::Texts(column), Value::Text(text)) => column.push(text),
             (Self::Ints(column), Value::Int(number)) => column.push(number),
-            (Self::Truths(column), Value::Bool(truth)) => column.push(truth),
-            (Self::Times(column), Value::At(at)) => column.push(at.into()),
+            (Self::Bools(column), Value::Bool(flag)) => column.push(flag),
+            (Self::Times(column), Value::Time(at)) => column.push(at.into()),
             (Self::Ids(column), Value::Id(id)) => column.push(id),
             (Self::Jsons(column), Value::Json(json)) => column.push(Json(json)),
             // fewer values than rows would be filled up with NULL
@@ -92,7 +92,7 @@ impl Column {
         match self {
             Self::Texts(column) => statement.bind(column),
             Self::Ints(column) => statement.bind(column),
-            Self::Truths(column) => statement.bind(column),
+            Self::Bools(column) => statement.bind(column),
             Self::Times(column) => statement.bind(column),
             Self::Ids(column) => statement.bind(column),
             Self::Jsons(column) => statement.bind(column),

@@ -3,7 +3,7 @@
 //! Measured against multi-row INSERTs and one array per column, with thousands of records:
 //! the statement is parsed once, values need no text form, and the server writes many rows to
 //! a page at a time. COPY knows no ON CONFLICT: a row that is there already breaks the whole
-//! statement, which is told apart here and nothing of it is stored.
+//! statement, which is recognized here; nothing of it is stored.
 //!
 //! The form: <https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4>
 
@@ -64,8 +64,8 @@ fn write(value: &Value, bytes: &mut Vec<u8>) {
     match value {
         Value::Text(Some(text)) => field(bytes, &[text.as_bytes()]),
         Value::Int(Some(number)) => field(bytes, &[&number.to_be_bytes()]),
-        Value::Bool(truth) => field(bytes, &[&[u8::from(*truth)]]),
-        Value::At(at) => field(bytes, &[&at.as_micros().saturating_sub(EPOCH).to_be_bytes()]),
+        Value::Bool(flag) => field(bytes, &[&[u8::from(*flag)]]),
+        Value::Time(at) => field(bytes, &[&at.as_micros().saturating_sub(EPOCH).to_be_bytes()]),
         Value::Id(Some(id)) => field(bytes, &[id.as_bytes()]),
         Value::Json(json) => field(bytes, &[&[JSONB], json.get().as_bytes()]),
         // lists are no columns of a table

@@ -14,7 +14,7 @@ use crate::model::clock::Timestamp;
 use crate::model::record::ValidationRecord;
 use crate::storage::error::StoreError;
 use crate::storage::query::ExpireKind;
-use crate::storage::sql::{Link, rollups};
+use crate::storage::sql::{DbConn, rollups};
 use crate::storage::store::StoreResult;
 
 /// Serializes making and dropping days in all sidecars: "cvt-days" as a number.
@@ -23,14 +23,14 @@ const LOCK: i64 = 0x6376_742d_6461_7973;
 const RUNS: &str = "validation_runs";
 const VIOLATIONS: &str = "validation_violations";
 
-/// The days whose tables were seen by this process.
+/// The days whose partitions this process has seen.
 #[derive(Debug, Default)]
-pub(super) struct KnownDays(Mutex<BTreeSet<Date>>);
+pub(super) struct PartitionCache(Mutex<BTreeSet<Date>>);
 
-// === impl KnownDays ===
+// === impl PartitionCache ===
 
-impl KnownDays {
-    /// Makes the tables of all days that `records` fall on.
+impl PartitionCache {
+    /// Creates the partitions of all days that `records` fall on.
     pub(super) async fn ensure(
         &self,
         pool: &PgPool,
@@ -65,8 +65,8 @@ impl KnownDays {
         Ok(())
     }
 
-    /// Forgets what was seen.
-    pub(super) fn forget(&self) {
+    /// Clears the cache.
+    pub(super) fn clear(&self) {
         self.0.lock().clear();
     }
 
@@ -106,7 +106,7 @@ impl KnownDays {
             let count: i64 = sqlx::query_scalar(AssertSqlSafe(text)).fetch_one(&mut *tx).await?;
             let text = format!("DROP TABLE {runs}, {}", name_of(VIOLATIONS, day));
             sqlx::query(AssertSqlSafe(text)).execute(&mut *tx).await?;
-            rollups::drop_day(&mut Link::Postgres(&mut tx), bounds(day).0).await?;
+            rollups::drop_day(&mut DbConn::Postgres(&mut tx), bounds(day).0).await?;
             tx.commit().await?;
             self.0.lock().remove(&day);
             // 0 would say that nothing is left to expire
@@ -139,36 +139,36 @@ async fn days(conn: &mut PgConnection) -> StoreResult<BTreeSet<Date>> {
 }
 
 /// A range of time: from its start to before its end, as in a filter.
-pub(crate) type Stretch = (Option<Timestamp>, Option<Timestamp>);
+pub(crate) type TimeRange = (Option<Timestamp>, Option<Timestamp>);
 
-/// The range of time that has days with tables, newest first in stretches of one day, two, four
+/// The range of time that has days with tables, newest first in ranges of one day, two, four
 /// and so on.
-pub(crate) async fn stretches(
+pub(crate) async fn time_ranges(
     conn: &mut PgConnection,
     from: Option<Timestamp>,
     until: Option<Timestamp>,
-) -> StoreResult<Vec<Stretch>> {
-    Ok(stretches_of(days(conn).await?, from, until))
+) -> StoreResult<Vec<TimeRange>> {
+    Ok(doubling_ranges(days(conn).await?, from, until))
 }
 
-fn stretches_of(
+fn doubling_ranges(
     days: BTreeSet<Date>,
     from: Option<Timestamp>,
     until: Option<Timestamp>,
-) -> Vec<Stretch> {
+) -> Vec<TimeRange> {
     let mut bounds = days.into_iter().map(bounds).rev().filter(|(start, end)| {
         until.is_none_or(|until| *start < until) && from.is_none_or(|from| *end > from)
     });
-    let (mut stretches, mut length) = (Vec::new(), 1);
+    let (mut time_ranges, mut length) = (Vec::new(), 1);
     while let Some((mut start, end)) = bounds.next() {
         if let Some((oldest, _)) = bounds.by_ref().take(length - 1).last() {
             start = oldest;
         }
-        stretches
+        time_ranges
             .push((Some(start).max(from), until.map_or(Some(end), |until| Some(until.min(end)))));
         length *= 2;
     }
-    stretches
+    time_ranges
 }
 
 fn day_of(at: Timestamp) -> StoreResult<Date> {
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_read_back() {
+    fn partition_names_parse_back() {
         let day = day_of(Timestamp::from_micros(1_700_000_000_000_000)).unwrap();
         assert_eq!(name_of(RUNS, day), "validation_runs_20231114");
         assert_eq!(parse_name(&name_of(RUNS, day)), Some(day));
@@ -217,22 +217,22 @@ mod tests {
     }
 
     #[test]
-    fn stretches_are_the_days_newest_first() {
+    fn time_ranges_are_the_days_newest_first() {
         let day = |number: i64| Timestamp::from_micros(number * 86_400_000_000);
         let date = |number| day_of(day(number)).unwrap();
         let days: BTreeSet<_> = [3, 5, 6, 7, 8, 9, 10].map(date).into();
         let whole = |from, until| (Some(day(from)), Some(day(until)));
         assert_eq!(
-            stretches_of(days.clone(), None, None),
+            doubling_ranges(days.clone(), None, None),
             [whole(10, 11), whole(8, 10), whole(3, 8)],
         );
         let within = |at: i64| Timestamp::from_micros(day(at).as_micros() + 1);
         assert_eq!(
-            stretches_of(days.clone(), Some(within(6)), Some(within(9))),
+            doubling_ranges(days.clone(), Some(within(6)), Some(within(9))),
             [(Some(day(9)), Some(within(9))), whole(7, 9), (Some(within(6)), Some(day(7))),],
         );
-        assert_eq!(stretches_of(days.clone(), Some(day(4)), Some(day(5))), []);
-        assert_eq!(stretches_of(days, Some(within(3)), Some(within(3))).len(), 1);
-        assert_eq!(stretches_of(BTreeSet::new(), None, None), []);
+        assert_eq!(doubling_ranges(days.clone(), Some(day(4)), Some(day(5))), []);
+        assert_eq!(doubling_ranges(days, Some(within(3)), Some(within(3))).len(), 1);
+        assert_eq!(doubling_ranges(BTreeSet::new(), None, None), []);
     }
 }

@@ -1,15 +1,15 @@
-//! Numbers about validation records.
+//! Analytics of validation records.
 //!
-//! They come from the sums kept beside the records (`rollups`); records are read for the
-//! minutes at the edges of a range of time, and for time lines finer than a minute.
+//! Counts come from the rollups; records are read for the minutes at the edges of a time range
+//! and for time series finer than a minute.
 
-use super::buckets::{Piece, Span, pieces};
-use super::series::{self, Facet};
+use super::buckets::{BucketSpan, TimeSlice, slices};
+use super::rollup_key::{self, RollupDimension};
 use super::validations;
-use super::{Dialect, Link, Query, Reader};
+use super::{DbConn, Query, RowReader, SqlDialect};
 use crate::model::clock::Timestamp;
 use crate::storage::query::{
-    AnalyticsOptions, Bucket, NamedCount, Tally, ValidationAnalytics, ValidationFilter,
+    AnalyticsOptions, NamedCount, OutcomeCount, TimeBucket, ValidationAnalytics, ValidationFilter,
     bucket_micros,
 };
 use crate::storage::store::StoreResult;
@@ -19,9 +19,9 @@ const TABLE: &str = "validation_rollups";
 const TOTAL: &str = "CAST(COALESCE(SUM(total), 0) AS BIGINT) AS total";
 const FAILED: &str = "CAST(COALESCE(SUM(failed), 0) AS BIGINT) AS failed";
 
-/// Everything about the records of `filter`; the link should hold a snapshot.
+/// Everything about the records of `filter`; `conn` should be in a snapshot.
 pub(crate) async fn analytics(
-    link: &mut Link<'_>,
+    conn: &mut DbConn<'_>,
     filter: &ValidationFilter,
     options: &AnalyticsOptions,
 ) -> StoreResult<ValidationAnalytics> {
@@ -29,40 +29,42 @@ pub(crate) async fn analytics(
     if filter.from.zip(filter.until).is_some_and(|(from, until)| from >= until) {
         return Ok(answer);
     }
-    for row in &link.rows(numbers(filter, options.top)).await? {
-        let row = Reader::new(row, TABLE, "name");
+    for row in &conn.rows(counts_query(filter, options.top)).await? {
+        let row = RowReader::new(row, TABLE, "name");
         let (name, total, failed) = (row.text("name")?, row.count("total")?, row.count("failed")?);
         match row.int("list")? {
             0 => answer = answer.with_totals(total, failed),
-            1 => answer.by_method.push(Tally { name, total, failed }),
-            2 => answer.by_schema.push(Tally { name, total, failed }),
-            3 => answer.by_operation.push(Tally { name, total, failed }),
-            4 => answer.by_consumer.push(Tally { name, total, failed }),
+            1 => answer.by_method.push(OutcomeCount { name, total, failed }),
+            2 => answer.by_schema.push(OutcomeCount { name, total, failed }),
+            3 => answer.by_path_template.push(OutcomeCount { name, total, failed }),
+            4 => answer.by_consumer.push(OutcomeCount { name, total, failed }),
             _ => answer.top_violations.push(NamedCount { name, count: total }),
         }
     }
     if let Some(width) = options.bucket.filter(|_| answer.total_validations > 0) {
-        let (from, until) = range(link, filter).await?;
-        answer.series = line(link, filter, bucket_micros(width, from, until)).await?;
+        let (from, until) = range(conn, filter).await?;
+        answer.series = time_series(conn, filter, bucket_micros(width, from, until)).await?;
     }
     Ok(answer)
 }
 
-/// The columns that records are tallied by, in the order of the answer's lists.
-const TALLIED: [&str; 4] =
+/// The columns that records are grouped by, in the order of the answer's lists.
+const GROUPED_BY: [&str; 4] =
     ["request_method", "schema_id", "COALESCE(operation, '')", "consumer_id"];
 
-/// All counts but the time line, in one statement: how many records each series has, what
-/// these series are, and their sums by name; equal entries go by name.
-pub(crate) fn numbers(filter: &ValidationFilter, top: u32) -> Query {
+/// All counts but the time series, in one statement: the records of each rollup key, grouped by
+/// every dimension; equal counts are ordered by name.
+pub(crate) fn counts_query(filter: &ValidationFilter, top: u32) -> Query {
     let mut query = Query::build("WITH parts AS (");
-    for (index, piece) in pieces(filter.from, filter.until, Some(Span::Month)).iter().enumerate() {
+    for (index, slice) in
+        slices(filter.from, filter.until, Some(BucketSpan::Month)).iter().enumerate()
+    {
         query.push(if index > 0 { " UNION ALL " } else { "" });
-        part(&mut query, *piece);
+        push_slice(&mut query, *slice);
     }
     if let Some((from, until)) = whole_minutes(filter) {
         query.push(" UNION ALL SELECT series, total FROM validation_recent WHERE total > 0");
-        buckets(&mut query, "minute", from, until);
+        where_start_between(&mut query, "minute", from, until);
     }
     query.push(&format!(
         "), counts AS (SELECT series, {TOTAL} FROM parts GROUP BY series), \
@@ -70,9 +72,9 @@ pub(crate) fn numbers(filter: &ValidationFilter, top: u32) -> Query {
          s.consumer_id, counts.total, CASE WHEN s.valid THEN 0 ELSE counts.total END AS failed \
          FROM counts JOIN validation_series AS s ON s.id = counts.series"
     ));
-    series::narrow(&mut query, Facet::Record, filter);
+    rollup_key::apply_filter(&mut query, RollupDimension::Record, filter);
     query.push(&format!(") SELECT CAST(0 AS BIGINT) AS list, COALESCE(MIN(schema_id), '') AS name, {TOTAL}, {FAILED} FROM seen"));
-    for (index, column) in TALLIED.iter().enumerate() {
+    for (index, column) in GROUPED_BY.iter().enumerate() {
         let list = index + 1;
         query.push(&format!(
             " UNION ALL SELECT * FROM (SELECT CAST({list} AS BIGINT) AS list, {column} AS name, {TOTAL}, {FAILED} \
@@ -91,21 +93,21 @@ pub(crate) fn numbers(filter: &ValidationFilter, top: u32) -> Query {
 
 /// The whole minutes of the time a filter asks for; `None` when there are none.
 fn whole_minutes(filter: &ValidationFilter) -> Option<(Option<i64>, Option<i64>)> {
-    let from = filter.from.map(|at| Span::Minute.ceil(at.as_micros()));
-    let until = filter.until.map(|at| Span::Minute.floor(at.as_micros()));
+    let from = filter.from.map(|at| BucketSpan::Minute.ceil(at.as_micros()));
+    let until = filter.until.map(|at| BucketSpan::Minute.floor(at.as_micros()));
     let none = from.zip(until).is_some_and(|(from, until)| from >= until);
     (!none).then_some((from, until))
 }
 
-/// How many records of each series a piece of time has.
-fn part(query: &mut Query, piece: Piece) {
-    match piece {
-        Piece::Buckets(span, from, until) => {
+/// Selects the counts of each rollup key in a slice of time.
+fn push_slice(query: &mut Query, slice: TimeSlice) {
+    match slice {
+        TimeSlice::Buckets(span, from, until) => {
             query.push("SELECT series, total FROM validation_rollups WHERE span = ");
             query.bind(span.number());
-            buckets(query, "start", from, until);
+            where_start_between(query, "start", from, until);
         }
-        Piece::Records(from, until) => {
+        TimeSlice::Records(from, until) => {
             query.push(
                 "SELECT series, COUNT(*) AS total FROM validation_runs WHERE series IS NOT NULL",
             );
@@ -116,7 +118,7 @@ fn part(query: &mut Query, piece: Piece) {
     }
 }
 
-fn buckets(query: &mut Query, column: &str, from: Option<i64>, until: Option<i64>) {
+fn where_start_between(query: &mut Query, column: &str, from: Option<i64>, until: Option<i64>) {
     for (operator, bound) in [(" >= ", from), (" < ", until)] {
         if let Some(bound) = bound {
             query.push(" AND ").push(column).push(operator).bind(bound);
@@ -124,26 +126,26 @@ fn buckets(query: &mut Query, column: &str, from: Option<i64>, until: Option<i64
     }
 }
 
-/// The range of a time line: as asked for, or else that of the records, in whole hours.
+/// The range of a time series: as requested, else that of the records in whole hours.
 async fn range(
-    link: &mut Link<'_>,
+    conn: &mut DbConn<'_>,
     filter: &ValidationFilter,
 ) -> StoreResult<(Timestamp, Timestamp)> {
     if let (Some(from), Some(until)) = (filter.from, filter.until) {
         return Ok((from, until));
     }
-    let Some(row) = link.row(hours(filter)).await? else {
+    let Some(row) = conn.row(hours_query(filter)).await? else {
         return Ok((Timestamp::default(), Timestamp::default()));
     };
-    let row = Reader::new(&row, TABLE, "first");
+    let row = RowReader::new(&row, TABLE, "first");
     let first = Timestamp::from_micros(row.int("first")?);
-    let end = Timestamp::from_micros(row.int("last")?.saturating_add(Span::Hour.micros()));
+    let end = Timestamp::from_micros(row.int("last")?.saturating_add(BucketSpan::Hour.micros()));
     Ok((filter.from.unwrap_or(first), filter.until.unwrap_or(end)))
 }
 
 /// The first and the last hour that has records of `filter`, its times aside.
-pub(crate) fn hours(filter: &ValidationFilter) -> Query {
-    let hour = Span::Hour.number();
+pub(crate) fn hours_query(filter: &ValidationFilter) -> Query {
+    let hour = BucketSpan::Hour.number();
     let one = |function: &str| {
         format!(
             "(SELECT {function}(r.start) FROM validation_rollups AS r \
@@ -156,8 +158,8 @@ pub(crate) fn hours(filter: &ValidationFilter) -> Query {
         one("MIN"),
         one("MAX")
     ));
-    series::narrow(&mut query, Facet::of(filter), filter);
-    let width = Span::Hour.micros();
+    rollup_key::apply_filter(&mut query, RollupDimension::of(filter), filter);
+    let width = BucketSpan::Hour.micros();
     let floor = |function: &str| format!("{function}(v.minute) / {width} * {width}");
     query.push(&format!(
         " UNION ALL SELECT {}, {} FROM validation_series AS s \
@@ -166,21 +168,21 @@ pub(crate) fn hours(filter: &ValidationFilter) -> Query {
         floor("MAX")
     ));
     query.start_conditions();
-    series::narrow(&mut query, Facet::Record, filter);
+    rollup_key::apply_filter(&mut query, RollupDimension::Record, filter);
     query.push(") AS hours");
     query
 }
 
-async fn line(
-    link: &mut Link<'_>,
+async fn time_series(
+    conn: &mut DbConn<'_>,
     filter: &ValidationFilter,
     width: i64,
-) -> StoreResult<Vec<Bucket>> {
-    let rows = link.rows(line_statement(link.dialect(), filter, width)).await?;
+) -> StoreResult<Vec<TimeBucket>> {
+    let rows = conn.rows(time_series_query(conn.dialect(), filter, width)).await?;
     rows.iter()
         .map(|row| {
-            let row = Reader::new(row, TABLE, "start");
-            Ok(Bucket {
+            let row = RowReader::new(row, TABLE, "start");
+            Ok(TimeBucket {
                 start: Timestamp::from_micros(row.int("start")?),
                 total: row.count("total")?,
                 failed: row.count("failed")?,
@@ -190,31 +192,36 @@ async fn line(
 }
 
 /// Buckets that lie in one point whole are summed up; the rest is counted record by record.
-pub(crate) fn line_statement(dialect: Dialect, filter: &ValidationFilter, width: i64) -> Query {
-    let widest = [Span::Hour, Span::Minute].into_iter().find(|span| width % span.micros() == 0);
+pub(crate) fn time_series_query(
+    dialect: SqlDialect,
+    filter: &ValidationFilter,
+    width: i64,
+) -> Query {
+    let widest =
+        [BucketSpan::Hour, BucketSpan::Minute].into_iter().find(|span| width % span.micros() == 0);
     let mut query = Query::build(format!("SELECT start, {TOTAL}, {FAILED} FROM ("));
-    for (index, piece) in pieces(filter.from, filter.until, widest).iter().enumerate() {
+    for (index, slice) in slices(filter.from, filter.until, widest).iter().enumerate() {
         query.push(if index > 0 { " UNION ALL " } else { "" });
-        match piece {
-            Piece::Buckets(span, from, until) => {
+        match slice {
+            TimeSlice::Buckets(span, from, until) => {
                 query.push("SELECT ").push("r.start / ").bind(width).push(" * ").bind(width);
                 query.push(
                     " AS start, r.total, CASE WHEN s.valid THEN 0 ELSE r.total END AS failed \
                      FROM validation_series AS s CROSS JOIN validation_rollups AS r",
                 );
                 query.start_conditions();
-                let facet = match (Facet::of(filter), span) {
-                    (Facet::All, _) => Facet::All,
-                    (facet, Span::Hour) => facet,
-                    _ => Facet::Record,
+                let dimension = match (RollupDimension::of(filter), span) {
+                    (RollupDimension::All, _) => RollupDimension::All,
+                    (dimension, BucketSpan::Hour) => dimension,
+                    _ => RollupDimension::Record,
                 };
-                series::narrow(&mut query, facet, filter);
-                // CROSS: SQLite would read every bucket and then look whose it is
+                rollup_key::apply_filter(&mut query, dimension, filter);
+                // CROSS: SQLite would read every bucket and then look its key up
                 query.condition().push("r.series = s.id");
                 query.condition().push("r.span = ").bind(span.number());
-                buckets(&mut query, "r.start", *from, *until);
+                where_start_between(&mut query, "r.start", *from, *until);
             }
-            Piece::Records(..) => {
+            TimeSlice::Records(..) => {
                 let micros = dialect.micros("validated_at");
                 query.push(&format!("SELECT {micros} / ")).bind(width).push(" * ").bind(width);
                 query.push(
@@ -222,7 +229,7 @@ pub(crate) fn line_statement(dialect: Dialect, filter: &ValidationFilter, width:
                      FROM validation_runs AS r",
                 );
                 query.start_conditions();
-                validations::narrow(&mut query, &within(filter, *piece));
+                validations::apply_filter(&mut query, &with_range_of(filter, *slice));
                 query.condition().push("series IS NOT NULL");
             }
         }
@@ -234,17 +241,17 @@ pub(crate) fn line_statement(dialect: Dialect, filter: &ValidationFilter, width:
              FROM validation_series AS s JOIN validation_recent AS v ON v.series = s.id",
         );
         query.start_conditions();
-        series::narrow(&mut query, Facet::Record, filter);
-        buckets(&mut query, "v.minute", from, until);
+        rollup_key::apply_filter(&mut query, RollupDimension::Record, filter);
+        where_start_between(&mut query, "v.minute", from, until);
     }
     query.push(") AS points GROUP BY 1 ORDER BY 1");
     query
 }
 
-/// The filter, for a piece of its time.
-fn within(filter: &ValidationFilter, piece: Piece) -> ValidationFilter {
+/// The filter, restricted to a slice of its time.
+fn with_range_of(filter: &ValidationFilter, slice: TimeSlice) -> ValidationFilter {
     let mut filter = filter.clone();
-    if let Piece::Records(from, until) = piece {
+    if let TimeSlice::Records(from, until) = slice {
         filter.from = Some(Timestamp::from_micros(from)).filter(|_| from != i64::MIN);
         filter.until = Some(Timestamp::from_micros(until)).filter(|_| until != i64::MAX);
     }
@@ -259,15 +266,17 @@ mod tests {
 
     use super::*;
     use crate::model::clock::SystemClock;
-    use crate::storage::sql::validations::listing;
+    use crate::storage::sql::validations::list_query;
     use crate::storage::sqlite::SqliteOptions;
 
     /// The steps of SQLite's plan for a statement.
     async fn plan(conn: &mut SqliteConnection, query: Query) -> Vec<String> {
         let mut query = query;
         query.text = format!("EXPLAIN QUERY PLAN {}", query.text).into();
-        let rows = Link::Sqlite(conn).rows(query).await.unwrap();
-        rows.iter().map(|row| Reader::new(row, "plan", "detail").text("detail").unwrap()).collect()
+        let rows = DbConn::Sqlite(conn).rows(query).await.unwrap();
+        rows.iter()
+            .map(|row| RowReader::new(row, "plan", "detail").text("detail").unwrap())
+            .collect()
     }
 
     fn filters() -> Vec<ValidationFilter> {
@@ -284,8 +293,8 @@ mod tests {
             ValidationFilter { schema_id: some("s"), ..none() },
             ValidationFilter { schema_id: some("s"), ..day() },
             ValidationFilter { consumer_id: some("c"), ..day() },
-            ValidationFilter { operation: some("/o"), ..day() },
-            ValidationFilter { operation: some("/o"), method: some("GET"), ..none() },
+            ValidationFilter { path_template: some("/o"), ..day() },
+            ValidationFilter { path_template: some("/o"), method: some("GET"), ..none() },
             ValidationFilter { valid: Some(false), ..day() },
             ValidationFilter { code: some("c"), ..none() },
             ValidationFilter { code: some("c"), ..day() },
@@ -302,7 +311,7 @@ mod tests {
         let url = format!("sqlite://{}", path.display());
         let mut conn = SqliteConnection::connect(&url).await.unwrap();
         for filter in filters() {
-            let page = || listing(Dialect::Sqlite, &filter, None, 10);
+            let page = || list_query(SqlDialect::Sqlite, &filter, None, 10);
             let list = plan(&mut conn, page()).await;
             let sorted =
                 |step: &String| step.contains("TEMP B-TREE") && !step.contains("LAST TERM");
@@ -314,10 +323,10 @@ mod tests {
             assert!(filter.code.is_none() || keyed.iter().all(found), "{list:#?}");
             let statements = [
                 page(),
-                numbers(&filter, 10),
-                hours(&filter),
-                line_statement(Dialect::Sqlite, &filter, 3_600_000_000),
-                line_statement(Dialect::Sqlite, &filter, 60_000_000),
+                counts_query(&filter, 10),
+                hours_query(&filter),
+                time_series_query(SqlDialect::Sqlite, &filter, 3_600_000_000),
+                time_series_query(SqlDialect::Sqlite, &filter, 60_000_000),
             ];
             for statement in statements {
                 let text = statement.text.clone();

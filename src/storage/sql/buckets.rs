@@ -1,15 +1,15 @@
-//! Buckets of time, and how a range of time is cut into them.
+//! Buckets of time, and how a time range is split into them.
 //!
 //! A range becomes the widest whole buckets it holds, and single records at its edges, for less
-//! than two minutes. A new width goes into [`Span`]; it is filled by what is counted from then on.
+//! than two minutes. A new width goes into [`BucketSpan`]; it is filled by what is counted from then on.
 
 use crate::model::clock::Timestamp;
 
 const MINUTE: i64 = 60_000_000;
 
-/// Widths of buckets, narrow to wide; each is a whole multiple of the one before.
+/// Widths of buckets, apply_filter to wide; each is a whole multiple of the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Span {
+pub(crate) enum BucketSpan {
     Minute,
     Hour,
     Day,
@@ -17,19 +17,19 @@ pub(crate) enum Span {
     Month,
 }
 
-/// Part of a range of time, and what tells its numbers. Bounds are in microseconds, the upper
+/// Part of a time range, and where its counts come from. Bounds are in microseconds, the upper
 /// one is not part of it; `None` goes on for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Piece {
+pub(crate) enum TimeSlice {
     /// Whole buckets.
-    Buckets(Span, Option<i64>, Option<i64>),
+    Buckets(BucketSpan, Option<i64>, Option<i64>),
     /// Single records.
     Records(i64, i64),
 }
 
-// === impl Span ===
+// === impl BucketSpan ===
 
-impl Span {
+impl BucketSpan {
     pub(crate) const ALL: [Self; 4] = [Self::Minute, Self::Hour, Self::Day, Self::Month];
 
     /// The width in microseconds.
@@ -63,52 +63,57 @@ impl Span {
     }
 }
 
-/// Cuts the time from `from` to before `until` into pieces, with buckets up to `widest`.
-pub(crate) fn pieces(
+/// Splits the time from `from` to before `until` into slices, with buckets up to `widest`.
+pub(crate) fn slices(
     from: Option<Timestamp>,
     until: Option<Timestamp>,
-    widest: Option<Span>,
-) -> Vec<Piece> {
-    let mut pieces = Vec::new();
+    widest: Option<BucketSpan>,
+) -> Vec<TimeSlice> {
+    let mut slices = Vec::new();
     let micros = |at: Option<Timestamp>| at.map(Timestamp::as_micros);
-    cut(micros(from), micros(until), widest, &mut pieces);
-    pieces
+    cut(micros(from), micros(until), widest, &mut slices);
+    slices
 }
 
-fn cut(from: Option<i64>, until: Option<i64>, widest: Option<Span>, pieces: &mut Vec<Piece>) {
+fn cut(
+    from: Option<i64>,
+    until: Option<i64>,
+    widest: Option<BucketSpan>,
+    slices: &mut Vec<TimeSlice>,
+) {
     if from.zip(until).is_some_and(|(from, until)| from >= until) {
         return;
     }
     let Some(span) = widest else {
         let (from, until) = (from.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX));
-        return pieces.push(Piece::Records(from, until));
+        return slices.push(TimeSlice::Records(from, until));
     };
     let (first, end) = (from.map(|at| span.ceil(at)), until.map(|at| span.floor(at)));
     if first.zip(end).is_some_and(|(first, end)| first >= end) {
-        return cut(from, until, span.narrower(), pieces);
+        return cut(from, until, span.narrower(), slices);
     }
     if from.is_some() {
-        cut(from, first, span.narrower(), pieces);
+        cut(from, first, span.narrower(), slices);
     }
-    pieces.push(Piece::Buckets(span, first, end));
+    slices.push(TimeSlice::Buckets(span, first, end));
     if until.is_some() {
-        cut(end, until, span.narrower(), pieces);
+        cut(end, until, span.narrower(), slices);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Piece::{Buckets, Records};
-    use super::Span::{Day, Hour, Minute, Month};
+    use super::BucketSpan::{Day, Hour, Minute, Month};
+    use super::TimeSlice::{Buckets, Records};
     use super::*;
 
-    fn cut_up(from: Option<i64>, until: Option<i64>) -> Vec<Piece> {
+    fn cut_up(from: Option<i64>, until: Option<i64>) -> Vec<TimeSlice> {
         let at = |micros: Option<i64>| micros.map(Timestamp::from_micros);
-        pieces(at(from), at(until), Some(Month))
+        slices(at(from), at(until), Some(Month))
     }
 
     #[test]
-    fn everything_is_one_piece() {
+    fn an_open_range_is_one_slice() {
         assert_eq!(cut_up(None, None), [Buckets(Month, None, None)]);
         assert_eq!(cut_up(Some(0), None), [Buckets(Month, Some(0), None)]);
         assert_eq!(cut_up(Some(5), Some(5)), []);
@@ -130,10 +135,10 @@ mod tests {
         );
     }
 
-    /// Pieces follow each other without gap or overlap, whole buckets start and end at their
+    /// Slices follow each other without gap or overlap, whole buckets start and end at their
     /// width, and records are read for less than two minutes.
     #[test]
-    fn pieces_are_the_range() {
+    fn slices_cover_the_range() {
         let month = Month.micros();
         let mut seed = 7_i64;
         for _ in 0..2_000 {
@@ -142,8 +147,8 @@ mod tests {
             let until = from + (seed >> 13).rem_euclid(2 * month) / (1 << (seed & 31));
             let mut next = from;
             let mut single = 0;
-            for piece in cut_up(Some(from), Some(until)) {
-                let (start, end) = match piece {
+            for slice in cut_up(Some(from), Some(until)) {
+                let (start, end) = match slice {
                     Records(start, end) => {
                         single += end - start;
                         (start, end)

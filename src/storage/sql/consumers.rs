@@ -1,7 +1,7 @@
 //! Consumer registrations.
 
-use super::schemas::page_of;
-use super::{Held, Link, Query, Reader, Row, Value};
+use super::schemas::into_page;
+use super::{DbConn, DbHandle, DbRow, Query, RowReader, Value};
 use crate::model::clock::Timestamp;
 use crate::model::consumer::ConsumerRecord;
 use crate::model::id::SchemaId;
@@ -14,7 +14,7 @@ pub(crate) const COLUMNS: &str = "id, consumer_id, consumer_version, schema_id, 
      environment, registered_at, last_validated_at, used_endpoints";
 
 /// Starts the statement that inserts `record`; the caller adds what to do on conflict.
-pub(crate) fn insertion(record: &ConsumerRecord) -> StoreResult<Query> {
+pub(crate) fn insert_statement(record: &ConsumerRecord) -> StoreResult<Query> {
     let mut query = Query::build(format!("INSERT INTO consumers ({COLUMNS}) VALUES "));
     query.tuple([
         record.id.into(),
@@ -33,10 +33,10 @@ pub(crate) fn insertion(record: &ConsumerRecord) -> StoreResult<Query> {
 
 /// Registers a consumer or replaces its registration.
 pub(crate) async fn register(
-    link: &mut Link<'_>,
+    conn: &mut DbConn<'_>,
     record: &ConsumerRecord,
 ) -> StoreResult<ConsumerRecord> {
-    let mut query = insertion(record)?;
+    let mut query = insert_statement(record)?;
     query.push(
         "DO UPDATE SET consumer_version = excluded.consumer_version, \
          schema_version = excluded.schema_version, \
@@ -44,51 +44,51 @@ pub(crate) async fn register(
          used_endpoints = excluded.used_endpoints RETURNING ",
     );
     query.push(COLUMNS);
-    let row = link.row(query).await?;
+    let row = conn.row(query).await?;
     let row = row.ok_or_else(|| StoreError::Unexpected("a row just written is gone".into()))?;
     record_of(&row)
 }
 
 /// One registration; with `locked` it stays as it is until the transaction ends.
 pub(crate) async fn get(
-    link: &mut Link<'_>,
+    conn: &mut DbConn<'_>,
     [consumer_id, schema_id, environment]: [&str; 3],
     locked: bool,
 ) -> StoreResult<Option<ConsumerRecord>> {
     let mut query = Query::build(format!("SELECT {COLUMNS} FROM consumers"));
     key(&mut query, [consumer_id, schema_id, environment]);
     if locked {
-        query.push(link.dialect().for_update());
+        query.push(conn.dialect().for_update());
     }
-    link.row(query).await?.map(|row| record_of(&row)).transpose()
+    conn.row(query).await?.map(|row| record_of(&row)).transpose()
 }
 
 fn key(query: &mut Query, [consumer_id, schema_id, environment]: [&str; 3]) {
     query
-        .equals("consumer_id", Some(consumer_id))
-        .equals("schema_id", Some(schema_id))
-        .equals("environment", Some(environment));
+        .where_eq("consumer_id", Some(consumer_id))
+        .where_eq("schema_id", Some(schema_id))
+        .where_eq("environment", Some(environment));
 }
 
 /// A page of registrations.
 pub(crate) async fn list(
-    link: &mut Link<'_>,
+    conn: &mut DbConn<'_>,
     filter: &ConsumerFilter,
     page: &PageRequest,
 ) -> StoreResult<Page<ConsumerRecord>> {
     let mut query = Query::build(format!("SELECT {COLUMNS} FROM consumers"));
     query
-        .equals("schema_id", filter.schema_id.as_deref())
-        .equals("environment", filter.environment.as_deref())
-        .equals("consumer_id", filter.consumer_id.as_deref());
+        .where_eq("schema_id", filter.schema_id.as_deref())
+        .where_eq("environment", filter.environment.as_deref())
+        .where_eq("consumer_id", filter.consumer_id.as_deref());
     if let Some(cursor) = &page.cursor {
         let parts: [&str; 3] = cursor.parts()?;
-        query.beyond("consumer_id, schema_id, environment", ">", parts.map(Value::from));
+        query.where_row("consumer_id, schema_id, environment", ">", parts.map(Value::from));
     }
     query.push(" ORDER BY consumer_id, schema_id, environment LIMIT ").bind(page.limit() + 1);
-    let rows = link.rows(query).await?;
+    let rows = conn.rows(query).await?;
     let items = rows.iter().map(record_of).collect::<StoreResult<Vec<_>>>()?;
-    Ok(page_of(items, page, |record: &ConsumerRecord| {
+    Ok(into_page(items, page, |record: &ConsumerRecord| {
         Cursor::new([
             record.consumer_id.clone(),
             record.schema_id.to_string(),
@@ -97,22 +97,22 @@ pub(crate) async fn list(
     }))
 }
 
-/// Ends a registration and forgets its usage; commits.
-pub(crate) async fn deregister(mut held: Held, names: [&str; 3]) -> StoreResult<bool> {
-    let mut link = held.link();
+/// Deletes a registration and its usage; commits.
+pub(crate) async fn deregister(mut handle: DbHandle, names: [&str; 3]) -> StoreResult<bool> {
+    let mut conn = handle.conn();
     let mut query = Query::build("DELETE FROM consumers");
     key(&mut query, names);
-    let found = link.run(query).await? > 0;
+    let found = conn.run(query).await? > 0;
     let mut usage = Query::build("DELETE FROM consumer_usage");
     key(&mut usage, names);
-    link.run(usage).await?;
-    held.commit().await?;
+    conn.run(usage).await?;
+    handle.commit().await?;
     Ok(found)
 }
 
-/// Notes that an exchange was judged.
-pub(crate) async fn touch(
-    link: &mut Link<'_>,
+/// Records when an exchange was last validated.
+pub(crate) async fn update_last_validated(
+    conn: &mut DbConn<'_>,
     names: [&str; 3],
     at: Timestamp,
 ) -> StoreResult<bool> {
@@ -120,11 +120,11 @@ pub(crate) async fn touch(
     query.bind(at).push(" > last_validated_at THEN ").bind(at);
     query.push(" ELSE last_validated_at END");
     key(&mut query, names);
-    Ok(link.run(query).await? > 0)
+    Ok(conn.run(query).await? > 0)
 }
 
-fn record_of(row: &Row) -> StoreResult<ConsumerRecord> {
-    let row = Reader::new(row, "consumers", "id");
+fn record_of(row: &DbRow) -> StoreResult<ConsumerRecord> {
+    let row = RowReader::new(row, "consumers", "id");
     Ok(ConsumerRecord {
         id: row.id("id")?,
         consumer_id: row.text("consumer_id")?,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::schemas::page_of;
-use super::{Held, Link, Query, Reader, Row, Value};
+use super::schemas::into_page;
+use super::{DbConn, DbHandle, DbRow, Query, RowReader, Value};
 use crate::model::clock::Timestamp;
 use crate::model::group::{MergedGroup, ViolationGroup};
 use crate::model::page::{Cursor, Page};
@@ -14,39 +14,39 @@ use crate::storage::error::StoreError;
 use crate::storage::query::{GroupFilter, PageRequest};
 use crate::storage::store::StoreResult;
 
-/// How long a merged batch is remembered.
-pub(crate) const BATCH_MEMORY: Duration = Duration::from_hours(24);
+/// How long the id of a merged batch is remembered.
+pub(crate) const BATCH_TTL: Duration = Duration::from_hours(24);
 
 const COLUMNS: &str = "fingerprint, schema_id, method, operation, code, name, schema_pointer, \
      instance_pointer, message, count, first_seen, last_seen, consumers, versions, example";
 
-/// Notes a batch; `false` when it was merged before. Forgets old ones.
-pub(crate) async fn first_time(
-    link: &mut Link<'_>,
+/// Registers a batch id; `false` when the batch was merged before.
+pub(crate) async fn register_batch(
+    conn: &mut DbConn<'_>,
     batch: Uuid,
     now: Timestamp,
 ) -> StoreResult<bool> {
     let old = Query::new(
         "DELETE FROM merged_batches WHERE merged_at < $1",
-        [now.minus(BATCH_MEMORY).into()],
+        [now.minus(BATCH_TTL).into()],
     );
-    link.run(old).await?;
-    let note = Query::new(
+    conn.run(old).await?;
+    let insert = Query::new(
         "INSERT INTO merged_batches (id, merged_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         [batch.into(), now.into()],
     );
-    Ok(link.run(note).await? > 0)
+    Ok(conn.run(insert).await? > 0)
 }
 
 /// Adds to groups once per batch; commits.
 pub(crate) async fn merge(
-    mut held: Held,
+    mut handle: DbHandle,
     batch: Uuid,
     groups: &[ViolationGroup],
     now: Timestamp,
 ) -> StoreResult<Vec<MergedGroup>> {
-    let mut link = held.link();
-    if !first_time(&mut link, batch, now).await? {
+    let mut conn = handle.conn();
+    if !register_batch(&mut conn, batch, now).await? {
         return Ok(Vec::new());
     }
     // one order in all processes: two merges never wait for each other in a circle
@@ -55,55 +55,63 @@ pub(crate) async fn merge(
     let mut merged = Vec::with_capacity(sorted.len());
     for group in sorted {
         let mut seen_before = None;
-        if !insert(&mut link, group).await?
-            && let Some(mut known) = get_locked(&mut link, &group.fingerprint).await?
+        if !insert(&mut conn, group).await?
+            && let Some(mut known) = get_locked(&mut conn, &group.fingerprint).await?
         {
             seen_before = Some(known.last_seen);
-            known.absorb(group);
-            update(&mut link, &known).await?;
+            known.merge(group);
+            update(&mut conn, &known).await?;
         }
         merged.push(MergedGroup { fingerprint: group.fingerprint.clone(), seen_before });
     }
-    held.commit().await?;
+    handle.commit().await?;
     Ok(merged)
 }
 
-/// Takes a consumer's name out of at most `batch` groups; commits.
-pub(crate) async fn forget_name(mut held: Held, name: &str, batch: u32) -> StoreResult<u64> {
-    let mut link = held.link();
+/// Removes a consumer from at most `batch` groups; commits.
+pub(crate) async fn remove_consumer(
+    mut handle: DbHandle,
+    name: &str,
+    batch: u32,
+) -> StoreResult<u64> {
+    let mut conn = handle.conn();
     let mut query = Query::build(format!("SELECT {COLUMNS} FROM violation_groups WHERE "));
-    query.push(&link.dialect().holds_text("consumers"));
+    query.push(&conn.dialect().holds_text("consumers"));
     query.bind(name).push(") ORDER BY fingerprint LIMIT ").bind(batch);
-    query.push(link.dialect().for_update());
-    let rows = link.rows(query).await?;
+    query.push(conn.dialect().for_update());
+    let rows = conn.rows(query).await?;
     for row in &rows {
         let mut group = group_of(row)?;
         group.consumers.retain(|consumer| consumer != name);
-        update(&mut link, &group).await?;
+        update(&mut conn, &group).await?;
     }
-    held.commit().await?;
+    handle.commit().await?;
     Ok(rows.len() as u64)
 }
 
 /// Deletes at most `batch` groups last seen before `time`; commits.
-pub(crate) async fn delete_before(mut held: Held, time: Timestamp, batch: u32) -> StoreResult<u64> {
+pub(crate) async fn delete_before(
+    mut handle: DbHandle,
+    time: Timestamp,
+    batch: u32,
+) -> StoreResult<u64> {
     let mut query = Query::build(
         "DELETE FROM violation_groups WHERE fingerprint IN \
          (SELECT fingerprint FROM violation_groups WHERE last_seen < ",
     );
     query.bind(time).push(" ORDER BY fingerprint LIMIT ").bind(batch).push(")");
-    let deleted = held.link().run(query).await?;
-    held.commit().await?;
+    let deleted = handle.conn().run(query).await?;
+    handle.commit().await?;
     Ok(deleted)
 }
 
-async fn insert(link: &mut Link<'_>, group: &ViolationGroup) -> StoreResult<bool> {
+async fn insert(conn: &mut DbConn<'_>, group: &ViolationGroup) -> StoreResult<bool> {
     let mut query = Query::build(format!("INSERT INTO violation_groups ({COLUMNS}) VALUES "));
     query.tuple([
         group.fingerprint.as_str().into(),
         group.schema_id.as_str().into(),
         group.method.as_str().into(),
-        group.operation.as_str().into(),
+        group.path_template.as_str().into(),
         group.code.as_str().into(),
         Value::opt(group.name.as_deref()),
         group.schema_pointer.as_str().into(),
@@ -117,16 +125,19 @@ async fn insert(link: &mut Link<'_>, group: &ViolationGroup) -> StoreResult<bool
         Value::Id(group.example),
     ]);
     query.push(" ON CONFLICT (fingerprint) DO NOTHING");
-    Ok(link.run(query).await? > 0)
+    Ok(conn.run(query).await? > 0)
 }
 
-async fn get_locked(link: &mut Link<'_>, fingerprint: &str) -> StoreResult<Option<ViolationGroup>> {
+async fn get_locked(
+    conn: &mut DbConn<'_>,
+    fingerprint: &str,
+) -> StoreResult<Option<ViolationGroup>> {
     let mut query = Query::build(format!("SELECT {COLUMNS} FROM violation_groups"));
-    query.equals("fingerprint", Some(fingerprint)).push(link.dialect().for_update());
-    link.row(query).await?.map(|row| group_of(&row)).transpose()
+    query.where_eq("fingerprint", Some(fingerprint)).push(conn.dialect().for_update());
+    conn.row(query).await?.map(|row| group_of(&row)).transpose()
 }
 
-async fn update(link: &mut Link<'_>, group: &ViolationGroup) -> StoreResult<()> {
+async fn update(conn: &mut DbConn<'_>, group: &ViolationGroup) -> StoreResult<()> {
     let mut query = Query::build("UPDATE violation_groups SET message = ");
     query.bind(group.message.as_str()).push(", count = ").bind(group.count);
     query.push(", first_seen = ").bind(group.first_seen);
@@ -134,23 +145,23 @@ async fn update(link: &mut Link<'_>, group: &ViolationGroup) -> StoreResult<()> 
     query.push(", consumers = ").bind(Value::json(&group.consumers)?);
     query.push(", versions = ").bind(Value::json(&group.versions)?);
     query.push(", example = ").bind(Value::Id(group.example));
-    query.equals("fingerprint", Some(group.fingerprint.as_str()));
-    link.run(query).await?;
+    query.where_eq("fingerprint", Some(group.fingerprint.as_str()));
+    conn.run(query).await?;
     Ok(())
 }
 
-/// A page of groups, seen last first.
+/// A page of groups, the last seen first.
 pub(crate) async fn list(
-    link: &mut Link<'_>,
+    conn: &mut DbConn<'_>,
     filter: &GroupFilter,
     page: &PageRequest,
 ) -> StoreResult<Page<ViolationGroup>> {
     let mut query = Query::build(format!("SELECT {COLUMNS} FROM violation_groups"));
     query
-        .equals("fingerprint", filter.fingerprint.as_deref())
-        .equals("schema_id", filter.schema_id.as_deref())
-        .equals("code", filter.code.as_deref())
-        .equals("operation", filter.operation.as_deref());
+        .where_eq("fingerprint", filter.fingerprint.as_deref())
+        .where_eq("schema_id", filter.schema_id.as_deref())
+        .where_eq("code", filter.code.as_deref())
+        .where_eq("operation", filter.path_template.as_deref());
     if let Some(since) = filter.seen_since {
         query.condition().push("last_seen >= ").bind(since);
     }
@@ -158,23 +169,23 @@ pub(crate) async fn list(
         let [at, fingerprint] = cursor.parts()?;
         let at = at.parse().map_err(|_| StoreError::InvalidCursor)?;
         let at = Timestamp::from_micros(at);
-        query.beyond("last_seen, fingerprint", "<", [at.into(), fingerprint.into()]);
+        query.where_row("last_seen, fingerprint", "<", [at.into(), fingerprint.into()]);
     }
     query.push(" ORDER BY last_seen DESC, fingerprint DESC LIMIT ").bind(page.limit() + 1);
-    let rows = link.rows(query).await?;
+    let rows = conn.rows(query).await?;
     let items = rows.iter().map(group_of).collect::<StoreResult<Vec<_>>>()?;
-    Ok(page_of(items, page, |group: &ViolationGroup| {
+    Ok(into_page(items, page, |group: &ViolationGroup| {
         Cursor::new([group.last_seen.as_micros().to_string(), group.fingerprint.clone()])
     }))
 }
 
-fn group_of(row: &Row) -> StoreResult<ViolationGroup> {
-    let row = Reader::new(row, "violation_groups", "fingerprint");
+fn group_of(row: &DbRow) -> StoreResult<ViolationGroup> {
+    let row = RowReader::new(row, "violation_groups", "fingerprint");
     Ok(ViolationGroup {
         fingerprint: row.text("fingerprint")?,
         schema_id: row.text("schema_id")?,
         method: row.text("method")?,
-        operation: row.text("operation")?,
+        path_template: row.text("operation")?,
         code: row.parsed("code", "expected a violation code", ViolationCode::parse)?,
         name: row.opt_text("name")?,
         schema_pointer: row.text("schema_pointer")?,

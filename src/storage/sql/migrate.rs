@@ -1,4 +1,4 @@
-//! Brings a database to this version's form.
+//! Runs the migrations.
 //!
 //! Migrations are numbered alike for both databases, only go forward, and never change once
 //! released: the table `migrations` keeps each one's hash and a difference is an error. All
@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use super::{Dialect, Link, Query, Reader, Row, Value};
+use super::{DbConn, DbRow, Query, RowReader, SqlDialect, Value};
 use crate::model::clock::Timestamp;
 use crate::storage::error::StoreError;
 use crate::storage::query::MigrationReport;
@@ -52,8 +52,8 @@ const TABLE_SQLITE: &str = "CREATE TABLE migrations (version INTEGER NOT NULL PR
 const TABLE_POSTGRES: &str = "CREATE TABLE migrations (version BIGINT NOT NULL PRIMARY KEY, \
      name TEXT NOT NULL, hash TEXT NOT NULL, applied_at TIMESTAMPTZ NOT NULL)";
 
-/// What a database says about itself.
-struct State {
+/// Which migrations a database has.
+struct MigrationState {
     /// Whether the table `migrations` is there.
     table: bool,
     /// The newest migration applied, 0 for none.
@@ -63,15 +63,15 @@ struct State {
 // === impl Migration ===
 
 impl Migration {
-    fn text(&self, dialect: Dialect) -> &'static str {
+    fn text(&self, dialect: SqlDialect) -> &'static str {
         match dialect {
-            Dialect::Sqlite => self.sqlite,
-            Dialect::Postgres => self.postgres,
+            SqlDialect::Sqlite => self.sqlite,
+            SqlDialect::Postgres => self.postgres,
         }
     }
 
     /// Hex SHA-256 of the text.
-    fn hash(&self, dialect: Dialect) -> String {
+    fn hash(&self, dialect: SqlDialect) -> String {
         let digest = Sha256::digest(self.text(dialect));
         digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
             // writing to a String cannot fail
@@ -81,25 +81,25 @@ impl Migration {
     }
 }
 
-/// The newest migration among `migrations`.
+/// The newest migration where_in `migrations`.
 fn newest(migrations: &[Migration]) -> i64 {
     migrations.last().map_or(0, |last| last.version)
 }
 
 /// Runs what is pending, in a transaction the caller commits; only reports when `dry_run`.
 pub(crate) async fn migrate(
-    link: &mut Link<'_>,
+    conn: &mut DbConn<'_>,
     migrations: &[Migration],
     now: Timestamp,
     dry_run: bool,
 ) -> StoreResult<MigrationReport> {
-    if link.dialect() == Dialect::Postgres && !dry_run {
+    if conn.dialect() == SqlDialect::Postgres && !dry_run {
         // building an index may take longer than any other statement
-        link.script("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '10min'".to_owned())
+        conn.script("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '10min'".to_owned())
             .await?;
-        link.run(Query::new("SELECT pg_advisory_xact_lock($1)", [LOCK.into()])).await?;
+        conn.run(Query::new("SELECT pg_advisory_xact_lock($1)", [LOCK.into()])).await?;
     }
-    let state = state(link, migrations).await?;
+    let state = state(conn, migrations).await?;
     let pending: Vec<_> =
         migrations.iter().filter(|migration| migration.version > state.version).collect();
     let report = MigrationReport {
@@ -112,59 +112,59 @@ pub(crate) async fn migrate(
         return Ok(report);
     }
     if !state.table {
-        let table = match link.dialect() {
-            Dialect::Sqlite => TABLE_SQLITE,
-            Dialect::Postgres => TABLE_POSTGRES,
+        let table = match conn.dialect() {
+            SqlDialect::Sqlite => TABLE_SQLITE,
+            SqlDialect::Postgres => TABLE_POSTGRES,
         };
-        link.script(table.to_owned()).await?;
+        conn.script(table.to_owned()).await?;
     }
     for step in pending {
-        link.script(step.text(link.dialect()).to_owned()).await?;
+        conn.script(step.text(conn.dialect()).to_owned()).await?;
         let values: [Value; 4] = [
             step.version.into(),
             step.name.into(),
-            step.hash(link.dialect()).as_str().into(),
+            step.hash(conn.dialect()).as_str().into(),
             now.into(),
         ];
-        let note = "INSERT INTO migrations (version, name, hash, applied_at) \
+        let insert = "INSERT INTO migrations (version, name, hash, applied_at) \
              VALUES ($1, $2, $3, $4)";
-        link.run(Query::new(note, values)).await?;
+        conn.run(Query::new(insert, values)).await?;
     }
     Ok(report)
 }
 
 /// Refuses a database that lacks migrations.
-pub(crate) async fn check(link: &mut Link<'_>) -> StoreResult<()> {
-    let (found, needed) = (state(link, MIGRATIONS).await?.version, newest(MIGRATIONS));
+pub(crate) async fn check(conn: &mut DbConn<'_>) -> StoreResult<()> {
+    let (found, needed) = (state(conn, MIGRATIONS).await?.version, newest(MIGRATIONS));
     if found < needed {
         return Err(StoreError::NotMigrated { found, needed });
     }
     Ok(())
 }
 
-async fn state(link: &mut Link<'_>, migrations: &[Migration]) -> StoreResult<State> {
-    let columns = columns_of(link, "migrations").await?;
+async fn state(conn: &mut DbConn<'_>, migrations: &[Migration]) -> StoreResult<MigrationState> {
+    let columns = columns_of(conn, "migrations").await?;
     if columns.is_empty() {
-        if !columns_of(link, "schemas").await?.is_empty() {
+        if !columns_of(conn, "schemas").await?.is_empty() {
             return Err(StoreError::Foreign("it has a table `schemas` that is not ours".into()));
         }
-        return Ok(State { table: false, version: 0 });
+        return Ok(MigrationState { table: false, version: 0 });
     }
     if !columns.iter().any(|column| column == "hash") {
         return Err(StoreError::Foreign("it was written by another program, CVT perhaps".into()));
     }
     let rows =
-        link.rows(Query::new("SELECT version, hash FROM migrations ORDER BY version", [])).await?;
+        conn.rows(Query::new("SELECT version, hash FROM migrations ORDER BY version", [])).await?;
     let mut version = 0;
     for row in &rows {
-        version = verify(row, migrations, link.dialect())?;
+        version = verify(row, migrations, conn.dialect())?;
     }
-    Ok(State { table: true, version })
+    Ok(MigrationState { table: true, version })
 }
 
 /// Compares an applied migration with ours.
-fn verify(row: &Row, migrations: &[Migration], dialect: Dialect) -> StoreResult<i64> {
-    let row = Reader::new(row, "migrations", "hash");
+fn verify(row: &DbRow, migrations: &[Migration], dialect: SqlDialect) -> StoreResult<i64> {
+    let row = RowReader::new(row, "migrations", "hash");
     let (version, hash) = (row.int("version")?, row.text("hash")?);
     let known = newest(migrations);
     if version > known {
@@ -179,16 +179,16 @@ fn verify(row: &Row, migrations: &[Migration], dialect: Dialect) -> StoreResult<
 }
 
 /// The columns of a table; none when it is not there.
-async fn columns_of(link: &mut Link<'_>, table: &str) -> StoreResult<Vec<String>> {
-    let text = match link.dialect() {
-        Dialect::Sqlite => "SELECT name FROM pragma_table_info($1)",
-        Dialect::Postgres => {
+async fn columns_of(conn: &mut DbConn<'_>, table: &str) -> StoreResult<Vec<String>> {
+    let text = match conn.dialect() {
+        SqlDialect::Sqlite => "SELECT name FROM pragma_table_info($1)",
+        SqlDialect::Postgres => {
             "SELECT CAST(column_name AS TEXT) AS name FROM information_schema.columns \
              WHERE table_schema = current_schema() AND table_name = $1"
         }
     };
-    let rows = link.rows(Query::new(text, [table.into()])).await?;
-    rows.iter().map(|row| Reader::new(row, "columns", "name").text("name")).collect()
+    let rows = conn.rows(Query::new(text, [table.into()])).await?;
+    rows.iter().map(|row| RowReader::new(row, "columns", "name").text("name")).collect()
 }
 
 #[cfg(test)]

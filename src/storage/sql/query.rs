@@ -6,7 +6,7 @@ use serde::Serialize;
 use sqlx::types::JsonRawValue;
 use uuid::Uuid;
 
-use super::link::Dialect;
+use super::connection::SqlDialect;
 use crate::model::clock::Timestamp;
 use crate::storage::error::StoreError;
 
@@ -20,19 +20,19 @@ pub(crate) enum Value {
     /// A truth value.
     Bool(bool),
     /// A time: microseconds in SQLite, TIMESTAMPTZ in PostgreSQL.
-    At(Timestamp),
+    Time(Timestamp),
     /// A UUID: text in SQLite, UUID in PostgreSQL.
     Id(Option<Uuid>),
     /// A JSON text: TEXT in SQLite, JSONB in PostgreSQL.
     Json(Box<JsonRawValue>),
-    /// Several values of one kind, for [`Query::among`]: a JSON list in SQLite, an array in
+    /// Several values of one kind, for [`Query::where_in`]: a JSON list in SQLite, an array in
     /// PostgreSQL.
-    List(List),
+    List(ValueList),
 }
 
 /// Values of one kind.
 #[derive(Debug, Clone)]
-pub(crate) enum List {
+pub(crate) enum ValueList {
     Ints(Vec<i64>),
     Texts(Vec<String>),
     Ids(Vec<Uuid>),
@@ -52,14 +52,14 @@ pub(crate) struct Query {
 impl Value {
     /// Text that may be absent.
     pub(crate) fn opt(text: Option<&str>) -> Self {
-        Self::Text(text.map(|text| clean(text).into_owned()))
+        Self::Text(text.map(|text| replace_nul(text).into_owned()))
     }
 
     /// `value` as JSON.
     pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, StoreError> {
         let text = serde_json::to_string(value)
             .map_err(|error| StoreError::Unexpected(error.to_string()))?;
-        let text = if text.contains("\\u0000") { without_nul(&text) } else { text };
+        let text = if text.contains("\\u0000") { replace_escaped_nul(&text) } else { text };
         let json = JsonRawValue::from_string(text)
             .map_err(|error| StoreError::Unexpected(error.to_string()))?;
         Ok(Self::Json(json))
@@ -68,7 +68,7 @@ impl Value {
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
-        Self::Text(Some(clean(text).into_owned()))
+        Self::Text(Some(replace_nul(text).into_owned()))
     }
 }
 
@@ -91,19 +91,19 @@ impl From<u64> for Value {
 }
 
 impl From<bool> for Value {
-    fn from(truth: bool) -> Self {
-        Self::Bool(truth)
+    fn from(flag: bool) -> Self {
+        Self::Bool(flag)
     }
 }
 
 impl From<Timestamp> for Value {
     fn from(at: Timestamp) -> Self {
-        Self::At(at)
+        Self::Time(at)
     }
 }
 
-impl From<List> for Value {
-    fn from(list: List) -> Self {
+impl From<ValueList> for Value {
+    fn from(list: ValueList) -> Self {
         Self::List(list)
     }
 }
@@ -148,7 +148,7 @@ impl Query {
     }
 
     /// Adds `column = value` as a condition, when there is a value.
-    pub(crate) fn equals(&mut self, column: &str, value: Option<impl Into<Value>>) -> &mut Self {
+    pub(crate) fn where_eq(&mut self, column: &str, value: Option<impl Into<Value>>) -> &mut Self {
         if let Some(value) = value {
             self.condition().push(column).push(" = ").bind(value);
         }
@@ -162,16 +162,23 @@ impl Query {
     }
 
     /// Adds a condition that `column` is one of the values.
-    pub(crate) fn among(&mut self, dialect: Dialect, column: &str, list: List) -> &mut Self {
+    pub(crate) fn where_in(
+        &mut self,
+        dialect: SqlDialect,
+        column: &str,
+        list: ValueList,
+    ) -> &mut Self {
         self.condition().push(column);
         match dialect {
-            Dialect::Sqlite => self.push(" IN (SELECT value FROM json_each(").bind(list).push("))"),
-            Dialect::Postgres => self.push(" = ANY(").bind(list).push(")"),
+            SqlDialect::Sqlite => {
+                self.push(" IN (SELECT value FROM json_each(").bind(list).push("))")
+            }
+            SqlDialect::Postgres => self.push(" = ANY(").bind(list).push(")"),
         }
     }
 
-    /// Adds a condition on a row of columns, as `(a, b) > ($1, $2)`.
-    pub(crate) fn beyond(
+    /// Adds a comparison of rows, as `(a, b) > ($1, $2)`.
+    pub(crate) fn where_row(
         &mut self,
         columns: &str,
         operator: &str,
@@ -186,10 +193,10 @@ impl Query {
     /// nothing but such rows.
     pub(crate) fn bulk_row(
         &mut self,
-        dialect: Dialect,
+        dialect: SqlDialect,
         values: impl IntoIterator<Item = Value>,
     ) -> &mut Self {
-        if dialect == Dialect::Postgres {
+        if dialect == SqlDialect::Postgres {
             return self.tuple(values);
         }
         for (index, value) in values.into_iter().enumerate() {
@@ -209,12 +216,12 @@ impl Query {
 }
 
 /// The text as both databases can hold it.
-pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+pub(crate) fn replace_nul(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 
 /// JSONB refuses `\u0000`; an escaped backslash before `u0000` is none of these.
-fn without_nul(text: &str) -> String {
+fn replace_escaped_nul(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('\\') {
@@ -251,8 +258,8 @@ mod tests {
     #[test]
     fn conditions_are_joined_and_numbered() {
         let mut query = Query::build("SELECT 1 FROM t");
-        query.equals("a", Some("x")).equals("b", None::<&str>).equals("c", Some(true));
-        query.beyond("d, e", "<", [Value::from(1_i64), Value::from("y")]);
+        query.where_eq("a", Some("x")).where_eq("b", None::<&str>).where_eq("c", Some(true));
+        query.where_row("d, e", "<", [Value::from(1_i64), Value::from("y")]);
         assert_eq!(query.text, "SELECT 1 FROM t WHERE a = $1 AND c = $2 AND (d, e) < ($3, $4)");
         assert_eq!(query.values.len(), 4);
     }

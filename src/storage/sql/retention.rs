@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::series::{self, Known};
-use super::{Link, Query, Reader, Value, rollups};
+use super::rollup_key::{self, RollupIds};
+use super::{DbConn, Query, RowReader, Value, rollups};
 use crate::model::clock::Timestamp;
 use crate::storage::query::ExpireKind;
 use crate::storage::store::StoreResult;
@@ -13,11 +13,11 @@ use crate::storage::store::StoreResult;
 /// Codes deleted per statement.
 const CHUNK: usize = 256;
 
-/// Which records a batch takes.
+/// Which records a batch deletes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Taken<'t> {
-    /// Those that expire.
-    Old(ExpireKind, Timestamp),
+pub(crate) enum RecordSelection<'t> {
+    /// Those that are old enough.
+    Expired(ExpireKind, Timestamp),
     /// All of one schema.
     Schema(&'t str),
     /// All of one consumer.
@@ -25,44 +25,48 @@ pub(crate) enum Taken<'t> {
 }
 
 /// A record that was deleted.
-struct Gone {
+struct DeletedRecord {
     id: Uuid,
     at: Timestamp,
     series: i64,
 }
 
-/// Deletes one batch, or its bodies; says how many rows it touched. The caller commits.
-pub(crate) async fn expire(link: &mut Link<'_>, taken: Taken<'_>, batch: u32) -> StoreResult<u64> {
-    if let Taken::Old(ExpireKind::Bodies, _) = taken {
+/// Deletes one batch, or its bodies; returns how many rows it touched. The caller commits.
+pub(crate) async fn expire(
+    conn: &mut DbConn<'_>,
+    selection: RecordSelection<'_>,
+    batch: u32,
+) -> StoreResult<u64> {
+    if let RecordSelection::Expired(ExpireKind::Bodies, _) = selection {
         let update = "UPDATE validation_runs SET request_body = NULL, response_body = NULL";
-        return link.run(over_batch(update, taken, batch)).await;
+        return conn.run(batched(update, selection, batch)).await;
     }
-    let mut query = over_batch("DELETE FROM validation_runs", taken, batch);
+    let mut query = batched("DELETE FROM validation_runs", selection, batch);
     query.push(" RETURNING id, validated_at, series");
-    let rows = link.rows(query).await?;
-    let mut gone = Vec::with_capacity(rows.len());
+    let rows = conn.rows(query).await?;
+    let mut deleted = Vec::with_capacity(rows.len());
     for row in &rows {
-        let row = Reader::new(row, "validation_runs", "id");
-        // one without series is not counted and is taken up before it can expire
+        let row = RowReader::new(row, "validation_runs", "id");
+        // a record without key is not counted; the backfill reaches it before it can expire
         if let Some(series) = row.opt_int("series")? {
-            gone.push(Gone { id: row.id("id")?, at: row.at("validated_at")?, series });
+            deleted.push(DeletedRecord { id: row.id("id")?, at: row.at("validated_at")?, series });
         }
     }
-    uncount(link, &gone).await?;
+    subtract_deleted(conn, &deleted).await?;
     Ok(rows.len() as u64)
 }
 
-/// Removes what is kept beside records that are gone: their codes and their part of the sums.
-async fn uncount(link: &mut Link<'_>, gone: &[Gone]) -> StoreResult<()> {
-    if gone.is_empty() {
+/// Removes the codes of deleted records and subtracts them from the rollups.
+async fn subtract_deleted(conn: &mut DbConn<'_>, deleted: &[DeletedRecord]) -> StoreResult<()> {
+    if deleted.is_empty() {
         return Ok(());
     }
-    let ids: HashSet<_> = gone.iter().map(|record| record.series).collect();
-    let known = series::of_ids(link, ids.into_iter().collect()).await?;
-    let of = |record: &Gone| known.get(&record.series).map(|known| &**known);
+    let ids: HashSet<_> = deleted.iter().map(|record| record.series).collect();
+    let keys = rollup_key::of_ids(conn, ids.into_iter().collect()).await?;
+    let of = |record: &DeletedRecord| keys.get(&record.series).map(|key| &**key);
     let mut codes: Vec<[Value; 3]> = Vec::new();
-    for record in gone {
-        let carried = of(record).map_or(&[][..], |known: &Known| &known.codes);
+    for record in deleted {
+        let carried = of(record).map_or(&[][..], |key: &RollupIds| &key.codes);
         codes.extend(
             carried.iter().map(|code| [code.as_str().into(), record.at.into(), record.id.into()]),
         );
@@ -75,29 +79,31 @@ async fn uncount(link: &mut Link<'_>, gone: &[Gone]) -> StoreResult<()> {
             if index > 0 {
                 query.push(", ");
             }
-            query.bulk_row(link.dialect(), row.clone());
+            query.bulk_row(conn.dialect(), row.clone());
         }
         query.push(")");
-        link.run(query).await?;
+        conn.run(query).await?;
     }
-    rollups::fold(link, gone.iter().map(|record| (record.at, record.series))).await
+    rollups::compact(conn, deleted.iter().map(|record| (record.at, record.series))).await
 }
 
-/// `statement` over the oldest `batch` rows that are taken.
-fn over_batch(statement: &str, taken: Taken<'_>, batch: u32) -> Query {
+/// `statement` over the oldest `batch` rows of the selection.
+fn batched(statement: &str, selection: RecordSelection<'_>, batch: u32) -> Query {
     let mut query = Query::build(format!(
         "{statement} WHERE (id, validated_at) IN (SELECT id, validated_at FROM validation_runs"
     ));
-    narrow(&mut query, taken);
+    apply_filter(&mut query, selection);
     query.push(" ORDER BY validated_at, id LIMIT ").bind(batch).push(")");
     query
 }
 
-fn narrow(query: &mut Query, taken: Taken<'_>) {
-    match taken {
-        Taken::Schema(schema_id) => drop(query.equals("schema_id", Some(schema_id))),
-        Taken::Consumer(consumer_id) => drop(query.equals("consumer_id", Some(consumer_id))),
-        Taken::Old(kind, older_than) => {
+fn apply_filter(query: &mut Query, selection: RecordSelection<'_>) {
+    match selection {
+        RecordSelection::Schema(schema_id) => drop(query.where_eq("schema_id", Some(schema_id))),
+        RecordSelection::Consumer(consumer_id) => {
+            drop(query.where_eq("consumer_id", Some(consumer_id)))
+        }
+        RecordSelection::Expired(kind, older_than) => {
             query.condition().push("validated_at < ").bind(older_than);
             match kind {
                 ExpireKind::Valid => drop(query.condition().push("valid")),
@@ -115,14 +121,14 @@ fn narrow(query: &mut Query, taken: Taken<'_>) {
 
 /// How many rows expire.
 pub(crate) async fn count(
-    link: &mut Link<'_>,
+    conn: &mut DbConn<'_>,
     kind: ExpireKind,
     older_than: Timestamp,
 ) -> StoreResult<u64> {
     let mut query = Query::build("SELECT COUNT(*) AS total FROM validation_runs");
-    narrow(&mut query, Taken::Old(kind, older_than));
-    match link.row(query).await? {
-        Some(row) => Reader::new(&row, "validation_runs", "total").count("total"),
+    apply_filter(&mut query, RecordSelection::Expired(kind, older_than));
+    match conn.row(query).await? {
+        Some(row) => RowReader::new(&row, "validation_runs", "total").count("total"),
         None => Ok(0),
     }
 }

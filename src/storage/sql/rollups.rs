@@ -1,58 +1,60 @@
-//! Numbers kept beside the records: how many of each series fall into each bucket of time.
+//! Rollups: how many records of each rollup key fall into each bucket of time.
 //!
-//! What must hold: numbers and records change in one transaction and agree at every instant.
-//! A batch of records is first noted as it is, by series and minute, in `validation_recent`;
-//! what has gathered there is folded into the sums of `validation_rollups` now and then, by one
-//! process at a time: the sums of a busy series are then touched once for many batches. Whoever
-//! asks adds the two up. What is deleted is folded at once. A sum that comes to nothing has no
-//! row.
+//! Invariants:
+//! - Counts and records change in one transaction and agree at every instant.
+//! - Readers add pending counts and rollups up.
+//! - A count of zero has no row.
 //!
-//! Series are summed in every [`Span`], facets by the hour, the sum over everything also by the
-//! minute: many records of a busy hour share a facet, few records of a quiet minute do.
+//! The counts of a batch are first added as pending rows, by key and minute, to
+//! `validation_recent`. One process at a time compacts them into `validation_rollups`: the counts
+//! of a busy key are then updated once for many batches. Deletions are compacted at once.
+//!
+//! Keys are counted in every [`BucketSpan`], aggregates by the hour, the aggregate over everything
+//! also by the minute: many records of a busy hour share an aggregate, few of a quiet minute do.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::buckets::Span;
-use super::series::{self, Known};
-use super::{Dialect, Link, List, Query, Reader, Value};
+use super::buckets::BucketSpan;
+use super::rollup_key::{self, RollupIds};
+use super::{DbConn, Query, RowReader, SqlDialect, Value, ValueList};
 use crate::model::clock::Timestamp;
-use crate::storage::error::{CLEARED_AWAY, StoreError};
+use crate::storage::error::{DELETED_CONCURRENTLY, StoreError};
 use crate::storage::store::StoreResult;
 
-/// Sums per statement.
+/// Counts per statement.
 const CHUNK: usize = 256;
-/// PostgreSQL's advisory lock of folding: "cvt-sums" as a number.
+/// PostgreSQL's advisory lock of compaction: "cvt-sums" as a number.
 const LOCK: i64 = 0x6376_742d_7375_6d73;
 
-/// A sum: width, start of the bucket, series.
-type Key = (Span, i64, i64);
+/// A count: span and start of the bucket, id of the rollup key.
+type BucketKey = (BucketSpan, i64, i64);
 
-/// Notes records: each judged at its time, of its series. Says how many rows gathered by that.
-/// The transaction should commit soon.
-pub(crate) async fn note<'k>(
-    link: &mut Link<'_>,
-    records: impl Iterator<Item = (Timestamp, &'k Known)>,
+/// Adds records, each with its time and its key, to the pending counts; returns how many rows
+/// that added. The transaction should commit soon.
+pub(crate) async fn add_pending<'k>(
+    conn: &mut DbConn<'_>,
+    records: impl Iterator<Item = (Timestamp, &'k RollupIds)>,
 ) -> StoreResult<usize> {
-    let mut noted: BTreeMap<i64, BTreeMap<i64, i64>> = BTreeMap::new();
+    let mut pending: BTreeMap<i64, BTreeMap<i64, i64>> = BTreeMap::new();
     let mut ids = HashSet::new();
-    for (at, known) in records {
-        let minute = noted.entry(Span::Minute.floor(at.as_micros())).or_default();
-        *minute.entry(known.id).or_default() += 1;
-        ids.insert(known.id);
+    for (at, key) in records {
+        let minute = pending.entry(BucketSpan::Minute.floor(at.as_micros())).or_default();
+        *minute.entry(key.id).or_default() += 1;
+        ids.insert(key.id);
     }
-    let rows: Vec<_> = noted.into_iter().collect();
-    match link.dialect() {
-        Dialect::Sqlite => note_rows(link, &rows).await?,
-        Dialect::Postgres => note_arrays(link, &rows).await?,
+    let rows: Vec<_> = pending.into_iter().collect();
+    match conn.dialect() {
+        SqlDialect::Sqlite => insert_pending_rows(conn, &rows).await?,
+        SqlDialect::Postgres => insert_pending_arrays(conn, &rows).await?,
     }
-    still_there(link, ids).await?;
+    check_keys_exist(conn, ids).await?;
     Ok(rows.iter().map(|(_, series)| series.len()).sum())
 }
 
-type Minute = (i64, BTreeMap<i64, i64>);
+type MinuteTotals = (i64, BTreeMap<i64, i64>);
 
-async fn note_rows(link: &mut Link<'_>, minutes: &[Minute]) -> StoreResult<()> {
-    let row = |(minute, series): &'_ Minute| {
+async fn insert_pending_rows(conn: &mut DbConn<'_>, minutes: &[MinuteTotals]) -> StoreResult<()> {
+    let row = |(minute, series): &'_ MinuteTotals| {
         let minute = *minute;
         series.iter().map(move |(id, total)| [minute, *id, *total]).collect::<Vec<_>>()
     };
@@ -64,14 +66,14 @@ async fn note_rows(link: &mut Link<'_>, minutes: &[Minute]) -> StoreResult<()> {
             if index > 0 {
                 query.push(", ");
             }
-            query.bulk_row(link.dialect(), row.map(Value::from));
+            query.bulk_row(conn.dialect(), row.map(Value::from));
         }
-        link.run(query).await?;
+        conn.run(query).await?;
     }
     Ok(())
 }
 
-async fn note_arrays(link: &mut Link<'_>, minutes: &[Minute]) -> StoreResult<()> {
+async fn insert_pending_arrays(conn: &mut DbConn<'_>, minutes: &[MinuteTotals]) -> StoreResult<()> {
     for chunk in minutes.chunks(CHUNK) {
         let mut query =
             Query::build("INSERT INTO validation_recent_batches (minute, series, totals) VALUES ");
@@ -79,65 +81,65 @@ async fn note_arrays(link: &mut Link<'_>, minutes: &[Minute]) -> StoreResult<()>
             if index > 0 {
                 query.push(", ");
             }
-            let ids = List::Ints(series.keys().copied().collect());
-            let totals = List::Ints(series.values().copied().collect());
-            query.bulk_row(link.dialect(), [(*minute).into(), ids.into(), totals.into()]);
+            let ids = ValueList::Ints(series.keys().copied().collect());
+            let totals = ValueList::Ints(series.values().copied().collect());
+            query.bulk_row(conn.dialect(), [(*minute).into(), ids.into(), totals.into()]);
         }
-        link.run(query).await?;
+        conn.run(query).await?;
     }
     Ok(())
 }
 
-/// Refuses numbers of series that were cleared away. Clearing waits for whoever has noted
-/// something, and what is cleared before is seen here.
-async fn still_there(link: &mut Link<'_>, ids: HashSet<i64>) -> StoreResult<()> {
+/// Refuses ids of keys that were deleted. Deleting waits for transactions that have added counts,
+/// and earlier deletions are visible here.
+async fn check_keys_exist(conn: &mut DbConn<'_>, ids: HashSet<i64>) -> StoreResult<()> {
     let expected = ids.len() as u64;
     let mut query = Query::build("SELECT COUNT(*) AS total FROM validation_series");
-    query.among(link.dialect(), "id", List::Ints(ids.into_iter().collect()));
-    let row = link.row(query).await?;
-    let found = row.map(|row| Reader::new(&row, "validation_series", "total").count("total"));
+    query.where_in(conn.dialect(), "id", ValueList::Ints(ids.into_iter().collect()));
+    let row = conn.row(query).await?;
+    let found = row.map(|row| RowReader::new(&row, "validation_series", "total").count("total"));
     if found.transpose()? == Some(expected) {
         return Ok(());
     }
-    Err(StoreError::Unavailable(CLEARED_AWAY.to_owned()))
+    Err(StoreError::Unavailable(DELETED_CONCURRENTLY.to_owned()))
 }
 
-/// Keeps others from folding until the transaction ends.
-pub(crate) async fn lock(link: &mut Link<'_>) -> StoreResult<()> {
-    if link.dialect() == Dialect::Postgres {
-        link.run(Query::new("SELECT pg_advisory_xact_lock($1)", [LOCK.into()])).await?;
+/// Excludes other compactions until the transaction ends.
+pub(crate) async fn lock(conn: &mut DbConn<'_>) -> StoreResult<()> {
+    if conn.dialect() == SqlDialect::Postgres {
+        conn.run(Query::new("SELECT pg_advisory_xact_lock($1)", [LOCK.into()])).await?;
     }
     Ok(())
 }
 
-/// Folds what has gathered into the sums, and takes away records that the transaction deleted.
-pub(crate) async fn fold(
-    link: &mut Link<'_>,
-    gone: impl Iterator<Item = (Timestamp, i64)>,
+/// Compacts the pending counts into the rollups, and subtracts records that the transaction deleted.
+pub(crate) async fn compact(
+    conn: &mut DbConn<'_>,
+    deleted_records: impl Iterator<Item = (Timestamp, i64)>,
 ) -> StoreResult<()> {
-    lock(link).await?;
+    lock(conn).await?;
     let mut changes: HashMap<(i64, i64), i64> = HashMap::new();
-    for row in &link.rows(Query::new(gathered(link.dialect()), [])).await? {
-        let row = Reader::new(row, "validation_recent", "minute");
+    for row in &conn.rows(Query::new(take_pending(conn.dialect()), [])).await? {
+        let row = RowReader::new(row, "validation_recent", "minute");
         *changes.entry((row.int("minute")?, row.int("series")?)).or_default() +=
             row.int("total")?;
     }
-    if link.dialect() == Dialect::Sqlite && !changes.is_empty() {
-        link.run(Query::new("DELETE FROM validation_recent", [])).await?;
+    if conn.dialect() == SqlDialect::Sqlite && !changes.is_empty() {
+        conn.run(Query::new("DELETE FROM validation_recent", [])).await?;
     }
     let mut deleted = false;
-    for (at, series) in gone {
-        *changes.entry((Span::Minute.floor(at.as_micros()), series)).or_default() -= 1;
+    for (at, series) in deleted_records {
+        *changes.entry((BucketSpan::Minute.floor(at.as_micros()), series)).or_default() -= 1;
         deleted = true;
     }
-    add(link, changes, deleted).await
+    add_totals(conn, changes, deleted).await
 }
 
-/// What has gathered; PostgreSQL also removes it.
-const fn gathered(dialect: Dialect) -> &'static str {
+/// Selects the pending counts; PostgreSQL also deletes them.
+const fn take_pending(dialect: SqlDialect) -> &'static str {
     match dialect {
-        Dialect::Sqlite => "SELECT minute, series, total FROM validation_recent",
-        Dialect::Postgres => {
+        SqlDialect::Sqlite => "SELECT minute, series, total FROM validation_recent",
+        SqlDialect::Postgres => {
             "WITH gone AS (DELETE FROM validation_recent_batches RETURNING minute, series, totals) \
              SELECT gone.minute, u.series, CAST(SUM(u.total) AS BIGINT) AS total FROM gone \
              CROSS JOIN LATERAL UNNEST(gone.series, gone.totals) AS u (series, total) GROUP BY 1, 2"
@@ -145,43 +147,45 @@ const fn gathered(dialect: Dialect) -> &'static str {
     }
 }
 
-async fn add(
-    link: &mut Link<'_>,
+async fn add_totals(
+    conn: &mut DbConn<'_>,
     changes: HashMap<(i64, i64), i64>,
     deleted: bool,
 ) -> StoreResult<()> {
     let ids: HashSet<_> = changes.keys().map(|(_, series)| *series).collect();
-    let known = series::of_ids(link, ids.into_iter().collect()).await?;
-    let mut sums: BTreeMap<Key, i64> = BTreeMap::new();
+    let keys = rollup_key::of_ids(conn, ids.into_iter().collect()).await?;
+    let mut sums: BTreeMap<BucketKey, i64> = BTreeMap::new();
     for ((minute, id), count) in changes.into_iter().filter(|(_, count)| *count != 0) {
-        for span in Span::ALL {
+        for span in BucketSpan::ALL {
             *sums.entry((span, span.floor(minute), id)).or_default() += count;
         }
-        let Some(known) = known.get(&id) else { continue };
-        for span in [Span::Minute, Span::Hour] {
-            *sums.entry((span, span.floor(minute), known.all)).or_default() += count;
+        let Some(key) = keys.get(&id) else { continue };
+        for span in [BucketSpan::Minute, BucketSpan::Hour] {
+            *sums.entry((span, span.floor(minute), key.total_id)).or_default() += count;
         }
-        for facet in &known.facets {
-            *sums.entry((Span::Hour, Span::Hour.floor(minute), *facet)).or_default() += count;
+        for aggregate in &key.aggregate_ids {
+            *sums
+                .entry((BucketSpan::Hour, BucketSpan::Hour.floor(minute), *aggregate))
+                .or_default() += count;
         }
     }
     let mut sums: Vec<_> = sums.into_iter().collect();
-    match link.dialect() {
-        Dialect::Sqlite => {
+    match conn.dialect() {
+        SqlDialect::Sqlite => {
             for chunk in sums.chunks(CHUNK) {
-                add_rows(link, chunk).await?;
+                add_rows(conn, chunk).await?;
             }
         }
-        Dialect::Postgres => {
-            // rows lie as they come: what a time line reads of a series lies together, where a
-            // page for every hour made a line over ninety days read 200 MB
+        SqlDialect::Postgres => {
+            // rows lie as they come: what a time series reads of a key lies together, where a
+            // page for every hour made a series over ninety days read 200 MB
             sums.sort_unstable_by_key(|((span, start, series), _)| (*span, *series, *start));
-            add_arrays(link, &sums).await?;
+            add_arrays(conn, &sums).await?;
         }
     }
     if deleted {
         for chunk in sums.chunks(CHUNK) {
-            clear(link, chunk).await?;
+            delete_empty(conn, chunk).await?;
         }
     }
     Ok(())
@@ -191,7 +195,7 @@ const INSERT: &str = "INSERT INTO validation_rollups AS r (span, start, series, 
 const ADD: &str =
     " ON CONFLICT (span, start, series) DO UPDATE SET total = r.total + excluded.total";
 
-async fn add_rows(link: &mut Link<'_>, sums: &[(Key, i64)]) -> StoreResult<()> {
+async fn add_rows(conn: &mut DbConn<'_>, sums: &[(BucketKey, i64)]) -> StoreResult<()> {
     let mut query = Query::build(INSERT);
     query.push("VALUES ");
     for (index, ((span, start, series), total)) in sums.iter().enumerate() {
@@ -199,24 +203,25 @@ async fn add_rows(link: &mut Link<'_>, sums: &[(Key, i64)]) -> StoreResult<()> {
             query.push(", ");
         }
         let row = [span.number(), *start, *series, *total].map(Value::from);
-        query.bulk_row(link.dialect(), row);
+        query.bulk_row(conn.dialect(), row);
     }
     query.push(ADD);
-    link.run(query).await.map(drop)
+    conn.run(query).await.map(drop)
 }
 
-async fn add_arrays(link: &mut Link<'_>, sums: &[(Key, i64)]) -> StoreResult<()> {
-    let column = |value: fn(&(Key, i64)) -> i64| List::Ints(sums.iter().map(value).collect());
+async fn add_arrays(conn: &mut DbConn<'_>, sums: &[(BucketKey, i64)]) -> StoreResult<()> {
+    let column =
+        |value: fn(&(BucketKey, i64)) -> i64| ValueList::Ints(sums.iter().map(value).collect());
     let mut query = Query::build(INSERT);
     query.push("SELECT * FROM UNNEST(").bind(column(|((span, ..), _)| span.number()));
     query.push(", ").bind(column(|((_, start, _), _)| *start));
     query.push(", ").bind(column(|((.., series), _)| *series));
     query.push(", ").bind(column(|(_, total)| *total)).push(")").push(ADD);
-    link.run(query).await.map(drop)
+    conn.run(query).await.map(drop)
 }
 
-/// Removes those of these sums that came to nothing.
-async fn clear(link: &mut Link<'_>, sums: &[(Key, i64)]) -> StoreResult<()> {
+/// Deletes those of these counts that are zero.
+async fn delete_empty(conn: &mut DbConn<'_>, sums: &[(BucketKey, i64)]) -> StoreResult<()> {
     let mut query = Query::build(
         "DELETE FROM validation_rollups WHERE total = 0 AND (span, start, series) IN (VALUES ",
     );
@@ -224,28 +229,28 @@ async fn clear(link: &mut Link<'_>, sums: &[(Key, i64)]) -> StoreResult<()> {
         if index > 0 {
             query.push(", ");
         }
-        query.bulk_row(link.dialect(), [span.number(), *start, *series].map(Value::from));
+        query.bulk_row(conn.dialect(), [span.number(), *start, *series].map(Value::from));
     }
     query.push(")");
-    link.run(query).await.map(drop)
+    conn.run(query).await.map(drop)
 }
 
-/// Takes away the whole day that starts at `day`, whose records are gone.
-pub(crate) async fn drop_day(link: &mut Link<'_>, day: Timestamp) -> StoreResult<()> {
-    fold(link, std::iter::empty()).await?;
-    let (start, month) = (day.as_micros(), Span::Month.floor(day.as_micros()));
-    let end = start + Span::Day.micros();
+/// Subtracts the whole day that starts at `day`, whose records were dropped.
+pub(crate) async fn drop_day(conn: &mut DbConn<'_>, day: Timestamp) -> StoreResult<()> {
+    compact(conn, std::iter::empty()).await?;
+    let (start, month) = (day.as_micros(), BucketSpan::Month.floor(day.as_micros()));
+    let end = start + BucketSpan::Day.micros();
     let mut subtract = Query::build(
         "UPDATE validation_rollups AS m SET total = m.total - d.total \
          FROM validation_rollups AS d WHERE d.series = m.series AND d.span = ",
     );
-    subtract.bind(Span::Day.number()).push(" AND d.start = ").bind(start);
-    subtract.push(" AND m.span = ").bind(Span::Month.number());
+    subtract.bind(BucketSpan::Day.number()).push(" AND d.start = ").bind(start);
+    subtract.push(" AND m.span = ").bind(BucketSpan::Month.number());
     subtract.push(" AND m.start = ").bind(month);
-    link.run(subtract).await?;
+    conn.run(subtract).await?;
     let mut gone = Query::build("DELETE FROM validation_rollups WHERE (span < ");
-    gone.bind(Span::Month.number()).push(" AND start >= ").bind(start);
-    gone.push(" AND start < ").bind(end).push(") OR (span = ").bind(Span::Month.number());
+    gone.bind(BucketSpan::Month.number()).push(" AND start >= ").bind(start);
+    gone.push(" AND start < ").bind(end).push(") OR (span = ").bind(BucketSpan::Month.number());
     gone.push(" AND start = ").bind(month).push(" AND total = 0)");
-    link.run(gone).await.map(drop)
+    conn.run(gone).await.map(drop)
 }

@@ -13,34 +13,34 @@ use crate::storage::error::StoreError;
 use crate::storage::store::StoreResult;
 
 /// A row of either database.
-pub(crate) enum Row {
+pub(crate) enum DbRow {
     Sqlite(SqliteRow),
     Postgres(PgRow),
 }
 
 /// A row with the name of the table it came from.
 #[derive(Clone, Copy)]
-pub(crate) struct Reader<'r> {
-    row: &'r Row,
+pub(crate) struct RowReader<'r> {
+    row: &'r DbRow,
     table: &'static str,
     /// The column that names the row in errors.
     key: &'static str,
 }
 
-// === impl Reader ===
+// === impl RowReader ===
 
 macro_rules! get {
     ($self:ident, $column:ident, $type:ty) => {
         match $self.row {
-            Row::Sqlite(row) => row.try_get::<$type, _>($column).ok(),
-            Row::Postgres(row) => row.try_get::<$type, _>($column).ok(),
+            DbRow::Sqlite(row) => row.try_get::<$type, _>($column).ok(),
+            DbRow::Postgres(row) => row.try_get::<$type, _>($column).ok(),
         }
     };
 }
 
-impl<'r> Reader<'r> {
+impl<'r> RowReader<'r> {
     /// Reads `row` of `table`, whose rows are named by the column `key`.
-    pub(crate) fn new(row: &'r Row, table: &'static str, key: &'static str) -> Self {
+    pub(crate) fn new(row: &'r DbRow, table: &'static str, key: &'static str) -> Self {
         Self { row, table, key }
     }
 
@@ -84,11 +84,11 @@ impl<'r> Reader<'r> {
         u64::try_from(self.int(column)?).map_err(|_| self.corrupt(column, "expected a count"))
     }
 
-    /// A truth value.
-    pub(crate) fn truth(&self, column: &str) -> StoreResult<bool> {
+    /// A boolean value.
+    pub(crate) fn boolean(&self, column: &str) -> StoreResult<bool> {
         match self.row {
-            Row::Postgres(row) => row.try_get(column).ok(),
-            Row::Sqlite(row) => match row.try_get::<i64, _>(column) {
+            DbRow::Postgres(row) => row.try_get(column).ok(),
+            DbRow::Sqlite(row) => match row.try_get::<i64, _>(column) {
                 Ok(0) => Some(false),
                 Ok(1) => Some(true),
                 _ => None,
@@ -100,8 +100,8 @@ impl<'r> Reader<'r> {
     /// A time.
     pub(crate) fn at(&self, column: &str) -> StoreResult<Timestamp> {
         match self.row {
-            Row::Sqlite(row) => row.try_get::<i64, _>(column).ok().map(Timestamp::from_micros),
-            Row::Postgres(row) => {
+            DbRow::Sqlite(row) => row.try_get::<i64, _>(column).ok().map(Timestamp::from_micros),
+            DbRow::Postgres(row) => {
                 row.try_get::<OffsetDateTime, _>(column).ok().map(Timestamp::from)
             }
         }
@@ -116,12 +116,12 @@ impl<'r> Reader<'r> {
     /// A UUID or nothing.
     pub(crate) fn opt_id(&self, column: &str) -> StoreResult<Option<Uuid>> {
         match self.row {
-            Row::Sqlite(row) => match row.try_get::<Option<String>, _>(column) {
+            DbRow::Sqlite(row) => match row.try_get::<Option<String>, _>(column) {
                 Ok(Some(text)) => Uuid::try_parse(&text).ok().map(Some),
                 Ok(None) => Some(None),
                 Err(_) => None,
             },
-            Row::Postgres(row) => row.try_get(column).ok(),
+            DbRow::Postgres(row) => row.try_get(column).ok(),
         }
         .ok_or_else(|| self.corrupt(column, "expected a UUID"))
     }
@@ -129,11 +129,11 @@ impl<'r> Reader<'r> {
     /// A JSON text read as `T`.
     pub(crate) fn json<T: DeserializeOwned>(&self, column: &str) -> StoreResult<T> {
         match self.row {
-            Row::Sqlite(row) => row
+            DbRow::Sqlite(row) => row
                 .try_get::<String, _>(column)
                 .ok()
                 .and_then(|text| serde_json::from_str(&text).ok()),
-            Row::Postgres(row) => row.try_get::<Json<T>, _>(column).ok().map(|json| json.0),
+            DbRow::Postgres(row) => row.try_get::<Json<T>, _>(column).ok().map(|json| json.0),
         }
         .ok_or_else(|| self.corrupt(column, "expected JSON of the column's form"))
     }

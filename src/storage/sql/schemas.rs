@@ -1,6 +1,6 @@
 //! Registered documents.
 
-use super::{Dialect, Held, Link, Query, Reader, Row, Value};
+use super::{DbConn, DbHandle, DbRow, Query, RowReader, SqlDialect, Value};
 use crate::model::id::SchemaId;
 use crate::model::page::{Cursor, Page};
 use crate::model::schema::{Ownership, SchemaMetadata, SchemaRecord};
@@ -10,7 +10,7 @@ use crate::storage::query::{
 };
 use crate::storage::store::StoreResult;
 
-/// The channel on which PostgreSQL tells other replicas about a new revision.
+/// The channel on which PostgreSQL notifies other replicas of a new revision.
 pub(crate) const CHANNEL: &str = "cvt_sidecar_schemas";
 
 const COLUMNS: &str = "id, schema_id, version, content, content_hash, openapi_version, \
@@ -20,17 +20,17 @@ const WITHOUT_CONTENT: &str = "id, schema_id, version, content_hash, openapi_ver
      endpoint_count, registered_at, updated_at, owner, team, contact_email, read_only";
 
 /// Takes the next revision. Its row lock puts the changes of all processes in one order.
-async fn next_revision(link: &mut Link<'_>) -> StoreResult<i64> {
+async fn next_revision(conn: &mut DbConn<'_>) -> StoreResult<i64> {
     let query =
         "UPDATE schema_revision SET revision = revision + 1 WHERE id = 1 RETURNING revision";
-    let row = link.row(Query::new(query, [])).await?;
+    let row = conn.row(Query::new(query, [])).await?;
     let row = row.ok_or_else(no_revision)?;
     revision_of(&row)
 }
 
 /// The current revision.
-pub(crate) async fn revision(link: &mut Link<'_>) -> StoreResult<i64> {
-    let row = link.row(Query::new("SELECT revision FROM schema_revision WHERE id = 1", [])).await?;
+pub(crate) async fn revision(conn: &mut DbConn<'_>) -> StoreResult<i64> {
+    let row = conn.row(Query::new("SELECT revision FROM schema_revision WHERE id = 1", [])).await?;
     revision_of(&row.ok_or_else(no_revision)?)
 }
 
@@ -43,32 +43,32 @@ fn no_revision() -> StoreError {
     }
 }
 
-fn revision_of(row: &Row) -> StoreResult<i64> {
-    Reader::new(row, "schema_revision", "id").int("revision")
+fn revision_of(row: &DbRow) -> StoreResult<i64> {
+    RowReader::new(row, "schema_revision", "id").int("revision")
 }
 
-/// Tells other replicas, as soon as the transaction commits.
-async fn announce(link: &mut Link<'_>, revision: i64) -> StoreResult<()> {
-    if link.dialect() == Dialect::Postgres {
+/// Notifies other replicas as soon as the transaction commits.
+async fn notify_replicas(conn: &mut DbConn<'_>, revision: i64) -> StoreResult<()> {
+    if conn.dialect() == SqlDialect::Postgres {
         let values = [Value::from(CHANNEL), Value::from(revision.to_string().as_str())];
-        link.run(Query::new("SELECT pg_notify($1, $2)", values)).await?;
+        conn.run(Query::new("SELECT pg_notify($1, $2)", values)).await?;
     }
     Ok(())
 }
 
 /// Registers a document; commits unless nothing changes.
 pub(crate) async fn set(
-    mut held: Held,
+    mut handle: DbHandle,
     record: &SchemaRecord,
     on_conflict: OnConflict,
 ) -> StoreResult<StoredSchema> {
-    let mut link = held.link();
-    let revision = next_revision(&mut link).await?;
+    let mut conn = handle.conn();
+    let revision = next_revision(&mut conn).await?;
     let (schema_id, version) = (record.schema_id.as_str(), record.version.as_str());
-    let change = match get(&mut link, schema_id, Some(version)).await? {
+    let change = match get(&mut conn, schema_id, Some(version)).await? {
         None => {
-            clear_latest(&mut link, schema_id).await?;
-            insert(&mut link, record, revision).await?;
+            clear_latest(&mut conn, schema_id).await?;
+            insert(&mut conn, record, revision).await?;
             SchemaChange::Created
         }
         Some(old) => {
@@ -77,20 +77,20 @@ pub(crate) async fn set(
                 return Ok(StoredSchema { record: old, change });
             }
             if change == SchemaChange::Replaced {
-                keep_history(&mut link, &old, revision, record).await?;
+                insert_history(&mut conn, &old, revision, record).await?;
             }
             if !old.is_latest {
-                clear_latest(&mut link, schema_id).await?;
+                clear_latest(&mut conn, schema_id).await?;
             }
-            update(&mut link, &old, record, change, revision).await?;
+            update(&mut conn, &old, record, change, revision).await?;
             change
         }
     };
-    announce(&mut link, revision).await?;
-    let stored = get(&mut link, schema_id, Some(version)).await?;
+    notify_replicas(&mut conn, revision).await?;
+    let stored = get(&mut conn, schema_id, Some(version)).await?;
     let record =
         stored.ok_or_else(|| StoreError::Unexpected("a row just written is gone".into()))?;
-    held.commit().await?;
+    handle.commit().await?;
     Ok(StoredSchema { record, change })
 }
 
@@ -115,13 +115,13 @@ pub(crate) fn change_of(
     Ok(if same { SchemaChange::Unchanged } else { SchemaChange::Updated })
 }
 
-async fn clear_latest(link: &mut Link<'_>, schema_id: &str) -> StoreResult<()> {
+async fn clear_latest(conn: &mut DbConn<'_>, schema_id: &str) -> StoreResult<()> {
     let query = "UPDATE schemas SET is_latest = $1 WHERE schema_id = $2 AND is_latest";
-    link.run(Query::new(query, [Value::from(false), schema_id.into()])).await?;
+    conn.run(Query::new(query, [Value::from(false), schema_id.into()])).await?;
     Ok(())
 }
 
-async fn insert(link: &mut Link<'_>, record: &SchemaRecord, sequence: i64) -> StoreResult<()> {
+async fn insert(conn: &mut DbConn<'_>, record: &SchemaRecord, sequence: i64) -> StoreResult<()> {
     let mut query = Query::build(format!("INSERT INTO schemas ({COLUMNS}, sequence) VALUES "));
     query.tuple([
         record.id.into(),
@@ -141,12 +141,12 @@ async fn insert(link: &mut Link<'_>, record: &SchemaRecord, sequence: i64) -> St
         record.environment.as_str().into(),
         sequence.into(),
     ]);
-    link.run(query).await?;
+    conn.run(query).await?;
     Ok(())
 }
 
-async fn keep_history(
-    link: &mut Link<'_>,
+async fn insert_history(
+    conn: &mut DbConn<'_>,
     old: &SchemaRecord,
     sequence: i64,
     new: &SchemaRecord,
@@ -161,12 +161,12 @@ async fn keep_history(
         old.content_hash.as_str().into(),
         new.updated_at.into(),
     ]);
-    link.run(query).await?;
+    conn.run(query).await?;
     Ok(())
 }
 
 async fn update(
-    link: &mut Link<'_>,
+    conn: &mut DbConn<'_>,
     old: &SchemaRecord,
     new: &SchemaRecord,
     change: SchemaChange,
@@ -188,99 +188,99 @@ async fn update(
         query.push(", openapi_version = ").bind(new.openapi_version.as_str());
         query.push(", endpoint_count = ").bind(new.endpoint_count);
     }
-    query.equals("schema_id", Some(new.schema_id.as_str()));
-    query.equals("version", Some(new.version.as_str()));
-    link.run(query).await?;
+    query.where_eq("schema_id", Some(new.schema_id.as_str()));
+    query.where_eq("version", Some(new.version.as_str()));
+    conn.run(query).await?;
     Ok(())
 }
 
 /// One version, or the latest.
 pub(crate) async fn get(
-    link: &mut Link<'_>,
+    conn: &mut DbConn<'_>,
     schema_id: &str,
     version: Option<&str>,
 ) -> StoreResult<Option<SchemaRecord>> {
     let mut query = Query::build(format!("SELECT {COLUMNS} FROM schemas"));
-    query.equals("schema_id", Some(schema_id)).equals("version", version);
+    query.where_eq("schema_id", Some(schema_id)).where_eq("version", version);
     if version.is_none() {
         query.condition().push("is_latest");
     }
-    link.row(query).await?.map(|row| record_of(&row)).transpose()
+    conn.row(query).await?.map(|row| record_of(&row)).transpose()
 }
 
 /// Deletes one version or all of them; `false` when there was none.
 pub(crate) async fn delete(
-    mut held: Held,
+    mut handle: DbHandle,
     schema_id: &str,
     version: Option<&str>,
 ) -> StoreResult<bool> {
-    let mut link = held.link();
-    let revision = next_revision(&mut link).await?;
+    let mut conn = handle.conn();
+    let revision = next_revision(&mut conn).await?;
     let mut query = Query::build("DELETE FROM schemas");
-    query.equals("schema_id", Some(schema_id)).equals("version", version);
-    if link.run(query).await? == 0 {
+    query.where_eq("schema_id", Some(schema_id)).where_eq("version", version);
+    if conn.run(query).await? == 0 {
         return Ok(false);
     }
     let mut history = Query::build("DELETE FROM schema_history");
-    history.equals("schema_id", Some(schema_id)).equals("version", version);
-    link.run(history).await?;
-    if !promote(&mut link, schema_id).await? {
+    history.where_eq("schema_id", Some(schema_id)).where_eq("version", version);
+    conn.run(history).await?;
+    if !promote(&mut conn, schema_id).await? {
         for table in ["schema_comparisons", "consumers", "consumer_usage", "violation_groups"] {
             let mut query = Query::build(format!("DELETE FROM {table}"));
-            link.run(query.equals("schema_id", Some(schema_id)).clone()).await?;
+            conn.run(query.where_eq("schema_id", Some(schema_id)).clone()).await?;
         }
     }
-    announce(&mut link, revision).await?;
-    held.commit().await?;
+    notify_replicas(&mut conn, revision).await?;
+    handle.commit().await?;
     Ok(true)
 }
 
 /// Makes the version registered last the latest; `false` when none is left.
-async fn promote(link: &mut Link<'_>, schema_id: &str) -> StoreResult<bool> {
+async fn promote(conn: &mut DbConn<'_>, schema_id: &str) -> StoreResult<bool> {
     let query = "UPDATE schemas SET is_latest = $1 WHERE schema_id = $2 AND sequence = \
          (SELECT MAX(sequence) FROM schemas WHERE schema_id = $2)";
-    Ok(link.run(Query::new(query, [Value::from(true), schema_id.into()])).await? > 0)
+    Ok(conn.run(Query::new(query, [Value::from(true), schema_id.into()])).await? > 0)
 }
 
 /// All ids, sorted.
-pub(crate) async fn ids(link: &mut Link<'_>) -> StoreResult<Vec<String>> {
+pub(crate) async fn ids(conn: &mut DbConn<'_>) -> StoreResult<Vec<String>> {
     let query = Query::new("SELECT schema_id FROM schemas WHERE is_latest ORDER BY schema_id", []);
-    let rows = link.rows(query).await?;
-    rows.iter().map(|row| Reader::new(row, "schemas", "schema_id").text("schema_id")).collect()
+    let rows = conn.rows(query).await?;
+    rows.iter().map(|row| RowReader::new(row, "schemas", "schema_id").text("schema_id")).collect()
 }
 
 /// The versions of a schema, registered last first.
-pub(crate) async fn versions(link: &mut Link<'_>, schema_id: &str) -> StoreResult<Vec<String>> {
+pub(crate) async fn versions(conn: &mut DbConn<'_>, schema_id: &str) -> StoreResult<Vec<String>> {
     let query = "SELECT version FROM schemas WHERE schema_id = $1 ORDER BY sequence DESC";
-    let rows = link.rows(Query::new(query, [schema_id.into()])).await?;
-    rows.iter().map(|row| Reader::new(row, "schemas", "version").text("version")).collect()
+    let rows = conn.rows(Query::new(query, [schema_id.into()])).await?;
+    rows.iter().map(|row| RowReader::new(row, "schemas", "version").text("version")).collect()
 }
 
 /// The version registered before `current`.
 pub(crate) async fn previous(
-    link: &mut Link<'_>,
+    conn: &mut DbConn<'_>,
     schema_id: &str,
     current: &str,
 ) -> StoreResult<Option<String>> {
     let query = "SELECT version FROM schemas WHERE schema_id = $1 AND sequence < \
          (SELECT sequence FROM schemas WHERE schema_id = $1 AND version = $2) \
          ORDER BY sequence DESC LIMIT 1";
-    let row = link.row(Query::new(query, [schema_id.into(), current.into()])).await?;
-    row.map(|row| Reader::new(&row, "schemas", "version").text("version")).transpose()
+    let row = conn.row(Query::new(query, [schema_id.into(), current.into()])).await?;
+    row.map(|row| RowReader::new(&row, "schemas", "version").text("version")).transpose()
 }
 
 /// Replaced contents of a version, replaced last first.
 pub(crate) async fn history(
-    link: &mut Link<'_>,
+    conn: &mut DbConn<'_>,
     schema_id: &str,
     version: &str,
 ) -> StoreResult<Vec<ReplacedContent>> {
     let query = "SELECT content_hash, replaced_at FROM schema_history \
          WHERE schema_id = $1 AND version = $2 ORDER BY sequence DESC";
-    let rows = link.rows(Query::new(query, [schema_id.into(), version.into()])).await?;
+    let rows = conn.rows(Query::new(query, [schema_id.into(), version.into()])).await?;
     rows.iter()
         .map(|row| {
-            let row = Reader::new(row, "schema_history", "content_hash");
+            let row = RowReader::new(row, "schema_history", "content_hash");
             Ok(ReplacedContent {
                 content_hash: row.text("content_hash")?,
                 replaced_at: row.at("replaced_at")?,
@@ -291,43 +291,43 @@ pub(crate) async fn history(
 
 /// A page of schemas and how many there are.
 pub(crate) async fn list(
-    link: &mut Link<'_>,
+    conn: &mut DbConn<'_>,
     filter: &SchemaFilter,
     page: &PageRequest,
 ) -> StoreResult<SchemaList> {
     let mut count = Query::build("SELECT COUNT(*) AS total FROM schemas");
-    narrow(&mut count, filter);
-    let total = match link.row(count).await? {
-        Some(row) => Reader::new(&row, "schemas", "total").count("total")?,
+    apply_filter(&mut count, filter);
+    let total = match conn.row(count).await? {
+        Some(row) => RowReader::new(&row, "schemas", "total").count("total")?,
         None => 0,
     };
     let mut query = Query::build(format!("SELECT {WITHOUT_CONTENT} FROM schemas"));
-    narrow(&mut query, filter);
+    apply_filter(&mut query, filter);
     if let Some(cursor) = &page.cursor {
         let [schema_id, version] = cursor.parts()?;
-        query.beyond("schema_id, version", ">", [schema_id.into(), version.into()]);
+        query.where_row("schema_id, version", ">", [schema_id.into(), version.into()]);
     }
     query.push(" ORDER BY schema_id, version LIMIT ").bind(page.limit() + 1);
-    let rows = link.rows(query).await?;
+    let rows = conn.rows(query).await?;
     let items = rows.iter().map(metadata_of).collect::<StoreResult<Vec<_>>>()?;
-    let page = page_of(items, page, |item: &SchemaMetadata| {
+    let page = into_page(items, page, |item: &SchemaMetadata| {
         Cursor::new([item.schema_id.to_string(), item.schema_version.clone()])
     });
     Ok(SchemaList { page, total })
 }
 
-fn narrow(query: &mut Query, filter: &SchemaFilter) {
+fn apply_filter(query: &mut Query, filter: &SchemaFilter) {
     query
-        .equals("owner", filter.owner.as_deref())
-        .equals("team", filter.team.as_deref())
-        .equals("environment", filter.environment.as_deref());
+        .where_eq("owner", filter.owner.as_deref())
+        .where_eq("team", filter.team.as_deref())
+        .where_eq("environment", filter.environment.as_deref());
     if !filter.all_versions {
         query.condition().push("is_latest");
     }
 }
 
-/// Cuts the row beyond the page off and turns it into the next page's start.
-pub(crate) fn page_of<T>(
+/// Drops the row beyond the page and derives the next page's cursor.
+pub(crate) fn into_page<T>(
     mut items: Vec<T>,
     page: &PageRequest,
     cursor: impl FnOnce(&T) -> Cursor,
@@ -339,26 +339,26 @@ pub(crate) fn page_of<T>(
     Page { items, next }
 }
 
-fn schema_id_of(row: Reader<'_>) -> StoreResult<SchemaId> {
+fn schema_id_of(row: RowReader<'_>) -> StoreResult<SchemaId> {
     row.parsed("schema_id", "expected 1 to 255 bytes", |text| SchemaId::new(text).ok())
 }
 
-fn endpoint_count_of(row: Reader<'_>) -> StoreResult<u32> {
+fn endpoint_count_of(row: RowReader<'_>) -> StoreResult<u32> {
     u32::try_from(row.int("endpoint_count")?)
         .map_err(|_| row.corrupt("endpoint_count", "expected a count"))
 }
 
-fn ownership_of(row: Reader<'_>) -> StoreResult<Ownership> {
+fn ownership_of(row: RowReader<'_>) -> StoreResult<Ownership> {
     Ok(Ownership {
         owner: row.text("owner")?,
         team: row.text("team")?,
         contact_email: row.text("contact_email")?,
-        read_only: row.truth("read_only")?,
+        read_only: row.boolean("read_only")?,
     })
 }
 
-fn record_of(row: &Row) -> StoreResult<SchemaRecord> {
-    let row = Reader::new(row, "schemas", "id");
+fn record_of(row: &DbRow) -> StoreResult<SchemaRecord> {
+    let row = RowReader::new(row, "schemas", "id");
     Ok(SchemaRecord {
         id: row.id("id")?,
         schema_id: schema_id_of(row)?,
@@ -367,7 +367,7 @@ fn record_of(row: &Row) -> StoreResult<SchemaRecord> {
         content_hash: row.text("content_hash")?,
         openapi_version: row.text("openapi_version")?,
         endpoint_count: endpoint_count_of(row)?,
-        is_latest: row.truth("is_latest")?,
+        is_latest: row.boolean("is_latest")?,
         registered_at: row.at("registered_at")?,
         updated_at: row.at("updated_at")?,
         ownership: ownership_of(row)?,
@@ -375,8 +375,8 @@ fn record_of(row: &Row) -> StoreResult<SchemaRecord> {
     })
 }
 
-fn metadata_of(row: &Row) -> StoreResult<SchemaMetadata> {
-    let row = Reader::new(row, "schemas", "id");
+fn metadata_of(row: &DbRow) -> StoreResult<SchemaMetadata> {
+    let row = RowReader::new(row, "schemas", "id");
     Ok(SchemaMetadata {
         schema_id: schema_id_of(row)?,
         schema_version: row.text("version")?,

@@ -7,11 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::retention::{self, Taken};
-use super::series::{self, Book};
-use super::settle::settle;
+use super::backfill::backfill_counts;
+use super::retention::{self, RecordSelection};
+use super::rollup_key::{self, RollupKeyCache};
 use super::{
-    Held, analytics, comparisons, consumers, groups, insert, migrate, rollups, schemas, usage,
+    DbHandle, analytics, comparisons, consumers, groups, insert, migrate, rollups, schemas, usage,
     validations,
 };
 use crate::model::clock::{Clock, Timestamp};
@@ -26,18 +26,18 @@ use crate::redaction::Redacted;
 use crate::storage::postgres::PostgresDb;
 use crate::storage::query::{
     AnalyticsOptions, ConsumerFilter, ExpireKind, GroupFilter, MigrationReport, OnConflict,
-    PageRequest, Purge, RecordsOf, ReplacedContent, Rewritten, SchemaFilter, SchemaList,
+    OnSchemaDelete, PageRequest, Purge, ReplacedContent, RewriteProgress, SchemaFilter, SchemaList,
     StoredSchema, UsageFilter, ValidationAnalytics, ValidationFilter,
 };
 use crate::storage::sqlite::SqliteDb;
 use crate::storage::store::{
-    ComparisonStore, ConsumerStore, Rewrite, SchemaStore, Store, StoreResult, ValidationStore,
+    ComparisonStore, ConsumerStore, RewriteFn, SchemaStore, Store, StoreResult, ValidationStore,
 };
 
-/// Records deleted per transaction when a schema takes its records along.
+/// Records deleted per transaction when a schema takes its records with it.
 const DELETE_BATCH: u32 = 1_000;
-/// Rows that gather before they are folded into the sums.
-const FOLD_AT: usize = 8_192;
+/// Pending rows that trigger a compaction.
+const COMPACT_AT: usize = 8_192;
 
 /// The connections to either database.
 pub(crate) enum Db {
@@ -49,16 +49,16 @@ pub(crate) enum Db {
 pub(crate) struct SqlStore {
     db: Db,
     clock: Arc<dyn Clock>,
-    book: Book,
-    /// Rows noted since this process last folded.
-    noted: AtomicUsize,
+    rollup_keys: RollupKeyCache,
+    /// Pending rows added since this process last compacted.
+    pending: AtomicUsize,
 }
 
 // === impl Db ===
 
 impl Db {
     /// A connection to read with.
-    pub(crate) async fn read(&self) -> StoreResult<Held> {
+    pub(crate) async fn read(&self) -> StoreResult<DbHandle> {
         match self {
             Self::Sqlite(db) => db.read().await,
             Self::Postgres(db) => db.read().await,
@@ -66,7 +66,7 @@ impl Db {
     }
 
     /// A connection that sees one state of the database throughout.
-    async fn snapshot(&self) -> StoreResult<Held> {
+    async fn snapshot(&self) -> StoreResult<DbHandle> {
         match self {
             Self::Sqlite(db) => db.snapshot().await,
             Self::Postgres(db) => db.snapshot().await,
@@ -74,25 +74,25 @@ impl Db {
     }
 
     /// A transaction to write in.
-    pub(crate) async fn begin(&self) -> StoreResult<Held> {
+    pub(crate) async fn begin(&self) -> StoreResult<DbHandle> {
         match self {
             Self::Sqlite(db) => db.begin().await,
             Self::Postgres(db) => db.begin().await,
         }
     }
 
-    /// Prepares for the days that `records` fall on.
-    pub(crate) async fn expect(&self, records: &[&ValidationRecord]) -> StoreResult<()> {
+    /// Creates the partitions that `records` need.
+    pub(crate) async fn ensure_partitions(&self, records: &[&ValidationRecord]) -> StoreResult<()> {
         match self {
             Self::Sqlite(_) => Ok(()),
-            Self::Postgres(db) => db.expect(records).await,
+            Self::Postgres(db) => db.ensure_partitions(records).await,
         }
     }
 
-    /// Forgets what was prepared: another process may have cleared it away.
-    pub(crate) fn forget(&self) {
+    /// Clears the cache of partitions: another process may have dropped one.
+    pub(crate) fn clear_partition_cache(&self) {
         if let Self::Postgres(db) = self {
-            db.forget();
+            db.clear_partition_cache();
         }
     }
 }
@@ -101,49 +101,49 @@ impl Db {
 
 impl SqlStore {
     pub(crate) fn new(db: Db, clock: Arc<dyn Clock>) -> Self {
-        Self { db, clock, book: Book::default(), noted: AtomicUsize::new(0) }
+        Self { db, clock, rollup_keys: RollupKeyCache::default(), pending: AtomicUsize::new(0) }
     }
 
     /// Refuses a database that lacks migrations.
     pub(crate) async fn check_migrated(&self) -> StoreResult<()> {
-        migrate::check(&mut self.db.read().await?.link()).await
+        migrate::check(&mut self.db.read().await?.conn()).await
     }
 
-    async fn expire(&self, taken: Taken<'_>, batch: u32) -> StoreResult<u64> {
-        let mut held = self.db.begin().await?;
-        let touched = retention::expire(&mut held.link(), taken, batch).await?;
-        held.commit().await?;
+    async fn expire(&self, selection: RecordSelection<'_>, batch: u32) -> StoreResult<u64> {
+        let mut handle = self.db.begin().await?;
+        let touched = retention::expire(&mut handle.conn(), selection, batch).await?;
+        handle.commit().await?;
         if touched == 0 {
-            self.tidy().await?;
+            self.gc_rollup_keys().await?;
         }
         Ok(touched)
     }
 
-    /// Folds what has gathered into the sums.
-    async fn fold(&self) {
-        let folded = async {
-            let mut held = self.db.begin().await?;
-            rollups::fold(&mut held.link(), std::iter::empty()).await?;
-            held.commit().await
+    /// Compacts the pending counts into the rollups.
+    async fn compact_rollups(&self) {
+        let compacted = async {
+            let mut handle = self.db.begin().await?;
+            rollups::compact(&mut handle.conn(), std::iter::empty()).await?;
+            handle.commit().await
         };
-        if let Err(error) = folded.await {
-            // nothing is lost: it waits where it is, and is counted there too
+        if let Err(error) = compacted.await {
+            // nothing is lost: pending rows stay and are counted
             tracing::debug!(event = "rollup_compaction_failed", %error, "sums are brought up later");
         }
     }
 
-    /// Clears away series that count nothing any more.
-    async fn tidy(&self) -> StoreResult<()> {
-        let mut held = self.db.begin().await?;
-        match series::tidy(&mut held.link()).await {
+    /// Deletes rollup keys without counts.
+    async fn gc_rollup_keys(&self) -> StoreResult<()> {
+        let mut handle = self.db.begin().await?;
+        match rollup_key::gc(&mut handle.conn()).await {
             Ok(0) => Ok(()),
             Ok(_) => {
-                held.commit().await?;
-                self.book.forget();
+                handle.commit().await?;
+                self.rollup_keys.clear();
                 Ok(())
             }
-            // a writer counts in one again: the next round finds what is left
-            Err(error) if error.is_cleared_away() => Ok(()),
+            // a writer uses one again: the next round deletes the rest
+            Err(error) if error.is_concurrent_delete() => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -160,7 +160,7 @@ impl SchemaStore for SqlStore {
     }
 
     async fn get_schema(&self, schema_id: &str) -> StoreResult<Option<SchemaRecord>> {
-        schemas::get(&mut self.db.read().await?.link(), schema_id, None).await
+        schemas::get(&mut self.db.read().await?.conn(), schema_id, None).await
     }
 
     async fn get_schema_version(
@@ -168,12 +168,12 @@ impl SchemaStore for SqlStore {
         schema_id: &str,
         version: &str,
     ) -> StoreResult<Option<SchemaRecord>> {
-        schemas::get(&mut self.db.read().await?.link(), schema_id, Some(version)).await
+        schemas::get(&mut self.db.read().await?.conn(), schema_id, Some(version)).await
     }
 
-    async fn delete_schema(&self, schema_id: &str, records: RecordsOf) -> StoreResult<bool> {
-        if records == RecordsOf::Delete {
-            while self.expire(Taken::Schema(schema_id), DELETE_BATCH).await? > 0 {}
+    async fn delete_schema(&self, schema_id: &str, on_delete: OnSchemaDelete) -> StoreResult<bool> {
+        if on_delete == OnSchemaDelete::DeleteRecords {
+            while self.expire(RecordSelection::Schema(schema_id), DELETE_BATCH).await? > 0 {}
         }
         schemas::delete(self.db.begin().await?, schema_id, None).await
     }
@@ -183,11 +183,11 @@ impl SchemaStore for SqlStore {
     }
 
     async fn list_schema_ids(&self) -> StoreResult<Vec<String>> {
-        schemas::ids(&mut self.db.read().await?.link()).await
+        schemas::ids(&mut self.db.read().await?.conn()).await
     }
 
     async fn list_versions(&self, schema_id: &str) -> StoreResult<Vec<String>> {
-        schemas::versions(&mut self.db.read().await?.link(), schema_id).await
+        schemas::versions(&mut self.db.read().await?.conn(), schema_id).await
     }
 
     async fn list_schemas(
@@ -195,7 +195,7 @@ impl SchemaStore for SqlStore {
         filter: &SchemaFilter,
         page: &PageRequest,
     ) -> StoreResult<SchemaList> {
-        schemas::list(&mut self.db.snapshot().await?.link(), filter, page).await
+        schemas::list(&mut self.db.snapshot().await?.conn(), filter, page).await
     }
 
     async fn get_previous_version(
@@ -203,7 +203,7 @@ impl SchemaStore for SqlStore {
         schema_id: &str,
         current: &str,
     ) -> StoreResult<Option<String>> {
-        schemas::previous(&mut self.db.read().await?.link(), schema_id, current).await
+        schemas::previous(&mut self.db.read().await?.conn(), schema_id, current).await
     }
 
     async fn schema_history(
@@ -211,15 +211,15 @@ impl SchemaStore for SqlStore {
         schema_id: &str,
         version: &str,
     ) -> StoreResult<Vec<ReplacedContent>> {
-        schemas::history(&mut self.db.read().await?.link(), schema_id, version).await
+        schemas::history(&mut self.db.read().await?.conn(), schema_id, version).await
     }
 
     async fn schema_revision(&self) -> StoreResult<i64> {
-        schemas::revision(&mut self.db.read().await?.link()).await
+        schemas::revision(&mut self.db.read().await?.conn()).await
     }
 
-    async fn wait_schema_change(&self, seen: i64, patience: Duration) -> StoreResult<i64> {
-        let deadline = tokio::time::Instant::now() + patience;
+    async fn wait_schema_change(&self, seen: i64, max_wait: Duration) -> StoreResult<i64> {
+        let deadline = tokio::time::Instant::now() + max_wait;
         loop {
             let revision = self.schema_revision().await?;
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
@@ -237,17 +237,17 @@ impl SchemaStore for SqlStore {
 #[async_trait]
 impl ValidationStore for SqlStore {
     async fn record_validations(&self, records: &[Redacted<ValidationRecord>]) -> StoreResult<u64> {
-        let stored = insert::record(&self.db, &self.book, records).await?;
-        let noted = self.noted.fetch_add(stored.noted, Ordering::Relaxed) + stored.noted;
-        if noted >= FOLD_AT {
-            self.noted.store(0, Ordering::Relaxed);
-            self.fold().await;
+        let stored = insert::insert_new(&self.db, &self.rollup_keys, records).await?;
+        let pending = self.pending.fetch_add(stored.pending, Ordering::Relaxed) + stored.pending;
+        if pending >= COMPACT_AT {
+            self.pending.store(0, Ordering::Relaxed);
+            self.compact_rollups().await;
         }
         Ok(stored.records)
     }
 
     async fn get_validation(&self, id: Uuid) -> StoreResult<Option<ValidationRecord>> {
-        validations::get(&mut self.db.read().await?.link(), id).await
+        validations::get(&mut self.db.read().await?.conn(), id).await
     }
 
     async fn list_validations(
@@ -255,7 +255,7 @@ impl ValidationStore for SqlStore {
         filter: &ValidationFilter,
         page: &PageRequest,
     ) -> StoreResult<Page<ValidationRecord>> {
-        validations::list(&mut self.db.read().await?.link(), filter, page).await
+        validations::list(&mut self.db.read().await?.conn(), filter, page).await
     }
 
     async fn get_validation_analytics(
@@ -263,7 +263,7 @@ impl ValidationStore for SqlStore {
         filter: &ValidationFilter,
         options: &AnalyticsOptions,
     ) -> StoreResult<ValidationAnalytics> {
-        analytics::analytics(&mut self.db.snapshot().await?.link(), filter, options).await
+        analytics::analytics(&mut self.db.snapshot().await?.conn(), filter, options).await
     }
 
     async fn expire_validations(
@@ -272,24 +272,24 @@ impl ValidationStore for SqlStore {
         older_than: Timestamp,
         batch: u32,
     ) -> StoreResult<u64> {
-        settle(&self.db, &self.book).await?;
+        backfill_counts(&self.db, &self.rollup_keys).await?;
         if let Db::Postgres(db) = &self.db
             && let Some(dropped) = db.expire_day(kind, older_than).await?
         {
             return Ok(dropped);
         }
-        self.expire(Taken::Old(kind, older_than), batch).await
+        self.expire(RecordSelection::Expired(kind, older_than), batch).await
     }
 
     async fn count_expirable(&self, kind: ExpireKind, older_than: Timestamp) -> StoreResult<u64> {
-        retention::count(&mut self.db.read().await?.link(), kind, older_than).await
+        retention::count(&mut self.db.read().await?.conn(), kind, older_than).await
     }
 
     async fn rewrite_validations(
         &self,
         page: &PageRequest,
-        rewrite: &Rewrite<'_>,
-    ) -> StoreResult<Rewritten> {
+        rewrite: &RewriteFn<'_>,
+    ) -> StoreResult<RewriteProgress> {
         validations::rewrite(self.db.begin().await?, page, rewrite).await
     }
 
@@ -303,14 +303,16 @@ impl ValidationStore for SqlStore {
 
     async fn purge(&self, purge: Purge<'_>, batch: u32) -> StoreResult<u64> {
         let purged = match purge {
-            Purge::RecordsOf(consumer) => self.expire(Taken::Consumer(consumer), batch).await?,
-            Purge::NameInGroups(name) => {
-                groups::forget_name(self.db.begin().await?, name, batch).await?
+            Purge::ConsumerRecords(consumer) => {
+                self.expire(RecordSelection::Consumer(consumer), batch).await?
             }
-            Purge::GroupsBefore(time) => {
+            Purge::ConsumerInGroups(name) => {
+                groups::remove_consumer(self.db.begin().await?, name, batch).await?
+            }
+            Purge::GroupsLastSeenBefore(time) => {
                 groups::delete_before(self.db.begin().await?, time, batch).await?
             }
-            Purge::UsageBefore(time) => {
+            Purge::UsageLastSeenBefore(time) => {
                 usage::delete_before(self.db.begin().await?, time, batch).await?
             }
         };
@@ -325,16 +327,16 @@ impl ValidationStore for SqlStore {
         filter: &GroupFilter,
         page: &PageRequest,
     ) -> StoreResult<Page<ViolationGroup>> {
-        groups::list(&mut self.db.read().await?.link(), filter, page).await
+        groups::list(&mut self.db.read().await?.conn(), filter, page).await
     }
 }
 
 #[async_trait]
 impl ComparisonStore for SqlStore {
     async fn record_comparison(&self, record: &ComparisonRecord) -> StoreResult<()> {
-        let mut held = self.db.begin().await?;
-        comparisons::record(&mut held.link(), record).await?;
-        held.commit().await
+        let mut handle = self.db.begin().await?;
+        comparisons::record(&mut handle.conn(), record).await?;
+        handle.commit().await
     }
 
     async fn get_comparison(
@@ -343,8 +345,8 @@ impl ComparisonStore for SqlStore {
         old_version: &str,
         new_version: &str,
     ) -> StoreResult<Option<ComparisonRecord>> {
-        let mut held = self.db.read().await?;
-        comparisons::get(&mut held.link(), schema_id, old_version, new_version).await
+        let mut handle = self.db.read().await?;
+        comparisons::get(&mut handle.conn(), schema_id, old_version, new_version).await
     }
 
     async fn list_comparisons(
@@ -352,16 +354,16 @@ impl ComparisonStore for SqlStore {
         schema_id: &str,
         page: &PageRequest,
     ) -> StoreResult<Page<ComparisonRecord>> {
-        comparisons::list(&mut self.db.read().await?.link(), schema_id, page).await
+        comparisons::list(&mut self.db.read().await?.conn(), schema_id, page).await
     }
 }
 
 #[async_trait]
 impl ConsumerStore for SqlStore {
     async fn register_consumer(&self, record: &ConsumerRecord) -> StoreResult<ConsumerRecord> {
-        let mut held = self.db.begin().await?;
-        let stored = consumers::register(&mut held.link(), record).await?;
-        held.commit().await?;
+        let mut handle = self.db.begin().await?;
+        let stored = consumers::register(&mut handle.conn(), record).await?;
+        handle.commit().await?;
         Ok(stored)
     }
 
@@ -372,7 +374,7 @@ impl ConsumerStore for SqlStore {
         environment: &str,
     ) -> StoreResult<Option<ConsumerRecord>> {
         let names = [consumer_id, schema_id, environment];
-        consumers::get(&mut self.db.read().await?.link(), names, false).await
+        consumers::get(&mut self.db.read().await?.conn(), names, false).await
     }
 
     async fn list_consumers(
@@ -380,7 +382,7 @@ impl ConsumerStore for SqlStore {
         filter: &ConsumerFilter,
         page: &PageRequest,
     ) -> StoreResult<Page<ConsumerRecord>> {
-        consumers::list(&mut self.db.read().await?.link(), filter, page).await
+        consumers::list(&mut self.db.read().await?.conn(), filter, page).await
     }
 
     async fn deregister_consumer(
@@ -400,10 +402,11 @@ impl ConsumerStore for SqlStore {
         environment: &str,
         validated_at: Timestamp,
     ) -> StoreResult<bool> {
-        let mut held = self.db.begin().await?;
+        let mut handle = self.db.begin().await?;
         let names = [consumer_id, schema_id, environment];
-        let found = consumers::touch(&mut held.link(), names, validated_at).await?;
-        held.commit().await?;
+        let found =
+            consumers::update_last_validated(&mut handle.conn(), names, validated_at).await?;
+        handle.commit().await?;
         Ok(found)
     }
 
@@ -416,19 +419,20 @@ impl ConsumerStore for SqlStore {
         filter: &UsageFilter,
         page: &PageRequest,
     ) -> StoreResult<Page<OperationUsage>> {
-        usage::list(&mut self.db.snapshot().await?.link(), filter, page).await
+        usage::list(&mut self.db.snapshot().await?.conn(), filter, page).await
     }
 }
 
 #[async_trait]
 impl Store for SqlStore {
     async fn migrate(&self, dry_run: bool) -> StoreResult<MigrationReport> {
-        let mut held = if dry_run { self.db.read().await? } else { self.db.begin().await? };
+        let mut handle = if dry_run { self.db.read().await? } else { self.db.begin().await? };
         let now = self.clock.now();
-        let report = migrate::migrate(&mut held.link(), migrate::MIGRATIONS, now, dry_run).await?;
-        held.commit().await?;
+        let report =
+            migrate::migrate(&mut handle.conn(), migrate::MIGRATIONS, now, dry_run).await?;
+        handle.commit().await?;
         if !dry_run {
-            settle(&self.db, &self.book).await?;
+            backfill_counts(&self.db, &self.rollup_keys).await?;
         }
         Ok(report)
     }

@@ -2,16 +2,16 @@
 
 use uuid::Uuid;
 
-use super::schemas::page_of;
-use super::{Dialect, Held, Link, Query, Reader, Row, Value};
+use super::schemas::into_page;
+use super::{DbConn, DbHandle, DbRow, Query, RowReader, SqlDialect, Value};
 use crate::model::clock::Timestamp;
 use crate::model::page::{Cursor, Page};
 use crate::model::record::ValidationRecord;
 use crate::model::violation::Side;
 use crate::storage::error::StoreError;
 use crate::storage::postgres::partition;
-use crate::storage::query::{PageRequest, Rewritten, ValidationFilter};
-use crate::storage::store::{Rewrite, StoreResult};
+use crate::storage::query::{PageRequest, RewriteProgress, ValidationFilter};
+use crate::storage::store::{RewriteFn, StoreResult};
 
 macro_rules! columns {
     () => {
@@ -24,7 +24,11 @@ macro_rules! columns {
 }
 const COLUMNS: &str = columns!();
 /// The table and the columns of [`values_of`].
-pub(crate) const INTO: &str = concat!("validation_runs (", columns!(), ", series)");
+pub(crate) const INSERT_TARGET: &str = concat!("validation_runs (", columns!(), ", series)");
+
+fn stored_skips(record: &ValidationRecord) -> Vec<&'static str> {
+    record.skipped.iter().map(|reason| reason.stored_name()).collect()
+}
 
 /// A record as a row, with the number of its series.
 pub(crate) fn values_of(record: &ValidationRecord, series: i64) -> StoreResult<[Value; 32]> {
@@ -47,9 +51,9 @@ pub(crate) fn values_of(record: &ValidationRecord, series: i64) -> StoreResult<[
         record.environment.as_str().into(),
         record.client_id.as_str().into(),
         record.client_ip.as_str().into(),
-        Value::opt(record.operation.as_deref()),
+        Value::opt(record.path_template.as_deref()),
         Value::json(&record.violations)?,
-        Value::json(&record.skipped)?,
+        Value::json(&stored_skips(record))?,
         record.consumer_id.as_str().into(),
         record.consumer_version.as_str().into(),
         record.mode.as_str().into(),
@@ -65,48 +69,48 @@ pub(crate) fn values_of(record: &ValidationRecord, series: i64) -> StoreResult<[
 }
 
 /// One record.
-pub(crate) async fn get(link: &mut Link<'_>, id: Uuid) -> StoreResult<Option<ValidationRecord>> {
+pub(crate) async fn get(conn: &mut DbConn<'_>, id: Uuid) -> StoreResult<Option<ValidationRecord>> {
     let mut query = Query::build(format!("SELECT {COLUMNS} FROM validation_runs"));
-    query.equals("id", Some(id));
-    link.row(query).await?.map(|row| record_of(&row)).transpose()
+    query.where_eq("id", Some(id));
+    conn.row(query).await?.map(|row| record_of(&row)).transpose()
 }
 
-/// A page of records, judged last first.
+/// A page of records, newest first.
 pub(crate) async fn list(
-    link: &mut Link<'_>,
+    conn: &mut DbConn<'_>,
     filter: &ValidationFilter,
     page: &PageRequest,
 ) -> StoreResult<Page<ValidationRecord>> {
-    let rows = rows_of(link, filter, page, "").await?;
+    let rows = rows_of(conn, filter, page, "").await?;
     let items = rows.iter().map(record_of).collect::<StoreResult<Vec<_>>>()?;
-    Ok(page_of(items, page, cursor_of))
+    Ok(into_page(items, page, cursor_of))
 }
 
 /// The rows of a page and one more, if there is one. PostgreSQL takes longer to plan a statement
 /// for months of days than to answer it for the few that fill a page, so that it is asked for
-/// one stretch of days after the other.
+/// one range of days after the other.
 async fn rows_of(
-    link: &mut Link<'_>,
+    conn: &mut DbConn<'_>,
     filter: &ValidationFilter,
     page: &PageRequest,
     lock: &str,
-) -> StoreResult<Vec<Row>> {
+) -> StoreResult<Vec<DbRow>> {
     let before = page.cursor.as_ref().map(time_and_id).transpose()?;
-    let stretches = match link {
-        Link::Sqlite(_) => vec![(filter.from, filter.until)],
-        Link::Postgres(conn) => {
-            // what is behind a place may be of the same instant
+    let time_ranges = match conn {
+        DbConn::Sqlite(_) => vec![(filter.from, filter.until)],
+        DbConn::Postgres(conn) => {
+            // what comes after a page key may be of the same instant
             let end = before.map(|(at, _)| Timestamp::from_micros(at.as_micros() + 1));
             let until = filter.until.into_iter().chain(end).min();
-            partition::stretches(conn, filter.from, until).await?
+            partition::time_ranges(conn, filter.from, until).await?
         }
     };
     let (wanted, mut rows) = (page.limit() as usize + 1, Vec::new());
-    for (from, until) in stretches {
+    for (from, until) in time_ranges {
         let part = ValidationFilter { from, until, ..filter.clone() };
-        let mut query = listing(link.dialect(), &part, before, wanted - rows.len());
+        let mut query = list_query(conn.dialect(), &part, before, wanted - rows.len());
         query.push(lock);
-        rows.append(&mut link.rows(query).await?);
+        rows.append(&mut conn.rows(query).await?);
         if rows.len() >= wanted {
             break;
         }
@@ -118,25 +122,25 @@ fn cursor_of(record: &ValidationRecord) -> Cursor {
     Cursor::new([record.validated_at.as_micros().to_string(), record.id.to_string()])
 }
 
-/// Shows a page of all records to `rewrite` and stores the payloads it changes; commits.
+/// Passes a page of all records to `rewrite` and stores the payloads it changes; commits.
 pub(crate) async fn rewrite(
-    mut held: Held,
+    mut handle: DbHandle,
     page: &PageRequest,
-    rewrite: &Rewrite<'_>,
-) -> StoreResult<Rewritten> {
-    let mut link = held.link();
-    let lock = link.dialect().for_update();
-    let rows = rows_of(&mut link, &ValidationFilter::default(), page, lock).await?;
+    rewrite: &RewriteFn<'_>,
+) -> StoreResult<RewriteProgress> {
+    let mut conn = handle.conn();
+    let lock = conn.dialect().for_update();
+    let rows = rows_of(&mut conn, &ValidationFilter::default(), page, lock).await?;
     let records = rows.iter().map(record_of).collect::<StoreResult<Vec<_>>>()?;
-    let mut page = page_of(records, page, cursor_of);
+    let mut page = into_page(records, page, cursor_of);
     let mut changed = 0;
     for record in &mut page.items {
         if rewrite(record)? {
-            changed += link.run(payload_update(record)?).await?;
+            changed += conn.run(payload_update(record)?).await?;
         }
     }
-    held.commit().await?;
-    Ok(Rewritten { seen: page.items.len() as u64, changed, next: page.next })
+    handle.commit().await?;
+    Ok(RewriteProgress { seen: page.items.len() as u64, changed, next: page.next })
 }
 
 fn payload_update(record: &ValidationRecord) -> StoreResult<Query> {
@@ -145,81 +149,82 @@ fn payload_update(record: &ValidationRecord) -> StoreResult<Query> {
     query.push(", request_body = ").bind(Value::opt(record.request_body.as_deref()));
     query.push(", response_headers = ").bind(Value::json(&record.response_headers)?);
     query.push(", response_body = ").bind(Value::opt(record.response_body.as_deref()));
-    query.equals("id", Some(record.id)).equals("validated_at", Some(record.validated_at));
+    query.where_eq("id", Some(record.id)).where_eq("validated_at", Some(record.validated_at));
     Ok(query)
 }
 
-/// A record's place in a listing.
-pub(crate) type Place = (Timestamp, Uuid);
+/// The sort key of a listing.
+pub(crate) type PageKey = (Timestamp, Uuid);
 
-/// The statement of at most `limit` rows of a listing, behind a place; its plan is checked by a
-/// test.
-pub(crate) fn listing(
-    dialect: Dialect,
+/// Selects at most `limit` rows of a listing after a page key. A test checks its plan.
+pub(crate) fn list_query(
+    dialect: SqlDialect,
     filter: &ValidationFilter,
-    behind: Option<Place>,
+    after: Option<PageKey>,
     limit: usize,
 ) -> Query {
     let limit = limit as u64;
-    if let Some(code) = code_alone(filter) {
-        return listing_of_code(dialect, code, filter, behind, limit);
+    if let Some(code) = only_code(filter) {
+        return list_by_code_query(dialect, code, filter, after, limit);
     }
     let mut query = Query::build(format!("SELECT {COLUMNS} FROM validation_runs AS r"));
-    narrow(&mut query, filter);
-    go_on(&mut query, "validated_at, id", behind);
+    apply_filter(&mut query, filter);
+    where_after(&mut query, "validated_at, id", after);
     query.push(" ORDER BY validated_at DESC, id DESC LIMIT ").bind(limit);
     query
 }
 
 /// The code a filter asks for, when it asks for nothing else but times.
-fn code_alone(filter: &ValidationFilter) -> Option<&str> {
+fn only_code(filter: &ValidationFilter) -> Option<&str> {
     let ValidationFilter { from, until, ref code, .. } = *filter;
     let alone = ValidationFilter { from, until, code: code.clone(), ..ValidationFilter::default() };
     code.as_deref().filter(|_| *filter == alone)
 }
 
-/// A page of the records that carry a code: which they are is told by the table of codes alone,
-/// and no record is read that is not on the page.
-fn listing_of_code(
-    dialect: Dialect,
+/// A page of the records that carry a code: the table of codes alone tells which those are, and
+/// no record outside of the page is read.
+fn list_by_code_query(
+    dialect: SqlDialect,
     code: &str,
     filter: &ValidationFilter,
-    behind: Option<Place>,
+    after: Option<PageKey>,
     limit: u64,
 ) -> Query {
     let mut query = Query::build(format!(
-        "SELECT {COLUMNS} FROM (SELECT validated_at AS judged, run_id FROM validation_violations"
+        "SELECT {COLUMNS} FROM (SELECT validated_at AS listed_at, run_id FROM validation_violations"
     ));
-    query.equals("code", Some(code));
-    within(&mut query, filter);
-    go_on(&mut query, "validated_at, run_id", behind);
+    query.where_eq("code", Some(code));
+    apply_time_range(&mut query, filter);
+    where_after(&mut query, "validated_at, run_id", after);
     query.push(" ORDER BY validated_at DESC, run_id DESC LIMIT ").bind(limit);
     // either database would rather read all records and look each up in the page
     query.push(match dialect {
-        Dialect::Sqlite => ") AS page CROSS JOIN validation_runs AS r",
-        Dialect::Postgres => ") AS page CROSS JOIN LATERAL (SELECT * FROM validation_runs AS one",
+        SqlDialect::Sqlite => ") AS page CROSS JOIN validation_runs AS r",
+        SqlDialect::Postgres => {
+            ") AS page CROSS JOIN LATERAL (SELECT * FROM validation_runs AS one"
+        }
     });
     query.start_conditions();
-    query.condition().push("id = page.run_id").condition().push("validated_at = page.judged");
+    query.condition().push("id = page.run_id").condition().push("validated_at = page.listed_at");
     // the days of the page are known before it is
-    within(&mut query, filter);
+    apply_time_range(&mut query, filter);
     query.push(match dialect {
-        Dialect::Sqlite => "",
-        Dialect::Postgres => " LIMIT 1) AS r",
+        SqlDialect::Sqlite => "",
+        SqlDialect::Postgres => " LIMIT 1) AS r",
     });
-    query.push(" ORDER BY page.judged DESC, page.run_id DESC");
+    query.push(" ORDER BY page.listed_at DESC, page.run_id DESC");
     query
 }
 
-/// Goes on behind the last record of the page before.
-fn go_on(query: &mut Query, columns: &str, behind: Option<Place>) {
-    if let Some((at, id)) = behind {
-        query.beyond(columns, "<", [at.into(), id.into()]);
+/// Continues after the last record of the previous page.
+fn where_after(query: &mut Query, columns: &str, after: Option<PageKey>) {
+    if let Some((at, id)) = after {
+        query.where_row(columns, "<", [at.into(), id.into()]);
     }
 }
 
-/// Adds the times of a filter to conditions that stand already or follow.
-fn within(query: &mut Query, filter: &ValidationFilter) {
+/// Adds the times of a filter as conditions.
+fn apply_time_range(query: &mut Query, filter: &ValidationFilter) {
     for (operator, time) in [(" >= ", filter.from), (" < ", filter.until)] {
         if let Some(time) = time {
             query.condition().push("validated_at").push(operator).bind(time);
@@ -228,39 +233,39 @@ fn within(query: &mut Query, filter: &ValidationFilter) {
 }
 
 /// Adds a filter's conditions to a query over `validation_runs AS r`.
-pub(crate) fn narrow(query: &mut Query, filter: &ValidationFilter) {
+pub(crate) fn apply_filter(query: &mut Query, filter: &ValidationFilter) {
     query
-        .equals("schema_id", filter.schema_id.as_deref())
-        .equals("request_method", filter.method.as_deref())
-        .equals("environment", filter.environment.as_deref())
-        .equals("consumer_id", filter.consumer_id.as_deref())
-        .equals("operation", filter.operation.as_deref());
+        .where_eq("schema_id", filter.schema_id.as_deref())
+        .where_eq("request_method", filter.method.as_deref())
+        .where_eq("environment", filter.environment.as_deref())
+        .where_eq("consumer_id", filter.consumer_id.as_deref())
+        .where_eq("operation", filter.path_template.as_deref());
     match filter.valid {
         // written out so that the partial index on invalid records serves
         Some(false) => drop(query.condition().push("NOT valid")),
         Some(true) => drop(query.condition().push("valid")),
         None => {}
     }
-    within(query, filter);
+    apply_time_range(query, filter);
     if let Some(code) = &filter.code {
         query.condition().push("(validated_at, id) IN (SELECT validated_at, run_id FROM validation_violations WHERE code = ");
         query.bind(code.as_str());
-        // the condition before it stands: these go on with AND
-        within(query, filter);
+        // a condition precedes: these continue with AND
+        apply_time_range(query, filter);
         query.push(")");
     }
 }
 
 /// Reads the cursor of a listing by time and id.
-pub(crate) fn time_and_id(cursor: &Cursor) -> StoreResult<Place> {
+pub(crate) fn time_and_id(cursor: &Cursor) -> StoreResult<PageKey> {
     let [at, id] = cursor.parts()?;
     let at = at.parse().map_err(|_| StoreError::InvalidCursor)?;
     let id = Uuid::try_parse(id).map_err(|_| StoreError::InvalidCursor)?;
     Ok((Timestamp::from_micros(at), id))
 }
 
-fn record_of(row: &Row) -> StoreResult<ValidationRecord> {
-    let row = Reader::new(row, "validation_runs", "id");
+fn record_of(row: &DbRow) -> StoreResult<ValidationRecord> {
+    let row = RowReader::new(row, "validation_runs", "id");
     let status = row.opt_int("response_status")?.map(u16::try_from).transpose();
     Ok(ValidationRecord {
         id: row.id("id")?,
@@ -275,14 +280,14 @@ fn record_of(row: &Row) -> StoreResult<ValidationRecord> {
             .map_err(|_| row.corrupt("response_status", "expected a status code"))?,
         response_headers: row.json("response_headers")?,
         response_body: row.opt_text("response_body")?,
-        valid: row.truth("valid")?,
+        valid: row.boolean("valid")?,
         errors: row.json("errors")?,
         duration_ms: row.int("duration_ms")?,
         validated_at: row.at("validated_at")?,
         environment: row.text("environment")?,
         client_id: row.text("client_id")?,
         client_ip: row.text("client_ip")?,
-        operation: row.opt_text("operation")?,
+        path_template: row.opt_text("operation")?,
         violations: row.json("violations")?,
         skipped: row.json("skipped")?,
         consumer_id: row.text("consumer_id")?,

@@ -2,49 +2,57 @@
 
 use smallvec::SmallVec;
 
-use super::{BodyContext, undeclared};
+use super::undeclared;
 use crate::contract::encoding::{EncodingPlan, MediaPlan};
-use crate::contract::instance::{Arena, NodeId};
 use crate::contract::media_type::BodyKind;
 use crate::contract::serialization::{Serialization, Style};
 use crate::contract::shape::{Shape, Types};
-use crate::validation::findings::Findings;
-use crate::validation::parameter::{Field, Pair, query_pairs};
-use crate::validation::reading::{Attempts, Decoding, Kind, Reader, Unreadable};
-use crate::validation::value::{Outcome, finish, settle};
+use crate::json::{Arena, NodeId};
+use crate::validation::media_type::BodyContext;
+use crate::validation::pairs::{Pair, query_pairs};
+use crate::validation::parameter::SentValue;
+use crate::validation::value::{ReadingOutcome, record_outcome, try_readings};
+use crate::validation::value_reader::{Decoding, ReadAttempts, ReadError, ValueKind, ValueReader};
+use crate::validation::verdict_builder::VerdictBuilder;
 
 /// One pair and the property it belongs to.
-struct Owned<'m> {
+struct FormField<'m> {
     property: &'m str,
-    field: Field<'m>,
+    field: SentValue<'m>,
 }
 
-pub(super) fn judge(
+pub(super) fn validate(
     arena: &mut Arena,
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     context: &BodyContext<'_>,
     text: &str,
 ) {
     let media = context.media;
-    let shape = findings.contract.shapes().get(media.shape);
+    let shape = verdict.contract.shapes().get(media.shape);
     let pairs = query_pairs(text);
-    let mut owned: Vec<Owned<'_>> = pairs.iter().map(|pair| own(media, shape, pair)).collect();
-    owned.sort_by(|a, b| a.property.cmp(b.property));
-    let outcome = settle(arena, findings, media.schema, Attempts::of(Kind::Object), |reader| {
-        read(reader, media, shape, &owned)
-    });
-    finish(arena, findings, media.schema, context.place(), outcome);
-    if let Outcome::Accepted(id) | Outcome::Refused(id) = outcome {
-        findings.saw_body(id);
-        if findings.contract.strict_fields() {
-            undeclared::note(findings, context.place(), shape, arena.node(id));
+    let mut form_fields: Vec<FormField<'_>> =
+        pairs.iter().map(|pair| assign_property(media, shape, pair)).collect();
+    form_fields.sort_by(|a, b| a.property.cmp(b.property));
+    let outcome =
+        try_readings(arena, verdict, media.schema, ReadAttempts::of(ValueKind::Object), |reader| {
+            read(reader, media, shape, &form_fields)
+        });
+    record_outcome(arena, verdict, media.schema, context.rule(), outcome);
+    if let ReadingOutcome::Accepted(id) | ReadingOutcome::Refused(id) = outcome {
+        verdict.observe_body(id);
+        if verdict.contract.strict_fields() {
+            undeclared::record(verdict, context.rule(), shape, arena.node(id));
         }
     }
 }
 
 /// The property that a key belongs to: its own, or one whose members are keys themselves.
-fn own<'m>(media: &'m MediaPlan, shape: Shape<'_>, pair: &'m Pair<'m>) -> Owned<'m> {
-    let field = Field { key: pair.key.clone(), value: pair.value };
+fn assign_property<'m>(
+    media: &'m MediaPlan,
+    shape: Shape<'_>,
+    pair: &'m Pair<'m>,
+) -> FormField<'m> {
+    let field = SentValue { key: pair.key.clone(), value: pair.value };
     let property = if shape.names_property(&pair.key) {
         None
     } else {
@@ -54,7 +62,7 @@ fn own<'m>(media: &'m MediaPlan, shape: Shape<'_>, pair: &'m Pair<'m>) -> Owned<
             member_of(form, name, property, &pair.key).then_some(&**name)
         })
     };
-    Owned { property: property.unwrap_or(&pair.key), field }
+    FormField { property: property.unwrap_or(&pair.key), field }
 }
 
 fn member_of(form: &Serialization, name: &str, shape: Shape<'_>, key: &str) -> bool {
@@ -69,19 +77,20 @@ fn member_of(form: &Serialization, name: &str, shape: Shape<'_>, key: &str) -> b
 }
 
 fn read(
-    reader: &mut Reader<'_>,
+    reader: &mut ValueReader<'_>,
     media: &MediaPlan,
     shape: Shape<'_>,
-    owned: &[Owned<'_>],
-) -> Result<NodeId, Unreadable> {
+    form_fields: &[FormField<'_>],
+) -> Result<NodeId, ReadError> {
     reader.arena.begin_object();
     let mut read = Ok(());
-    for run in owned.chunk_by(|a, b| a.property == b.property) {
+    for run in form_fields.chunk_by(|a, b| a.property == b.property) {
         let Some(first) = run.first() else { continue };
         reader.arena.key(first.property);
         let property = shape.property(first.property).unwrap_or(shape.unknown());
         let encoding = media.encodings.get(first.property);
-        let fields: SmallVec<[Field<'_>; 4]> = run.iter().map(|one| one.field.clone()).collect();
+        let fields: SmallVec<[SentValue<'_>; 4]> =
+            run.iter().map(|one| one.field.clone()).collect();
         read = read_property(reader, encoding, property, first.property, &fields);
         if read.is_err() {
             break;
@@ -92,16 +101,16 @@ fn read(
 }
 
 fn read_property(
-    reader: &mut Reader<'_>,
+    reader: &mut ValueReader<'_>,
     encoding: Option<&EncodingPlan>,
     shape: Shape<'_>,
     name: &str,
-    fields: &[Field<'_>],
-) -> Result<(), Unreadable> {
+    fields: &[SentValue<'_>],
+) -> Result<(), ReadError> {
     if encoding.is_some_and(|encoding| encoding.reserved_refused)
         && fields.iter().any(|field| has_reserved(field.value))
     {
-        return Err(Unreadable::Reserved);
+        return Err(ReadError::Reserved);
     }
     if encoding.is_some_and(is_json) {
         return read_json(reader, shape, fields);
@@ -115,23 +124,23 @@ fn read_property(
 
 /// A field in a style of the specification, as the kind that its schema asks for.
 pub(super) fn read_styled(
-    reader: &mut Reader<'_>,
+    reader: &mut ValueReader<'_>,
     form: &Serialization,
     decoding: Decoding,
     shape: Shape<'_>,
     name: &str,
-    fields: &[Field<'_>],
-) -> Result<(), Unreadable> {
+    fields: &[SentValue<'_>],
+) -> Result<(), ReadError> {
     let types = shape.types();
     let outer = reader.attempt.kind;
     reader.attempt.kind = if types.any_scalar() && (fields.len() == 1 || types.is_any()) {
-        Kind::Primitive
+        ValueKind::Primitive
     } else if types.intersects(Types::ARRAY) {
-        Kind::Array
+        ValueKind::Array
     } else if types.intersects(Types::OBJECT) {
-        Kind::Object
+        ValueKind::Object
     } else {
-        Kind::Primitive
+        ValueKind::Primitive
     };
     let read = reader.styled(form, decoding, shape, name, fields);
     reader.attempt.kind = outer;
@@ -144,25 +153,25 @@ pub(super) fn is_json(encoding: &EncodingPlan) -> bool {
 }
 
 fn read_json(
-    reader: &mut Reader<'_>,
+    reader: &mut ValueReader<'_>,
     shape: Shape<'_>,
-    fields: &[Field<'_>],
-) -> Result<(), Unreadable> {
+    fields: &[SentValue<'_>],
+) -> Result<(), ReadError> {
     let types = shape.types();
     let whole = |text: &str| !types.intersects(Types::ARRAY) || text.trim_start().starts_with('[');
     if let [field] = fields {
         let text = Decoding::Form.decode(field.value)?;
         if whole(&text) || types.any_scalar() {
-            return reader.arena.parse(text.as_bytes()).map(|_| ()).map_err(|_| Unreadable::Json);
+            return reader.arena.parse(text.as_bytes()).map(|_| ()).map_err(|_| ReadError::Json);
         }
     } else if !types.intersects(Types::ARRAY) {
-        return Err(Unreadable::Repeated);
+        return Err(ReadError::Repeated);
     }
     reader.arena.begin_array();
     let mut read = Ok(());
     for field in fields {
         read = Decoding::Form.decode(field.value).and_then(|text| {
-            reader.arena.parse(text.as_bytes()).map(|_| ()).map_err(|_| Unreadable::Json)
+            reader.arena.parse(text.as_bytes()).map(|_| ()).map_err(|_| ReadError::Json)
         });
         if read.is_err() {
             break;

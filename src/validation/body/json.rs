@@ -1,38 +1,43 @@
-//! JSON bodies: parsed once into the arena, judged there.
+//! JSON bodies: parsed once into the arena, validated there.
 
-use super::{BodyContext, not_guessed, undeclared};
-use crate::contract::instance::Arena;
-use crate::contract::instance::JsonErrorKind;
+use super::undeclared;
+use crate::json::Arena;
+use crate::json::JsonErrorKind;
 use crate::model::verdict::SkipReason;
-use crate::model::violation::Rule;
+use crate::model::violation::ViolationKind;
 use crate::validation::decode::{DecodeFailure, decode_charset};
-use crate::validation::findings::Findings;
-use crate::validation::value::{explain, judge as judge_value};
+use crate::validation::media_type::BodyContext;
+use crate::validation::value::{conforms, record_violations};
+use crate::validation::verdict_builder::VerdictBuilder;
 
-pub(super) fn judge(
+pub(super) fn validate(
     arena: &mut Arena,
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     context: &BodyContext<'_>,
     bytes: &[u8],
 ) {
-    // JSON is UTF-8 (RFC 8259 §8.1); a sender that names another charset is taken at its word.
+    // JSON is UTF-8 (RFC 8259 §8.1); where a sender names another charset, that one is used.
     let other = context.charset.filter(|charset| !charset.eq_ignore_ascii_case("utf-8"));
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     match other {
-        None => judge_text(arena, findings, context, bytes),
+        None => validate_text(arena, verdict, context, bytes),
         Some(charset) => match decode_charset(bytes, Some(charset)) {
-            Ok(text) => judge_text(arena, findings, context, text.as_bytes()),
-            Err(DecodeFailure::Skip(reason)) => findings.skip(reason),
+            Ok(text) => validate_text(arena, verdict, context, text.as_bytes()),
+            Err(DecodeFailure::Skip(reason)) => verdict.skip(reason),
             Err(DecodeFailure::Corrupt) => {
-                findings.add(context.place(), Rule::Malformed, "the body is not in its charset");
+                verdict.add(
+                    context.rule(),
+                    ViolationKind::Malformed,
+                    "the body is not in its charset",
+                );
             }
         },
     }
 }
 
-fn judge_text(
+fn validate_text(
     arena: &mut Arena,
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     context: &BodyContext<'_>,
     bytes: &[u8],
 ) {
@@ -40,21 +45,21 @@ fn judge_text(
     let id = match arena.parse(bytes) {
         Ok(id) => id,
         Err(error) if error.kind == JsonErrorKind::TooDeep => {
-            return findings.skip(SkipReason::WorkBudget);
+            return verdict.skip(SkipReason::WorkBudget);
         }
-        Err(_) if context.guessed => return not_guessed(findings, context),
+        Err(_) if context.assumed_json => return context.missing_content_type(verdict),
         Err(error) => {
             let message = format!("the body is not JSON: {error}");
-            return findings.add(context.place(), Rule::Malformed, message);
+            return verdict.add(context.rule(), ViolationKind::Malformed, message);
         }
     };
-    findings.saw_body(id);
+    verdict.observe_body(id);
     let media = context.media;
-    if !judge_value(arena, findings, media.schema, id) {
-        explain(arena, findings, media.schema, context.place(), id);
+    if !conforms(arena, verdict, media.schema, id) {
+        record_violations(arena, verdict, media.schema, context.rule(), id);
     }
-    if findings.contract.strict_fields() {
-        let shape = findings.contract.shapes().get(media.shape);
-        undeclared::note(findings, context.place(), shape, arena.node(id));
+    if verdict.contract.strict_fields() {
+        let shape = verdict.contract.shapes().get(media.shape);
+        undeclared::record(verdict, context.rule(), shape, arena.node(id));
     }
 }

@@ -1,222 +1,197 @@
-//! Multipart bodies taken apart (RFC 2046 §5.1, RFC 7578).
-//!
-//! What must hold: one pass over the bytes, memory linear in the number of parts up to
-//! [`MAX_PARTS`], no recursion: a part that is multipart itself is one value.
+//! `multipart/form-data` bodies: an object whose properties are parts.
 
 use std::borrow::Cow;
 
-use memchr::memmem::find;
+use smallvec::{SmallVec, smallvec};
 
-/// Parts beyond this are not judged.
-pub(crate) const MAX_PARTS: usize = 10_000;
+use super::form::{is_json, read_styled};
+use super::multipart_parser::{MultipartFailure, Part, split};
+use super::undeclared;
+use crate::contract::encoding::{EncodingPlan, MediaPlan};
+use crate::contract::media_type::{BodyKind, MediaTypeRef};
+use crate::contract::shape::{Shape, Types};
+use crate::json::{Arena, NodeId};
+use crate::model::verdict::SkipReason;
+use crate::model::violation::{Location, ViolationKind};
+use crate::validation::decode::{decode_charset, utf8_or_latin1};
+use crate::validation::header::validate_field;
+use crate::validation::media_type::BodyContext;
+use crate::validation::parameter::SentValue;
+use crate::validation::value::{ReadingOutcome, record_outcome, try_readings};
+use crate::validation::value_reader::{Decoding, ReadAttempts, ReadError, ValueKind, ValueReader};
+use crate::validation::verdict_builder::{RuleLocation, VerdictBuilder};
 
-/// Header fields of one part that are looked at.
-const MAX_PART_HEADERS: usize = 64;
-
-/// One part of a multipart body.
-#[derive(Debug, Clone)]
-pub(crate) struct Part<'b> {
-    /// `name` of `Content-Disposition`, decoded; empty where there is none.
-    pub(crate) name: Cow<'b, str>,
-    /// Header fields: name as sent, value trimmed.
-    pub(crate) headers: Vec<(&'b str, &'b str)>,
-    /// What the part carries.
-    pub(crate) content: &'b [u8],
-}
-
-/// Why a body is no multipart body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum MultipartFailure {
-    /// The boundary never stands in the body, or the body is cut off before the last one.
-    NoBoundary,
-    /// A part without an end of its header.
-    BrokenPart,
-    /// More than [`MAX_PARTS`].
-    TooManyParts,
-}
-
-// === impl Part ===
-
-impl<'b> Part<'b> {
-    /// The first header field of that name.
-    pub(crate) fn header(&self, name: &str) -> Option<&'b str> {
-        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| *v)
-    }
-}
-
-/// Takes a body apart at its boundary.
-pub(crate) fn split<'b>(body: &'b [u8], boundary: &str) -> Result<Vec<Part<'b>>, MultipartFailure> {
-    if boundary.is_empty() || boundary.len() > 200 {
-        return Err(MultipartFailure::NoBoundary);
-    }
-    let delimiter = [b"--", boundary.as_bytes()].concat();
-    let mut at = first_delimiter(body, &delimiter).ok_or(MultipartFailure::NoBoundary)?;
-    let inner = [b"\r\n--", boundary.as_bytes()].concat();
-    let mut parts = Vec::new();
-    loop {
-        let rest = &body[at..];
-        if rest.starts_with(b"--") {
-            return Ok(parts);
-        }
-        let start = line_end(rest).ok_or(MultipartFailure::NoBoundary)?;
-        let rest = &rest[start..];
-        let (end, next) = next_delimiter(rest, &inner).ok_or(MultipartFailure::NoBoundary)?;
-        if parts.len() == MAX_PARTS {
-            return Err(MultipartFailure::TooManyParts);
-        }
-        parts.push(part(&rest[..end]).ok_or(MultipartFailure::BrokenPart)?);
-        at = at + start + next;
-    }
-}
-
-/// Where the text after the first delimiter begins; a preamble before it is ignored.
-fn first_delimiter(body: &[u8], delimiter: &[u8]) -> Option<usize> {
-    if body.starts_with(delimiter) {
-        return Some(delimiter.len());
-    }
-    let mut from = 0;
-    while let Some(at) = find(&body[from..], delimiter) {
-        let start = from + at;
-        if start > 0 && body[start - 1] == b'\n' {
-            return Some(start + delimiter.len());
-        }
-        from = start + 1;
-    }
-    None
-}
-
-/// The end of the current part and the start of what follows its delimiter. A bare line feed
-/// before the delimiter is taken too, as many senders write it.
-fn next_delimiter(rest: &[u8], inner: &[u8]) -> Option<(usize, usize)> {
-    // A part may be empty, with its header's end serving as the line break.
-    if rest.starts_with(&inner[2..]) {
-        return Some((0, inner.len() - 2));
-    }
-    let bare = &inner[1..];
-    let mut from = 0;
-    while let Some(at) = find(&rest[from..], bare) {
-        let start = from + at;
-        let after = start + bare.len();
-        // A longer boundary that begins like ours is content.
-        if matches!(rest.get(after), None | Some(b'\r' | b'\n' | b'-' | b' ' | b'\t')) {
-            let end = if start > 0 && rest[start - 1] == b'\r' { start - 1 } else { start };
-            return Some((end, after));
-        }
-        from = start + 1;
-    }
-    None
-}
-
-fn part(text: &[u8]) -> Option<Part<'_>> {
-    let (head, content) = split_head(text)?;
-    let head = std::str::from_utf8(head).ok()?;
-    let headers: Vec<(&str, &str)> = head
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.trim(), value.trim()))
-        .take(MAX_PART_HEADERS)
-        .collect();
-    let disposition =
-        headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-disposition"));
-    let name = disposition.and_then(|(_, value)| disposition_name(value));
-    Some(Part { name: name.unwrap_or_default(), headers, content })
-}
-
-fn split_head(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    // No header at all: the part begins with the empty line.
-    if let Some(content) = text.strip_prefix(b"\r\n").or_else(|| text.strip_prefix(b"\n")) {
-        return Some((b"", content));
-    }
-    let crlf = find(text, b"\r\n\r\n").map(|at| (at, at + 4));
-    let bare = find(text, b"\n\n").map(|at| (at, at + 2));
-    let (end, start) = match (crlf, bare) {
-        (Some(a), Some(b)) => Some(if a.0 < b.0 { a } else { b }),
-        (a, b) => a.or(b),
-    }?;
-    Some((&text[..end], &text[start..]))
-}
-
-/// The `name` parameter; `\"` inside quotes and `%22` stand for a quote (RFC 7578 §2, WHATWG).
-fn disposition_name(value: &str) -> Option<Cow<'_, str>> {
-    let mut rest = value;
-    loop {
-        let (_, after) = rest.split_once(';')?;
-        let after = after.trim_start();
-        let (key, tail) = after.split_once('=')?;
-        let tail = tail.trim_start();
-        let (text, end) = quoted_or_token(tail);
-        if key.trim().eq_ignore_ascii_case("name") {
-            return Some(text);
-        }
-        rest = tail.get(end..)?;
-    }
-}
-
-fn quoted_or_token(text: &str) -> (Cow<'_, str>, usize) {
-    let Some(inner) = text.strip_prefix('"') else {
-        let end = text.find(';').unwrap_or(text.len());
-        return (Cow::Borrowed(text[..end].trim()), end);
+pub(super) fn validate(
+    arena: &mut Arena,
+    verdict: &mut VerdictBuilder<'_>,
+    context: &BodyContext<'_>,
+    bytes: &[u8],
+) {
+    let Some(boundary) = context.boundary else {
+        let message = "Content-Type names no boundary";
+        return verdict.add(context.missing, ViolationKind::Malformed, message);
     };
-    let mut escaped = false;
-    for (at, byte) in inner.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => {
-                let raw = &inner[..at];
-                let plain = !raw.contains(['\\', '%']);
-                let text = if plain {
-                    Cow::Borrowed(raw)
-                } else {
-                    Cow::Owned(raw.replace("\\\"", "\"").replace("%22", "\""))
-                };
-                return (text, at + 2);
-            }
-            _ => {}
+    let mut parts = match split(bytes, boundary) {
+        Ok(parts) => parts,
+        Err(MultipartFailure::TooManyParts) => return verdict.skip(SkipReason::WorkBudget),
+        Err(failure) => {
+            return verdict.add(context.rule(), ViolationKind::Malformed, sentence(failure));
+        }
+    };
+    let media = context.media;
+    if parts.iter().any(|part| part.name.is_empty()) {
+        // Parts without names are members of no object.
+        if media.schema.is_some() {
+            verdict.skip(SkipReason::UnsupportedMediaType);
+        }
+        return;
+    }
+    let shape = verdict.contract.shapes().get(media.shape);
+    parts.sort_by(|a, b| a.name.cmp(&b.name));
+    let outcome =
+        try_readings(arena, verdict, media.schema, ReadAttempts::of(ValueKind::Object), |reader| {
+            read(reader, media, shape, &parts)
+        });
+    record_outcome(arena, verdict, media.schema, context.rule(), outcome);
+    if let (ReadingOutcome::Accepted(id) | ReadingOutcome::Refused(id), true) =
+        (outcome, verdict.contract.strict_fields())
+    {
+        undeclared::record(verdict, context.rule(), shape, arena.node(id));
+    }
+    // validating the heads of parts overwrites the arena that the body is in
+    if let (ReadingOutcome::Accepted(id) | ReadingOutcome::Refused(id), true) =
+        (outcome, media.encodings.is_empty())
+    {
+        verdict.observe_body(id);
+    }
+    for part in &parts {
+        if let Some(encoding) = media.encodings.get(&*part.name) {
+            validate_part_head(arena, verdict, encoding, part);
         }
     }
-    (Cow::Borrowed(inner), text.len())
 }
 
-fn line_end(text: &[u8]) -> Option<usize> {
-    text.iter().position(|byte| *byte == b'\n').map(|at| at + 1)
+fn sentence(failure: MultipartFailure) -> &'static str {
+    match failure {
+        MultipartFailure::NoBoundary => "the body does not begin and end with its boundary",
+        MultipartFailure::BrokenPart => "a part has no end of its header",
+        MultipartFailure::TooManyParts => "there are too many parts",
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_with_and_without_headers() {
-        let body = b"preamble\r\n--b\r\nContent-Disposition: form-data; filename=\"a;name=x\"; name=\"q\\\"r\"\r\n\
-            Content-Type: text/plain\r\n\r\nline1\r\n--bx\r\n\r\n--b \r\n\r\nno name\r\n--b\r\nX: y\r\n\r\n\r\n--b--\r\nepilogue";
-        let parts = split(body, "b").unwrap();
-        assert_eq!(parts.len(), 3);
-        assert_eq!(parts[0].name, "q\"r");
-        assert_eq!(parts[0].header("content-type"), Some("text/plain"));
-        assert_eq!(parts[0].content, b"line1\r\n--bx\r\n");
-        assert_eq!((&*parts[1].name, parts[1].content), ("", &b"no name"[..]));
-        assert_eq!(parts[2].content, b"");
+fn read(
+    reader: &mut ValueReader<'_>,
+    media: &MediaPlan,
+    shape: Shape<'_>,
+    parts: &[Part<'_>],
+) -> Result<NodeId, ReadError> {
+    reader.arena.begin_object();
+    let mut read = Ok(());
+    for run in parts.chunk_by(|a, b| a.name == b.name) {
+        let Some(first) = run.first() else { continue };
+        reader.arena.key(&first.name);
+        let property = shape.property(&first.name).unwrap_or(shape.unknown());
+        read = read_property(reader, media.encodings.get(&*first.name), property, run);
+        if read.is_err() {
+            break;
+        }
     }
+    let id = reader.arena.end();
+    read.map(|()| id)
+}
 
-    #[test]
-    fn line_feeds_alone_are_taken() {
-        let body = b"--b\nContent-Disposition: form-data; name=a\n\n1\n--b--\n";
-        let parts = split(body, "b").unwrap();
-        assert_eq!((&*parts[0].name, parts[0].content), ("a", &b"1"[..]));
+fn read_property(
+    reader: &mut ValueReader<'_>,
+    encoding: Option<&EncodingPlan>,
+    shape: Shape<'_>,
+    run: &[Part<'_>],
+) -> Result<(), ReadError> {
+    let types = shape.types();
+    if let (Some(form), [part]) = (encoding.and_then(|one| one.form.as_ref()), run)
+        && !form.repeats_key()
+        && encoding.is_some_and(|one| one.content_types.is_empty())
+        && kind_of(encoding, part).is_none()
+    {
+        let text = text_of(shape, part)?;
+        let fields: SmallVec<[SentValue<'_>; 1]> =
+            smallvec![SentValue { key: Cow::Borrowed(&*part.name), value: &text }];
+        return read_styled(reader, form, Decoding::None, shape, &part.name, &fields);
     }
-
-    #[test]
-    fn broken_bodies_are_told_apart() {
-        assert_eq!(split(b"nothing", "b").unwrap_err(), MultipartFailure::NoBoundary);
-        assert_eq!(split(b"--b\r\nX: y\r\n\r\n1", "b").unwrap_err(), MultipartFailure::NoBoundary);
-        assert_eq!(split(b"--b\r\nX: y\r\n--b--", "b").unwrap_err(), MultipartFailure::BrokenPart);
-        assert_eq!(split(b"--b--", "b").unwrap().len(), 0);
+    let is_list = types.intersects(Types::ARRAY) && (run.len() > 1 || !types.any_scalar());
+    let is_whole = |part: &Part<'_>| part.content.trim_ascii_start().starts_with(b"[");
+    match run {
+        [part] if !is_list => return read_part(reader, encoding, shape, part),
+        _ if !is_list && !types.is_any() => return Err(ReadError::Repeated),
+        [part] if is_whole(part) && kind_of(encoding, part) == Some(BodyKind::Json) => {
+            return read_part(reader, encoding, shape, part);
+        }
+        // An array sent whole is JSON by default from OpenAPI 3.0.4 on; before, items were parts.
+        [part] if is_whole(part) && reader.arena.parse(part.content).is_ok() => return Ok(()),
+        _ => {}
     }
+    reader.arena.begin_array();
+    let mut read = Ok(());
+    for (at, part) in run.iter().enumerate() {
+        let item = shape.item(at).unwrap_or(shape.unknown());
+        read = read_part(reader, encoding, item, part);
+        if read.is_err() {
+            break;
+        }
+    }
+    reader.arena.end();
+    read
+}
 
-    #[test]
-    fn trap_t18_a_hundred_thousand_parts() {
-        let body = "--b\r\n\r\n1\r\n".repeat(100_000) + "--b--";
-        assert_eq!(split(body.as_bytes(), "b").unwrap_err(), MultipartFailure::TooManyParts);
+fn read_part(
+    reader: &mut ValueReader<'_>,
+    encoding: Option<&EncodingPlan>,
+    shape: Shape<'_>,
+    part: &Part<'_>,
+) -> Result<(), ReadError> {
+    if kind_of(encoding, part) == Some(BodyKind::Json) {
+        return reader.arena.parse(part.content).map(|_| ()).map_err(|_| ReadError::Json);
+    }
+    let text = text_of(shape, part)?;
+    reader.leaf(shape, &text);
+    Ok(())
+}
+
+/// How a part is read: as it says itself, else as its encoding says; `None` for plain text.
+fn kind_of(encoding: Option<&EncodingPlan>, part: &Part<'_>) -> Option<BodyKind> {
+    let own = part.header("content-type").and_then(MediaTypeRef::parse).map(|own| own.kind());
+    let documented = || encoding.filter(|encoding| is_json(encoding)).map(|_| BodyKind::Json);
+    own.filter(|kind| *kind != BodyKind::Text).or_else(documented)
+}
+
+fn text_of<'b>(shape: Shape<'_>, part: &Part<'b>) -> Result<Cow<'b, str>, ReadError> {
+    let own = part.header("content-type").and_then(MediaTypeRef::parse);
+    let is_text = own.is_none_or(|own| own.kind() == BodyKind::Text);
+    if shape.is_binary() || !is_text {
+        return Ok(utf8_or_latin1(part.content));
+    }
+    let charset = own.and_then(|own| own.parameter("charset"));
+    decode_charset(part.content, charset).map_err(|_| ReadError::NotText)
+}
+
+/// The media type and header fields of one part.
+fn validate_part_head(
+    arena: &mut Arena,
+    verdict: &mut VerdictBuilder<'_>,
+    encoding: &EncodingPlan,
+    part: &Part<'_>,
+) {
+    let sent = part.header("content-type").and_then(MediaTypeRef::parse);
+    if let Some(sent) = sent
+        && !encoding.content_types.is_empty()
+        && !encoding.content_types.iter().any(|range| range.matches(&sent))
+    {
+        let rule =
+            RuleLocation { location: Location::MediaType, name: None, pointer: &encoding.pointer };
+        let at = crate::json::pointer::join("", &part.name);
+        let message = "the document does not list this media type for the part";
+        verdict.add_at(rule, ViolationKind::Undocumented, at, message);
+    }
+    for header in &encoding.headers {
+        validate_field(arena, verdict, header, part.header(&header.name));
     }
 }

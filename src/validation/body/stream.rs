@@ -1,19 +1,19 @@
-//! Streams taken apart into items: NDJSON, JSON text sequences, server-sent events.
+//! Splits streams into items: NDJSON, JSON text sequences, server-sent events.
 //!
-//! What must hold: lazily, one pass, memory of one item at a time.
+//! Invariants: lazy, one pass, memory of one item at a time.
 
 use std::borrow::Cow;
 
-use super::BodyContext;
-use crate::contract::instance::{Arena, JsonErrorKind, NodeId};
-use crate::contract::schema::SchemaId;
+use crate::contract::schema::SchemaIndex;
 use crate::contract::shape::{Shape, Types};
+use crate::json::{Arena, JsonErrorKind, NodeId};
 use crate::model::verdict::SkipReason;
-use crate::model::violation::Rule;
-use crate::validation::findings::Findings;
-use crate::validation::value::{explain_at, judge as judge_value};
+use crate::model::violation::ViolationKind;
+use crate::validation::media_type::BodyContext;
+use crate::validation::value::{conforms, record_violations_at};
+use crate::validation::verdict_builder::VerdictBuilder;
 
-/// The mark by which widely used streams say that they are over; it is no item.
+/// The mark with which widely used streams end; it is not an item.
 const DONE: &str = "[DONE]";
 
 /// One server-sent event (WHATWG HTML §9.2.6).
@@ -103,95 +103,95 @@ impl<'b> Event<'b> {
     }
 }
 
-/// Judges a sequence of JSON texts. `itemSchema` judges each item; so does a `schema`, unless it
-/// allows nothing but arrays: then the items together are the array (OpenAPI 3.2 §4.14).
-pub(super) fn judge_sequence(
+/// Validates a sequence of JSON texts. Each item is validated against `itemSchema`, else against
+/// `schema`; where that allows only arrays, the items together are the array (OpenAPI 3.2 §4.14).
+pub(super) fn validate_sequence(
     arena: &mut Arena,
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     context: &BodyContext<'_>,
     text: &str,
 ) {
     let media = context.media;
-    let shape = findings.contract.shapes().get(media.shape);
+    let shape = verdict.contract.shapes().get(media.shape);
     if let Some((schema, _)) = media.item {
-        return judge_items(arena, findings, context, schema, json_items(text));
+        return validate_items(arena, verdict, context, schema, json_items(text));
     }
     let Some(schema) = media.schema else { return };
     if !is_list(shape) {
-        return judge_items(arena, findings, context, schema, json_items(text));
+        return validate_items(arena, verdict, context, schema, json_items(text));
     }
     arena.clear();
     arena.begin_array();
     for (at, item) in json_items(text).enumerate() {
-        if !parse_item(arena, findings, context, at, item) {
+        if !parse_item(arena, verdict, context, at, item) {
             arena.null();
         }
     }
     let id = arena.end();
-    judge_whole(arena, findings, context, schema, id);
+    validate_whole(arena, verdict, context, schema, id);
 }
 
-fn judge_whole(
+fn validate_whole(
     arena: &Arena,
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     context: &BodyContext<'_>,
-    schema: SchemaId,
+    schema: SchemaIndex,
     id: NodeId,
 ) {
-    if !judge_value(arena, findings, Some(schema), id) {
-        explain_at(arena, findings, Some(schema), context.place(), id, "");
+    if !conforms(arena, verdict, Some(schema), id) {
+        record_violations_at(arena, verdict, Some(schema), context.rule(), id, "");
     }
 }
 
-fn judge_items<'t>(
+fn validate_items<'t>(
     arena: &mut Arena,
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     context: &BodyContext<'_>,
-    schema: SchemaId,
+    schema: SchemaIndex,
     items: impl Iterator<Item = &'t str>,
 ) {
     for (at, item) in items.enumerate() {
         arena.clear();
         match arena.parse(item.as_bytes()) {
-            Ok(id) => judge_item(arena, findings, context, schema, id, at),
+            Ok(id) => validate_item(arena, verdict, context, schema, id, at),
             Err(error) if error.kind == JsonErrorKind::TooDeep => {
-                findings.skip(SkipReason::WorkBudget);
+                verdict.skip(SkipReason::WorkBudget);
             }
-            Err(_) => malformed(findings, context, at),
+            Err(_) => malformed(verdict, context, at),
         }
     }
 }
 
-fn judge_item(
+fn validate_item(
     arena: &Arena,
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     context: &BodyContext<'_>,
-    schema: SchemaId,
+    schema: SchemaIndex,
     id: NodeId,
     at: usize,
 ) {
-    if !judge_value(arena, findings, Some(schema), id) {
-        explain_at(arena, findings, Some(schema), context.place(), id, &format!("/{at}"));
+    if !conforms(arena, verdict, Some(schema), id) {
+        record_violations_at(arena, verdict, Some(schema), context.rule(), id, &format!("/{at}"));
     }
 }
 
 fn parse_item(
     arena: &mut Arena,
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     context: &BodyContext<'_>,
     at: usize,
     item: &str,
 ) -> bool {
     let parsed = arena.parse(item.as_bytes()).is_ok();
     if !parsed {
-        malformed(findings, context, at);
+        malformed(verdict, context, at);
     }
     parsed
 }
 
-fn malformed(findings: &mut Findings<'_>, context: &BodyContext<'_>, at: usize) {
+fn malformed(verdict: &mut VerdictBuilder<'_>, context: &BodyContext<'_>, at: usize) {
     let message = "an item of the stream is not JSON";
-    findings.add_at(context.place(), Rule::Malformed, format!("/{at}"), message);
+    verdict.add_at(context.rule(), ViolationKind::Malformed, format!("/{at}"), message);
 }
 
 fn is_list(shape: Shape<'_>) -> bool {
@@ -199,23 +199,24 @@ fn is_list(shape: Shape<'_>) -> bool {
     types.intersects(Types::ARRAY) && !types.intersects(Types::OBJECT) && !types.any_scalar()
 }
 
-/// Judges server-sent events. `itemSchema` judges each event as an object with `data`, `event`,
-/// `id` and `retry` (OpenAPI 3.2 §4.14.4), and so does a `schema` of an array or of an object
-/// that declares `data`. A `schema` that allows strings judges the text as a whole; any other
-/// judges the JSON in the `data` of each event, which is how documents before 3.2 are written.
-pub(super) fn judge_events(
+/// Validates server-sent events. `itemSchema` applies to each event as an object with `data`,
+/// `event`, `id` and `retry` (OpenAPI 3.2 §4.14.4), and so does a `schema` of an array or of an
+/// object that declares `data`. A `schema` that allows strings applies to the text as a whole; any
+/// other applies to the JSON in the `data` of each event, which is how documents before 3.2 are
+/// written.
+pub(super) fn validate_events(
     arena: &mut Arena,
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     context: &BodyContext<'_>,
     text: &str,
 ) {
     let media = context.media;
-    let shapes = findings.contract.shapes();
+    let shapes = verdict.contract.shapes();
     if let Some((schema, shape)) = media.item {
         for (at, event) in events(text).enumerate() {
             arena.clear();
             let id = write_event(arena, shapes.get(shape), &event);
-            judge_item(arena, findings, context, schema, id, at);
+            validate_item(arena, verdict, context, schema, id, at);
         }
         return;
     }
@@ -228,16 +229,16 @@ pub(super) fn judge_events(
             write_event(arena, shape.item(at).unwrap_or(shape.unknown()), &event);
         }
         let id = arena.end();
-        return judge_whole(arena, findings, context, schema, id);
+        return validate_whole(arena, verdict, context, schema, id);
     }
     if shape.types().intersects(Types::STRING) {
-        return super::text::judge(arena, findings, context, text);
+        return super::text::validate(arena, verdict, context, text);
     }
     if shape.names_property("data") {
         for (at, event) in events(text).enumerate() {
             arena.clear();
             let id = write_event(arena, shape, &event);
-            judge_item(arena, findings, context, schema, id, at);
+            validate_item(arena, verdict, context, schema, id, at);
         }
         return;
     }
@@ -245,8 +246,8 @@ pub(super) fn judge_events(
         let Some(data) = event.data.filter(|data| data.trim() != DONE) else { continue };
         arena.clear();
         match arena.parse(data.as_bytes()) {
-            Ok(id) => judge_item(arena, findings, context, schema, id, at),
-            Err(_) => malformed(findings, context, at),
+            Ok(id) => validate_item(arena, verdict, context, schema, id, at),
+            Err(_) => malformed(verdict, context, at),
         }
     }
 }
@@ -282,14 +283,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_and_record_separators() {
+    fn json_items_split_at_lines_or_record_separators() {
         assert_eq!(json_items("{}\r\n\n [1] \n").collect::<Vec<_>>(), ["{}", "[1]"]);
         let sequence = "\u{1e}{\n}\n\u{1e}2\n";
         assert_eq!(json_items(sequence).collect::<Vec<_>>(), ["{\n}", "2"]);
     }
 
     #[test]
-    fn events_end_at_blank_lines() {
+    fn server_sent_events_end_at_blank_lines() {
         let text = ":hi\ndata: a\ndata:b\nid: 7\n\n\nevent: e\r\nretry: 10\r\ndata\r\n\r\nretry: x\n\ndata: cut";
         let all: Vec<_> = events(text).collect();
         assert_eq!(all.len(), 2);

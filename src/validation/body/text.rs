@@ -1,16 +1,18 @@
-//! Texts and bytes, judged as one string, number or boolean.
+//! Texts and bytes, validated as one string, number or boolean.
 
-use super::{BodyContext, octets, unsupported};
-use crate::contract::instance::Arena;
 use crate::contract::shape::Types;
-use crate::validation::findings::Findings;
-use crate::validation::reading::{Attempts, Kind};
-use crate::validation::value::{finish, settle};
+use crate::json::Arena;
+use crate::model::verdict::SkipReason;
+use crate::validation::decode::utf8_or_latin1;
+use crate::validation::media_type::BodyContext;
+use crate::validation::value::{record_outcome, try_readings};
+use crate::validation::value_reader::{ReadAttempts, ValueKind};
+use crate::validation::verdict_builder::VerdictBuilder;
 
 /// A text; what is neither string, number nor boolean has no defined form in it.
-pub(super) fn judge(
+pub(super) fn validate(
     arena: &mut Arena,
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     context: &BodyContext<'_>,
     text: &str,
 ) {
@@ -18,20 +20,21 @@ pub(super) fn judge(
     if media.schema.is_none() {
         return;
     }
-    let shape = findings.contract.shapes().get(media.shape);
+    let shape = verdict.contract.shapes().get(media.shape);
     if !shape.types().any_scalar() {
-        return unsupported(findings);
+        return verdict.skip(SkipReason::UnsupportedMediaType);
     }
-    let attempts = Attempts::of(Kind::Primitive);
-    let outcome =
-        settle(arena, findings, media.schema, attempts, |reader| Ok(reader.scalar(shape, text)));
-    finish(arena, findings, media.schema, context.place(), outcome);
+    let attempts = ReadAttempts::of(ValueKind::Primitive);
+    let outcome = try_readings(arena, verdict, media.schema, attempts, |reader| {
+        Ok(reader.scalar(shape, text))
+    });
+    record_outcome(arena, verdict, media.schema, context.rule(), outcome);
 }
 
-/// Bytes, judged as a string whose length counts bytes.
-pub(super) fn judge_binary(
+/// Bytes, validated as a string whose length counts bytes.
+pub(super) fn validate_binary(
     arena: &mut Arena,
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     context: &BodyContext<'_>,
     bytes: &[u8],
 ) {
@@ -39,12 +42,12 @@ pub(super) fn judge_binary(
     if media.schema.is_none() {
         return;
     }
-    if !findings.contract.shapes().get(media.shape).types().intersects(Types::STRING) {
-        return unsupported(findings);
+    if !verdict.contract.shapes().get(media.shape).types().intersects(Types::STRING) {
+        return verdict.skip(SkipReason::UnsupportedMediaType);
     }
-    let attempts = Attempts::of(Kind::Primitive);
-    let outcome = settle(arena, findings, media.schema, attempts, |reader| {
-        Ok(reader.arena.string(&octets(bytes)))
+    let attempts = ReadAttempts::of(ValueKind::Primitive);
+    let outcome = try_readings(arena, verdict, media.schema, attempts, |reader| {
+        Ok(reader.arena.string(&utf8_or_latin1(bytes)))
     });
-    finish(arena, findings, media.schema, context.place(), outcome);
+    record_outcome(arena, verdict, media.schema, context.rule(), outcome);
 }

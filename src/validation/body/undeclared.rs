@@ -1,25 +1,26 @@
 //! Fields of a body that the document does not declare (`strict_fields`).
 
-use crate::contract::document::pointer;
-use crate::contract::instance::Node;
 use crate::contract::shape::Shape;
-use crate::model::violation::Rule;
-use crate::validation::findings::{Findings, Place};
+use crate::json::Node;
+use crate::json::pointer;
+use crate::model::violation::ViolationKind;
+use crate::validation::verdict_builder::{RuleLocation, VerdictBuilder};
 
-/// Notes every object that holds members its schema does not declare, in any branch.
-pub(super) fn note(
-    findings: &mut Findings<'_>,
-    place: Place<'_>,
+/// Records a violation for every object with members that its schema does not declare in any
+/// branch.
+pub(super) fn record(
+    verdict: &mut VerdictBuilder<'_>,
+    rule: RuleLocation<'_>,
     shape: Shape<'_>,
     node: Node<'_>,
 ) {
-    walk(findings, place, shape, node, &mut String::new());
+    walk(verdict, rule, shape, node, &mut String::new());
 }
 
 /// Recursion ends with the arena's bound on depth.
 fn walk(
-    findings: &mut Findings<'_>,
-    place: Place<'_>,
+    verdict: &mut VerdictBuilder<'_>,
+    rule: RuleLocation<'_>,
     shape: Shape<'_>,
     node: Node<'_>,
     at: &mut String,
@@ -32,19 +33,19 @@ fn walk(
             continue;
         }
         let Some(property) = shape.property(name) else { continue };
-        let shown = if findings.contract.schemas().knows_name(name) { name } else { "*" };
+        let shown = if verdict.contract.schemas().declares_name(name) { name } else { "*" };
         pointer::push_token(at, shown);
-        walk(findings, place, property, value, at);
+        walk(verdict, rule, property, value, at);
         at.truncate(len);
     }
     for (index, item) in node.items().enumerate() {
         let Some(shape) = shape.item(index) else { continue };
         pointer::push_token(at, &index.to_string());
-        walk(findings, place, shape, item, at);
+        walk(verdict, rule, shape, item, at);
         at.truncate(len);
     }
     if unknown > 0 {
         let message = format!("{unknown} sent that the document does not declare");
-        findings.add_at(place, Rule::Undeclared, format!("{at}/*"), message);
+        verdict.add_at(rule, ViolationKind::Undeclared, format!("{at}/*"), message);
     }
 }

@@ -1,25 +1,26 @@
 //! XML bodies, read the way the `xml` objects of their schema say.
 //!
-//! What must hold: no document type declaration is ever followed and no entity but the five of
-//! XML is expanded (a body that needs more is not judged); depth is bounded; prefixes mean
+//! Invariants: no document type declaration is ever followed and no entity but the five of
+//! XML is expanded (a body that needs more is not validated); depth is bounded; prefixes mean
 //! nothing, names and namespaces do.
 
 mod tree;
 
-use super::{BodyContext, undeclared};
-use crate::contract::instance::{Arena, NodeId};
+use super::undeclared;
 use crate::contract::shape::{Shape, Types};
+use crate::json::{Arena, NodeId};
 use crate::model::verdict::SkipReason;
-use crate::model::violation::Rule;
-use crate::validation::findings::Findings;
-use crate::validation::reading::{Attempts, Kind, Reader};
-use crate::validation::value::{Outcome, finish, settle};
+use crate::model::violation::ViolationKind;
+use crate::validation::media_type::BodyContext;
+use crate::validation::value::{ReadingOutcome, record_outcome, try_readings};
+use crate::validation::value_reader::{ReadAttempts, ValueKind, ValueReader};
+use crate::validation::verdict_builder::VerdictBuilder;
 
-use tree::{Element, XmlFailure};
+use tree::{XmlElement, XmlFailure};
 
-pub(super) fn judge(
+pub(super) fn validate(
     arena: &mut Arena,
-    findings: &mut Findings<'_>,
+    verdict: &mut VerdictBuilder<'_>,
     context: &BodyContext<'_>,
     text: &str,
 ) {
@@ -28,41 +29,42 @@ pub(super) fn judge(
         Ok(root) => root,
         Err(XmlFailure::Malformed) => {
             let message = "the body is not well-formed XML";
-            return findings.add(context.place(), Rule::Malformed, message);
+            return verdict.add(context.rule(), ViolationKind::Malformed, message);
         }
-        Err(XmlFailure::TooDeep) => return findings.skip(SkipReason::WorkBudget),
-        Err(XmlFailure::Declarations) => return super::unsupported(findings),
+        Err(XmlFailure::TooDeep) => return verdict.skip(SkipReason::WorkBudget),
+        Err(XmlFailure::Declarations) => return verdict.skip(SkipReason::UnsupportedMediaType),
     };
     let media = context.media;
     if media.schema.is_none() {
         return;
     }
-    let shape = findings.contract.shapes().get(media.shape);
+    let shape = verdict.contract.shapes().get(media.shape);
     if let Some(xml) = shape.xml()
         && xml.name.is_some()
         && !root.is_named(xml.name.as_deref().unwrap_or_default(), xml.namespace.as_deref())
     {
         let message = "the root element is not the one that the document names";
-        return findings.add(context.place(), Rule::Malformed, message);
+        return verdict.add(context.rule(), ViolationKind::Malformed, message);
     }
-    let outcome = settle(arena, findings, media.schema, Attempts::of(Kind::Object), |reader| {
-        Ok(reader.xml_element(shape, &root))
-    });
-    finish(arena, findings, media.schema, context.place(), outcome);
-    if let Outcome::Accepted(id) | Outcome::Refused(id) = outcome {
-        findings.saw_body(id);
-        if findings.contract.strict_fields() {
-            undeclared::note(findings, context.place(), shape, arena.node(id));
+    let outcome =
+        try_readings(arena, verdict, media.schema, ReadAttempts::of(ValueKind::Object), |reader| {
+            Ok(reader.xml_element(shape, &root))
+        });
+    record_outcome(arena, verdict, media.schema, context.rule(), outcome);
+    if let ReadingOutcome::Accepted(id) | ReadingOutcome::Refused(id) = outcome {
+        verdict.observe_body(id);
+        if verdict.contract.strict_fields() {
+            undeclared::record(verdict, context.rule(), shape, arena.node(id));
         }
     }
 }
 
-// === impl Reader ===
+// === impl ValueReader ===
 
-impl Reader<'_> {
+impl ValueReader<'_> {
     /// Writes an element as the value that `shape` allows it to be. Recursion ends with the
     /// bound on depth.
-    fn xml_element(&mut self, shape: Shape<'_>, element: &Element) -> NodeId {
+    fn xml_element(&mut self, shape: Shape<'_>, element: &XmlElement) -> NodeId {
         if element.is_nil {
             return self.arena.null();
         }
@@ -81,7 +83,7 @@ impl Reader<'_> {
         self.scalar(shape, if keeps_space { text } else { text.trim() })
     }
 
-    fn xml_object(&mut self, shape: Shape<'_>, element: &Element) -> NodeId {
+    fn xml_object(&mut self, shape: Shape<'_>, element: &XmlElement) -> NodeId {
         self.arena.begin_object();
         let mut taken = vec![false; element.children.len()];
         let mut taken_attributes = vec![false; element.attributes.len()];
@@ -123,7 +125,7 @@ impl Reader<'_> {
     }
 
     /// A property with the elements found for it; several are an array, which its schema refuses.
-    fn member(&mut self, name: &str, shape: Shape<'_>, parent: &Element, found: &[usize]) {
+    fn member(&mut self, name: &str, shape: Shape<'_>, parent: &XmlElement, found: &[usize]) {
         match found {
             [] => {}
             [one] => {
@@ -148,7 +150,7 @@ impl Reader<'_> {
         parent_shape: Shape<'_>,
         name: &str,
         shape: Shape<'_>,
-        parent: &Element,
+        parent: &XmlElement,
         taken: &mut [bool],
     ) {
         let xml = shape.xml();
@@ -166,7 +168,7 @@ impl Reader<'_> {
         let item = shape.item(0).unwrap_or(shape.unknown());
         let named = item.xml().and_then(|xml| xml.name.as_deref());
         let item_space = item.xml().and_then(|xml| xml.namespace.as_deref());
-        let matches = |child: &Element| match named {
+        let matches = |child: &XmlElement| match named {
             Some(named) => child.is_named(named, item_space),
             None => child.is_named(own, namespace) || child.is_named(name, namespace),
         };
@@ -182,7 +184,7 @@ impl Reader<'_> {
         }
         if found.is_empty() {
             // No element at all is how an empty array is written, and an absent one.
-            self.notes.has_lenient = true;
+            self.ambiguities.has_lenient = true;
             if self.attempt.lenient != parent_shape.requires(name) {
                 self.arena.key(name);
                 self.arena.begin_array();
@@ -197,7 +199,7 @@ impl Reader<'_> {
     fn xml_items<'e>(
         &mut self,
         shape: Shape<'_>,
-        items: impl Iterator<Item = &'e Element>,
+        items: impl Iterator<Item = &'e XmlElement>,
     ) -> NodeId {
         self.arena.begin_array();
         for (at, item) in items.enumerate() {
@@ -206,11 +208,11 @@ impl Reader<'_> {
         self.arena.end()
     }
 
-    /// What no property of the schema names stands under its own name.
+    /// Writes what no property of the schema names under its own name.
     fn others(
         &mut self,
         shape: Shape<'_>,
-        element: &Element,
+        element: &XmlElement,
         taken: &[bool],
         taken_attributes: &[bool],
     ) {
@@ -221,7 +223,7 @@ impl Reader<'_> {
                 self.scalar(property, &attribute.value);
             }
         }
-        let mut rest: Vec<&Element> = element
+        let mut rest: Vec<&XmlElement> = element
             .children
             .iter()
             .zip(taken)

@@ -1,9 +1,9 @@
-//! Bodies that are not JSON, judged as whole requests.
+//! Bodies that are not JSON, validated as whole requests.
 
 use serde_json::json;
 
 use super::{Headers, captured, codes, compile, head, posting};
-use crate::validation::Judge;
+use crate::validation::Validator;
 
 #[test]
 fn forms_follow_their_encoding() {
@@ -110,7 +110,7 @@ fn xml_bodies_are_typed_by_their_schema() {
 }
 
 #[test]
-fn streams_are_judged_item_by_item() {
+fn streams_are_validated_item_by_item() {
     let item =
         json!({"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}});
     let contract = compile(&posting(&json!({
@@ -119,9 +119,10 @@ fn streams_are_judged_item_by_item() {
     })));
     let verdict = |content_type: &str, body: &str| {
         let request = head("POST", "/a", &[("content-type", content_type)]);
-        let judged = Judge::default().request(&contract, &request, &captured(body.as_bytes()));
-        let told = judged.verdict.violations.iter();
-        told.map(|one| format!("{} {}", one.code, one.instance_pointer)).collect::<Vec<_>>()
+        let validated =
+            Validator::default().validate_request(&contract, &request, &captured(body.as_bytes()));
+        let codes = validated.verdict.violations.iter();
+        codes.map(|one| format!("{} {}", one.code, one.instance_pointer)).collect::<Vec<_>>()
     };
     assert_eq!(verdict("application/x-ndjson", "{\"n\": 1}\n{\"n\": 2}\n"), [""; 0]);
     let expected = ["request.body.schema /1/n", "request.body.malformed /2"];

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Headers, codes, judge};
+use super::{Headers, codes, validate};
 use crate::contract::{CompileOptions, Contract};
 use crate::model::verdict::SkipReason;
 
@@ -29,7 +29,7 @@ fn sent_empty(version: &str, schema: &Value, said: Option<bool>) -> Vec<String> 
 }
 
 #[test]
-fn a_query_parameter_without_a_value_is_what_the_version_makes_of_it() {
+fn a_query_parameter_without_a_value_follows_the_openapi_version() {
     let text = || json!({"type": "string"});
     let refused = ["request.query.malformed"];
     assert_eq!(sent_empty("3.0.3", &text(), None), refused);
@@ -49,7 +49,7 @@ fn a_query_parameter_without_a_value_is_what_the_version_makes_of_it() {
 }
 
 #[test]
-fn swagger_2_0_judges_headers_that_openapi_3_ignores() {
+fn swagger_2_0_validates_headers_that_openapi_3_ignores() {
     let document = json!({
         "swagger": "2.0", "info": {"title": "t", "version": "1"},
         "paths": {"/a": {"get": {
@@ -90,7 +90,7 @@ fn form_fields_of_swagger_2_0_may_be_empty_where_they_are_allowed_to() {
 }
 
 #[test]
-fn an_object_of_any_properties_takes_every_key_that_nobody_else_does() {
+fn a_free_form_object_takes_every_unassigned_key() {
     let parameter = json!({
         "name": "filter", "in": "query", "required": true,
         "schema": {"type": "object", "minProperties": 2}
@@ -101,14 +101,14 @@ fn an_object_of_any_properties_takes_every_key_that_nobody_else_does() {
 }
 
 #[test]
-fn a_parameter_in_a_form_that_is_not_read_is_counted() {
+fn a_parameter_of_an_unsupported_media_type_is_skipped() {
     let parameter = json!({
         "name": "q", "in": "query",
         "content": {"application/xml": {"schema": {"type": "object"}}}
     });
     let contract = asking("3.0.3", &parameter, &CompileOptions::default());
-    let judged = judge(&contract, &super::head("GET", "/a?q=%3Ca/%3E", &[]), b"");
-    assert_eq!(judged, (vec![], vec![SkipReason::UnsupportedMediaType]));
+    let validated = validate(&contract, &super::head("GET", "/a?q=%3Ca/%3E", &[]), b"");
+    assert_eq!(validated, (vec![], vec![SkipReason::UnsupportedMediaType]));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_document_may_be_written_in_an_older_draft() {
 }
 
 #[test]
-fn trailing_slashes_and_formats_are_a_choice() {
+fn trailing_slashes_and_formats_are_configurable() {
     let options = CompileOptions {
         trailing_slash: crate::contract::TrailingSlash::Tolerated,
         formats_off: ["uuid".to_owned()].into(),

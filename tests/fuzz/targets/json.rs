@@ -6,7 +6,7 @@
 
 #![no_main]
 
-use cvt_sidecar::contract::instance::Arena;
+use cvt_sidecar::json::Arena;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

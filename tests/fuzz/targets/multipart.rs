@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use cvt_sidecar::contract::{CompileOptions, Contract};
-use cvt_sidecar::model::exchange::{Captured, RequestHead};
-use cvt_sidecar::validation::{Judge, JudgeOptions};
+use cvt_sidecar::model::exchange::{CapturedBody, RequestHead};
+use cvt_sidecar::validation::{Validator, ValidatorOptions};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use libfuzzer_sys::fuzz_target;
@@ -62,6 +62,6 @@ fuzz_target!(|bytes: &[u8]| {
     let body = Bytes::copy_from_slice(rest.get(1..).unwrap_or_default());
     let target = Uri::from_static("/b");
     let head = RequestHead { method: Method::POST, target, version: Version::HTTP_11, headers };
-    let mut judge = Judge::new(JudgeOptions::default());
-    let _ = judge.request(&CONTRACT, &head, &Captured::complete(&body));
+    let mut validator = Validator::new(ValidatorOptions::default());
+    let _ = validator.validate_request(&CONTRACT, &head, &CapturedBody::complete(&body));
 });

@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use cvt_sidecar::contract::{CompileOptions, Contract};
-use cvt_sidecar::model::exchange::{Captured, RequestHead};
-use cvt_sidecar::validation::{Judge, JudgeOptions};
+use cvt_sidecar::model::exchange::{CapturedBody, RequestHead};
+use cvt_sidecar::validation::{Validator, ValidatorOptions};
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use libfuzzer_sys::fuzz_target;
 
@@ -63,6 +63,6 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let head = RequestHead { method: Method::GET, target, version: Version::HTTP_11, headers };
-    let mut judge = Judge::new(JudgeOptions::default());
-    let _ = judge.request(&CONTRACT, &head, &Captured::complete(&Bytes::new()));
+    let mut validator = Validator::new(ValidatorOptions::default());
+    let _ = validator.validate_request(&CONTRACT, &head, &CapturedBody::complete(&Bytes::new()));
 });

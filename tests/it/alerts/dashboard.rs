@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::prometheus::Prometheus;
 use crate::metrics::page::root;
 use crate::metrics::scenes;
-use crate::support::{Gate, Setup};
+use crate::support::{Latch, SidecarSetup};
 
 /// Panels of CVT's dashboard. The ninth, *gRPC Requests by Method*, waits for a gRPC API.
 const OF_CVT: &[&str] = &[
@@ -51,8 +51,8 @@ fn every_query_of_the_dashboard_returns_data() {
     for title in OF_CVT {
         assert!(panels.iter().any(|(panel, _)| panel == title), "{title} is CVT's and missing");
     }
-    let upstream = scenes::service(&Gate::default());
-    let first = Setup::new(scenes::DOCUMENT, upstream.address()).start();
+    let upstream = scenes::service(&Latch::default());
+    let first = SidecarSetup::new(scenes::DOCUMENT, upstream.address()).start();
     scenes::callers(&first);
     first.records(1);
     let (finished, dir) = first.terminate();

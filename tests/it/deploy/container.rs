@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::metrics::page::root;
 use crate::support::documents::USERS;
-use crate::support::{Client, Upstream, binary, eventually, may_unshare, skipped};
+use crate::support::{Client, ScriptedUpstream, binary, eventually, may_unshare, skipped};
 
 /// What `unshare` makes. Its mounts are private, so that nothing outside changes.
 const NAMESPACES: [&str; 4] = ["--mount", "--pid", "--fork", "--kill-child"];
@@ -116,7 +116,7 @@ fn libraries(binary: &Path) -> Vec<String> {
 }
 
 #[test]
-fn the_image_brings_every_library_that_the_binary_asks_for() {
+fn the_image_contains_every_library_the_binary_links() {
     // What gcr.io/distroless/cc-debian12 has.
     let base = ["libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"];
     let base = [&base[..], &["ld-linux-aarch64.so.1", "libdl.so.2", "libpthread.so.0"]].concat();
@@ -127,7 +127,7 @@ fn the_image_brings_every_library_that_the_binary_asks_for() {
 }
 
 #[test]
-fn the_image_runs_without_rights_and_on_a_root_that_cannot_be_written() {
+fn the_image_runs_without_capabilities_on_a_read_only_root() {
     if !rustix::process::geteuid().is_root() {
         skipped("only root may make a container");
         return;
@@ -144,7 +144,7 @@ fn the_image_runs_without_rights_and_on_a_root_that_cannot_be_written() {
     ] {
         assert!(dockerfile.contains(line), "{line} is missing in the Dockerfile");
     }
-    let upstream = Upstream::json("200 OK", r#"{"name":"Ada","age":"old"}"#);
+    let upstream = ScriptedUpstream::json("200 OK", r#"{"name":"Ada","age":"old"}"#);
     let mut container = Container::assembled();
     let (traffic, admin) = container.run(&format!("http://{}", upstream.address()));
     let traffic = traffic.parse().expect("an address");

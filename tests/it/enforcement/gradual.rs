@@ -1,8 +1,8 @@
 //! Enforcement of a part: operations, halves, a share of the traffic, and the way back.
 
-use super::{ADA, UNBORN, get, post, post_whole, strict};
+use super::{ADA, INVALID_AGE, get, post, post_whole, strict};
 use crate::support::documents::USERS;
-use crate::support::{Client, Setup, Sidecar, Upstream, eventually};
+use crate::support::{Client, ScriptedUpstream, Sidecar, SidecarSetup, eventually};
 
 fn sum(sidecar: &Sidecar, name: &str, labels: &[(&str, &str)]) -> f64 {
     sidecar.metrics().sum(name, labels)
@@ -10,17 +10,17 @@ fn sum(sidecar: &Sidecar, name: &str, labels: &[(&str, &str)]) -> f64 {
 
 #[test]
 fn operations_have_modes_of_their_own() {
-    let upstream = Upstream::json("200 OK", r#"{"name":"Ada"}"#);
+    let upstream = ScriptedUpstream::json("200 OK", r#"{"name":"Ada"}"#);
     let config = "mode: off\noperations:\n  POST /users: strict\n  GET /users/{id}:\n    \
                   response: strict\n";
-    let setup = Setup::new(USERS, upstream.address()).file("cvt.yaml", config);
+    let setup = SidecarSetup::new(USERS, upstream.address()).file("cvt.yaml", config);
     let sidecar = setup.args(&["--record", "all"]).start();
-    assert_eq!(Client::once(sidecar.traffic, post_whole(UNBORN)).status(), 400);
+    assert_eq!(Client::once(sidecar.traffic, post_whole(INVALID_AGE)).status(), 400);
     assert_eq!(get(sidecar.traffic, "/users/1", "").status(), 502, "its response is enforced");
     assert_eq!(
         get(sidecar.traffic, "/users/one", "").status(),
         502,
-        "and its request is not judged"
+        "and its request is not validated"
     );
     assert_eq!(get(sidecar.traffic, "/nowhere", "").status(), 200, "the rest is off");
     let records = sidecar.records(3);
@@ -31,16 +31,16 @@ fn operations_have_modes_of_their_own() {
 
 #[test]
 fn an_operation_may_be_left_out() {
-    let upstream = Upstream::json("201 Created", ADA);
+    let upstream = ScriptedUpstream::json("201 Created", ADA);
     let sidecar = strict(upstream.address()).env("CVT_OPERATIONS", "POST /users=warn").start();
-    assert_eq!(Client::once(sidecar.traffic, post_whole(UNBORN)).status(), 201);
+    assert_eq!(Client::once(sidecar.traffic, post_whole(INVALID_AGE)).status(), 201);
     assert_eq!(get(sidecar.traffic, "/users/one", "").status(), 400);
     assert_eq!(sidecar.records(2)[0]["mode"], "warn");
 }
 
 #[test]
 fn an_operation_that_the_document_does_not_list_stops_the_start() {
-    let upstream = Upstream::json("201 Created", ADA);
+    let upstream = ScriptedUpstream::json("201 Created", ADA);
     let setup = strict(upstream.address()).env("CVT_OPERATIONS", "POST /user=warn");
     let refused = setup.refuse();
     assert_eq!(refused.code, Some(2));
@@ -50,12 +50,12 @@ fn an_operation_that_the_document_does_not_list_stops_the_start() {
 /// The same request id is always on the same side, in this sidecar and in any other.
 #[test]
 fn a_share_of_the_traffic_is_chosen_by_request_id() {
-    let upstream = Upstream::json("201 Created", ADA);
+    let upstream = ScriptedUpstream::json("201 Created", ADA);
     let start = || strict(upstream.address()).env("CVT_ENFORCEMENT_SHARE", "30%").start();
     let (one, other) = (start(), start());
     let ask = |sidecar: &Sidecar, id: u32| {
-        let headers = format!("X-Request-Id: r{id}\r\nContent-Length: {}\r\n", UNBORN.len());
-        Client::once(sidecar.traffic, post(&headers, UNBORN.as_bytes())).status()
+        let headers = format!("X-Request-Id: r{id}\r\nContent-Length: {}\r\n", INVALID_AGE.len());
+        Client::once(sidecar.traffic, post(&headers, INVALID_AGE.as_bytes())).status()
     };
     let answers: Vec<u16> = (0..100).map(|id| ask(&one, id)).collect();
     let rejected = answers.iter().filter(|status| **status == 400).count();
@@ -67,7 +67,7 @@ fn a_share_of_the_traffic_is_chosen_by_request_id() {
 
 #[test]
 fn when_too_much_is_rejected_enforcement_falls_back_and_says_so() {
-    let upstream = Upstream::json("201 Created", ADA);
+    let upstream = ScriptedUpstream::json("201 Created", ADA);
     let sidecar = strict(upstream.address())
         .env("CVT_ENFORCEMENT_BREAKER_SHARE", "50%")
         .env("CVT_ENFORCEMENT_BREAKER_MINIMUM", "4")
@@ -77,9 +77,9 @@ fn when_too_much_is_rejected_enforcement_falls_back_and_says_so() {
     assert!(readiness().contains("enforces 100 % of traffic"), "{}", readiness());
     let mut client = Client::connect(sidecar.traffic);
     let mut post = |body: &str| client.ask(post_whole(body)).status();
-    assert_eq!([post(ADA), post(ADA), post(UNBORN), post(UNBORN)], [201, 201, 400, 400]);
-    assert_eq!(post(UNBORN), 400, "the one that opens the breaker is still rejected");
-    assert_eq!(post(UNBORN), 201, "then it is as in warn");
+    assert_eq!([post(ADA), post(ADA), post(INVALID_AGE), post(INVALID_AGE)], [201, 201, 400, 400]);
+    assert_eq!(post(INVALID_AGE), 400, "the one that opens the breaker is still rejected");
+    assert_eq!(post(INVALID_AGE), 201, "then it is as in warn");
     assert!(readiness().contains("fell back to warn: 3 of 5"), "{}", readiness());
     assert!(sum(&sidecar, "cvt_enforcement_breaker_open", &[]) > 0.5);
     assert!(sidecar.said().contains("enforcement_suspended"));
@@ -88,7 +88,7 @@ fn when_too_much_is_rejected_enforcement_falls_back_and_says_so() {
         if open < 0.5 { Ok(()) } else { Err(format!("{open}")) }
     });
     assert!(sidecar.said().contains("enforcement_resumed"));
-    assert_eq!(post(UNBORN), 400);
+    assert_eq!(post(INVALID_AGE), 400);
     assert!(sum(&sidecar, "cvt_enforcement_skipped_total", &[("reason", "breaker")]) > 0.5);
     assert!(sum(&sidecar, "cvt_enforcement_breaker_openings_total", &[]) > 0.5);
 }

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::net::{Shutdown, TcpStream};
 
-use super::{ADA, UNBORN, chunked, get, long_user, post, post_h2, post_whole, strict};
-use crate::support::{Client, Recorder, Setup, Step, Upstream, h2, json_answer};
+use super::{ADA, INVALID_AGE, chunked, get, long_user, post, post_h2, post_whole, strict};
+use crate::support::{ByteRecorder, Client, ScriptedUpstream, SidecarSetup, Step, h2, json_answer};
 
 const CREATED: &str = "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\n\
                        Content-Length: 23\r\n\r\n{\"name\":\"Ada\",\"age\":36}";
@@ -13,13 +13,13 @@ const CREATED: &str = "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\
 /// not, and shows that the upstream saw that one and nothing before it.
 #[test]
 fn trap_t07_a_rejected_request_never_reaches_the_upstream() {
-    let recorder = Recorder::start(CREATED);
+    let recorder = ByteRecorder::start(CREATED);
     let sidecar = strict(recorder.address()).start();
     let long = long_user(200_000, -1);
     let requests = [
-        post_whole(UNBORN),
+        post_whole(INVALID_AGE),
         post_whole(&long),
-        post("Transfer-Encoding: chunked\r\n", &chunked(UNBORN.as_bytes(), 5, "")),
+        post("Transfer-Encoding: chunked\r\n", &chunked(INVALID_AGE.as_bytes(), 5, "")),
         post("Transfer-Encoding: chunked\r\n", &chunked(long.as_bytes(), 9000, "X-Sum: 1\r\n")),
         b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}".to_vec(),
         b"DELETE /users HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
@@ -31,7 +31,7 @@ fn trap_t07_a_rejected_request_never_reaches_the_upstream() {
         assert_eq!(answer.status(), 400, "{}", String::from_utf8_lossy(&answer.head));
         assert_eq!(answer.all("content-type"), ["application/problem+json"]);
     }
-    for (body, streamed) in [(UNBORN, false), (&long, false), (&long, true)] {
+    for (body, streamed) in [(INVALID_AGE, false), (&long, false), (&long, true)] {
         let answer = h2::ask(sidecar.traffic, post_h2(sidecar.traffic, body), streamed);
         assert_eq!(answer.status, 400, "{answer:?}");
     }
@@ -53,11 +53,11 @@ fn trap_t07_a_rejected_request_never_reaches_the_upstream() {
 
 #[test]
 fn a_rejection_explains_itself_without_the_value() {
-    let upstream = Upstream::json("201 Created", ADA);
+    let upstream = ScriptedUpstream::json("201 Created", ADA);
     let sidecar = strict(upstream.address()).start();
     let request = post(
-        &format!("X-Request-Id: req-7\r\nContent-Length: {}\r\n", UNBORN.len()),
-        UNBORN.as_bytes(),
+        &format!("X-Request-Id: req-7\r\nContent-Length: {}\r\n", INVALID_AGE.len()),
+        INVALID_AGE.as_bytes(),
     );
     let answer = Client::once(sidecar.traffic, request);
     assert_eq!(answer.all("cvt-violations"), ["1;codes=\"request.body.schema\""]);
@@ -82,19 +82,19 @@ fn a_rejection_explains_itself_without_the_value() {
     assert_eq!(record["violations"][0]["code"], "request.body.schema");
     let metrics = sidecar.metrics();
     let violations = metrics.sum("cvt_violations_total", &[("code", "request.body.schema")]);
-    assert!((violations - 1.0).abs() < 0.5, "judged once: {violations}");
+    assert!((violations - 1.0).abs() < 0.5, "validated once: {violations}");
 }
 
 #[test]
 fn the_status_of_a_rejection_can_be_chosen() {
-    let upstream = Upstream::json("201 Created", ADA);
+    let upstream = ScriptedUpstream::json("201 Created", ADA);
     let sidecar = strict(upstream.address()).env("CVT_ENFORCEMENT_STATUS", "422").start();
-    assert_eq!(Client::once(sidecar.traffic, post_whole(UNBORN)).status(), 422);
+    assert_eq!(Client::once(sidecar.traffic, post_whole(INVALID_AGE)).status(), 422);
 }
 
 #[test]
-fn trap_t01_held_requests_arrive_byte_for_byte_with_their_framing() {
-    let upstream = Upstream::json("201 Created", ADA);
+fn trap_t01_buffered_requests_arrive_byte_for_byte_with_their_framing() {
+    let upstream = ScriptedUpstream::json("201 Created", ADA);
     let sidecar = strict(upstream.address()).start();
     let mut client = Client::connect(sidecar.traffic);
     for user in [ADA.to_owned(), long_user(100, 1), long_user(300_000, 1)] {
@@ -117,8 +117,8 @@ fn trap_t01_held_requests_arrive_byte_for_byte_with_their_framing() {
 }
 
 #[test]
-fn trap_t04_a_held_request_is_told_to_continue() {
-    let upstream = Upstream::json("201 Created", ADA);
+fn trap_t04_a_buffered_request_gets_100_continue() {
+    let upstream = ScriptedUpstream::json("201 Created", ADA);
     let sidecar = strict(upstream.address()).start();
     let mut client = Client::connect(sidecar.traffic);
     client.send(post(&format!("Expect: 100-continue\r\nContent-Length: {}\r\n", ADA.len()), b""));
@@ -130,8 +130,8 @@ fn trap_t04_a_held_request_is_told_to_continue() {
 }
 
 #[test]
-fn a_request_that_breaks_off_while_it_is_held_is_not_passed_on() {
-    let recorder = Recorder::start(CREATED);
+fn a_request_that_breaks_off_while_buffered_is_not_passed_on() {
+    let recorder = ByteRecorder::start(CREATED);
     let sidecar = strict(recorder.address()).start();
     let mut stream = TcpStream::connect(sidecar.traffic).expect("a connection");
     stream.write_all(&post("Content-Length: 1000\r\n", b"{\"name\":")).expect("bytes");
@@ -143,7 +143,7 @@ fn a_request_that_breaks_off_while_it_is_held_is_not_passed_on() {
 
 /// A missing `Content-Type`, a wrong one, one with parameters, suffixes and ranges.
 #[test]
-fn trap_t14_content_types_are_judged_before_they_pass() {
+fn trap_t14_content_types_are_validated_before_they_pass() {
     const DOCUMENT: &str = r"
 openapi: 3.1.0
 info: {title: Media, version: '1'}
@@ -178,8 +178,8 @@ paths:
         ("/any", "image/png", "\u{1}", 200),
     ];
     for mode in ["shadow", "strict"] {
-        let upstream = Upstream::fixed("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-        let setup = Setup::new(DOCUMENT, upstream.address()).args(&["--mode", mode]);
+        let upstream = ScriptedUpstream::fixed("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        let setup = SidecarSetup::new(DOCUMENT, upstream.address()).args(&["--mode", mode]);
         let sidecar = setup.args(&["--record", "all"]).start();
         for (at, (path, media_type, body, status)) in cases.iter().enumerate() {
             let status = if mode == "strict" { *status } else { 200 };
@@ -206,14 +206,15 @@ paths:
 }
 
 #[test]
-fn what_conforms_is_answered_as_ever() {
-    let upstream = Upstream::start(|request| match request.start_line().split(' ').next() {
-        Some("HEAD") => {
-            let head =
-                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n";
-            vec![Step::Send(head.into())]
+fn a_conforming_request_is_passed_on() {
+    let upstream = ScriptedUpstream::start(|request| {
+        match request.start_line().split(' ').next() {
+            Some("HEAD") => {
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n";
+                vec![Step::Send(head.into())]
+            }
+            _ => json_answer("200 OK", ADA),
         }
-        _ => json_answer("200 OK", ADA),
     });
     let sidecar = strict(upstream.address()).start();
     assert_eq!(get(sidecar.traffic, "/users/1", "Connection: close\r\n").text(), ADA);

@@ -2,17 +2,17 @@
 
 use super::{ADA, get, strict};
 use crate::support::documents::{ANYTHING, USERS};
-use crate::support::{Client, Gate, Setup, Step, Upstream, h2, json_answer};
+use crate::support::{Client, Latch, ScriptedUpstream, SidecarSetup, Step, h2, json_answer};
 
-fn enforcing(upstream: std::net::SocketAddr) -> Setup {
+fn enforcing(upstream: std::net::SocketAddr) -> SidecarSetup {
     strict(upstream).env("CVT_ENFORCE_RESPONSES", "true")
 }
 
 #[test]
 fn trap_t06_a_wrong_response_body_is_recorded_and_counted_in_every_mode() {
     for mode in ["shadow", "warn", "strict"] {
-        let upstream = Upstream::json("200 OK", r#"{"name":"Ada","age":"S3cret"}"#);
-        let setup = Setup::new(USERS, upstream.address());
+        let upstream = ScriptedUpstream::json("200 OK", r#"{"name":"Ada","age":"S3cret"}"#);
+        let setup = SidecarSetup::new(USERS, upstream.address());
         let sidecar = setup.args(&["--mode", mode]).start();
         assert_eq!(get(sidecar.traffic, "/users/1", "").status(), 200);
         let request = http::Request::get(format!("http://{}/users/1", sidecar.traffic));
@@ -31,7 +31,7 @@ fn trap_t06_a_wrong_response_body_is_recorded_and_counted_in_every_mode() {
 
 #[test]
 fn a_bad_response_is_replaced_and_no_byte_of_it_seen() {
-    let upstream = Upstream::start(|request| {
+    let upstream = ScriptedUpstream::start(|request| {
         let good = request.start_line().contains("/users/7 ");
         json_answer("200 OK", if good { ADA } else { r#"{"name":"Ada","age":"S3cret"}"# })
     });
@@ -59,8 +59,8 @@ fn a_bad_response_is_replaced_and_no_byte_of_it_seen() {
 }
 
 #[test]
-fn trap_t02_a_held_response_keeps_its_headers_framing_and_trailers() {
-    let upstream = Upstream::start(|request| {
+fn trap_t02_a_buffered_response_keeps_its_headers_framing_and_trailers() {
+    let upstream = ScriptedUpstream::start(|request| {
         let chunked = request.start_line().contains("/users/2 ");
         let head = "HTTP/1.1 200 Fine\r\nX-MiXeD: Kept\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\
                     Content-Type: application/json\r\n";
@@ -89,8 +89,8 @@ fn trap_t02_a_held_response_keeps_its_headers_framing_and_trailers() {
 #[test]
 fn trap_t04_streams_arrive_item_by_item_in_strict() {
     for media_type in ["text/event-stream", "application/x-ndjson"] {
-        let gate = Gate::default();
-        let upstream = Upstream::start({
+        let gate = Latch::default();
+        let upstream = ScriptedUpstream::start({
             let gate = gate.clone();
             move |_| {
                 let head = format!(
@@ -103,7 +103,7 @@ fn trap_t04_streams_arrive_item_by_item_in_strict() {
                 ]
             }
         });
-        let setup = Setup::new(ANYTHING, upstream.address()).args(&["--mode", "strict"]);
+        let setup = SidecarSetup::new(ANYTHING, upstream.address()).args(&["--mode", "strict"]);
         let sidecar = setup.env("CVT_ENFORCE_RESPONSES", "true").start();
         let mut client = Client::connect(sidecar.traffic);
         client.send(
@@ -121,8 +121,8 @@ fn trap_t04_streams_arrive_item_by_item_in_strict() {
 }
 
 #[test]
-fn trap_t19_a_held_response_that_breaks_off_is_the_upstreams_failure() {
-    let upstream = Upstream::start(|_| {
+fn trap_t19_a_buffered_response_that_breaks_off_is_an_upstream_failure() {
+    let upstream = ScriptedUpstream::start(|_| {
         let head =
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{";
         vec![Step::Send(head.into()), Step::Reset]

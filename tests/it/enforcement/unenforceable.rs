@@ -1,8 +1,8 @@
-//! What cannot be held or judged follows the settings, and is counted either way.
+//! What cannot be buffered or validated follows the settings, and is counted either way.
 
 use super::{ADA, long_user, post, post_whole, strict};
 use crate::support::documents::ANYTHING;
-use crate::support::{Client, Setup, Sidecar, Step, Upstream};
+use crate::support::{Client, ScriptedUpstream, Sidecar, SidecarSetup, Step};
 
 fn unenforceable(sidecar: &Sidecar, side: &str, reason: &str, action: &str) {
     sidecar.wait_for_metrics(reason, |metrics| {
@@ -15,7 +15,7 @@ fn unenforceable(sidecar: &Sidecar, side: &str, reason: &str, action: &str) {
 fn a_request_over_the_limit_passes_or_is_refused() {
     for (action, status) in [("forward", 201), ("reject", 413)] {
         for chunked in [false, true] {
-            let upstream = Upstream::json("201 Created", ADA);
+            let upstream = ScriptedUpstream::json("201 Created", ADA);
             let setup = strict(upstream.address()).env("CVT_BODY_LIMIT", "1KiB");
             let sidecar = setup.env("CVT_ON_UNENFORCEABLE", action).start();
             let long = long_user(50_000, 1);
@@ -47,7 +47,7 @@ fn a_request_over_the_limit_passes_or_is_refused() {
 /// What is wrong with the head is known without the body.
 #[test]
 fn the_head_of_a_request_over_the_limit_is_enforced() {
-    let upstream = Upstream::json("201 Created", ADA);
+    let upstream = ScriptedUpstream::json("201 Created", ADA);
     let sidecar = strict(upstream.address()).env("CVT_BODY_LIMIT", "1KiB").start();
     let request = String::from_utf8(post_whole(&long_user(5_000, 1))).expect("text");
     let request = request.replace("/users ", "/users?dry_run=perhaps ");
@@ -62,7 +62,7 @@ fn the_head_of_a_request_over_the_limit_is_enforced() {
 #[test]
 fn trap_t12_an_unknown_content_coding_is_no_violation() {
     for (action, status) in [("forward", 201), ("reject", 415)] {
-        let upstream = Upstream::json("201 Created", ADA);
+        let upstream = ScriptedUpstream::json("201 Created", ADA);
         let sidecar = strict(upstream.address()).env("CVT_ON_UNENFORCEABLE", action).start();
         let request = post("Content-Encoding: sealed\r\nContent-Length: 3\r\n", b"abc");
         assert_eq!(Client::once(sidecar.traffic, request).status(), status);
@@ -75,11 +75,11 @@ fn trap_t04_an_upgrade_passes_or_is_refused() {
     const DOCUMENT: &str = "openapi: 3.1.0\ninfo: {title: t, version: '1'}\npaths:\n  /chat:\n    \
                             get: {responses: {'101': {description: d}}}\n";
     for (action, status) in [("forward", 101), ("reject", 503)] {
-        let upstream = Upstream::start(|_| {
+        let upstream = ScriptedUpstream::start(|_| {
             let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\nhello";
             vec![Step::Send(head.into()), Step::Hang]
         });
-        let setup = Setup::new(DOCUMENT, upstream.address()).args(&["--mode", "strict"]);
+        let setup = SidecarSetup::new(DOCUMENT, upstream.address()).args(&["--mode", "strict"]);
         let setup = setup.env("CVT_ENFORCE_RESPONSES", "true");
         let sidecar = setup.env("CVT_ON_UNENFORCEABLE", action).start();
         let mut client = Client::connect(sidecar.traffic);
@@ -98,8 +98,8 @@ fn trap_t04_an_upgrade_passes_or_is_refused() {
 
 /// A body that does not end within the time it may be held goes on as it arrives.
 #[test]
-fn a_slow_body_is_let_go() {
-    let upstream = Upstream::json("201 Created", ADA);
+fn a_slow_body_is_passed_on_unvalidated() {
+    let upstream = ScriptedUpstream::json("201 Created", ADA);
     let setup = strict(upstream.address()).env("CVT_ENFORCEMENT_BUFFER_TIMEOUT", "1ms");
     let sidecar = setup.start();
     let mut client = Client::connect(sidecar.traffic);
@@ -113,9 +113,10 @@ fn a_slow_body_is_let_go() {
 
 /// One side may wait for the other before it goes on: such a request is never held.
 #[test]
-fn a_stream_of_requests_is_not_held() {
-    let upstream = Upstream::fixed("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-    let sidecar = Setup::new(ANYTHING, upstream.address()).args(&["--mode", "strict"]).start();
+fn a_streamed_request_is_not_buffered() {
+    let upstream = ScriptedUpstream::fixed("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let sidecar =
+        SidecarSetup::new(ANYTHING, upstream.address()).args(&["--mode", "strict"]).start();
     let request = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\n\
                    Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
     assert_eq!(Client::once(sidecar.traffic, request).status(), 200);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{page, scenes};
-use crate::support::{Client, Gate, Metrics, Setup, Sidecar, Upstream};
+use crate::support::{Client, Latch, MetricsScrape, ScriptedUpstream, Sidecar, SidecarSetup};
 
 /// CVT's metrics (type and labels as CVT has them).
 const OF_CVT: &[(&str, &str, &[&str])] = &[
@@ -37,16 +37,16 @@ const OF_CVT: &[(&str, &str, &[&str])] = &[
 
 /// What a run of scenes showed.
 #[derive(Default)]
-struct Shown {
+struct ExportedMetrics {
     kinds: BTreeMap<String, String>,
     labels: BTreeMap<String, BTreeSet<Vec<String>>>,
     moved: BTreeSet<String>,
 }
 
-// === impl Shown ===
+// === impl ExportedMetrics ===
 
-impl Shown {
-    fn add(&mut self, metrics: &Metrics) {
+impl ExportedMetrics {
+    fn add(&mut self, metrics: &MetricsScrape) {
         for (name, kind) in metrics.kinds() {
             self.kinds.insert(name.to_owned(), kind.to_owned());
         }
@@ -71,11 +71,12 @@ impl Shown {
 }
 
 /// Traffic of every sort in front of a service that obeys the path: what is counted of it.
-fn scenes() -> Shown {
-    let gate = Gate::default();
+fn scenes() -> ExportedMetrics {
+    let gate = Latch::default();
     let upstream = scenes::service(&gate);
-    let mut shown = Shown::default();
-    let setup = Setup::new(scenes::DOCUMENT, upstream.address()).env("CVT_BODY_LIMIT", "1KiB");
+    let mut shown = ExportedMetrics::default();
+    let setup =
+        SidecarSetup::new(scenes::DOCUMENT, upstream.address()).env("CVT_BODY_LIMIT", "1KiB");
     let sidecar = setup.start();
     scenes::callers(&sidecar);
     let mut waiting = Client::connect(sidecar.traffic);
@@ -101,8 +102,8 @@ fn scenes() -> Shown {
 }
 
 /// A sidecar that holds, rejects, cannot enforce, and falls back.
-fn of_enforcement(upstream: std::net::SocketAddr) -> [Metrics; 2] {
-    let sidecar = Setup::new(scenes::DOCUMENT, upstream)
+fn of_enforcement(upstream: std::net::SocketAddr) -> [MetricsScrape; 2] {
+    let sidecar = SidecarSetup::new(scenes::DOCUMENT, upstream)
         .args(&["--mode", "strict"])
         .env("CVT_ENFORCEMENT_BREAKER_SHARE", "50%")
         .env("CVT_ENFORCEMENT_BREAKER_MINIMUM", "2")
@@ -121,26 +122,27 @@ fn of_enforcement(upstream: std::net::SocketAddr) -> [Metrics; 2] {
     [holding, settled(&sidecar, 5.0)]
 }
 
-fn of_a_policy_that_keeps_little(upstream: std::net::SocketAddr) -> Metrics {
-    let sidecar = Setup::new(scenes::DOCUMENT, upstream).args(&["--record", "violations"]).start();
+fn of_a_policy_that_keeps_little(upstream: std::net::SocketAddr) -> MetricsScrape {
+    let sidecar =
+        SidecarSetup::new(scenes::DOCUMENT, upstream).args(&["--record", "violations"]).start();
     Client::get(sidecar.traffic, "/users/1");
     sidecar.wait_for_metrics("the verdict", |m| m.sum("cvt_records_skipped_total", &[]) >= 1.0)
 }
 
 /// The metrics once `exchanges` have ended and everything about them is stored.
 #[track_caller]
-fn settled(sidecar: &Sidecar, exchanges: f64) -> Metrics {
+fn settled(sidecar: &Sidecar, exchanges: f64) -> MetricsScrape {
     sidecar.wait_for_metrics("every verdict and record", |m| {
-        let judged = m.sum("cvt_exchanges_validated_total", &[]);
+        let validated = m.sum("cvt_exchanges_validated_total", &[]);
         let kept = m.sum("cvt_records_created_total", &[]);
-        judged + m.sum("cvt_exchanges_skipped_total", &[]) >= exchanges
+        validated + m.sum("cvt_exchanges_skipped_total", &[]) >= exchanges
             && m.sum("cvt_records_written_total", &[]) >= kept
             && m.sum("cvt_retention_runs_total", &[]) >= 1.0
     })
 }
 
 #[test]
-fn trap_t29_every_metric_is_documented_as_it_is_and_moves() {
+fn trap_t29_every_metric_is_documented_and_changes_in_a_test() {
     let rows = page::documented(&page::text());
     let made = page::made();
     assert!(made.len() > 20, "the sources are read: {made:?}");
@@ -173,7 +175,7 @@ fn trap_t29_every_metric_is_documented_as_it_is_and_moves() {
     for (name, row) in &rows {
         if !shown.kinds.contains_key(name) && !made.contains_key(name) {
             faults.push(format!("{}: {name} does not exist", row.place));
-        } else if !shown.moved.contains(name) && page::witnesses(name).is_empty() {
+        } else if !shown.moved.contains(name) && page::tests_naming(name).is_empty() {
             faults.push(format!(
                 "{}: {name} moves in no test; add a scene to tests/it/metrics/documented.rs, or name \
                  it in the test that moves it",
@@ -185,7 +187,7 @@ fn trap_t29_every_metric_is_documented_as_it_is_and_moves() {
 }
 
 #[test]
-fn metrics_of_cvt_are_kept_or_their_absence_is_explained() {
+fn metrics_of_cvt_exist_or_their_absence_is_documented() {
     let page = page::text();
     let (rows, without) = (page::documented(&page), page::without(&page));
     for (name, kind, labels) in OF_CVT {
@@ -202,9 +204,9 @@ fn metrics_of_cvt_are_kept_or_their_absence_is_explained() {
 }
 
 #[test]
-fn cvts_histogram_has_cvts_buckets() {
-    let upstream = Upstream::json("200 OK", scenes::ADA);
-    let sidecar = Setup::new(scenes::DOCUMENT, upstream.address()).start();
+fn the_histogram_of_cvt_keeps_its_buckets() {
+    let upstream = ScriptedUpstream::json("200 OK", scenes::ADA);
+    let sidecar = SidecarSetup::new(scenes::DOCUMENT, upstream.address()).start();
     Client::get(sidecar.traffic, "/users/1");
     let name = "cvt_validation_duration_seconds_bucket";
     let metrics = sidecar.wait_for_metrics("a verdict", |m| m.has(name));

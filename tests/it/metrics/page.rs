@@ -24,7 +24,7 @@ const MAKERS: &[(&str, &str)] = &[
     (".counters(", "counter"),
     (".gauge(", "gauge"),
     (".gauges(", "gauge"),
-    (".observed(", "gauge"),
+    (".callback_gauge(", "gauge"),
     (".histogram(", "histogram"),
     (".histograms(", "histogram"),
 ];
@@ -136,7 +136,7 @@ fn label_list(arguments: &str) -> Vec<String> {
 
 /// Files under `tests/it` (this test and its frame left out) and tests under `src` that look at
 /// the metric called `name`.
-pub(crate) fn witnesses(name: &str) -> Vec<String> {
+pub(crate) fn tests_naming(name: &str) -> Vec<String> {
     let looks = |text: &str| {
         text.match_indices(name).any(|(at, _)| {
             let after = &text[at + name.len()..];
@@ -177,7 +177,7 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_page_reads_back() {
+fn the_metrics_page_parses() {
     let page = "| name | type | labels | unit | meaning |\n|---|---|---|---|---|\n\
         | `a_total` | counter | `y`, `x` | things | That `z`. |\n| `gone` | for a reason |\n";
     let rows = documented(page);

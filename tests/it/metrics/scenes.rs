@@ -6,14 +6,14 @@ use std::path::Path;
 use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
-use crate::support::{Client, Gate, Setup, Sidecar, Step, Upstream, json_answer};
+use crate::support::{Client, Latch, ScriptedUpstream, Sidecar, SidecarSetup, Step, json_answer};
 
 pub(crate) const ADA: &str = r#"{"name":"Ada","age":36}"#;
 
 /// A document with a rule that cannot be enforced, so that lints are counted.
 pub(crate) const DOCUMENT: &str = r"
 openapi: 3.0.3
-info: {title: Metrics, version: 1.0.0}
+info: {title: MetricsScrape, version: 1.0.0}
 paths:
   /users/{id}:
     parameters:
@@ -34,9 +34,9 @@ paths:
 ";
 
 /// A service that answers, breaks off, or waits for the gate, as the path says.
-pub(crate) fn service(gate: &Gate) -> Upstream {
+pub(crate) fn service(gate: &Latch) -> ScriptedUpstream {
     let gate = gate.clone();
-    Upstream::start(move |request| match request.start_line().split(' ').nth(1) {
+    ScriptedUpstream::start(move |request| match request.start_line().split(' ').nth(1) {
         Some("/users/1") => json_answer("200 OK", ADA),
         Some("/users/500") => vec![Step::Close],
         Some("/users/504") => vec![
@@ -47,7 +47,7 @@ pub(crate) fn service(gate: &Gate) -> Upstream {
     })
 }
 
-/// Six exchanges: valid ones, broken ones, one without a response, one too long to judge.
+/// Six exchanges: valid ones, broken ones, one without a response, one too long to validate.
 pub(crate) fn callers(sidecar: &Sidecar) {
     for path in ["/users/1", "/users/1", "/users/one", "/nowhere", "/users/500"] {
         Client::get(sidecar.traffic, path);
@@ -61,7 +61,7 @@ pub(crate) fn callers(sidecar: &Sidecar) {
 pub(crate) fn database_with_a_past(upstream: SocketAddr, dir: TempDir, mode: &str) -> Sidecar {
     sql(&dir.path().join("cvt.db"), "UPDATE validation_runs SET validated_at = 1");
     let url = format!("http://{upstream}");
-    let setup = Setup::bare().args(&["--upstream", &url, "--schema", "metrics"]).inside(dir);
+    let setup = SidecarSetup::bare().args(&["--upstream", &url, "--schema", "metrics"]).inside(dir);
     let setup = setup.env("CVT_BODY_LIMIT", "1KiB").env("CVT_VALIDATION_RETENTION_DAYS", "1");
     let sidecar = setup.args(&["--mode", mode]).env("CVT_ENFORCE_RESPONSES", "true").start();
     sidecar.wait_for_metrics("expiry", |m| m.sum("cvt_retention_expired_total", &[]) >= 1.0);

@@ -1,9 +1,9 @@
 //! What a reload leaves as it is.
 
 use super::settings::status;
-use super::{ADA, wait_for, watchful};
+use super::{ADA, wait_for, with_short_reload_interval};
 use crate::support::documents::{ANYTHING, USERS};
-use crate::support::{Client, Gate, Setup, Sidecar, Step, Upstream, json_answer};
+use crate::support::{Client, Latch, ScriptedUpstream, Sidecar, SidecarSetup, Step, json_answer};
 
 /// Whether the breaker of the only route is open; `None` where none is shown.
 fn open(sidecar: &Sidecar) -> Option<bool> {
@@ -13,11 +13,13 @@ fn open(sidecar: &Sidecar) -> Option<bool> {
 
 #[test]
 fn a_breaker_stays_open_unless_its_own_settings_change() {
-    let upstream = Upstream::json("200 OK", ADA);
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let settings = format!("spec: a.yaml\nupstream: http://{}\nmode: strict\n", upstream.address());
     let breaking =
         format!("{settings}enforcement: {{breaker: {{share: 50%, minimum: 2, cooldown: 1h}}}}\n");
-    let sidecar = watchful(Setup::configured(&breaking).file("a.yaml", USERS)).start();
+    let sidecar =
+        with_short_reload_interval(SidecarSetup::configured(&breaking).file("a.yaml", USERS))
+            .start();
     let mut client = Client::connect(sidecar.traffic);
     let mut asked =
         |n: usize| -> Vec<u16> { (0..n).map(|_| status(&mut client, "/users/one")).collect() };
@@ -44,10 +46,10 @@ fn a_breaker_stays_open_unless_its_own_settings_change() {
 }
 
 #[test]
-fn limits_go_on_counting_unless_they_change() {
-    let gate = Gate::default();
+fn limits_keep_their_counts_unless_their_settings_change() {
+    let gate = Latch::default();
     let waiting = gate.clone();
-    let upstream = Upstream::start(move |request| {
+    let upstream = ScriptedUpstream::start(move |request| {
         let mut steps = json_answer("200 OK", ADA);
         if request.start_line().contains("/users/1") {
             steps.insert(0, Step::Wait(waiting.clone()));
@@ -58,8 +60,9 @@ fn limits_go_on_counting_unless_they_change() {
         "upstream: http://{}\nroutes:\n  - {{path: /users, spec: a.yaml, limits: {{concurrency: 1, queue: 0}}}}\n",
         upstream.address()
     );
-    let setup = Setup::configured(&settings).file("a.yaml", USERS).file("any.yaml", ANYTHING);
-    let sidecar = watchful(setup).start();
+    let setup =
+        SidecarSetup::configured(&settings).file("a.yaml", USERS).file("any.yaml", ANYTHING);
+    let sidecar = with_short_reload_interval(setup).start();
     let mut first = Client::connect(sidecar.traffic);
     first.send("GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n");
     upstream.wait_for(1);

@@ -6,20 +6,20 @@ use std::thread;
 
 use http::Request;
 
-use super::{ADA, reloads, wait_for, watchful};
+use super::{ADA, reloads, wait_for, with_short_reload_interval};
 use crate::support::documents::USERS;
-use crate::support::load::Load;
-use crate::support::{Setup, Sidecar, Upstream, h2};
+use crate::support::load::LoadGenerator;
+use crate::support::{ScriptedUpstream, Sidecar, SidecarSetup, h2};
 
 /// Callers over HTTP/1.1 and HTTP/2 on connections that they keep, while documents and settings
 /// are reloaded `times` times; `each` is told after each reload. Nothing may fail.
 fn reload_under_load(times: usize, mut each: impl FnMut(&Sidecar, usize)) {
-    let upstream = Upstream::json("200 OK", ADA);
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let settings = format!("spec: a.yaml\nupstream: http://{}\n", upstream.address());
-    let setup = Setup::configured(&settings).file("a.yaml", USERS);
+    let setup = SidecarSetup::configured(&settings).file("a.yaml", USERS);
     // Nothing is recorded, so that what grows is not what is kept.
-    let sidecar = watchful(setup).args(&["--record", "violations"]).start();
-    let load = Load::start(sidecar.traffic, 3, "GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let sidecar = with_short_reload_interval(setup).args(&["--record", "violations"]).start();
+    let load = LoadGenerator::start(sidecar.traffic, 3, "GET /users/1 HTTP/1.1\r\nHost: a\r\n\r\n");
     let stop = Arc::new(AtomicBool::new(false));
     let (address, stopped) = (sidecar.traffic, Arc::clone(&stop));
     let multiplexed = thread::spawn(move || {
@@ -27,7 +27,7 @@ fn reload_under_load(times: usize, mut each: impl FnMut(&Sidecar, usize)) {
         h2::ask_until(address, &request, &stopped)
     });
     load.wait_for(100);
-    // Both allow what is answered: a backlog of violations to judge would take memory of its own.
+    // Both allow what is answered: a backlog of exchanges to validate would take memory of its own.
     let documents = [USERS.replace("version: 2.1.0", "version: 2.2.0"), USERS.to_owned()];
     let (mut contracts, mut configs) = (0, 0);
     for n in 0..times {
@@ -59,7 +59,7 @@ fn reload_under_load(times: usize, mut each: impl FnMut(&Sidecar, usize)) {
 }
 
 #[test]
-fn trap_t16_nothing_fails_while_documents_and_settings_are_reloaded() {
+fn trap_t16_no_request_fails_while_documents_and_settings_are_reloaded() {
     reload_under_load(50, |_, _| ());
 }
 

@@ -1,8 +1,8 @@
 //! The config file, read again.
 
-use super::{ADA, reloads, stricter, wait_for, watchful};
+use super::{ADA, reloads, stricter, wait_for, with_short_reload_interval};
 use crate::support::documents::{ANYTHING, USERS};
-use crate::support::{Client, Setup, Upstream, eventually};
+use crate::support::{Client, ScriptedUpstream, SidecarSetup, eventually};
 
 #[track_caller]
 pub(super) fn status(client: &mut Client, path: &str) -> u16 {
@@ -10,17 +10,18 @@ pub(super) fn status(client: &mut Client, path: &str) -> u16 {
 }
 
 #[test]
-fn routes_come_change_and_go_while_connections_stay() {
-    let upstream = Upstream::json("200 OK", ADA);
+fn routes_are_added_changed_and_removed_while_connections_stay_open() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let address = upstream.address();
     let first =
         format!("upstream: http://{address}\nroutes:\n  - {{path: /users, spec: users.yaml}}\n");
-    let setup = Setup::configured(&first).file("users.yaml", USERS).file("any.yaml", ANYTHING);
-    let sidecar = watchful(setup).start();
+    let setup =
+        SidecarSetup::configured(&first).file("users.yaml", USERS).file("any.yaml", ANYTHING);
+    let sidecar = with_short_reload_interval(setup).start();
     let mut client = Client::connect(sidecar.traffic);
     assert_eq!((status(&mut client, "/users/one"), status(&mut client, "/echo")), (200, 404));
     let connections =
-        |m: &crate::support::Metrics| m.sum("cvt_proxy_upstream_connections_total", &[]);
+        |m: &crate::support::MetricsScrape| m.sum("cvt_proxy_upstream_connections_total", &[]);
     let opened = connections(&sidecar.metrics());
 
     let added = format!("{first}  - {{path: /echo, spec: any.yaml}}\n");
@@ -46,10 +47,12 @@ fn routes_come_change_and_go_while_connections_stay() {
 }
 
 #[test]
-fn judging_begins_where_everything_was_off_at_the_start() {
-    let upstream = Upstream::json("200 OK", ADA);
+fn validation_starts_by_a_reload_where_every_route_was_off() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let settings = format!("spec: a.yaml\nupstream: http://{}\nmode: off\n", upstream.address());
-    let sidecar = watchful(Setup::configured(&settings).file("a.yaml", USERS)).start();
+    let sidecar =
+        with_short_reload_interval(SidecarSetup::configured(&settings).file("a.yaml", USERS))
+            .start();
     sidecar.write("cvt.yaml", &settings.replace("off", "shadow"));
     wait_for(&sidecar, "config", "success", 1);
     Client::get(sidecar.traffic, "/users/1");
@@ -57,9 +60,9 @@ fn judging_begins_where_everything_was_off_at_the_start() {
 }
 
 #[test]
-fn a_config_file_that_comes_into_being_later_is_taken() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let sidecar = watchful(Setup::new(USERS, upstream.address())).start();
+fn a_config_file_created_later_is_loaded() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let sidecar = with_short_reload_interval(SidecarSetup::new(USERS, upstream.address())).start();
     assert_eq!(Client::get(sidecar.traffic, "/users/one").status(), 200);
     sidecar.write("cvt.yaml", "mode: strict\n");
     let metrics = wait_for(&sidecar, "config", "success", 1);
@@ -68,19 +71,19 @@ fn a_config_file_that_comes_into_being_later_is_taken() {
 }
 
 #[test]
-fn a_config_file_that_is_named_must_be_there() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let setup = Setup::new(USERS, upstream.address()).args(&["--config", "nowhere.yaml"]);
+fn a_named_config_file_must_exist() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let setup = SidecarSetup::new(USERS, upstream.address()).args(&["--config", "nowhere.yaml"]);
     let refused = setup.refuse();
     assert_eq!(refused.code, Some(2));
     assert!(refused.stderr.contains("nowhere.yaml: the config file cannot be read"), "{refused:?}");
 }
 
 #[test]
-fn judging_waits_for_a_restart_where_nothing_could_ask_for_it_at_the_start() {
-    let upstream = Upstream::json("200 OK", ADA);
-    let setup = Setup::new(USERS, upstream.address()).args(&["--mode", "off"]);
-    let sidecar = watchful(setup).start();
+fn validation_needs_a_restart_where_the_start_had_no_config_file() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    let setup = SidecarSetup::new(USERS, upstream.address()).args(&["--mode", "off"]);
+    let sidecar = with_short_reload_interval(setup).start();
     sidecar.write("cvt.yaml", "request_mode: warn\n");
     wait_for(&sidecar, "config", "failure", 1);
     assert!(sidecar.said().contains("restart it"), "{}", sidecar.said());
@@ -89,10 +92,12 @@ fn judging_waits_for_a_restart_where_nothing_could_ask_for_it_at_the_start() {
 }
 
 #[test]
-fn trap_t28_wrong_settings_are_all_named_and_change_nothing() {
-    let upstream = Upstream::json("200 OK", ADA);
+fn trap_t28_every_wrong_setting_is_named_and_nothing_changes() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let settings = format!("spec: a.yaml\nupstream: http://{}\n", upstream.address());
-    let sidecar = watchful(Setup::configured(&settings).file("a.yaml", USERS)).start();
+    let sidecar =
+        with_short_reload_interval(SidecarSetup::configured(&settings).file("a.yaml", USERS))
+            .start();
     sidecar.write("cvt.yaml", &format!("{settings}mode: loud\nbody_limt: 1\n"));
     wait_for(&sidecar, "config", "failure", 1);
     let said = sidecar.said();
@@ -129,10 +134,12 @@ fn trap_t28_wrong_settings_are_all_named_and_change_nothing() {
 }
 
 #[test]
-fn settings_that_need_a_restart_are_named() {
-    let upstream = Upstream::json("200 OK", ADA);
+fn settings_that_need_a_restart_are_logged() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let settings = format!("spec: a.yaml\nupstream: http://{}\n", upstream.address());
-    let sidecar = watchful(Setup::configured(&settings).file("a.yaml", USERS)).start();
+    let sidecar =
+        with_short_reload_interval(SidecarSetup::configured(&settings).file("a.yaml", USERS))
+            .start();
     let changed = format!("{settings}pipeline: {{workers: 3}}\nlimits: {{rate: 1000}}\n");
     sidecar.write("cvt.yaml", &changed);
     wait_for(&sidecar, "config", "success", 1);
@@ -146,12 +153,12 @@ fn settings_that_need_a_restart_are_named() {
 
 #[test]
 fn settings_and_documents_that_need_each_other_change_together() {
-    let upstream = Upstream::json("200 OK", ADA);
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let settings = format!(
         "spec: a.yaml\nupstream: http://{}\noperations: {{POST /users: strict}}\n",
         upstream.address()
     );
-    let setup = Setup::configured(&settings).file("a.yaml", USERS);
+    let setup = SidecarSetup::configured(&settings).file("a.yaml", USERS);
     // Looked at once, when both are there.
     let sidecar = setup.env("CVT_RELOAD_WATCH", "false").start();
     sidecar.write("a.yaml", &USERS.replace("  /users:\n", "  /people:\n"));
@@ -166,9 +173,9 @@ fn settings_and_documents_that_need_each_other_change_together() {
 
 #[test]
 fn a_bad_document_does_not_keep_settings_from_changing() {
-    let upstream = Upstream::json("200 OK", ADA);
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let settings = format!("spec: a.yaml\nupstream: http://{}\n", upstream.address());
-    let setup = Setup::configured(&settings).file("a.yaml", USERS);
+    let setup = SidecarSetup::configured(&settings).file("a.yaml", USERS);
     let sidecar = setup.env("CVT_RELOAD_WATCH", "false").start();
     sidecar.write("a.yaml", "openapi: 4.0.0\n");
     sidecar.write("cvt.yaml", &format!("{settings}mode: strict\n"));

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::settings::status;
 use super::{ADA, reloads};
 use crate::support::documents::USERS;
-use crate::support::{Client, Setup, Upstream, eventually};
+use crate::support::{Client, ScriptedUpstream, SidecarSetup, eventually};
 
 /// [`USERS`] in a version of its own, among so many operations that compiling it takes long.
 fn large(version: usize) -> String {
@@ -25,10 +25,10 @@ fn large(version: usize) -> String {
 }
 
 #[test]
-fn exchanges_are_answered_while_documents_are_compiled() {
-    let upstream = Upstream::json("200 OK", ADA);
-    // One thread carries all traffic: while it compiled, it could answer nobody.
-    let setup = Setup::new(USERS, upstream.address()).env("CVT_TRAFFIC_THREADS", "1");
+fn requests_are_answered_while_documents_are_compiled() {
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
+    // One thread carries all traffic: while it compiled, it could answer no request.
+    let setup = SidecarSetup::new(USERS, upstream.address()).env("CVT_TRAFFIC_THREADS", "1");
     let setup = setup.env("CVT_RELOAD_WATCH", "false").env("CVT_LOG_LEVEL", "debug");
     let sidecar = setup.start();
     let mut client = Client::connect(sidecar.traffic);

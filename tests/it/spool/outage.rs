@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 
 use super::{ADA, on_postgres};
 use crate::storage::server::Server;
-use crate::support::{Client, Sidecar, Upstream, eventually};
+use crate::support::{Client, ScriptedUpstream, Sidecar, eventually};
 
 /// Traffic at a steady rate from several callers.
-struct Load {
+struct PacedLoad {
     stop: Arc<AtomicBool>,
-    callers: Vec<JoinHandle<Vec<Answer>>>,
+    callers: Vec<JoinHandle<Vec<TimedAnswer>>>,
 }
 
 /// An answered request: its number, when it was answered, and how long that took.
 #[derive(Clone, Copy)]
-struct Answer {
+struct TimedAnswer {
     number: usize,
     at: Instant,
     took: Duration,
@@ -27,11 +27,11 @@ struct Answer {
 
 const CALLERS: usize = 16;
 
-// === impl Load ===
+// === impl PacedLoad ===
 
-impl Load {
+impl PacedLoad {
     /// Starts `rate` requests a second; whatever is not answered with 200 ends its caller.
-    #[allow(clippy::disallowed_methods, reason = "the tests' own clock; nothing is judged by it")]
+    #[allow(clippy::disallowed_methods, reason = "the tests' own clock; no verdict depends on it")]
     fn start(sidecar: &Sidecar, rate: f64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let pause = Duration::from_secs_f64(CALLERS as f64 / rate);
@@ -52,7 +52,7 @@ impl Load {
                         _ => break,
                     }
                     let at = Instant::now();
-                    answers.push(Answer { number, at, took: at - start });
+                    answers.push(TimedAnswer { number, at, took: at - start });
                     next += pause;
                     std::thread::sleep(next.saturating_duration_since(Instant::now()));
                 }
@@ -63,27 +63,27 @@ impl Load {
     }
 
     /// Ends it; every answer there was.
-    fn end(self) -> Vec<Answer> {
+    fn end(self) -> Vec<TimedAnswer> {
         self.stop.store(true, Ordering::SeqCst);
         self.callers.into_iter().flat_map(|caller| caller.join().expect("a caller")).collect()
     }
 }
 
 /// The 50th, 99th and 99.9th percentile in microseconds.
-fn percentiles(answers: impl Iterator<Item = Answer>) -> [u128; 3] {
+fn percentiles(answers: impl Iterator<Item = TimedAnswer>) -> [u128; 3] {
     let mut took: Vec<_> = answers.map(|answer| answer.took.as_micros()).collect();
     took.sort_unstable();
     [500, 990, 999].map(|p| took.get(took.len() * p / 1000).copied().unwrap_or(0))
 }
 
 /// Storage is away for `outage` under `rate` requests a second. Prints figures.
-#[allow(clippy::disallowed_methods, reason = "the tests' own clock; nothing is judged by it")]
+#[allow(clippy::disallowed_methods, reason = "the tests' own clock; no verdict depends on it")]
 fn a_long_outage(outage: Duration, rate: f64, kill: bool) {
     let server = Server::start(&["fsync = off"]);
-    let upstream = Upstream::json("200 OK", ADA);
+    let upstream = ScriptedUpstream::json("200 OK", ADA);
     let setup = on_postgres(&server, &upstream).args(&["--priority", "normal"]);
     let sidecar = setup.env("CVT_PIPELINE_MEMORY", "256MiB").start();
-    let load = Load::start(&sidecar, rate);
+    let load = PacedLoad::start(&sidecar, rate);
     std::thread::sleep(outage / 4);
     let away = Instant::now();
     server.run("stop");
@@ -116,7 +116,7 @@ fn a_long_outage(outage: Duration, rate: f64, kill: bool) {
         let missing = expected.difference(&stored).count();
         if missing == 0 { Ok(()) } else { Err(format!("{missing} of {} missing", expected.len())) }
     });
-    let during = |answer: &&Answer| answer.at >= away && answer.at < back;
+    let during = |answer: &&TimedAnswer| answer.at >= away && answer.at < back;
     println!(
         "{} answered, {} expected, {} stored once each, {spooled} in the spool at the end of the \
          outage; p50, p99, p99.9 in us: before {:?}, during {:?}",

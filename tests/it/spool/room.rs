@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use cvt_sidecar::config::spool::{Fsync, SpoolSettings};
 use cvt_sidecar::config::storage::StorageSettings;
-use cvt_sidecar::model::chance::SystemChance;
+use cvt_sidecar::encryption::Keyring;
 use cvt_sidecar::model::clock::{Clock, SystemClock};
-use cvt_sidecar::observer::metrics::RecordMetrics;
-use cvt_sidecar::observer::spool::Spool;
-use cvt_sidecar::observer::spool::metrics::SpoolMetrics;
-use cvt_sidecar::observer::writer::{self, WriterParts};
-use cvt_sidecar::sealing::Keyring;
+use cvt_sidecar::model::random::SystemRandom;
+use cvt_sidecar::pipeline::deliver::metrics::RecordMetrics;
+use cvt_sidecar::pipeline::deliver::spool::Spool;
+use cvt_sidecar::pipeline::deliver::spool::metrics::SpoolMetrics;
+use cvt_sidecar::pipeline::deliver::writer::{self, WriterParts};
 use cvt_sidecar::storage::{self, Access};
 use cvt_sidecar::telemetry::metrics::Metrics as Instruments;
 
@@ -19,25 +19,27 @@ use super::{Locked, assert_each_once, on_postgres, send, wait_until_stored};
 use crate::storage::fixtures::{record, redact};
 use crate::storage::server::Server;
 use crate::support::documents::USERS;
-use crate::support::{Client, Metrics, Setup, SmallDisk, Upstream, eventually, records_in};
+use crate::support::{
+    Client, MetricsScrape, ScriptedUpstream, SidecarSetup, SmallDisk, eventually, records_in,
+};
 
 /// A body of 60 kB.
 fn big() -> String {
     format!(r#"{{"name":"{}","age":36}}"#, "x".repeat(60_000))
 }
 
-fn written(metrics: &Metrics) -> f64 {
+fn written(metrics: &MetricsScrape) -> f64 {
     metrics.sum("cvt_records_written_total", &[])
 }
 
-fn without_room(metrics: &Metrics) -> f64 {
+fn without_room(metrics: &MetricsScrape) -> f64 {
     metrics.sum("cvt_records_dropped_total", &[("reason", "spool_full")])
 }
 
 #[test]
 fn what_the_spool_has_no_room_for_is_counted() {
-    let upstream = Upstream::json("200 OK", Box::leak(big().into_boxed_str()));
-    let setup = Setup::new(USERS, upstream.address()).args(&["--record", "all"]);
+    let upstream = ScriptedUpstream::json("200 OK", Box::leak(big().into_boxed_str()));
+    let setup = SidecarSetup::new(USERS, upstream.address()).args(&["--record", "all"]);
     let sidecar = setup.env("CVT_SPOOL_LIMIT", "1MiB").start();
     let locked = Locked::hold(&sidecar.dir().join("cvt.db"));
     send(&sidecar, 0, 60);
@@ -55,11 +57,11 @@ fn spool(directory: &Path) -> Arc<Spool> {
     let settings = SpoolSettings {
         enabled: true,
         directory: directory.to_owned(),
-        named: true,
+        explicit: true,
         limit: 1 << 20,
         fsync: Fsync::Never,
     };
-    let keys = Keyring::new(&[], Arc::new(SystemChance));
+    let keys = Keyring::new(&[], Arc::new(SystemRandom));
     let (spool, _) = Spool::open(&settings, keys, Arc::new(SystemClock)).expect("a spool");
     Arc::new(spool)
 }
@@ -81,21 +83,21 @@ fn a_batch_bigger_than_the_spool_is_kept_as_far_as_there_is_room() {
     let locked = Locked::hold(&path);
     let instruments = Instruments::default();
     let (deadline, set) = tokio::sync::watch::channel(None);
-    let (outbox, writer) = writer::channel(WriterParts {
+    let (writes, writer) = writer::channel(WriterParts {
         store: store.clone(),
         spool: Some(spool(&dir.path().join("spool"))),
         metrics: RecordMetrics::new(&instruments).expect("counters"),
         spool_metrics: SpoolMetrics::new(&instruments).expect("counters"),
-        chance: Arc::new(SystemChance),
+        random: Arc::new(SystemRandom),
         deadline: set,
     });
     for n in 0..60 {
         let mut record = record(n);
         record.response_body = Some(big());
-        outbox.send(redact(record));
+        writes.send(redact(record));
     }
     let writing = runtime.spawn(writer.run());
-    let metrics = || Metrics::parse(&instruments.encode().expect("metrics"));
+    let metrics = || MetricsScrape::parse(&instruments.encode().expect("metrics"));
     eventually("a full spool", || match metrics() {
         full if without_room(&full) > 0.5 => Ok(()),
         metrics => Err(format!("{metrics:?}")),
@@ -105,7 +107,7 @@ fn a_batch_bigger_than_the_spool_is_kept_as_far_as_there_is_room() {
         all if written(&all) + without_room(&all) > 59.5 => Ok(all),
         metrics => Err(format!("{metrics:?}")),
     });
-    drop(outbox);
+    drop(writes);
     runtime.block_on(writing).expect("the writer ends");
     drop(deadline);
     // 60 kB sixteen times are more than the fifteen sixteenths that records may fill
@@ -121,7 +123,7 @@ fn a_batch_bigger_than_the_spool_is_kept_as_far_as_there_is_room() {
 fn trap_t20_a_full_disk_under_the_spool_loses_nothing() {
     let Some(disk) = SmallDisk::mount() else { return };
     let server = Server::start(&["fsync = off"]);
-    let upstream = Upstream::json("200 OK", Box::leak(big().into_boxed_str()));
+    let upstream = ScriptedUpstream::json("200 OK", Box::leak(big().into_boxed_str()));
     let directory = disk.path().join("spool");
     let setup = on_postgres(&server, &upstream).env("CVT_SPOOL_DIR", directory.to_str().unwrap());
     let sidecar = setup.start();

@@ -2,8 +2,8 @@
 
 use cvt_sidecar::storage::{ConsumerFilter, PageRequest, UsageFilter};
 
-use super::bed::Bed;
 use super::fixtures::{at, consumer, usage};
+use super::store_fixture::StoreFixture;
 
 super::cases! {
     a_registration_comes_back_whole
@@ -15,62 +15,63 @@ super::cases! {
     consumers_are_paged_to_the_end
     deregistering_forgets_the_usage
     deregistering_what_is_not_there_says_so
-    judging_moves_the_time_forward_only
-    judging_an_unknown_consumer_says_so
+    validating_moves_the_time_forward_only
+    validating_an_unknown_consumer_returns_false
 }
 
-async fn a_registration_comes_back_whole(bed: Bed) {
+async fn a_registration_comes_back_whole(fixture: StoreFixture) {
     let record = consumer("shop", "books", "prod");
-    assert_eq!(bed.store.register_consumer(&record).await.unwrap(), record);
-    let stored = bed.store.get_consumer("shop", "books", "prod").await.unwrap();
+    assert_eq!(fixture.store.register_consumer(&record).await.unwrap(), record);
+    let stored = fixture.store.get_consumer("shop", "books", "prod").await.unwrap();
     assert_eq!(stored, Some(record));
 }
 
-async fn an_unknown_consumer_is_none(bed: Bed) {
-    assert_eq!(bed.store.get_consumer("shop", "books", "prod").await.unwrap(), None);
+async fn an_unknown_consumer_is_none(fixture: StoreFixture) {
+    assert_eq!(fixture.store.get_consumer("shop", "books", "prod").await.unwrap(), None);
 }
 
-async fn registering_a_consumer_again_replaces_what_it_uses(bed: Bed) {
+async fn registering_a_consumer_again_replaces_what_it_uses(fixture: StoreFixture) {
     let first = consumer("shop", "books", "prod");
-    bed.store.register_consumer(&first).await.unwrap();
+    fixture.store.register_consumer(&first).await.unwrap();
     let mut second = first.clone();
     second.id = uuid::Uuid::from_u128(7);
     second.consumer_version = "3.0.0".into();
     second.registered_at = at(50);
     second.last_validated_at = at(60);
     second.used_endpoints.clear();
-    let stored = bed.store.register_consumer(&second).await.unwrap();
+    let stored = fixture.store.register_consumer(&second).await.unwrap();
     second.id = first.id;
     second.registered_at = first.registered_at;
     assert_eq!(stored, second);
-    assert_eq!(bed.store.get_consumer("shop", "books", "prod").await.unwrap(), Some(second));
+    assert_eq!(fixture.store.get_consumer("shop", "books", "prod").await.unwrap(), Some(second));
 }
 
-async fn registrations_survive_a_restart(mut bed: Bed) {
+async fn registrations_survive_a_restart(mut fixture: StoreFixture) {
     let record = consumer("shop", "books", "prod");
-    bed.store.register_consumer(&record).await.unwrap();
-    bed.restart().await;
-    let page = bed.store.list_consumers(&ConsumerFilter::default(), &PageRequest::default()).await;
+    fixture.store.register_consumer(&record).await.unwrap();
+    fixture.restart().await;
+    let page =
+        fixture.store.list_consumers(&ConsumerFilter::default(), &PageRequest::default()).await;
     assert_eq!(page.unwrap().items, [record]);
 }
 
-async fn environments_are_apart(bed: Bed) {
+async fn environments_are_apart(fixture: StoreFixture) {
     for environment in ["dev", "prod", "Prod"] {
-        bed.store.register_consumer(&consumer("shop", "books", environment)).await.unwrap();
+        fixture.store.register_consumer(&consumer("shop", "books", environment)).await.unwrap();
     }
-    assert!(bed.store.deregister_consumer("shop", "books", "prod").await.unwrap());
-    assert!(bed.store.get_consumer("shop", "books", "dev").await.unwrap().is_some());
-    assert!(bed.store.get_consumer("shop", "books", "Prod").await.unwrap().is_some());
+    assert!(fixture.store.deregister_consumer("shop", "books", "prod").await.unwrap());
+    assert!(fixture.store.get_consumer("shop", "books", "dev").await.unwrap().is_some());
+    assert!(fixture.store.get_consumer("shop", "books", "Prod").await.unwrap().is_some());
 }
 
-async fn consumers_are_listed_by_name_and_filter(bed: Bed) {
+async fn consumers_are_listed_by_name_and_filter(fixture: StoreFixture) {
     for (name, schema, environment) in [
         ("b", "books", "prod"),
         ("a", "films", "prod"),
         ("B", "books", "dev"),
         ("a", "books", "dev"),
     ] {
-        bed.store.register_consumer(&consumer(name, schema, environment)).await.unwrap();
+        fixture.store.register_consumer(&consumer(name, schema, environment)).await.unwrap();
     }
     let filter = |schema: &str, environment: &str, name: &str| {
         let set = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -88,7 +89,7 @@ async fn consumers_are_listed_by_name_and_filter(bed: Bed) {
         (filter("books", "prod", "b"), "b/books/prod"),
         (filter("films", "dev", ""), ""),
     ] {
-        let page = bed.store.list_consumers(&filter, &PageRequest::default()).await.unwrap();
+        let page = fixture.store.list_consumers(&filter, &PageRequest::default()).await.unwrap();
         let names: Vec<_> = page
             .items
             .iter()
@@ -98,14 +99,18 @@ async fn consumers_are_listed_by_name_and_filter(bed: Bed) {
     }
 }
 
-async fn consumers_are_paged_to_the_end(bed: Bed) {
+async fn consumers_are_paged_to_the_end(fixture: StoreFixture) {
     for n in 0..9 {
-        bed.store.register_consumer(&consumer(&format!("c{n}"), "books", "prod")).await.unwrap();
+        fixture
+            .store
+            .register_consumer(&consumer(&format!("c{n}"), "books", "prod"))
+            .await
+            .unwrap();
     }
     let mut page = PageRequest::first(4);
     let mut sizes = Vec::new();
     loop {
-        let found = bed.store.list_consumers(&ConsumerFilter::default(), &page).await.unwrap();
+        let found = fixture.store.list_consumers(&ConsumerFilter::default(), &page).await.unwrap();
         sizes.push(found.items.len());
         let Some(cursor) = found.next else { break };
         page = PageRequest::after(4, cursor);
@@ -113,35 +118,36 @@ async fn consumers_are_paged_to_the_end(bed: Bed) {
     assert_eq!(sizes, [4, 4, 1]);
 }
 
-async fn deregistering_forgets_the_usage(bed: Bed) {
+async fn deregistering_forgets_the_usage(fixture: StoreFixture) {
     let batch = uuid::Uuid::from_u128(1);
     let both = [usage("shop", "/a", 0, &[]), usage("mobile", "/a", 0, &[])];
-    bed.store.merge_usage(batch, &both).await.unwrap();
-    assert!(bed.store.deregister_consumer("shop", "books", "prod").await.unwrap());
+    fixture.store.merge_usage(batch, &both).await.unwrap();
+    assert!(fixture.store.deregister_consumer("shop", "books", "prod").await.unwrap());
     let page =
-        bed.store.list_usage(&UsageFilter::default(), &PageRequest::default()).await.unwrap();
+        fixture.store.list_usage(&UsageFilter::default(), &PageRequest::default()).await.unwrap();
     assert_eq!(page.items.len(), 1);
     assert_eq!(page.items[0].consumer_id, "mobile");
 }
 
-async fn deregistering_what_is_not_there_says_so(bed: Bed) {
-    bed.store.register_consumer(&consumer("shop", "books", "prod")).await.unwrap();
-    assert!(!bed.store.deregister_consumer("shop", "films", "prod").await.unwrap());
-    assert!(bed.store.deregister_consumer("shop", "books", "prod").await.unwrap());
-    assert!(!bed.store.deregister_consumer("shop", "books", "prod").await.unwrap());
+async fn deregistering_what_is_not_there_says_so(fixture: StoreFixture) {
+    fixture.store.register_consumer(&consumer("shop", "books", "prod")).await.unwrap();
+    assert!(!fixture.store.deregister_consumer("shop", "films", "prod").await.unwrap());
+    assert!(fixture.store.deregister_consumer("shop", "books", "prod").await.unwrap());
+    assert!(!fixture.store.deregister_consumer("shop", "books", "prod").await.unwrap());
 }
 
-async fn judging_moves_the_time_forward_only(bed: Bed) {
-    bed.store.register_consumer(&consumer("shop", "books", "prod")).await.unwrap();
+async fn validating_moves_the_time_forward_only(fixture: StoreFixture) {
+    fixture.store.register_consumer(&consumer("shop", "books", "prod")).await.unwrap();
     for (seconds, expected) in [(10, 10), (5, 10), (11, 11)] {
-        let done = bed.store.update_consumer_validation("shop", "books", "prod", at(seconds)).await;
+        let done =
+            fixture.store.update_consumer_validation("shop", "books", "prod", at(seconds)).await;
         assert!(done.unwrap());
-        let stored = bed.store.get_consumer("shop", "books", "prod").await.unwrap().unwrap();
+        let stored = fixture.store.get_consumer("shop", "books", "prod").await.unwrap().unwrap();
         assert_eq!(stored.last_validated_at, at(expected));
     }
 }
 
-async fn judging_an_unknown_consumer_says_so(bed: Bed) {
-    let done = bed.store.update_consumer_validation("shop", "books", "prod", at(0)).await;
+async fn validating_an_unknown_consumer_returns_false(fixture: StoreFixture) {
+    let done = fixture.store.update_consumer_validation("shop", "books", "prod", at(0)).await;
     assert!(!done.unwrap());
 }

@@ -16,10 +16,10 @@ use cvt_sidecar::storage::{
 use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
-use super::bed::{clock, new_database, server};
 use super::fixtures::{consumer, id, record, redact, redact_all, schema};
-use super::raw::Raw;
+use super::raw_database::RawDatabase;
 use super::server::Server;
+use super::store_fixture::{clock, new_database, server};
 use crate::support::SmallDisk;
 
 /// The numbers of all stored records.
@@ -37,7 +37,7 @@ async fn stored(store: &Arc<dyn Store>) -> BTreeSet<i64> {
     }
 }
 
-/// Writes batches, repeating what failed for a while, until told to stop; returns what was
+/// Writes batches, repeating what failed for a while, until stopped; returns what was
 /// acknowledged.
 async fn write_until(store: Arc<dyn Store>, stop: Arc<AtomicBool>) -> BTreeSet<i64> {
     let mut acknowledged = BTreeSet::new();
@@ -156,7 +156,7 @@ async fn trap_t20_a_full_disk_says_so_and_keeps_what_it_has() {
 
 #[tokio::test]
 async fn a_corrupted_row_is_named() {
-    for raw in Raw::both() {
+    for raw in RawDatabase::both() {
         let store = raw.open(Access::Write).await.unwrap();
         store.set_schema(&schema("books", "1"), OnConflict::Refuse).await.unwrap();
         store.record_validation(&redact(record(1))).await.unwrap();
@@ -182,7 +182,7 @@ async fn a_corrupted_row_is_named() {
 
 #[tokio::test]
 async fn a_value_of_the_wrong_kind_is_named() {
-    let raw = Raw::sqlite();
+    let raw = RawDatabase::sqlite();
     let store = raw.open(Access::Write).await.unwrap();
     store.record_validation(&redact(record(1))).await.unwrap();
     for (column, value) in [
@@ -230,7 +230,7 @@ async fn what_cannot_be_opened_is_named() {
 
 #[tokio::test]
 async fn a_reader_reads_while_a_sidecar_writes_and_writes_nothing() {
-    let raw = Raw::sqlite();
+    let raw = RawDatabase::sqlite();
     let refused = raw.open(Access::Read).await.err();
     assert!(matches!(refused, Some(StoreError::Refused(_))), "{refused:?}");
     let writer = raw.open(Access::Write).await.unwrap();
@@ -282,7 +282,7 @@ async fn a_statement_that_takes_too_long_is_given_up() {
 
 #[tokio::test]
 async fn a_closed_store_says_so() {
-    for raw in Raw::both() {
+    for raw in RawDatabase::both() {
         let store = raw.open(Access::Write).await.unwrap();
         store.close().await;
         let error = store.ping().await.unwrap_err();

@@ -13,11 +13,11 @@ use cvt_sidecar::model::schema::{Ownership, SchemaRecord};
 use cvt_sidecar::model::usage::{OperationUsage, UsageFact, UsageKind};
 use cvt_sidecar::model::verdict::SkipReason;
 use cvt_sidecar::model::violation::{Position, Violation, ViolationCode};
-use cvt_sidecar::redaction::{Hints, Redacted, Redactor, Rules};
+use cvt_sidecar::redaction::{Redacted, RedactionContext, RedactionRules, Redactor};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::bed::START;
+use super::store_fixture::START;
 
 /// The time `seconds` after the start.
 pub(crate) fn at(seconds: i64) -> Timestamp {
@@ -31,14 +31,14 @@ pub(crate) fn id(n: u128) -> Uuid {
 
 /// A redactor that changes nothing in these records.
 pub(crate) fn redact(record: ValidationRecord) -> Redacted<ValidationRecord> {
-    let rules = Rules {
+    let rules = RedactionRules {
         headers: Vec::new(),
         names: Vec::new(),
         name_parts: Vec::new(),
         pointers: Vec::new(),
         patterns: false,
     };
-    Redactor::new(&rules).unwrap().record(record, Hints::default())
+    Redactor::new(&rules).unwrap().record(record, RedactionContext::default())
 }
 
 pub(crate) fn redact_all(records: &[ValidationRecord]) -> Vec<Redacted<ValidationRecord>> {
@@ -116,7 +116,7 @@ pub(crate) fn record(n: i64) -> ValidationRecord {
         environment: "prod".into(),
         client_id: "shop".into(),
         client_ip: "10.0.0.7".into(),
-        operation: Some("/books/{id}".into()),
+        path_template: Some("/books/{id}".into()),
         violations: Vec::new(),
         skipped: vec![SkipReason::Unenforceable],
         consumer_id: "shop".into(),
@@ -207,7 +207,7 @@ pub(crate) fn group(fingerprint: &str, seconds: i64) -> ViolationGroup {
         fingerprint: fingerprint.into(),
         schema_id: "books".into(),
         method: "GET".into(),
-        operation: "/books/{id}".into(),
+        path_template: "/books/{id}".into(),
         code: ViolationCode::RESPONSE_BODY_SCHEMA,
         name: None,
         schema_pointer: "/paths/~1books/get".into(),

@@ -9,9 +9,9 @@ use cvt_sidecar::storage::{
     ValidationFilter,
 };
 
-use super::bed::memory;
 use super::fixtures::{at, hash, record, redact, redact_all, schema};
-use super::raw::Raw;
+use super::raw_database::RawDatabase;
+use super::store_fixture::memory;
 
 /// The migrations of one kind of database, in order: number, name, text.
 fn migrations(kind: &str) -> Vec<(usize, String, String)> {
@@ -27,7 +27,7 @@ fn migrations(kind: &str) -> Vec<(usize, String, String)> {
 }
 
 /// Puts a database into the form of version `version`, as that version left it.
-async fn at_version(raw: &Raw, version: usize) {
+async fn at_version(raw: &RawDatabase, version: usize) {
     let (number, time) = match raw.kind() {
         "sqlite" => ("INTEGER", "INTEGER"),
         _ => ("BIGINT", "TIMESTAMPTZ"),
@@ -58,7 +58,7 @@ async fn both_databases_have_the_same_migrations() {
 async fn every_earlier_version_is_brought_up_and_works() {
     let newest = migrations("sqlite").len();
     for version in 0..=newest {
-        for raw in Raw::both() {
+        for raw in RawDatabase::both() {
             if version > 0 {
                 at_version(&raw, version).await;
             }
@@ -78,7 +78,7 @@ async fn every_earlier_version_is_brought_up_and_works() {
 
 #[tokio::test]
 async fn a_dry_run_writes_nothing() {
-    for raw in Raw::both() {
+    for raw in RawDatabase::both() {
         let store = raw.open(Access::Migrate).await.unwrap();
         assert_eq!(store.migrate(true).await.unwrap().from, 0);
         assert_eq!(store.migrate(true).await.unwrap().from, 0);
@@ -89,7 +89,7 @@ async fn a_dry_run_writes_nothing() {
 
 #[tokio::test]
 async fn a_newer_database_is_refused() {
-    for raw in Raw::both() {
+    for raw in RawDatabase::both() {
         drop(raw.open(Access::Write).await.unwrap());
         let time = if raw.kind() == "sqlite" { "0" } else { "now()" };
         raw.run(&format!("INSERT INTO migrations VALUES (999, 'future', 'x', {time})")).await;
@@ -104,7 +104,7 @@ async fn a_newer_database_is_refused() {
 
 #[tokio::test]
 async fn a_changed_migration_is_refused() {
-    for raw in Raw::both() {
+    for raw in RawDatabase::both() {
         drop(raw.open(Access::Write).await.unwrap());
         raw.run("UPDATE migrations SET hash = 'x' WHERE version = 1").await;
         let refused = raw.open(Access::Write).await.err();
@@ -114,7 +114,7 @@ async fn a_changed_migration_is_refused() {
 
 #[tokio::test]
 async fn a_database_of_cvt_itself_is_refused_untouched() {
-    for raw in Raw::both() {
+    for raw in RawDatabase::both() {
         raw.run("CREATE TABLE migrations (version INTEGER PRIMARY KEY, applied_at TEXT)").await;
         raw.run("CREATE TABLE schemas (id TEXT)").await;
         let refused = raw.open(Access::Write).await.err();
@@ -128,7 +128,7 @@ async fn a_database_of_cvt_itself_is_refused_untouched() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_processes_may_migrate_at_once() {
-    for raw in Raw::both() {
+    for raw in RawDatabase::both() {
         let raw = std::sync::Arc::new(raw);
         let tasks: Vec<_> = (0..8)
             .map(|_| {
@@ -147,7 +147,7 @@ async fn many_processes_may_migrate_at_once() {
 /// The first migration runs and then meets a table that is in its way: nothing of it may stay.
 #[tokio::test]
 async fn a_migration_that_breaks_off_leaves_nothing() {
-    for raw in Raw::both() {
+    for raw in RawDatabase::both() {
         raw.run("CREATE TABLE consumer_usage (x INTEGER)").await;
         assert!(raw.open(Access::Write).await.is_err());
         raw.run("DROP TABLE consumer_usage").await;
@@ -160,7 +160,7 @@ async fn a_migration_that_breaks_off_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_dies_while_migrating_hands_over() {
     use sqlx::{Connection as _, PgConnection, SqliteConnection};
-    let raw = Raw::sqlite();
+    let raw = RawDatabase::sqlite();
     raw.run("PRAGMA journal_mode = WAL").await;
     let url = raw.settings.to_string();
     let mut dying = SqliteConnection::connect(&format!("sqlite://{url}")).await.unwrap();
@@ -174,7 +174,7 @@ async fn a_process_that_dies_while_migrating_hands_over() {
     dying.close_hard().await.unwrap();
     next.await.unwrap().unwrap();
 
-    let raw = Raw::postgres();
+    let raw = RawDatabase::postgres();
     let url = raw.settings.to_string();
     let mut dying = PgConnection::connect(&format!("{url}?sslmode=disable")).await.unwrap();
     sqlx::raw_sql(
@@ -192,7 +192,7 @@ async fn a_process_that_dies_while_migrating_hands_over() {
 
 /// Stores `count` records as the first versions did, one a minute from the start; every tenth
 /// carries a code, every twentieth two.
-async fn records_of_an_earlier_version(raw: &Raw, count: u32) {
+async fn records_of_an_earlier_version(raw: &RawDatabase, count: u32) {
     const VIOLATION: &str = r#"{"code":"CODE","name":null,"instance_pointer":"/a",
         "schema_pointer":"/b","keyword":"type","position":null,"message":"expected text"}"#;
     let one = VIOLATION.replace("CODE", "request.body.schema");
@@ -279,7 +279,7 @@ async fn numbers_are_right(store: &Arc<dyn Store>) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_of_earlier_versions_are_counted() {
     for version in 1..=3 {
-        for raw in Raw::both() {
+        for raw in RawDatabase::both() {
             at_version(&raw, version).await;
             records_of_an_earlier_version(&raw, 2_500).await;
             let store = raw.open(Access::Write).await.unwrap();
@@ -295,7 +295,7 @@ async fn records_of_earlier_versions_are_counted() {
 /// A process was interrupted between the migration and counting; three go on at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn counting_is_shared_and_goes_on_where_it_stopped() {
-    for raw in Raw::both() {
+    for raw in RawDatabase::both() {
         at_version(&raw, 4).await;
         records_of_an_earlier_version(&raw, 2_900).await;
         let raw = Arc::new(raw);

@@ -11,9 +11,9 @@ use cvt_sidecar::model::record::ValidationRecord;
 use cvt_sidecar::model::violation::ViolationCode;
 use cvt_sidecar::storage::{self, Access, AnalyticsOptions, PageRequest, ValidationFilter};
 
-use super::bed::clock;
 use super::fixtures::{at, id, invalid, record, redact_all};
 use super::server::Server;
+use super::store_fixture::clock;
 
 const DAY: i64 = 86_400;
 
@@ -30,7 +30,7 @@ fn records() -> Vec<ValidationRecord> {
                 validated_at: at(n * 20 * DAY / 20_000),
                 schema_id: format!("schema-{}", n % 20),
                 consumer_id: format!("consumer-{}", n % 50),
-                operation: Some(format!("/operation/{}", n % 40)),
+                path_template: Some(format!("/operation/{}", n % 40)),
                 ..kept
             }
         })
@@ -66,7 +66,7 @@ async fn postgresql_goes_by_indexes_and_days() {
         ValidationFilter { schema_id: Some("schema-3".into()), ..none() },
         ValidationFilter { schema_id: Some("schema-3".into()), ..day() },
         ValidationFilter { consumer_id: Some("consumer-7".into()), ..none() },
-        ValidationFilter { operation: Some("/operation/9".into()), ..none() },
+        ValidationFilter { path_template: Some("/operation/9".into()), ..none() },
         ValidationFilter { valid: Some(false), ..day() },
         ValidationFilter { code: Some("request.body.schema".into()), ..none() },
         ValidationFilter { code: Some("request.body.schema".into()), ..day() },
@@ -94,7 +94,7 @@ async fn postgresql_goes_by_indexes_and_days() {
         ValidationFilter { valid: Some(false), ..none() },
         ValidationFilter { schema_id: Some("schema-3".into()), ..day() },
         ValidationFilter { consumer_id: Some("consumer-7".into()), ..none() },
-        ValidationFilter { operation: Some("/operation/9".into()), ..none() },
+        ValidationFilter { path_template: Some("/operation/9".into()), ..none() },
         ValidationFilter { code: Some("request.body.schema".into()), ..none() },
     ] {
         let before = server.log().len();
@@ -106,7 +106,7 @@ async fn postgresql_goes_by_indexes_and_days() {
         assert!(!reads_a_day_whole(plan), "{filter:?}: {plan}");
         assert!(!plan.contains("Seq Scan on validation_rollups"), "{filter:?}: {plan}");
         let records = plan.contains("on validation_runs_");
-        assert!(!records || filter.from.is_some(), "sums alone tell: {filter:?}: {plan}");
+        assert!(!records || filter.from.is_some(), "reads records: {filter:?}: {plan}");
     }
     let before = server.log().len();
     assert!(store.get_validation(id(77)).await.unwrap().is_some());

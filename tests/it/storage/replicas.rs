@@ -2,23 +2,23 @@
 
 use cvt_sidecar::config::storage::StorageSettings;
 
-use super::bed::{new_database, server};
+use super::store_fixture::{new_database, server};
 use crate::support::documents::USERS;
-use crate::support::{Setup, Upstream};
+use crate::support::{ScriptedUpstream, SidecarSetup};
 
 /// A registration by one sidecar is in force in another that follows the schema.
 #[test]
 fn a_registration_by_one_sidecar_reaches_the_others() {
     let database = StorageSettings::Postgres(server().settings(&new_database())).to_string();
-    let upstream = Upstream::json("200 OK", r#"{"name":"Ada","age":36}"#);
+    let upstream = ScriptedUpstream::json("200 OK", r#"{"name":"Ada","age":36}"#);
     let url = format!("http://{}", upstream.address());
     let registering = |document: &str| {
-        Setup::new(document, upstream.address())
+        SidecarSetup::new(document, upstream.address())
             .args(&["--schema", "users", "--storage", &database])
             .start()
     };
     let first = registering(USERS);
-    let follower = Setup::bare()
+    let follower = SidecarSetup::bare()
         .args(&["--upstream", &url, "--schema", "users", "--storage", &database])
         .start();
     let in_force = |version: &str| {

@@ -9,8 +9,8 @@ use cvt_sidecar::model::violation::ViolationCode;
 use cvt_sidecar::retention::Retention;
 use cvt_sidecar::storage::{AnalyticsOptions, ExpireKind, PageRequest, ValidationFilter};
 
-use super::bed::Bed;
 use super::fixtures::{at, invalid, record, redact_all};
+use super::store_fixture::StoreFixture;
 
 super::cases! {
     the_oldest_expire_first_in_bounded_batches
@@ -21,27 +21,32 @@ super::cases! {
     expired_records_leave_no_codes_behind
     records_can_be_stored_after_their_day_expired
     nothing_expires_from_an_empty_store
-    a_round_ends_between_two_batches_when_it_shall_stop
+    a_stopped_round_ends_between_two_batches
 }
 
 const DAY: i64 = 86_400;
 const CODE: ViolationCode = ViolationCode::REQUEST_BODY_SCHEMA;
 
-async fn store(bed: &Bed, records: &[ValidationRecord]) {
-    bed.store.record_validations(&redact_all(records)).await.unwrap();
+async fn store(fixture: &StoreFixture, records: &[ValidationRecord]) {
+    fixture.store.record_validations(&redact_all(records)).await.unwrap();
 }
 
-async fn left(bed: &Bed) -> Vec<String> {
+async fn left(fixture: &StoreFixture) -> Vec<String> {
     let (filter, page) = (ValidationFilter::default(), PageRequest::first(1_000));
-    let page = bed.store.list_validations(&filter, &page).await.unwrap();
+    let page = fixture.store.list_validations(&filter, &page).await.unwrap();
     page.items.into_iter().map(|record| record.request_id).collect()
 }
 
 /// Expires until nothing is left to; says how many rows and steps that were.
-async fn expire(bed: &Bed, kind: ExpireKind, older_than: Timestamp, batch: u32) -> (u64, u32) {
+async fn expire(
+    fixture: &StoreFixture,
+    kind: ExpireKind,
+    older_than: Timestamp,
+    batch: u32,
+) -> (u64, u32) {
     let (mut rows, mut steps) = (0, 0);
     loop {
-        let touched = bed.store.expire_validations(kind, older_than, batch).await.unwrap();
+        let touched = fixture.store.expire_validations(kind, older_than, batch).await.unwrap();
         if touched == 0 {
             return (rows, steps);
         }
@@ -50,35 +55,35 @@ async fn expire(bed: &Bed, kind: ExpireKind, older_than: Timestamp, batch: u32) 
     }
 }
 
-async fn the_oldest_expire_first_in_bounded_batches(bed: Bed) {
-    store(&bed, &(1..=10).map(record).collect::<Vec<_>>()).await;
-    let touched = bed.store.expire_validations(ExpireKind::All, at(8), 3).await.unwrap();
+async fn the_oldest_expire_first_in_bounded_batches(fixture: StoreFixture) {
+    store(&fixture, &(1..=10).map(record).collect::<Vec<_>>()).await;
+    let touched = fixture.store.expire_validations(ExpireKind::All, at(8), 3).await.unwrap();
     assert_eq!(touched, 3);
-    assert_eq!(left(&bed).await.last().unwrap(), "req-4");
-    assert_eq!(expire(&bed, ExpireKind::All, at(8), 3).await, (4, 2));
-    assert_eq!(left(&bed).await, ["req-10", "req-9", "req-8"]);
+    assert_eq!(left(&fixture).await.last().unwrap(), "req-4");
+    assert_eq!(expire(&fixture, ExpireKind::All, at(8), 3).await, (4, 2));
+    assert_eq!(left(&fixture).await, ["req-10", "req-9", "req-8"]);
 }
 
-async fn valid_and_invalid_expire_apart(bed: Bed) {
-    store(&bed, &[record(1), invalid(2, CODE), record(3), invalid(4, CODE), record(9)]).await;
-    assert_eq!(expire(&bed, ExpireKind::Valid, at(5), 100).await.0, 2);
-    assert_eq!(left(&bed).await, ["req-9", "req-4", "req-2"]);
-    assert_eq!(expire(&bed, ExpireKind::Invalid, at(4), 100).await.0, 1);
-    assert_eq!(left(&bed).await, ["req-9", "req-4"]);
+async fn valid_and_invalid_expire_apart(fixture: StoreFixture) {
+    store(&fixture, &[record(1), invalid(2, CODE), record(3), invalid(4, CODE), record(9)]).await;
+    assert_eq!(expire(&fixture, ExpireKind::Valid, at(5), 100).await.0, 2);
+    assert_eq!(left(&fixture).await, ["req-9", "req-4", "req-2"]);
+    assert_eq!(expire(&fixture, ExpireKind::Invalid, at(4), 100).await.0, 1);
+    assert_eq!(left(&fixture).await, ["req-9", "req-4"]);
 }
 
-async fn bodies_expire_and_records_stay(bed: Bed) {
+async fn bodies_expire_and_records_stay(fixture: StoreFixture) {
     let mut bare = record(2);
     bare.response_body = None;
-    store(&bed, &[record(1), bare, record(3), record(9)]).await;
-    assert_eq!(expire(&bed, ExpireKind::Bodies, at(5), 1).await, (2, 2));
+    store(&fixture, &[record(1), bare, record(3), record(9)]).await;
+    assert_eq!(expire(&fixture, ExpireKind::Bodies, at(5), 1).await, (2, 2));
     let (filter, page) = (ValidationFilter::default(), PageRequest::default());
-    let page = bed.store.list_validations(&filter, &page).await.unwrap();
+    let page = fixture.store.list_validations(&filter, &page).await.unwrap();
     let bodies: Vec<_> = page.items.iter().map(|record| record.response_body.is_some()).collect();
     assert_eq!(bodies, [true, false, false, false]);
 }
 
-async fn whole_days_expire_and_younger_ones_stay(bed: Bed) {
+async fn whole_days_expire_and_younger_ones_stay(fixture: StoreFixture) {
     let records: Vec<_> = (0..5)
         .flat_map(|day| {
             (0..3).map(move |n| ValidationRecord {
@@ -87,30 +92,30 @@ async fn whole_days_expire_and_younger_ones_stay(bed: Bed) {
             })
         })
         .collect();
-    store(&bed, &records).await;
+    store(&fixture, &records).await;
     let older_than = at(3 * DAY + 1);
-    assert_eq!(expire(&bed, ExpireKind::All, older_than, 1_000).await.0, 10);
-    assert_eq!(left(&bed).await, ["req-42", "req-41", "req-40", "req-32", "req-31"]);
+    assert_eq!(expire(&fixture, ExpireKind::All, older_than, 1_000).await.0, 10);
+    assert_eq!(left(&fixture).await, ["req-42", "req-41", "req-40", "req-32", "req-31"]);
 }
 
-async fn counting_changes_nothing(bed: Bed) {
-    store(&bed, &[record(1), invalid(2, CODE), record(3)]).await;
+async fn counting_changes_nothing(fixture: StoreFixture) {
+    store(&fixture, &[record(1), invalid(2, CODE), record(3)]).await;
     for (kind, expected) in [
         (ExpireKind::All, 3),
         (ExpireKind::Valid, 2),
         (ExpireKind::Invalid, 1),
         (ExpireKind::Bodies, 3),
     ] {
-        assert_eq!(bed.store.count_expirable(kind, at(9)).await.unwrap(), expected, "{kind:?}");
-        assert_eq!(bed.store.count_expirable(kind, at(1)).await.unwrap(), 0, "{kind:?}");
+        assert_eq!(fixture.store.count_expirable(kind, at(9)).await.unwrap(), expected, "{kind:?}");
+        assert_eq!(fixture.store.count_expirable(kind, at(1)).await.unwrap(), 0, "{kind:?}");
     }
-    assert_eq!(left(&bed).await.len(), 3);
+    assert_eq!(left(&fixture).await.len(), 3);
 }
 
-async fn expired_records_leave_no_codes_behind(bed: Bed) {
-    store(&bed, &[invalid(1, CODE), invalid(2, CODE), invalid(8, CODE)]).await;
-    assert_eq!(expire(&bed, ExpireKind::Invalid, at(5), 1).await.0, 2);
-    let answer = bed
+async fn expired_records_leave_no_codes_behind(fixture: StoreFixture) {
+    store(&fixture, &[invalid(1, CODE), invalid(2, CODE), invalid(8, CODE)]).await;
+    assert_eq!(expire(&fixture, ExpireKind::Invalid, at(5), 1).await.0, 2);
+    let answer = fixture
         .store
         .get_validation_analytics(&ValidationFilter::default(), &AnalyticsOptions::default())
         .await
@@ -118,23 +123,23 @@ async fn expired_records_leave_no_codes_behind(bed: Bed) {
     assert_eq!(answer.top_violations[0].count, 1);
 }
 
-async fn records_can_be_stored_after_their_day_expired(bed: Bed) {
-    store(&bed, &[record(1)]).await;
-    assert_eq!(expire(&bed, ExpireKind::All, at(2 * DAY), 10).await.0, 1);
-    store(&bed, &[record(2)]).await;
-    assert_eq!(left(&bed).await, ["req-2"]);
+async fn records_can_be_stored_after_their_day_expired(fixture: StoreFixture) {
+    store(&fixture, &[record(1)]).await;
+    assert_eq!(expire(&fixture, ExpireKind::All, at(2 * DAY), 10).await.0, 1);
+    store(&fixture, &[record(2)]).await;
+    assert_eq!(left(&fixture).await, ["req-2"]);
 }
 
-async fn nothing_expires_from_an_empty_store(bed: Bed) {
+async fn nothing_expires_from_an_empty_store(fixture: StoreFixture) {
     for kind in [ExpireKind::All, ExpireKind::Valid, ExpireKind::Invalid, ExpireKind::Bodies] {
-        assert_eq!(expire(&bed, kind, at(9), 10).await, (0, 0));
+        assert_eq!(expire(&fixture, kind, at(9), 10).await, (0, 0));
     }
 }
 
-async fn a_round_ends_between_two_batches_when_it_shall_stop(bed: Bed) {
-    store(&bed, &(1..=25).map(record).collect::<Vec<_>>()).await;
+async fn a_stopped_round_ends_between_two_batches(fixture: StoreFixture) {
+    store(&fixture, &(1..=25).map(record).collect::<Vec<_>>()).await;
     // an hour later it is the same day, which PostgreSQL cannot drop as a whole
-    bed.clock.advance(Duration::from_hours(1));
+    fixture.clock.advance(Duration::from_hours(1));
     let period = Some(Duration::from_mins(30));
     let settings = RetentionSettings {
         valid: period,
@@ -143,7 +148,7 @@ async fn a_round_ends_between_two_batches_when_it_shall_stop(bed: Bed) {
         interval: Duration::from_hours(1),
         batch: 10,
     };
-    let retention = Retention::new(settings, bed.store.clone(), bed.clock.clone(), None);
+    let retention = Retention::new(settings, fixture.store.clone(), fixture.clock.clone(), None);
     let left = async || retention.preview().await.unwrap()[0].rows;
     let (stop, stopped) = tokio::sync::watch::channel(true);
     assert_eq!(retention.round(&stopped).await.unwrap()[0].rows, 0);
@@ -156,7 +161,7 @@ async fn a_round_ends_between_two_batches_when_it_shall_stop(bed: Bed) {
         stop.send(true).unwrap();
     });
     let gone = round.unwrap()[0].rows;
-    // the round may have begun another batch before it was told
+    // the round may have begun another batch before it saw the stop
     assert!(gone == 10 || gone == 20, "{gone}");
     assert_eq!(left().await, 25 - gone);
 }

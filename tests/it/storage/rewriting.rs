@@ -6,107 +6,108 @@ use cvt_sidecar::model::violation::ViolationCode;
 use cvt_sidecar::storage::{PageRequest, Purge, StoreError, UsageFilter, ValidationFilter};
 use uuid::Uuid;
 
-use super::bed::Bed;
 use super::fixtures::{at, id, invalid, record, redact, redact_all, usage};
+use super::store_fixture::StoreFixture;
 
 super::cases! {
-    usage_is_forgotten_by_age_and_registrations_stay
+    usage_is_purged_by_age_and_registrations_stay
     payloads_are_rewritten_page_by_page
-    a_rewrite_goes_on_where_it_stopped
+    a_rewrite_resumes_where_it_stopped
     a_rewrite_that_fails_changes_nothing
     a_rewrite_changes_the_payload_alone
 }
 
 const CODE: ViolationCode = ViolationCode::REQUEST_BODY_SCHEMA;
 
-async fn store(bed: &Bed, records: &[ValidationRecord]) {
-    bed.store.record_validations(&redact_all(records)).await.unwrap();
+async fn store(fixture: &StoreFixture, records: &[ValidationRecord]) {
+    fixture.store.record_validations(&redact_all(records)).await.unwrap();
 }
 
-async fn records(bed: &Bed) -> Vec<ValidationRecord> {
+async fn records(fixture: &StoreFixture) -> Vec<ValidationRecord> {
     let (filter, page) = (ValidationFilter::default(), PageRequest::first(1_000));
-    bed.store.list_validations(&filter, &page).await.unwrap().items
+    fixture.store.list_validations(&filter, &page).await.unwrap().items
 }
 
-async fn usage_is_forgotten_by_age_and_registrations_stay(bed: Bed) {
+async fn usage_is_purged_by_age_and_registrations_stay(fixture: StoreFixture) {
     let seen = [usage("shop", "/old", 1, &["x"]), usage("shop", "/new", 9, &["x"])];
-    bed.store.merge_usage(Uuid::from_u128(1), &seen).await.unwrap();
-    let old = Purge::UsageBefore(at(9));
-    assert_eq!(bed.store.purge(old, 2).await.unwrap(), 2);
-    assert_eq!(bed.store.purge(old, 2).await.unwrap(), 1);
-    assert_eq!(bed.store.purge(old, 2).await.unwrap(), 0);
+    fixture.store.merge_usage(Uuid::from_u128(1), &seen).await.unwrap();
+    let old = Purge::UsageLastSeenBefore(at(9));
+    assert_eq!(fixture.store.purge(old, 2).await.unwrap(), 2);
+    assert_eq!(fixture.store.purge(old, 2).await.unwrap(), 1);
+    assert_eq!(fixture.store.purge(old, 2).await.unwrap(), 0);
     let page = PageRequest::default();
-    let left = bed.store.list_usage(&UsageFilter::default(), &page).await.unwrap().items;
+    let left = fixture.store.list_usage(&UsageFilter::default(), &page).await.unwrap().items;
     assert_eq!(left, [seen[1].clone()]);
-    assert!(bed.store.get_consumer("shop", "books", "prod").await.unwrap().is_some());
+    assert!(fixture.store.get_consumer("shop", "books", "prod").await.unwrap().is_some());
 }
 
 /// Marks a record's response body once.
-fn seal(record: &mut ValidationRecord) -> bool {
-    let Some(body) = record.response_body.as_mut().filter(|body| !body.starts_with("sealed:"))
+fn mark(record: &mut ValidationRecord) -> bool {
+    let Some(body) = record.response_body.as_mut().filter(|body| !body.starts_with("marked:"))
     else {
         return false;
     };
-    body.insert_str(0, "sealed:");
-    record.request_headers = vec![("sealed".into(), "ü".into())];
+    body.insert_str(0, "marked:");
+    record.request_headers = vec![("marked".into(), "ü".into())];
     true
 }
 
-async fn payloads_are_rewritten_page_by_page(bed: Bed) {
+async fn payloads_are_rewritten_page_by_page(fixture: StoreFixture) {
     let mut all: Vec<_> = (1..=7).map(record).collect();
     all[3].response_body = None;
-    store(&bed, &all).await;
+    store(&fixture, &all).await;
     let (mut page, mut seen, mut changed) = (PageRequest::first(3), 0, 0);
     loop {
-        let done = bed.store.rewrite_validations(&page, &|record| Ok(seal(record))).await.unwrap();
+        let done =
+            fixture.store.rewrite_validations(&page, &|record| Ok(mark(record))).await.unwrap();
         seen += done.seen;
         changed += done.changed;
         // what is stored meanwhile is newer and does not come up
         let late = record(100 + i64::try_from(seen).unwrap());
-        bed.store.record_validation(&redact(late)).await.unwrap();
+        fixture.store.record_validation(&redact(late)).await.unwrap();
         let Some(cursor) = done.next else { break };
         page = PageRequest::after(3, cursor);
     }
     assert_eq!((seen, changed), (7, 6));
-    for record in records(&bed).await {
+    for record in records(&fixture).await {
         let old = record.validated_at < at(100);
-        let sealed = record.request_headers == [("sealed".to_owned(), "ü".to_owned())];
-        assert_eq!(sealed, old && record.id != id(4), "{}", record.request_id);
-        if sealed {
-            assert_eq!(record.response_body.as_deref(), Some(r#"sealed:{"title":"Dune"}"#));
+        let marked = record.request_headers == [("marked".to_owned(), "ü".to_owned())];
+        assert_eq!(marked, old && record.id != id(4), "{}", record.request_id);
+        if marked {
+            assert_eq!(record.response_body.as_deref(), Some(r#"marked:{"title":"Dune"}"#));
         }
     }
 }
 
-async fn a_rewrite_goes_on_where_it_stopped(mut bed: Bed) {
-    store(&bed, &(1..=5).map(record).collect::<Vec<_>>()).await;
-    let rewrite = |record: &mut ValidationRecord| Ok(seal(record));
-    let done = bed.store.rewrite_validations(&PageRequest::first(2), &rewrite).await.unwrap();
+async fn a_rewrite_resumes_where_it_stopped(mut fixture: StoreFixture) {
+    store(&fixture, &(1..=5).map(record).collect::<Vec<_>>()).await;
+    let rewrite = |record: &mut ValidationRecord| Ok(mark(record));
+    let done = fixture.store.rewrite_validations(&PageRequest::first(2), &rewrite).await.unwrap();
     let kept = done.next.unwrap().to_string();
-    bed.restart().await;
+    fixture.restart().await;
     let page = PageRequest::after(10, kept.parse::<Cursor>().unwrap());
-    let done = bed.store.rewrite_validations(&page, &rewrite).await.unwrap();
+    let done = fixture.store.rewrite_validations(&page, &rewrite).await.unwrap();
     assert_eq!((done.seen, done.changed, done.next), (3, 3, None));
 }
 
-async fn a_rewrite_that_fails_changes_nothing(bed: Bed) {
-    store(&bed, &(1..=4).map(record).collect::<Vec<_>>()).await;
-    let before = records(&bed).await;
+async fn a_rewrite_that_fails_changes_nothing(fixture: StoreFixture) {
+    store(&fixture, &(1..=4).map(record).collect::<Vec<_>>()).await;
+    let before = records(&fixture).await;
     let failing = |record: &mut ValidationRecord| {
         if record.id == id(2) {
             return Err(StoreError::Refused("no key".into()));
         }
-        Ok(seal(record))
+        Ok(mark(record))
     };
-    let failed = bed.store.rewrite_validations(&PageRequest::first(10), &failing).await;
+    let failed = fixture.store.rewrite_validations(&PageRequest::first(10), &failing).await;
     assert!(matches!(failed, Err(StoreError::Refused(_))), "{failed:?}");
-    assert_eq!(records(&bed).await, before);
+    assert_eq!(records(&fixture).await, before);
 }
 
-async fn a_rewrite_changes_the_payload_alone(bed: Bed) {
-    store(&bed, &[invalid(1, CODE)]).await;
+async fn a_rewrite_changes_the_payload_alone(fixture: StoreFixture) {
+    store(&fixture, &[invalid(1, CODE)]).await;
     let all = PageRequest::default();
-    let done = bed
+    let done = fixture
         .store
         .rewrite_validations(&all, &|record| {
             record.request_headers.clear();
@@ -127,5 +128,5 @@ async fn a_rewrite_changes_the_payload_alone(bed: Bed) {
         response_body: None,
         ..invalid(1, CODE)
     };
-    assert_eq!(records(&bed).await, [expected]);
+    assert_eq!(records(&fixture).await, [expected]);
 }

@@ -11,10 +11,10 @@ use cvt_sidecar::config::storage::PostgresSettings;
 const MISSING: &str = "PostgreSQL's server programs are missing; install them, on Debian and \
      Ubuntu with `apt-get install postgresql`, or set PG_BIN to the directory of `initdb`";
 
-/// A running server. Its keeper, a shell, stops it and removes its files when its standard
+/// A running server. Its watchdog, a shell, stops it and removes its files when its standard
 /// input closes: when this is dropped, and also when the test process dies.
 pub(crate) struct Server {
-    keeper: Child,
+    watchdog: Child,
     dir: PathBuf,
     bin: PathBuf,
     port: u16,
@@ -46,8 +46,8 @@ impl Server {
             settings.join("\n")
         )
         .unwrap();
-        let keeper = keep(&bin, &dir);
-        let server = Self { keeper, dir, bin, port };
+        let watchdog = spawn_watchdog(&bin, &dir);
+        let server = Self { watchdog, dir, bin, port };
         server.run("start");
         server
     }
@@ -128,9 +128,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
+        drop(self.watchdog.stdin.take());
         for _ in 0..1_000 {
-            if self.keeper.try_wait().is_ok_and(|done| done.is_none()) {
+            if self.watchdog.try_wait().is_ok_and(|done| done.is_none()) {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
@@ -138,11 +138,11 @@ impl Drop for Server {
 }
 
 /// A shell that waits for the end of its input, then stops the server and cleans up.
-fn keep(bin: &Path, dir: &Path) -> Child {
+fn spawn_watchdog(bin: &Path, dir: &Path) -> Child {
     let script = "trap '' INT TERM; cat >/dev/null; \"$1/pg_ctl\" stop -m immediate -s -w -t 15 \
          -D \"$2/data\" 2>/dev/null; rm -rf \"$2\"";
     as_server(Path::new("sh"))
-        .args(["-c", script, "keeper"])
+        .args(["-c", script, "watchdog"])
         .arg(bin)
         .arg(dir)
         .stdin(Stdio::piped())

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use cvt_sidecar::config::storage::{PostgresSettings, SslMode, StorageSettings};
 use cvt_sidecar::storage::{self, Access, StoreError, StoreResult};
 
-use super::bed::clock;
 use super::server::Server;
+use super::store_fixture::clock;
 use crate::support::certificates::Authority;
 
 /// Opens, pings and closes; says whether the connection was encrypted.

@@ -20,7 +20,7 @@ pub(crate) struct Authority {
 }
 
 /// A certificate and its key.
-pub(crate) struct Identity {
+pub(crate) struct CertificateFiles {
     /// PEM file of the certificate.
     pub(crate) cert: PathBuf,
     /// PEM file of its key.
@@ -30,7 +30,7 @@ pub(crate) struct Identity {
 // === impl Authority ===
 
 impl Authority {
-    /// A new authority that nobody knows yet.
+    /// A new authority that is not trusted anywhere yet.
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -49,7 +49,7 @@ impl Authority {
 
     /// Signs a certificate for localhost whose subject is `name`, ending with the year `until`;
     /// written to files called `file`, over what was there.
-    pub(crate) fn sign(&self, file: &str, name: &str, until: i32) -> Identity {
+    pub(crate) fn sign(&self, file: &str, name: &str, until: i32) -> CertificateFiles {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).expect("names");
         params.distinguished_name.push(DnType::CommonName, name);
@@ -57,14 +57,14 @@ impl Authority {
         let key = KeyPair::generate().expect("a key");
         let cert = params.signed_by(&key, &*self.issuer).expect("a certificate");
         let path = |suffix: &str| self.dir.path().join(format!("{file}.{suffix}"));
-        let identity = Identity { cert: path("crt"), key: path("key") };
+        let identity = CertificateFiles { cert: path("crt"), key: path("key") };
         replace(&identity.key, &key.serialize_pem());
         replace(&identity.cert, &cert.pem());
         identity
     }
 
     /// What a client that trusts this authority is set up with.
-    pub(crate) fn client(&self, shows: Option<&Identity>) -> Arc<ClientConfig> {
+    pub(crate) fn client(&self, shows: Option<&CertificateFiles>) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).expect("a root");
         let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -19,13 +19,13 @@ impl Deadline {
     }
 
     /// A deadline `wait` from now.
-    #[allow(clippy::disallowed_methods, reason = "the tests' own clock; nothing is judged by it")]
+    #[allow(clippy::disallowed_methods, reason = "the tests' own clock; no product code reads it")]
     pub(crate) fn after(wait: Duration) -> Self {
         Self(Instant::now() + wait)
     }
 
     /// What is left, zero when it has passed.
-    #[allow(clippy::disallowed_methods, reason = "the tests' own clock; nothing is judged by it")]
+    #[allow(clippy::disallowed_methods, reason = "the tests' own clock; no product code reads it")]
     pub(crate) fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }

@@ -1,4 +1,4 @@
-//! The documents that the tests judge by.
+//! The documents that the tests validate against.
 
 /// Takes any body of any media type and answers with any.
 pub(crate) const ANYTHING: &str = r"
@@ -78,13 +78,13 @@ components:
         pin: {type: string, writeOnly: true}
 ";
 
-/// Rules that an engine may find hard: lookahead, a pattern that is no pattern, a format nobody
-/// knows, and a pattern with catastrophic backtracking.
+/// Rules that an engine may find hard: lookahead, a pattern that is no pattern, an unknown
+/// format, and a pattern with catastrophic backtracking.
 pub(crate) const HARD_RULES: &str = r"
 openapi: 3.1.0
 info: {title: Hard rules, version: 1.0.0}
 paths:
-  /judge:
+  /validate:
     post:
       requestBody:
         required: true

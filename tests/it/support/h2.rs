@@ -13,7 +13,7 @@ use super::deadline::Deadline;
 
 /// A response, whole.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct H2Response {
     /// Its status.
     pub(crate) status: u16,
     /// Its header fields.
@@ -25,7 +25,7 @@ pub(crate) struct Answer {
 /// Sends one request on a connection of its own. The body has no announced length when
 /// `streamed`.
 #[track_caller]
-pub(crate) fn ask(address: SocketAddr, request: Request<Vec<u8>>, streamed: bool) -> Answer {
+pub(crate) fn ask(address: SocketAddr, request: Request<Vec<u8>>, streamed: bool) -> H2Response {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
@@ -39,7 +39,7 @@ pub(crate) fn ask(address: SocketAddr, request: Request<Vec<u8>>, streamed: bool
         let response = sender.send_request(request).await.expect("a response");
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a whole body").to_bytes();
-        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+        H2Response { status: parts.status.as_u16(), headers: parts.headers, body }
     })
 }
 
@@ -98,9 +98,9 @@ impl<B: http_body::Body + Unpin> http_body::Body for Unsized<B> {
     }
 }
 
-// === impl Answer ===
+// === impl H2Response ===
 
-impl Answer {
+impl H2Response {
     /// The body as JSON.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).expect("a JSON body")

@@ -8,14 +8,14 @@ use std::thread::{self, JoinHandle};
 use super::{Client, eventually};
 
 /// Callers at work; they stop when told to.
-pub(crate) struct Load {
-    shared: Arc<Shared>,
+pub(crate) struct LoadGenerator {
+    shared: Arc<LoadCounts>,
     callers: Vec<JoinHandle<()>>,
 }
 
 /// What the callers met.
 #[derive(Debug, Default)]
-pub(crate) struct Shared {
+pub(crate) struct LoadCounts {
     stop: AtomicBool,
     /// Exchanges that ended with 200.
     pub(crate) answered: AtomicUsize,
@@ -27,12 +27,12 @@ pub(crate) struct Shared {
     pub(crate) failed: AtomicUsize,
 }
 
-// === impl Load ===
+// === impl LoadGenerator ===
 
-impl Load {
+impl LoadGenerator {
     /// Starts `callers` that send `request` to `address`.
     pub(crate) fn start(address: SocketAddr, callers: usize, request: &'static str) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(LoadCounts::default());
         let callers = (0..callers).map(|_| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || shared.call(address, request))
@@ -51,7 +51,7 @@ impl Load {
     }
 
     /// Stops the callers and says what they met.
-    pub(crate) fn finish(self) -> Arc<Shared> {
+    pub(crate) fn finish(self) -> Arc<LoadCounts> {
         self.shared.stop.store(true, Ordering::SeqCst);
         for caller in self.callers {
             caller.join().expect("a caller");
@@ -60,9 +60,9 @@ impl Load {
     }
 }
 
-// === impl Shared ===
+// === impl LoadCounts ===
 
-impl Shared {
+impl LoadCounts {
     fn call(&self, address: SocketAddr, request: &str) {
         let mut kept: Option<Client> = None;
         while !self.stop.load(Ordering::SeqCst) {

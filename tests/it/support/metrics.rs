@@ -7,7 +7,7 @@ use super::Client;
 
 /// One scrape.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Metrics {
+pub(crate) struct MetricsScrape {
     series: Vec<Series>,
     kinds: BTreeMap<String, String>,
 }
@@ -19,9 +19,9 @@ struct Series {
     value: f64,
 }
 
-// === impl Metrics ===
+// === impl MetricsScrape ===
 
-impl Metrics {
+impl MetricsScrape {
     /// Scrapes the admin port at `address`.
     #[track_caller]
     pub(crate) fn scrape(address: SocketAddr) -> Self {
@@ -119,9 +119,9 @@ fn unquote(text: &str) -> Option<(String, &str)> {
 }
 
 #[test]
-fn the_text_format_reads_back() {
+fn the_text_format_parses() {
     let text = "# HELP a b\na{x=\"1\",y=\"q\\\"},\\n\"} 2\na{x=\"2\"} 3.5\nplain 1e3\n";
-    let metrics = Metrics::parse(text);
+    let metrics = MetricsScrape::parse(text);
     assert!((metrics.sum("a", &[]) - 5.5).abs() < 1e-9);
     assert!((metrics.sum("a", &[("x", "1")]) - 2.0).abs() < 1e-9);
     assert!((metrics.sum("plain", &[]) - 1000.0).abs() < 1e-9);

@@ -8,20 +8,20 @@ use std::thread;
 use super::Message;
 
 /// A running service. Its threads end with the connections and the process.
-pub(crate) struct Recorder {
+pub(crate) struct ByteRecorder {
     address: SocketAddr,
     bytes: Arc<Mutex<Vec<u8>>>,
 }
 
 /// Copies what is read.
-struct Copying {
+struct RecordingReader {
     stream: TcpStream,
     bytes: Arc<Mutex<Vec<u8>>>,
 }
 
-// === impl Recorder ===
+// === impl ByteRecorder ===
 
-impl Recorder {
+impl ByteRecorder {
     /// Answers each whole request with `answer`.
     pub(crate) fn start(answer: &'static str) -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -31,7 +31,7 @@ impl Recorder {
         let kept = Arc::clone(&bytes);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let mut connection = Copying { stream, bytes: Arc::clone(&kept) };
+                let mut connection = RecordingReader { stream, bytes: Arc::clone(&kept) };
                 thread::spawn(move || {
                     while let Ok(Some(_)) = Message::read_request(&mut connection) {
                         if connection.stream.write_all(answer.as_bytes()).is_err() {
@@ -55,9 +55,9 @@ impl Recorder {
     }
 }
 
-// === impl Copying ===
+// === impl RecordingReader ===
 
-impl Read for Copying {
+impl Read for RecordingReader {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let length = self.stream.read(buffer)?;
         self.bytes.lock().expect("bytes").extend_from_slice(&buffer[..length]);

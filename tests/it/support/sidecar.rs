@@ -12,10 +12,10 @@ use std::thread::{self, JoinHandle};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Client, Metrics, eventually};
+use super::{Client, MetricsScrape, eventually};
 
 /// What a sidecar is started with.
-pub(crate) struct Setup {
+pub(crate) struct SidecarSetup {
     dir: TempDir,
     launch: Launch,
 }
@@ -35,7 +35,7 @@ struct Launch {
 pub(crate) struct Starting {
     dir: TempDir,
     child: Child,
-    output: Output,
+    output: CapturedOutput,
 }
 
 /// A running sidecar; killed when dropped.
@@ -47,7 +47,7 @@ pub(crate) struct Sidecar {
     dir: TempDir,
     launch: Launch,
     child: Child,
-    output: Output,
+    output: CapturedOutput,
 }
 
 /// What a process said and how it ended.
@@ -62,7 +62,7 @@ pub(crate) struct Finished {
 }
 
 #[derive(Default)]
-struct Output {
+struct CapturedOutput {
     stdout: Arc<Mutex<String>>,
     stderr: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
@@ -92,10 +92,10 @@ fn bare(mut command: Command, dir: &Path) -> Command {
     command
 }
 
-// === impl Setup ===
+// === impl SidecarSetup ===
 
-impl Setup {
-    /// A sidecar in front of `upstream` that judges by the OpenAPI `document`.
+impl SidecarSetup {
+    /// A sidecar in front of `upstream` that validates against the OpenAPI `document`.
     pub(crate) fn new(document: &str, upstream: SocketAddr) -> Self {
         let mut setup = Self::bare();
         setup.write("openapi.yaml", document);
@@ -211,7 +211,7 @@ impl Setup {
 // === impl Launch ===
 
 impl Launch {
-    fn spawn(&self, dir: &Path) -> (Child, Output) {
+    fn spawn(&self, dir: &Path) -> (Child, CapturedOutput) {
         let command = match self.around.split_first() {
             None => command(dir),
             Some((program, arguments)) => {
@@ -232,7 +232,7 @@ impl Launch {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary runs");
-        let mut output = Output::default();
+        let mut output = CapturedOutput::default();
         output.follow(child.stdout.take().expect("a pipe"), &Arc::clone(&output.stdout));
         output.follow(child.stderr.take().expect("a pipe"), &Arc::clone(&output.stderr));
         (child, output)
@@ -286,7 +286,7 @@ fn field<'a>(event: &'a Value, name: &str) -> Option<&'a str> {
 }
 
 #[track_caller]
-fn wait(child: &mut Child, output: &Output) -> ExitStatus {
+fn wait(child: &mut Child, output: &CapturedOutput) -> ExitStatus {
     eventually("the end of the process", || match child.try_wait() {
         Ok(Some(status)) => Ok(status),
         _ => Err(format!("{}{}", output.stdout(), output.stderr())),
@@ -308,13 +308,17 @@ impl Sidecar {
 
     /// Its metrics now.
     #[track_caller]
-    pub(crate) fn metrics(&self) -> Metrics {
-        Metrics::scrape(self.admin)
+    pub(crate) fn metrics(&self) -> MetricsScrape {
+        MetricsScrape::scrape(self.admin)
     }
 
     /// The metrics, once `holds` says so.
     #[track_caller]
-    pub(crate) fn wait_for_metrics(&self, what: &str, holds: impl Fn(&Metrics) -> bool) -> Metrics {
+    pub(crate) fn wait_for_metrics(
+        &self,
+        what: &str,
+        holds: impl Fn(&MetricsScrape) -> bool,
+    ) -> MetricsScrape {
         eventually(what, || {
             let metrics = self.metrics();
             if holds(&metrics) { Ok(metrics) } else { Err(format!("{metrics:?}")) }
@@ -433,9 +437,9 @@ pub(crate) fn records_in(dir: &Path) -> Vec<Value> {
     records
 }
 
-// === impl Output ===
+// === impl CapturedOutput ===
 
-impl Output {
+impl CapturedOutput {
     fn follow(&mut self, from: impl Read + Send + 'static, into: &Arc<Mutex<String>>) {
         let into = Arc::clone(into);
         self.readers.push(thread::spawn(move || {

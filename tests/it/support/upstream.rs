@@ -13,8 +13,8 @@ use super::{Message, eventually};
 pub(crate) enum Step {
     /// Sends bytes.
     Send(Vec<u8>),
-    /// Waits until the gate opens.
-    Wait(Gate),
+    /// Waits until the latch opens.
+    Wait(Latch),
     /// Ends the connection in good order.
     Close,
     /// Ends the connection with a TCP reset.
@@ -25,18 +25,18 @@ pub(crate) enum Step {
 
 /// Something that a test opens once.
 #[derive(Clone, Default)]
-pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
+pub(crate) struct Latch(Arc<(Mutex<bool>, Condvar)>);
 
 /// A running service; stops when dropped.
-pub(crate) struct Upstream {
+pub(crate) struct ScriptedUpstream {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<ScriptState>,
     accepting: Option<JoinHandle<()>>,
 }
 
 type Script = dyn Fn(&Message) -> Vec<Step> + Send + Sync;
 
-struct Shared {
+struct ScriptState {
     script: Box<Script>,
     received: Mutex<Vec<Message>>,
     connections: Mutex<Vec<Weak<TcpStream>>>,
@@ -52,26 +52,26 @@ pub(crate) fn json_answer(status: &str, body: &str) -> Vec<Step> {
     vec![Step::Send([head.as_bytes(), body.as_bytes()].concat())]
 }
 
-// === impl Gate ===
+// === impl Latch ===
 
-impl Gate {
+impl Latch {
     /// Lets everything that waits go on.
     pub(crate) fn open(&self) {
-        *self.0.0.lock().expect("the gate") = true;
+        *self.0.0.lock().expect("the latch") = true;
         self.0.1.notify_all();
     }
 
     fn pass(&self) {
-        let closed = self.0.0.lock().expect("the gate");
+        let closed = self.0.0.lock().expect("the latch");
         let patience = Duration::from_secs(20);
         let wait = self.0.1.wait_timeout_while(closed, patience, |open| !*open);
-        assert!(!wait.expect("the gate").1.timed_out(), "nobody opened the gate");
+        assert!(!wait.expect("the latch").1.timed_out(), "the test did not open the latch");
     }
 }
 
-// === impl Upstream ===
+// === impl ScriptedUpstream ===
 
-impl Upstream {
+impl ScriptedUpstream {
     /// Starts a service on a free port; `script` answers each request.
     pub(crate) fn start(script: impl Fn(&Message) -> Vec<Step> + Send + Sync + 'static) -> Self {
         Self::start_on(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), script)
@@ -85,7 +85,7 @@ impl Upstream {
         let listener = eventually("the upstream's port", || {
             TcpListener::bind(address).map_err(|error| error.to_string())
         });
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ScriptState {
             script: Box::new(script),
             received: Mutex::default(),
             connections: Mutex::default(),
@@ -153,15 +153,15 @@ impl Upstream {
     }
 }
 
-impl Drop for Upstream {
+impl Drop for ScriptedUpstream {
     fn drop(&mut self) {
         self.shut();
     }
 }
 
-// === impl Shared ===
+// === impl ScriptState ===
 
-impl Shared {
+impl ScriptState {
     fn accept(self: Arc<Self>, listener: &TcpListener) {
         for stream in listener.incoming() {
             if self.stopping.load(Ordering::SeqCst) {

@@ -1,10 +1,10 @@
-//! Elements, attributes and character data, without what the reading of values does not need.
+//! The XML tree: elements, attributes and character data, nothing that reading values does not need.
 
 use quick_xml::NsReader;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::ResolveResult;
 
-/// Attributes of one element, and namespace declarations in scope, that are looked at.
+/// Attributes of one element, and namespace declarations in scope, that are read.
 const MAX_NAMES: usize = 256;
 
 /// The namespace of `xsi:nil` and its kin, which say how an element is written.
@@ -12,12 +12,12 @@ const SCHEMA_INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
 
 /// An element with everything in it.
 #[derive(Debug, Default)]
-pub(super) struct Element {
+pub(super) struct XmlElement {
     /// Name without prefix.
     pub(super) name: Box<str>,
     namespace: Option<Box<str>>,
-    pub(super) attributes: Vec<Attribute>,
-    pub(super) children: Vec<Element>,
+    pub(super) attributes: Vec<XmlAttribute>,
+    pub(super) children: Vec<XmlElement>,
     /// Character data of the element itself, in one piece.
     pub(super) text: String,
     /// `xsi:nil="true"`.
@@ -26,7 +26,7 @@ pub(super) struct Element {
 
 /// An attribute that is no namespace declaration.
 #[derive(Debug)]
-pub(super) struct Attribute {
+pub(super) struct XmlAttribute {
     /// Name without prefix.
     pub(super) name: Box<str>,
     namespace: Option<Box<str>>,
@@ -45,9 +45,9 @@ pub(super) enum XmlFailure {
 }
 
 /// Reads a whole text. No recursion; memory linear in the text.
-pub(super) fn parse(text: &str, max_depth: usize) -> Result<Element, XmlFailure> {
+pub(super) fn parse(text: &str, max_depth: usize) -> Result<XmlElement, XmlFailure> {
     let mut reader = NsReader::from_str(text);
-    let mut open: Vec<(Element, usize)> = Vec::new();
+    let mut open: Vec<(XmlElement, usize)> = Vec::new();
     let mut root = None;
     let mut in_scope = 0;
     loop {
@@ -62,12 +62,12 @@ pub(super) fn parse(text: &str, max_depth: usize) -> Result<Element, XmlFailure>
             }
             Event::Empty(start) => {
                 let (element, _) = begin(&reader, &start)?;
-                place(element, &mut open, &mut root)?;
+                attach(element, &mut open, &mut root)?;
             }
             Event::End(_) => {
                 let (element, declared) = open.pop().ok_or(XmlFailure::Malformed)?;
                 in_scope -= declared;
-                place(element, &mut open, &mut root)?;
+                attach(element, &mut open, &mut root)?;
             }
             Event::Text(text) => append(&mut open, &text.xml10_content())?,
             Event::CData(text) => append(&mut open, &text.xml10_content())?,
@@ -92,10 +92,10 @@ pub(super) fn parse(text: &str, max_depth: usize) -> Result<Element, XmlFailure>
     if open.is_empty() { root.ok_or(XmlFailure::Malformed) } else { Err(XmlFailure::Malformed) }
 }
 
-fn place(
-    element: Element,
-    open: &mut [(Element, usize)],
-    root: &mut Option<Element>,
+fn attach(
+    element: XmlElement,
+    open: &mut [(XmlElement, usize)],
+    root: &mut Option<XmlElement>,
 ) -> Result<(), XmlFailure> {
     match open.last_mut() {
         Some((parent, _)) => parent.children.push(element),
@@ -105,7 +105,7 @@ fn place(
     Ok(())
 }
 
-fn append(open: &mut [(Element, usize)], text: &str) -> Result<(), XmlFailure> {
+fn append(open: &mut [(XmlElement, usize)], text: &str) -> Result<(), XmlFailure> {
     match open.last_mut() {
         Some((element, _)) => element.text.push_str(text),
         None if text.trim().is_empty() => {}
@@ -115,12 +115,15 @@ fn append(open: &mut [(Element, usize)], text: &str) -> Result<(), XmlFailure> {
 }
 
 /// An element as its start tag says, and how many namespaces it declares.
-fn begin(reader: &NsReader<&[u8]>, start: &BytesStart<'_>) -> Result<(Element, usize), XmlFailure> {
+fn begin(
+    reader: &NsReader<&[u8]>,
+    start: &BytesStart<'_>,
+) -> Result<(XmlElement, usize), XmlFailure> {
     let (namespace, name) = reader.resolver().resolve_element(start.name());
-    let mut element = Element {
+    let mut element = XmlElement {
         name: name.into_inner().into(),
         namespace: namespace_of(&namespace),
-        ..Element::default()
+        ..XmlElement::default()
     };
     let mut declared = 0;
     for (at, attribute) in start.attributes().with_checks(false).enumerate() {
@@ -144,7 +147,7 @@ fn begin(reader: &NsReader<&[u8]>, start: &BytesStart<'_>) -> Result<(Element, u
             continue;
         }
         let name = name.into_inner().into();
-        element.attributes.push(Attribute { name, namespace, value: value.into() });
+        element.attributes.push(XmlAttribute { name, namespace, value: value.into() });
     }
     Ok((element, declared))
 }
@@ -156,9 +159,9 @@ fn namespace_of(resolved: &ResolveResult<'_>) -> Option<Box<str>> {
     }
 }
 
-// === impl Element ===
+// === impl XmlElement ===
 
-impl Element {
+impl XmlElement {
     /// Whether this is the element of that name; any namespace will do where none is asked for.
     pub(super) fn is_named(&self, name: &str, namespace: Option<&str>) -> bool {
         *self.name == *name
@@ -166,9 +169,9 @@ impl Element {
     }
 }
 
-// === impl Attribute ===
+// === impl XmlAttribute ===
 
-impl Attribute {
+impl XmlAttribute {
     /// Whether this is the attribute of that name.
     pub(super) fn is_named(&self, name: &str, namespace: Option<&str>) -> bool {
         // An attribute without a prefix is in no namespace, whatever its element is in.
@@ -183,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_attributes_and_text() {
+    fn elements_attributes_and_text_are_parsed() {
         let text = "<?xml version='1.0'?><!-- c --><p:a xmlns:p='u' xmlns='v' x='1&lt;' p:y='2'>\
                     t&amp;<![CDATA[<b>]]>&#x41;<b/><c xmlns:i='http://www.w3.org/2001/XMLSchema-instance' i:nil='true'/></p:a>";
         let root = parse(text, 10).unwrap();
@@ -196,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_texts_are_refused() {
+    fn hostile_xml_is_refused() {
         assert_eq!(parse("<a><b></a></b>", 10).unwrap_err(), XmlFailure::Malformed);
         assert_eq!(parse("<a/><b/>", 10).unwrap_err(), XmlFailure::Malformed);
         assert_eq!(parse("", 10).unwrap_err(), XmlFailure::Malformed);

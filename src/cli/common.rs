@@ -1,0 +1,89 @@
+//! What several commands share: the store they read, pages, and how they run.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::output::EXIT_ERROR;
+use super::settings;
+use crate::app;
+use crate::config::{Config, StoreConfig};
+use crate::model::clock::{Clock, SystemClock, Timestamp};
+use crate::model::page::Cursor;
+use crate::storage::{PageRequest, Store};
+
+/// Flags of every command about what was recorded.
+#[derive(Debug, Args)]
+pub(super) struct StoreArgs {
+    /// Where it is kept: a path, sqlite://PATH or postgres://… [default: as `run` has it]
+    #[arg(long, value_name = "DSN")]
+    storage: Option<String>,
+    /// JSON instead of text for people
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Flags of every command that lists page by page.
+#[derive(Debug, Args)]
+pub(super) struct PageArgs {
+    /// How many on a page
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// Where to go on: the cursor that the page before ended with
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+// === impl StoreArgs ===
+
+impl StoreArgs {
+    /// Opens the store, to read from it or also to change it.
+    pub(super) async fn open(
+        &self,
+        environment: &[(String, String)],
+        read_only: bool,
+    ) -> Result<Arc<dyn Store>, String> {
+        let config = self.config(environment)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let opened = app::open_store(&config.storage, &config.encryption, read_only, &clock).await;
+        opened.map_err(|error| error.to_string())
+    }
+
+    /// The settings about what is stored.
+    pub(super) fn config(&self, environment: &[(String, String)]) -> Result<StoreConfig, String> {
+        let flags = self.storage.iter().map(|dsn| ("storage.dsn", "--storage", dsn.clone()));
+        let typed = settings::typed(None, environment, flags.collect())?;
+        Config::load_store(typed).map_err(|error| error.to_string())
+    }
+}
+
+// === impl PageArgs ===
+
+impl PageArgs {
+    /// The page that was asked for.
+    pub(super) fn request(&self) -> Result<PageRequest, String> {
+        let Some(text) = &self.cursor else { return Ok(PageRequest::first(self.limit)) };
+        let cursor: Cursor = text.parse().map_err(|error| format!("--cursor: {error}"))?;
+        Ok(PageRequest::after(self.limit, cursor))
+    }
+}
+
+/// Runs a command to its end; an error goes to standard error.
+pub(super) fn run_command(command: impl Future<Output = Result<u8, String>>) -> u8 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = runtime
+        .map_err(|error| format!("cannot start the runtime: {error}"))
+        .and_then(|runtime| runtime.block_on(command));
+    outcome.unwrap_or_else(|message| {
+        eprintln!("cvt-sidecar: {message}");
+        EXIT_ERROR
+    })
+}
+
+/// Reads a time given as a flag.
+pub(super) fn parse_time(flag: &str, text: Option<&str>) -> Result<Option<Timestamp>, String> {
+    let Some(text) = text else { return Ok(None) };
+    let expected = || format!("{flag}: expected a time such as 2026-01-31T12:00:00Z");
+    Timestamp::parse(text).map(Some).ok_or_else(expected)
+}

@@ -1,0 +1,156 @@
+//! A store that is opened later: the sidecar starts although its database cannot be reached.
+//!
+//! Invariants:
+//! - Until the database is reached, every operation fails as unavailable, so that callers keep
+//!   what they wanted to store. Registrations alone are accepted and queued.
+//! - Queued registrations run in their order before any other operation.
+//! - From then on every call is forwarded.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, watch};
+
+use super::error::StoreError;
+use super::operations::operations_of;
+use super::query::{MigrationReport, OnConflict, SchemaChange, StoredSchema};
+use super::store::{
+    ComparisonStore, ConsumerStore, SchemaStore, Store, StoreResult, ValidationStore,
+};
+use super::{Access, open};
+use crate::config::storage::StorageSettings;
+use crate::model::clock::Clock;
+use crate::model::schema::SchemaRecord;
+
+/// Time between two attempts to open the database.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A store that is opened as soon as the database can be reached.
+pub struct DeferredStore {
+    store: OnceLock<Arc<dyn Store>>,
+    pending_registrations: Mutex<Vec<(SchemaRecord, OnConflict)>>,
+    settings: StorageSettings,
+    clock: Arc<dyn Clock>,
+}
+
+// === impl DeferredStore ===
+
+impl DeferredStore {
+    /// The store that `settings` name, not open yet.
+    pub fn new(settings: &StorageSettings, clock: Arc<dyn Clock>) -> Self {
+        let (store, registrations) = (OnceLock::new(), Mutex::new(Vec::new()));
+        Self { store, pending_registrations: registrations, settings: settings.clone(), clock }
+    }
+
+    /// Retries until the database is open and the queued registrations are stored, or until
+    /// `stop` turns true.
+    pub async fn open(&self, mut stop: watch::Receiver<bool>) {
+        while let Err(error) = self.try_open().await {
+            tracing::debug!(event = "storage_not_ready", %error);
+            tokio::select! {
+                () = tokio::time::sleep(RETRY_INTERVAL) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+        tracing::info!(event = "storage_opened", place = %self.settings);
+    }
+
+    async fn try_open(&self) -> StoreResult<()> {
+        let store = open(&self.settings, Access::Write, self.clock.clone()).await?;
+        // Concurrent registrations wait for this lock and then find the store open.
+        let mut registrations = self.pending_registrations.lock().await;
+        for (record, on_conflict) in registrations.iter() {
+            match store.set_schema(record, *on_conflict).await {
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) => {
+                    let schema_id = record.schema_id.as_str();
+                    tracing::error!(event = "schema_not_registered", schema_id, %error);
+                }
+                Ok(_) => {}
+            }
+        }
+        registrations.clear();
+        // Only this task sets it.
+        let _ = self.store.set(store);
+        Ok(())
+    }
+
+    fn inner(&self) -> StoreResult<&Arc<dyn Store>> {
+        let unreachable =
+            || StoreError::Unavailable("it was not reached since the start".to_owned());
+        self.store.get().ok_or_else(unreachable)
+    }
+}
+
+/// Implements a trait by forwarding to the opened store.
+macro_rules! forward_when_open {
+    ($store:ident: $($name:ident($($argument:ident: $type:ty),* $(,)?) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl $store for DeferredStore {
+            $(async fn $name(&self, $($argument: $type),*) -> StoreResult<$answer> {
+                self.inner()?.$name($($argument),*).await
+            })*
+        }
+    };
+}
+
+/// The same for schemas, except that registrations are queued until the store is open.
+macro_rules! queue_registrations {
+    ($store:ident: set_schema($($ignored:tt)*) -> $stored:ty;
+        $($name:ident($($argument:ident: $type:ty),* $(,)?) -> $answer:ty;)*
+    ) => {
+        #[async_trait]
+        impl $store for DeferredStore {
+            async fn set_schema(
+                &self,
+                record: &SchemaRecord,
+                on_conflict: OnConflict,
+            ) -> StoreResult<StoredSchema> {
+                if let Some(store) = self.store.get() {
+                    return store.set_schema(record, on_conflict).await;
+                }
+                let mut registrations = self.pending_registrations.lock().await;
+                if let Some(store) = self.store.get() {
+                    return store.set_schema(record, on_conflict).await;
+                }
+                registrations.push((record.clone(), on_conflict));
+                Ok(StoredSchema { record: record.clone(), change: SchemaChange::Created })
+            }
+
+            $(async fn $name(&self, $($argument: $type),*) -> StoreResult<$answer> {
+                self.inner()?.$name($($argument),*).await
+            })*
+        }
+    };
+}
+
+operations_of!(SchemaStore, queue_registrations);
+operations_of!(ValidationStore, forward_when_open);
+operations_of!(ComparisonStore, forward_when_open);
+operations_of!(ConsumerStore, forward_when_open);
+
+#[async_trait]
+impl Store for DeferredStore {
+    async fn migrate(&self, dry_run: bool) -> StoreResult<MigrationReport> {
+        self.inner()?.migrate(dry_run).await
+    }
+
+    async fn close(&self) {
+        if let Some(store) = self.store.get() {
+            store.close().await;
+        }
+    }
+
+    async fn ping(&self) -> StoreResult<()> {
+        self.inner()?.ping().await
+    }
+
+    fn backend(&self) -> &'static str {
+        match self.settings {
+            StorageSettings::Memory => "memory",
+            StorageSettings::Sqlite { .. } => "sqlite",
+            StorageSettings::Postgres(_) => "postgres",
+        }
+    }
+}

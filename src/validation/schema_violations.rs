@@ -1,0 +1,208 @@
+//! Turns schema errors into violations.
+//!
+//! Invariants:
+//! - no part of a violation comes from the message: sentences are made of the rule and the
+//!   document's own words, and in instance pointers a property name that the document does not
+//!   declare is shown as `*`;
+//! - every violation has the position of its rule in the document as registered.
+
+mod branches;
+mod sentence;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use jsonschema::ValidationError;
+use jsonschema::error::ValidationErrorKind as Kind;
+
+use crate::contract::schema::{
+    SchemaError, SchemaIndex, SchemaOutcome, SchemaSet, errors_truncated,
+};
+use crate::json::Node;
+use crate::json::pointer;
+use crate::model::verdict::{SkipReason, Verdict};
+use crate::model::violation::{Violation, ViolationCode};
+
+/// Adds violations to a verdict, up to a cap.
+#[derive(Debug)]
+pub struct ViolationSink<'v> {
+    verdict: &'v mut Verdict,
+    cap: usize,
+}
+
+/// The code and name that the violations of a value get.
+#[derive(Debug, Clone)]
+pub struct ViolationSubject {
+    /// The code that violations get.
+    pub code: ViolationCode,
+    /// The documented name of the parameter or header.
+    pub name: Option<Arc<str>>,
+}
+
+/// Violations kept per verdict unless said otherwise.
+pub const DEFAULT_CAP: usize = 32;
+
+// === impl ViolationSink ===
+
+impl<'v> ViolationSink<'v> {
+    /// A sink for `verdict`, which keeps at most `cap` violations and counts the rest.
+    pub fn new(verdict: &'v mut Verdict, cap: usize) -> Self {
+        Self { verdict, cap }
+    }
+
+    /// Adds a violation, or counts it where the cap is reached.
+    pub fn add(&mut self, violation: Violation) {
+        if self.verdict.violations.len() < self.cap {
+            self.verdict.violations.push(violation);
+        } else {
+            self.more(1);
+        }
+    }
+
+    /// Records that something was not validated.
+    pub fn skip(&mut self, reason: SkipReason) {
+        self.verdict.skip(reason);
+    }
+
+    fn more(&mut self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.verdict.more_violations = self.verdict.more_violations.saturating_add(count);
+    }
+
+    fn is_full(&self) -> bool {
+        self.verdict.violations.len() >= self.cap
+    }
+}
+
+/// Validates a value against a schema and records its violations. Returns whether it conforms.
+///
+/// Does not allocate where the value is valid.
+pub fn validate(
+    schemas: &SchemaSet,
+    id: SchemaIndex,
+    node: Node<'_>,
+    subject: &ViolationSubject,
+    sink: &mut ViolationSink<'_>,
+) -> bool {
+    match schemas.validate(id, node) {
+        SchemaOutcome::Valid => true,
+        SchemaOutcome::ValidButUnenforceable => {
+            sink.skip(SkipReason::Unenforceable);
+            true
+        }
+        SchemaOutcome::Undecided(reason) => {
+            sink.skip(reason);
+            false
+        }
+        SchemaOutcome::Invalid => {
+            explain(schemas, id, node, subject, sink);
+            false
+        }
+    }
+}
+
+/// Records a violation for every rule that an invalid value breaks.
+fn explain(
+    schemas: &SchemaSet,
+    id: SchemaIndex,
+    node: Node<'_>,
+    subject: &ViolationSubject,
+    sink: &mut ViolationSink<'_>,
+) {
+    let errors = schemas.errors(id, node);
+    let explainer =
+        Explainer { schemas, subject, whole: node, stopped_early: errors_truncated(node) };
+    let mut done = 0;
+    for error in &errors {
+        done += 1;
+        explainer.record(error, sink);
+        if sink.is_full() {
+            break;
+        }
+    }
+    sink.more(errors.len() - done);
+}
+
+/// Turns the schema errors of one value into violations.
+struct Explainer<'e> {
+    schemas: &'e SchemaSet,
+    subject: &'e ViolationSubject,
+    /// The whole value, to find the parts that errors refer to.
+    whole: Node<'e>,
+    /// Validation stopped early: the last errors are not reliable.
+    stopped_early: bool,
+}
+
+// === impl Explainer ===
+
+impl Explainer<'_> {
+    fn record(&self, error: &SchemaError<'_>, sink: &mut ViolationSink<'_>) {
+        self.record_error(error.root(), error.inner(), sink);
+    }
+
+    fn record_error(&self, root: usize, error: &ValidationError<'_>, sink: &mut ViolationSink<'_>) {
+        match error.kind() {
+            Kind::BacktrackLimitExceeded { .. } | Kind::RegexEngineFailure { .. } => {
+                sink.skip(SkipReason::RegexBudget);
+            }
+            Kind::Referencing(_) => sink.skip(SkipReason::Unenforceable),
+            Kind::OneOfNotValid { context } | Kind::AnyOf { context } => {
+                self.record_branches(root, error, context, sink);
+            }
+            _ => sink.add(self.violation(root, error)),
+        }
+    }
+
+    fn violation(&self, root: usize, error: &ValidationError<'_>) -> Violation {
+        let (at, keyword) = self.schemas.locate(root, error.schema_path().as_str());
+        let keyword = match error.kind() {
+            Kind::FalseSchema => "false".to_owned(),
+            _ => keyword,
+        };
+        let origin = self.schemas.source().origin(&at);
+        Violation {
+            code: self.subject.code,
+            name: self.subject.name.clone(),
+            instance_pointer: self.instance_pointer(error),
+            schema_pointer: origin.pointer,
+            keyword: Cow::Owned(keyword),
+            position: origin.position,
+            message: sentence::of(self.schemas, error),
+        }
+    }
+
+    /// The pointer to the error in the message, without names that the document does not declare.
+    fn instance_pointer(&self, error: &ValidationError<'_>) -> String {
+        let mut shown = String::new();
+        let mut node = Some(self.whole);
+        for token in inner_tokens(error.instance_path().as_str()) {
+            let token = pointer::unescape(token);
+            let in_array = node.is_some_and(|node| node.is_array());
+            node = node.and_then(|node| child(node, &token));
+            if in_array || self.schemas.declares_name(&token) {
+                pointer::push_token(&mut shown, &token);
+            } else {
+                shown.push_str("/*");
+            }
+        }
+        shown
+    }
+
+    /// The part of the value that an error's path leads to.
+    fn part(&self, path: &str) -> Option<Node<'_>> {
+        inner_tokens(path)
+            .try_fold(self.whole, |node, token| child(node, &pointer::unescape(token)))
+    }
+}
+
+/// The tokens of an error's path within the value: the first one leads into it.
+fn inner_tokens(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').skip(2)
+}
+
+fn child<'a>(node: Node<'a>, token: &str) -> Option<Node<'a>> {
+    if node.is_array() { node.items().nth(token.parse().ok()?) } else { node.get(token) }
+}
+
+#[cfg(test)]
+mod tests;
