@@ -1,9 +1,11 @@
 //! Builds everything, owns start and stop: the only wiring.
 //!
 //! Start: settings are checked before this begins; documents are compiled, storage opens, the
-//! documents are stored, validator threads and the record writer start, the admin port answers, and only then
-//! traffic is taken. Stop runs the other way: no new connections, exchanges in flight finish,
+//! documents are stored, validator threads and the record writer start, the admin port answers,
+//! and only then traffic is taken. Stop runs the other way: no new connections, exchanges in flight finish,
 //! what waits is validated and stored, storage closes. Each step has a deadline.
+//!
+//! Long because `run` shows start and stop in one ordered function.
 
 mod console;
 mod contracts;
@@ -434,7 +436,7 @@ fn server_conf(threads: usize) -> ServerConf {
         threads,
         // One runtime per thread: a connection stays where it is, and nothing is stolen.
         work_stealing: false,
-        // We drain ourselves before Pingora is told to stop.
+        // We drain ourselves before Pingora stops.
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()

@@ -1,4 +1,6 @@
 //! Validator threads, record writer and what they share: built, started and finished together.
+//!
+//! Long because `start` builds the parts in the order in which they need each other.
 
 use std::sync::Arc;
 use std::time::Duration;

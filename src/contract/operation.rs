@@ -119,7 +119,7 @@ impl Planner<'_> {
                 }
             };
             if parsed.has_adjacent_parameters() {
-                let message = "parameters with no text between them cannot always be told apart";
+                let message = "parameters with no text between them cannot always be distinguished";
                 self.lint(LintCode::AmbiguousPath, &at, message);
             }
             for at in self.item_pointers(&at)? {

@@ -54,7 +54,7 @@ impl Validator {
         }
         match operation.responses.find(head.status.as_u16()) {
             Some(plan) => {
-                self.validate_documented_response(&mut verdict, plan, request, head, body)
+                self.validate_documented_response(&mut verdict, plan, request, head, body);
             }
             // A document without any response says nothing about them.
             None if operation.responses.is_empty() => {}

@@ -34,6 +34,7 @@ mod recording;
 mod redaction;
 mod reload;
 mod reports;
+mod retired;
 mod routes;
 mod sampling;
 mod schema_corpus;

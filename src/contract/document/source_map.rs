@@ -167,7 +167,7 @@ impl File {
         let yaml_positions = self.yaml_positions.get_or_init(|| {
             let mut yaml_positions = Vec::new();
             yaml::positions(&self.text, |pointer, position| {
-                yaml_positions.push((pointer_hash(pointer), position))
+                yaml_positions.push((pointer_hash(pointer), position));
             });
             yaml_positions.sort_unstable_by_key(|(hash, _)| *hash);
             yaml_positions.shrink_to_fit();

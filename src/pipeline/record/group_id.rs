@@ -1,4 +1,4 @@
-//! Violation groups: the same rule broken at the same place, whoever broke it.
+//! Violation groups: the same rule broken at the same place, by any consumer.
 
 use sha2::{Digest, Sha256};
 

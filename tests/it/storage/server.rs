@@ -160,7 +160,8 @@ fn as_server(program: &Path) -> Command {
     let postgres = std::fs::read_to_string("/etc/passwd")
         .is_ok_and(|users| users.lines().any(|line| line.starts_with("postgres:")));
     let mut command = Command::new("setpriv");
-    let user = if postgres { "postgres" } else { "nobody" };
+    // Debian's unprivileged user has this number.
+    let user = if postgres { "postgres" } else { "65534" };
     command.arg(format!("--reuid={user}")).args(["--clear-groups", "--regid=nogroup"]);
     command.arg(program).current_dir("/");
     command
