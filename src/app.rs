@@ -123,19 +123,15 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let (no_contracts, mut documents) = (RouteContracts::default(), DocumentSources::default());
     let compilation = CompiledDocuments::compile(config, &no_contracts, &mut documents);
     let compiled_documents = control.block_on(compilation)?;
-    let opening = stores::open_for_traffic(config, &clock);
-    let (store, deferred) = control.block_on(signals.unless_stopped(opening))?;
+    let (stop_background, background_stopped) = watch::channel(false);
+    let opening = stores::open_for_traffic(config, &clock, background_stopped.clone());
+    let store = control.block_on(signals.unless_stopped(opening))?;
     let store = stores::with_metrics(store, &metrics, &clock)?;
     let registry = registry(config, &store, &metrics, &clock)?;
     let registration = compiled_documents.register(config, &registry, &no_contracts);
     let contracts = control.block_on(signals.unless_stopped(registration))?;
     let slots = Arc::new(ArcSwap::from_pointee(contracts.slots()));
     registry.publish_contracts(&slots);
-    let (stop_background, background_stopped) = watch::channel(false);
-    if let Some(deferred) = deferred {
-        let stopped = background_stopped.clone();
-        control.spawn(async move { deferred.open(stopped).await });
-    }
     let registry_refresh =
         control.spawn(registry.run_refresh(slots.clone(), background_stopped.clone()));
     let pipeline =

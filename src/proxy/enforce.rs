@@ -133,6 +133,11 @@ impl Enforcement {
         self.off
     }
 
+    /// Whether any exchange on this route may be enforced.
+    pub fn enforces(&self) -> bool {
+        self.parts.settings.enforces()
+    }
+
     /// Decides how an exchange is treated.
     pub fn decide(
         self: &Arc<Self>,

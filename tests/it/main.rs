@@ -14,6 +14,7 @@ mod clients;
 mod connections;
 mod consumers;
 mod corpus;
+mod degraded;
 mod demo;
 mod deploy;
 mod encryption;
