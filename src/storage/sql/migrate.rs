@@ -49,6 +49,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     migration!(3, "003_rejected"),
     migration!(4, "004_rollups"),
     migration!(5, "005_recent"),
+    migration!(6, "006_path_template"),
 ];
 
 /// PostgreSQL's advisory lock of all our migrations: "cvt-side" as a number.

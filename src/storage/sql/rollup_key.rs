@@ -144,7 +144,7 @@ impl<'r> RollupKey<'r> {
             schema_id: row.text("schema_id")?.into(),
             environment: row.text("environment")?.into(),
             method: row.text("request_method")?.into(),
-            path_template: row.opt_text("operation")?.map(Cow::Owned),
+            path_template: row.opt_text("path_template")?.map(Cow::Owned),
             consumer_id: row.text("consumer_id")?.into(),
             valid: row.boolean("valid")?,
             codes,
@@ -209,13 +209,15 @@ impl<'r> RollupKey<'r> {
         })
     }
 
-    fn values(&self, hash: &str) -> [Value; 8] {
+    fn values(&self, hash: &str) -> [Value; 9] {
         [
             hash.into(),
             self.dimension.as_str().into(),
             (&*self.schema_id).into(),
             (&*self.environment).into(),
             (&*self.method).into(),
+            Value::opt(self.path_template.as_deref()),
+            // under its old name, for the last release
             Value::opt(self.path_template.as_deref()),
             (&*self.consumer_id).into(),
             self.valid.into(),
@@ -331,7 +333,7 @@ async fn insert(
 ) -> StoreResult<()> {
     let mut query = Query::build(
         "INSERT INTO validation_series (fingerprint, facet, schema_id, environment, \
-         request_method, operation, consumer_id, valid) VALUES ",
+         request_method, path_template, operation, consumer_id, valid) VALUES ",
     );
     for (index, (hash, one)) in keys.iter().enumerate() {
         if index > 0 {
@@ -369,8 +371,9 @@ pub(crate) async fn of_ids(
         codes.entry(row.int("series")?).or_default().push(row.text("code")?.into());
     }
     let mut query = Query::build(
-        "SELECT id, fingerprint, schema_id, environment, request_method, operation, \
-         consumer_id, valid FROM validation_series",
+        "SELECT id, fingerprint, schema_id, environment, request_method, \
+         COALESCE(path_template, operation) AS path_template, consumer_id, valid \
+         FROM validation_series",
     );
     query.where_in(conn.dialect(), "id", ValueList::Ints(ids));
     let mut keys = Vec::new();
@@ -414,6 +417,7 @@ pub(crate) fn apply_filter(
         .where_eq("s.schema_id", filter.schema_id.as_deref())
         .where_eq("s.environment", filter.environment.as_deref())
         .where_eq("s.request_method", filter.method.as_deref())
+        // both releases fill the old column
         .where_eq("s.operation", filter.path_template.as_deref())
         .where_eq("s.consumer_id", filter.consumer_id.as_deref());
     if let Some(valid) = filter.valid {
