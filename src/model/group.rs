@@ -21,7 +21,7 @@ pub struct ViolationGroup {
     /// Method, upper case.
     pub method: String,
     /// Path template; empty when the document lists no such operation.
-    #[serde(rename = "operation")]
+    #[serde(alias = "operation")]
     pub path_template: String,
     /// Which rule, on which side.
     pub code: ViolationCode,

@@ -55,7 +55,7 @@ pub struct ValidationRecord {
     pub client_ip: String,
 
     /// Path template of the operation, `None` when the document lists no such operation.
-    #[serde(rename = "operation")]
+    #[serde(alias = "operation")]
     pub path_template: Option<String>,
     /// Every violation, structured.
     pub violations: Vec<Violation>,

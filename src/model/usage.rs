@@ -21,7 +21,7 @@ pub enum UsageKind {
     /// The verdict on an exchange: `conforms`, `violates` or `skipped`.
     Outcome,
     /// Something that was not validated, as `response:regex_budget`; `exchange:` of whole ones.
-    #[serde(rename = "unjudged")]
+    #[serde(rename = "not_validated", alias = "unjudged")]
     Unvalidated,
     /// An operation that the document does not list, as `GET /books/{id}`; facts of this kind
     /// have an empty method and path.
@@ -81,7 +81,7 @@ impl UsageKind {
         Self::Undocumented,
     ];
 
-    /// The kind's name in storage and answers.
+    /// The kind's name in answers.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Operation => "operation",
@@ -90,14 +90,22 @@ impl UsageKind {
             Self::Status => "status",
             Self::ResponseField => "response_field",
             Self::Outcome => "outcome",
-            Self::Unvalidated => "unjudged",
+            Self::Unvalidated => "not_validated",
             Self::Undocumented => "undocumented",
         }
     }
 
-    /// The kind written as `text`, if there is one.
+    /// The kind's name in storage. One keeps the name by which the last release reads it.
+    pub const fn stored_name(self) -> &'static str {
+        match self {
+            Self::Unvalidated => "unjudged",
+            other => other.as_str(),
+        }
+    }
+
+    /// The kind written as `text`, in an answer or in storage, if there is one.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text || kind.stored_name() == text)
     }
 }
 
@@ -109,6 +117,9 @@ mod tests {
     fn usage_kinds_parse_back() {
         for kind in UsageKind::ALL {
             assert_eq!(UsageKind::parse(kind.as_str()), Some(kind));
+            assert_eq!(UsageKind::parse(kind.stored_name()), Some(kind));
+            let stored = serde_json::Value::from(kind.stored_name());
+            assert_eq!(serde_json::from_value::<UsageKind>(stored).unwrap(), kind);
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
         }
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::{LoadedContract, RegisterError};
+use super::error::RegisterError;
+use super::loaded_contract::LoadedContract;
 use crate::contract::ContractError;
 use crate::storage::StoreError;
 use crate::telemetry::metrics::{Metrics, MetricsError};

@@ -17,7 +17,8 @@ use super::error::StoreError;
 use super::operations::operations_of;
 use super::query::{MigrationReport, OnConflict, SchemaChange, StoredSchema};
 use super::store::{
-    ComparisonStore, ConsumerStore, SchemaStore, Store, StoreResult, ValidationStore,
+    ComparisonStore, ConsumerStore, GroupStore, PurgeStore, SchemaStore, Store, StoreResult,
+    UsageStore, ValidationStore,
 };
 use super::{Access, open};
 use crate::config::storage::StorageSettings;
@@ -145,6 +146,9 @@ operations_of!(SchemaStore, queue_registrations);
 operations_of!(ValidationStore, forward_when_open);
 operations_of!(ComparisonStore, forward_when_open);
 operations_of!(ConsumerStore, forward_when_open);
+operations_of!(GroupStore, forward_when_open);
+operations_of!(UsageStore, forward_when_open);
+operations_of!(PurgeStore, forward_when_open);
 
 #[async_trait]
 impl Store for DeferredStore {

@@ -44,16 +44,20 @@ pub enum StoreError {
         /// What was expected.
         reason: &'static str,
     },
-    /// The database was written by a newer version: start that version.
+    /// A newer version brought the database to a form that this version cannot use: start that
+    /// version.
     #[error(
-        "the database is at migration {found}, this version knows up to {known}; start the \
-         version that wrote it, or a newer one"
+        "the database is at migration {found}, which a version needs migration {oldest_reader} \
+         to use, and this version knows up to {known}; start the version that migrated it, or a \
+         newer one"
     )]
     NewerDatabase {
         /// The migration found.
         found: i64,
         /// The newest migration this version has.
         known: i64,
+        /// The newest migration a version must have.
+        oldest_reader: i64,
     },
     /// The database holds something else under our tables' names: choose another database.
     #[error("the database does not fit ({0}); choose another database")]

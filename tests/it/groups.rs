@@ -78,7 +78,7 @@ fn a_group_lists_its_consumers_and_is_notified_once_over_restarts() {
     assert_eq!(group["consumers"], serde_json::json!(["mobile", "shop"]));
     assert_eq!(group["code"], "response.body.schema");
     assert_eq!(
-        (&group["operation"], &group["instance_pointer"]),
+        (&group["path_template"], &group["instance_pointer"]),
         (&"/users/{id}".into(), &"/age".into())
     );
     let metrics = first.wait_for_metrics("the notice", |m| {

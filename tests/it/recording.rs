@@ -23,7 +23,7 @@ fn an_exchange_becomes_a_record_with_every_field() {
         ("schema_version", "2.1.0"),
         ("request_method", "POST"),
         ("request_path", "/users?dry_run=true"),
-        ("operation", "/users"),
+        ("path_template", "/users"),
         ("consumer_id", "checkout"),
         ("client_id", "checkout"),
         ("client_ip", "127.0.0.1"),

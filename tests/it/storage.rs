@@ -12,6 +12,7 @@ mod faults;
 pub(crate) mod fixtures;
 mod groups;
 mod migrations;
+mod mixed_releases;
 mod paging;
 mod plans;
 mod purging;

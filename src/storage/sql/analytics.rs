@@ -50,7 +50,7 @@ pub(crate) async fn analytics(
 
 /// The columns that records are grouped by, in the order of the answer's lists.
 const GROUPED_BY: [&str; 4] =
-    ["request_method", "schema_id", "COALESCE(operation, '')", "consumer_id"];
+    ["request_method", "schema_id", "COALESCE(path_template, '')", "consumer_id"];
 
 /// All counts but the time series, in one statement: the records of each rollup key, grouped by
 /// every dimension; equal counts are ordered by name.
@@ -68,8 +68,9 @@ pub(crate) fn counts_query(filter: &ValidationFilter, top: u32) -> Query {
     }
     query.push(&format!(
         "), counts AS (SELECT series, {TOTAL} FROM parts GROUP BY series), \
-         seen AS MATERIALIZED (SELECT s.id, s.request_method, s.schema_id, s.operation, \
-         s.consumer_id, counts.total, CASE WHEN s.valid THEN 0 ELSE counts.total END AS failed \
+         seen AS MATERIALIZED (SELECT s.id, s.request_method, s.schema_id, \
+         COALESCE(s.path_template, s.operation) AS path_template, s.consumer_id, counts.total, \
+         CASE WHEN s.valid THEN 0 ELSE counts.total END AS failed \
          FROM counts JOIN validation_series AS s ON s.id = counts.series"
     ));
     rollup_key::apply_filter(&mut query, RollupDimension::Record, filter);

@@ -9,8 +9,9 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::rollup_key::{RollupKey, RollupKeyCache};
-use super::store::Db;
+use super::db::Db;
+use super::rollup_key::RollupKey;
+use super::rollup_key_cache::RollupKeyCache;
 use super::{DbConn, DbRow, Query, RowReader, rollups};
 use crate::model::clock::Timestamp;
 use crate::storage::error::StoreError;
@@ -58,9 +59,9 @@ pub(crate) async fn backfill_counts(db: &Db, rollup_keys: &RollupKeyCache) -> St
 
 async fn uncounted(conn: &mut DbConn<'_>) -> StoreResult<Vec<Uncounted>> {
     let mut query = Query::build(
-        "SELECT id, validated_at, schema_id, environment, request_method, operation, \
-         consumer_id, valid, violations FROM validation_runs WHERE series IS NULL \
-         ORDER BY validated_at LIMIT ",
+        "SELECT id, validated_at, schema_id, environment, request_method, \
+         COALESCE(path_template, operation) AS path_template, consumer_id, valid, violations \
+         FROM validation_runs WHERE series IS NULL ORDER BY validated_at LIMIT ",
     );
     query.bind(BATCH);
     conn.rows(query).await?.iter().map(uncounted_from_row).collect()

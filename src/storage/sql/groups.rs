@@ -17,8 +17,19 @@ use crate::storage::store::StoreResult;
 /// How long the id of a merged batch is remembered.
 pub(crate) const BATCH_TTL: Duration = Duration::from_hours(24);
 
-const COLUMNS: &str = "fingerprint, schema_id, method, operation, code, name, schema_pointer, \
-     instance_pointer, message, count, first_seen, last_seen, consumers, versions, example";
+macro_rules! columns {
+    ($path_template:literal) => {
+        concat!(
+            "fingerprint, schema_id, method, ",
+            $path_template,
+            ", code, name, schema_pointer, instance_pointer, message, count, first_seen, \
+             last_seen, consumers, versions, example"
+        )
+    };
+}
+const COLUMNS: &str = columns!("COALESCE(path_template, operation) AS path_template");
+/// The columns that [`insert`] fills.
+const INSERTED: &str = columns!("path_template, operation");
 
 /// Registers a batch id; `false` when the batch was merged before.
 pub(crate) async fn register_batch(
@@ -106,11 +117,13 @@ pub(crate) async fn delete_before(
 }
 
 async fn insert(conn: &mut DbConn<'_>, group: &ViolationGroup) -> StoreResult<bool> {
-    let mut query = Query::build(format!("INSERT INTO violation_groups ({COLUMNS}) VALUES "));
+    let mut query = Query::build(format!("INSERT INTO violation_groups ({INSERTED}) VALUES "));
     query.tuple([
         group.fingerprint.as_str().into(),
         group.schema_id.as_str().into(),
         group.method.as_str().into(),
+        group.path_template.as_str().into(),
+        // under its old name, for the last release
         group.path_template.as_str().into(),
         group.code.as_str().into(),
         Value::opt(group.name.as_deref()),
@@ -161,6 +174,7 @@ pub(crate) async fn list(
         .where_eq("fingerprint", filter.fingerprint.as_deref())
         .where_eq("schema_id", filter.schema_id.as_deref())
         .where_eq("code", filter.code.as_deref())
+        // both releases fill the old column
         .where_eq("operation", filter.path_template.as_deref());
     if let Some(since) = filter.seen_since {
         query.condition().push("last_seen >= ").bind(since);
@@ -185,7 +199,7 @@ fn group_of(row: &DbRow) -> StoreResult<ViolationGroup> {
         fingerprint: row.text("fingerprint")?,
         schema_id: row.text("schema_id")?,
         method: row.text("method")?,
-        path_template: row.text("operation")?,
+        path_template: row.text("path_template")?,
         code: row.parsed("code", "expected a violation code", ViolationCode::parse)?,
         name: row.opt_text("name")?,
         schema_pointer: row.text("schema_pointer")?,

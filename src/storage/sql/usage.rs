@@ -39,7 +39,7 @@ pub(crate) async fn merge(
     merge_consumers(&mut conn, &sorted).await?;
     let mut facts: Vec<FactRow<'_>> =
         sorted.iter().flat_map(|usage| usage.facts.iter().map(|fact| (*usage, fact))).collect();
-    facts.sort_by_key(|(usage, fact)| (key_of(usage), fact.kind.as_str(), &*fact.name));
+    facts.sort_by_key(|(usage, fact)| (key_of(usage), fact.kind.stored_name(), &*fact.name));
     for chunk in facts.chunks(CHUNK) {
         merge_facts(&mut conn, chunk).await?;
     }
@@ -66,7 +66,7 @@ async fn merge_facts(conn: &mut DbConn<'_>, facts: &[FactRow<'_>]) -> StoreResul
             environment,
             path,
             method,
-            fact.kind.as_str().into(),
+            fact.kind.stored_name().into(),
             fact.name.as_str().into(),
             usage.schema_version.as_str().into(),
             usage.consumer_version.as_str().into(),

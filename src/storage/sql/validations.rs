@@ -14,24 +14,28 @@ use crate::storage::query::{PageRequest, RewriteProgress, ValidationFilter};
 use crate::storage::store::{RewriteFn, StoreResult};
 
 macro_rules! columns {
-    () => {
-        "id, schema_id, schema_version, schema_hash, request_method, request_path, \
+    ($path_template:literal) => {
+        concat!(
+            "id, schema_id, schema_version, schema_hash, request_method, request_path, \
          request_headers, request_body, response_status, response_headers, response_body, valid, \
-         errors, duration_ms, validated_at, environment, client_id, client_ip, operation, \
-         violations, skipped, consumer_id, consumer_version, mode, request_id, trace_id, \
-         upstream_us, duration_us, request_size, response_size, rejected"
+         errors, duration_ms, validated_at, environment, client_id, client_ip, ",
+            $path_template,
+            ", violations, skipped, consumer_id, consumer_version, mode, request_id, trace_id, \
+             upstream_us, duration_us, request_size, response_size, rejected"
+        )
     };
 }
-const COLUMNS: &str = columns!();
+const COLUMNS: &str = columns!("COALESCE(path_template, operation) AS path_template");
 /// The table and the columns of [`values_of`].
-pub(crate) const INSERT_TARGET: &str = concat!("validation_runs (", columns!(), ", series)");
+pub(crate) const INSERT_TARGET: &str =
+    concat!("validation_runs (", columns!("path_template, operation"), ", series)");
 
 fn stored_skips(record: &ValidationRecord) -> Vec<&'static str> {
     record.skipped.iter().map(|reason| reason.stored_name()).collect()
 }
 
 /// A record as a row, with the number of its series.
-pub(crate) fn values_of(record: &ValidationRecord, series: i64) -> StoreResult<[Value; 32]> {
+pub(crate) fn values_of(record: &ValidationRecord, series: i64) -> StoreResult<[Value; 33]> {
     Ok([
         record.id.into(),
         record.schema_id.as_str().into(),
@@ -51,6 +55,8 @@ pub(crate) fn values_of(record: &ValidationRecord, series: i64) -> StoreResult<[
         record.environment.as_str().into(),
         record.client_id.as_str().into(),
         record.client_ip.as_str().into(),
+        Value::opt(record.path_template.as_deref()),
+        // under its old name, for the last release and for the index
         Value::opt(record.path_template.as_deref()),
         Value::json(&record.violations)?,
         Value::json(&stored_skips(record))?,
@@ -239,6 +245,7 @@ pub(crate) fn apply_filter(query: &mut Query, filter: &ValidationFilter) {
         .where_eq("request_method", filter.method.as_deref())
         .where_eq("environment", filter.environment.as_deref())
         .where_eq("consumer_id", filter.consumer_id.as_deref())
+        // both releases fill the old column
         .where_eq("operation", filter.path_template.as_deref());
     match filter.valid {
         // written out so that the partial index on invalid records serves
@@ -287,7 +294,7 @@ fn record_of(row: &DbRow) -> StoreResult<ValidationRecord> {
         environment: row.text("environment")?,
         client_id: row.text("client_id")?,
         client_ip: row.text("client_ip")?,
-        path_template: row.opt_text("operation")?,
+        path_template: row.opt_text("path_template")?,
         violations: row.json("violations")?,
         skipped: row.json("skipped")?,
         consumer_id: row.text("consumer_id")?,

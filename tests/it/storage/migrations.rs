@@ -87,18 +87,66 @@ async fn a_dry_run_writes_nothing() {
     }
 }
 
+/// Enters migrations of a version to come, each with the oldest version that can use the tables.
+async fn add_newer(raw: &RawDatabase, newer: &[(usize, Option<usize>)]) {
+    let time = if raw.kind() == "sqlite" { "0" } else { "now()" };
+    for (version, reader) in newer {
+        let reader = reader.map_or("NULL".to_owned(), |reader| reader.to_string());
+        raw.run(&format!(
+            "INSERT INTO migrations (version, name, hash, applied_at, oldest_reader) \
+             VALUES ({version}, 'future', 'x', {time}, {reader})"
+        ))
+        .await;
+    }
+}
+
 #[tokio::test]
-async fn a_newer_database_is_refused() {
+async fn a_newer_database_that_shuts_this_version_out_is_refused() {
+    let known = migrations("sqlite").len();
+    let newest = i64::try_from(known).unwrap();
     for raw in RawDatabase::both() {
         drop(raw.open(Access::Write).await.unwrap());
-        let time = if raw.kind() == "sqlite" { "0" } else { "now()" };
-        raw.run(&format!("INSERT INTO migrations VALUES (999, 'future', 'x', {time})")).await;
+        // the second step alone is readable; the first is not
+        add_newer(&raw, &[(known + 1, Some(known + 1)), (known + 2, Some(known))]).await;
         for access in [Access::Write, Access::Read] {
             let refused = raw.open(access).await.err();
-            let Some(StoreError::NewerDatabase { found: 999, .. }) = refused else {
+            let Some(StoreError::NewerDatabase { found, oldest_reader, .. }) = refused else {
                 panic!("{refused:?}")
             };
+            assert_eq!((found, oldest_reader), (newest + 2, newest + 1));
         }
+    }
+}
+
+#[tokio::test]
+async fn without_a_statement_one_step_is_usable_and_two_are_not() {
+    let known = migrations("sqlite").len();
+    for raw in RawDatabase::both() {
+        drop(raw.open(Access::Write).await.unwrap());
+        add_newer(&raw, &[(known + 1, None)]).await;
+        drop(raw.open(Access::Write).await.unwrap());
+        add_newer(&raw, &[(known + 2, None)]).await;
+        let refused = raw.open(Access::Write).await.err();
+        assert!(matches!(refused, Some(StoreError::NewerDatabase { .. })), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_database_that_admits_this_version_is_read_and_written() {
+    let known = migrations("sqlite").len();
+    for raw in RawDatabase::both() {
+        drop(raw.open(Access::Write).await.unwrap());
+        add_newer(&raw, &[(known + 1, Some(known)), (known + 2, Some(known - 1))]).await;
+        let store = raw.open(Access::Write).await.unwrap();
+        let report = store.migrate(false).await.unwrap();
+        let newest = i64::try_from(known + 2).unwrap();
+        assert_eq!((report.from, report.to, report.steps), (newest, newest, Vec::new()));
+        store.set_schema(&schema("books", "1"), OnConflict::Refuse).await.unwrap();
+        store.record_validation(&redact(record(1))).await.unwrap();
+        let reader = raw.open(Access::Read).await.unwrap();
+        let page = PageRequest::first(10);
+        let found = reader.list_validations(&ValidationFilter::default(), &page).await.unwrap();
+        assert_eq!(found.items.len(), 1, "{}", raw.kind());
     }
 }
 
