@@ -7,6 +7,7 @@
 //!
 //! Long because `run` shows start and stop in one ordered function.
 
+mod collector;
 mod console;
 mod contracts;
 mod delivery;

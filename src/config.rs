@@ -13,6 +13,7 @@ pub mod admin;
 pub mod cache;
 pub mod consumer;
 pub mod contract;
+pub mod egress;
 pub mod encryption;
 pub mod enforcement;
 pub mod file;
@@ -87,6 +88,8 @@ pub struct Config {
     pub admin: admin::AdminSettings,
     /// Distributed tracing.
     pub tracing: tracing::TracingSettings,
+    /// Calls that the sidecar makes itself.
+    pub egress: egress::OutboundSettings,
     /// Which listeners are encrypted.
     pub tls: tls::TlsSettings,
     /// The file they were read from, if there is one.
@@ -142,6 +145,7 @@ impl Config {
             admin::SETTINGS,
             tls::SETTINGS,
             tracing::SETTINGS,
+            egress::SETTINGS,
             reload::SETTINGS,
             upgrade::SETTINGS,
             logging::SETTINGS,
@@ -182,6 +186,7 @@ impl Config {
             admin: admin::read(&values, &mut problems),
             tls: tls::read(&values, &mut problems),
             tracing: tracing::read(&values, &mut problems),
+            egress: egress::read(&values, &mut problems),
             reload: reload::read(&values, &mut problems),
             upgrade: upgrade::read(&values, &mut problems),
             logging: logging::read(&values, &mut problems),
