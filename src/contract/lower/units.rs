@@ -416,7 +416,7 @@ impl<'d> Lowerer<'d> {
         ];
         if self.dialect == SchemaDialect::OpenApi && LATER.contains(&keyword) {
             let message = format!("{keyword} has no meaning in this version of OpenAPI");
-            self.lint(LintCode::UnenforceableKeyword, at, &message);
+            self.lint(LintCode::IgnoredKeyword, at, &message);
         }
     }
 }
