@@ -109,7 +109,7 @@ impl Contract {
         }
         planner.lint_document_rules();
         let (schemas, found) = planner.into_parts();
-        let lowered = schemas.lower()?;
+        let lowered = schemas.lower();
         let info = |key: &str| document.root().get("info").and_then(|info| text_of(info.get(key)?));
         let (version, title) = (info("version"), info("title"));
         let openapi_version = declared_version(&document);
