@@ -103,7 +103,7 @@ impl Contract {
             })?),
             None => None,
         };
-        let operations = planner.operations(&mut routes, override_base.as_ref())?;
+        let operations = planner.operations(&mut routes, override_base.as_ref());
         if operations.is_empty() {
             planner.lint(LintCode::NoOperations, "/paths", "the document lists no operation");
         }
