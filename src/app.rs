@@ -264,7 +264,7 @@ fn registry(
     Ok(Registry::new(RegistryParts {
         store: store.clone(),
         cache: config.cache,
-        options: compile_options(&config.rules, config.document_limit),
+        options: compile_options(&config.rules, &config.documents),
         metrics: RegistryMetrics::new(metrics)?,
         clock: clock.clone(),
         ids: Arc::new(SystemIds),

@@ -14,6 +14,7 @@ pub mod cache;
 pub mod consumer;
 pub mod contract;
 pub mod egress;
+pub mod document;
 pub mod encryption;
 pub mod enforcement;
 pub mod file;
@@ -52,8 +53,8 @@ pub use values::{
 pub struct Config {
     /// Where traffic goes and which contract validates it; at least one.
     pub routes: Vec<route::RouteSettings>,
-    /// The largest document accepted, in bytes.
-    pub document_limit: usize,
+    /// Which documents are accepted.
+    pub documents: document::DocumentSettings,
     /// Bytes that bodies buffered for enforcement may take.
     pub enforcement_memory: usize,
     /// How strictly documents are read.
@@ -125,6 +126,7 @@ impl Config {
         sections: &[
             route::SETTINGS,
             contract::SETTINGS,
+            document::SETTINGS,
             upstream::SETTINGS,
             forwarded::SETTINGS,
             rules::SETTINGS,
@@ -167,7 +169,7 @@ impl Config {
             file,
             restart: reload::RestartSettings::of(&values),
             routes: route::read(&values, &mut problems),
-            document_limit: contract::document_limit(&values, &mut problems),
+            documents: document::read(&values, &mut problems),
             enforcement_memory: enforcement::memory(&values, &mut problems),
             rules: rules::read(&values, &mut problems),
             traffic: traffic::read(&values, &mut problems),

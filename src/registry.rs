@@ -18,6 +18,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::config::cache::CacheSettings;
+use crate::config::document::{DocumentSettings, OnDefect};
 use crate::config::rules::RuleSettings;
 use crate::contract::{CompileOptions, Contract, DocumentFiles};
 use crate::model::clock::Clock;
@@ -125,9 +126,13 @@ impl CompiledDocument {
 }
 
 /// How documents are compiled by the settings.
-pub fn compile_options(rules: &RuleSettings, document_limit: usize) -> CompileOptions<'static> {
+pub fn compile_options(
+    rules: &RuleSettings,
+    documents: &DocumentSettings,
+) -> CompileOptions<'static> {
     let mut options = CompileOptions::of(rules);
-    options.limits.bytes = document_limit;
+    options.limits.bytes = documents.limit;
+    options.refuse_defects = documents.on_defect == OnDefect::Refuse;
     options
 }
 
@@ -237,7 +242,8 @@ impl Registry {
             None => store.get_schema(schema_id.as_str()).await?,
         };
         let Some(record) = record else { return Ok(None) };
-        let options = self.inner.options.clone();
+        // Whether it is accepted was decided when it was registered.
+        let options = CompileOptions { refuse_defects: false, ..self.inner.options.clone() };
         let files = Arc::new(crate::contract::NoDocumentFiles);
         let compiled = CompiledDocument::new(record.content.into_bytes(), files, options).await?;
         Ok(Some(Arc::new(LoadedContract::new(schema_id.clone(), compiled.contract))))

@@ -167,6 +167,15 @@ impl Document {
         }
     }
 
+    /// Why a reference that leads nowhere does so, in a sentence that names the way out.
+    pub(super) fn why_broken(&self, target: &str) -> String {
+        let shown: String = target.chars().take(120).collect();
+        if is_remote(target) {
+            return REMOTE.to_owned();
+        }
+        format!("the reference {shown:?} leads nowhere")
+    }
+
     /// The origin of a pointer of the tree in the text as registered.
     pub fn origin(&self, pointer: &str) -> Origin {
         self.source.origin(pointer)
