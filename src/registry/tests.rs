@@ -11,7 +11,7 @@ use crate::config::{Config, RawSettings};
 use crate::contract::NoDocumentFiles;
 use crate::model::clock::{ManualClock, Timestamp};
 use crate::model::id::SystemIds;
-use crate::storage::MemoryStore;
+use crate::storage::{MemoryStore, StoreError};
 use crate::telemetry::metrics::Metrics;
 
 struct TestRegistry {
