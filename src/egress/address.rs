@@ -54,9 +54,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     match (first, second, third) {
         (0x64, 0xff9b, 0) => embedded(12), // NAT64
         (0x2002, ..) => embedded(2),       // 6to4
-        (0x2001, 0x0db8, _) => false,      // documentation
-        (0x2001, 0..=0x01ff, _) => false,  // protocols, as Teredo
-        (0x3fff, 0..=0x0fff, _) => false,  // documentation
+        // Protocols, as Teredo, and documentation.
+        (0x2001, 0..=0x01ff | 0x0db8, _) | (0x3fff, 0..=0x0fff, _) => false,
         _ => first & 0xe000 == 0x2000,
     }
 }

@@ -86,9 +86,10 @@ impl ConnectorParts {
             None => dial(target, self.private_addresses, deadline).await?,
             Some(proxy) => {
                 self.check_literal(target)?;
-                match secured {
-                    true => tunnel(&proxy, target, deadline).await?,
-                    false => dial(proxy.uri(), PrivateAddresses::Allow, deadline).await?,
+                if secured {
+                    tunnel(&proxy, target, deadline).await?
+                } else {
+                    dial(proxy.uri(), PrivateAddresses::Allow, deadline).await?
                 }
             }
         };

@@ -19,7 +19,7 @@ pub(super) fn next(
 ) -> Result<Option<EgressRequest>, EgressError> {
     let reads = matches!(asked.method, Method::GET | Method::HEAD);
     let follows = match status.as_u16() {
-        301 | 302 | 303 => reads,
+        301..=303 => reads,
         307 | 308 => true,
         _ => false,
     };
