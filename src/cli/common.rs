@@ -5,13 +5,21 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::output::EXIT_ERROR;
+use super::output::{EXIT_ERROR, EXIT_NEGATIVE, sanitize};
 use super::settings;
 use crate::app;
 use crate::config::{Config, StoreConfig};
+use crate::control::ControlError;
 use crate::model::clock::{Clock, SystemClock, Timestamp};
 use crate::model::page::Cursor;
 use crate::storage::{PageRequest, Store};
+
+/// Why a command ends without what it was asked for.
+#[derive(Debug)]
+pub(super) struct CommandError {
+    code: u8,
+    message: String,
+}
 
 /// Flags of every command about what was recorded.
 #[derive(Debug, Args)]
@@ -69,15 +77,38 @@ impl PageArgs {
     }
 }
 
+// === impl CommandError ===
+
+impl CommandError {
+    /// The same, as the failure of a command that always has an answer.
+    pub(super) fn as_failure(self) -> Self {
+        Self { code: EXIT_ERROR, ..self }
+    }
+}
+
+impl From<ControlError> for CommandError {
+    fn from(error: ControlError) -> Self {
+        let missing = matches!(error, ControlError::NotFound { .. });
+        let code = if missing { EXIT_NEGATIVE } else { EXIT_ERROR };
+        Self { code, message: sanitize(&error.to_string()) }
+    }
+}
+
+impl From<String> for CommandError {
+    fn from(message: String) -> Self {
+        Self { code: EXIT_ERROR, message }
+    }
+}
+
 /// Runs a command to its end; an error goes to standard error.
-pub(super) fn run_command(command: impl Future<Output = Result<u8, String>>) -> u8 {
+pub(super) fn run_command(command: impl Future<Output = Result<u8, CommandError>>) -> u8 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime
-        .map_err(|error| format!("cannot start the runtime: {error}"))
+        .map_err(|error| format!("cannot start the runtime: {error}").into())
         .and_then(|runtime| runtime.block_on(command));
-    outcome.unwrap_or_else(|message| {
-        eprintln!("cvt-sidecar: {message}");
-        EXIT_ERROR
+    outcome.unwrap_or_else(|error: CommandError| {
+        eprintln!("cvt-sidecar: {}", error.message);
+        error.code
     })
 }
 

@@ -1,15 +1,14 @@
 //! `cvt-sidecar violations`: what breaks the contract, by kind and place.
 
-mod curl;
 mod show;
 
 use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
 
-use super::common::{self, PageArgs, StoreArgs};
-use super::output::EXIT_OK;
-use super::output::{name_list, sanitize, thousands, write_json};
+use super::common::{self, CommandError, PageArgs, StoreArgs};
+use super::output::{EXIT_OK, name_list, sanitize, thousands, write_json};
+use crate::control::groups;
 use crate::model::group::ViolationGroup;
 use crate::storage::GroupFilter;
 
@@ -68,7 +67,7 @@ async fn list(
     arguments: ListGroupsArgs,
     environment: &[(String, String)],
     out: &mut dyn Write,
-) -> Result<u8, String> {
+) -> Result<u8, CommandError> {
     let page = arguments.paging.request()?;
     let filter = GroupFilter {
         fingerprint: None,
@@ -78,9 +77,9 @@ async fn list(
         seen_since: common::parse_time("--since", arguments.since.as_deref())?,
     };
     let store = arguments.store_args.open(environment, true).await?;
-    let page = store.list_groups(&filter, &page).await;
+    let page = groups::list(&*store, &filter, &page).await;
     store.close().await;
-    let page = page.map_err(|error| error.to_string())?;
+    let page = page?;
     let json = arguments.store_args.json;
     for group in &page.items {
         let written = if json { write_json(group, out) } else { write_group(group, out) };
