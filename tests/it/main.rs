@@ -49,3 +49,4 @@ mod tls;
 mod tracing;
 mod transparency;
 mod upstreams;
+mod yaml;
