@@ -51,3 +51,4 @@ mod tls;
 mod tracing;
 mod transparency;
 mod upstreams;
+mod yaml;

@@ -14,7 +14,7 @@ use crate::contract::error::{ContractError, Diagnostic};
 use crate::contract::options::DocumentLimits;
 use crate::json::pointer;
 
-/// Repeated keys that are told of one text.
+/// Repeated keys that are reported of one text.
 const MAX_REPEATED: usize = 100;
 
 /// A YAML text read into a tree.
@@ -23,7 +23,7 @@ pub(in crate::contract::document) struct YamlTree {
     pub value: Value,
     /// Keys that a mapping holds already, at their later place.
     pub repeated_keys: Vec<Diagnostic>,
-    /// Where a second document begins, which nobody reads.
+    /// Where a second document begins, which is not read.
     pub further_document: Option<Diagnostic>,
 }
 
