@@ -1,6 +1,7 @@
 //! Tokens into events: the grammar of YAML as libyaml 0.2.5 reads it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use super::cursor::{Mark, SyntaxFault, YamlCursor};
 use super::scanner::YamlScanner;
@@ -41,7 +42,7 @@ pub(super) struct YamlParser<'t> {
     /// Where to go on when the node at hand is complete.
     outer: Vec<ParserState>,
     /// Handles of tags that directives of this document define, with their prefixes.
-    handles: Vec<(&'t str, String)>,
+    handles: BTreeMap<&'t str, String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +80,7 @@ impl<'t> YamlParser<'t> {
             scanner: YamlScanner::new(YamlCursor::new(text)?),
             state: ParserState::FirstDocument,
             outer: Vec::new(),
-            handles: Vec::new(),
+            handles: BTreeMap::new(),
         })
     }
 
@@ -208,10 +209,9 @@ impl<'t> YamlParser<'t> {
                     return start.fault("a version of YAML other than 1.1 and 1.2");
                 }
                 TokenKind::TagDirective { handle, prefix } => {
-                    if self.handles.iter().any(|(known, _)| known == handle) {
+                    if self.handles.insert(handle, std::mem::take(prefix)).is_some() {
                         return start.fault("a second %TAG directive for one handle");
                     }
-                    self.handles.push((handle, std::mem::take(prefix)));
                 }
                 _ => return Ok(()),
             }
@@ -307,10 +307,9 @@ impl<'t> YamlParser<'t> {
             self.scanner.skip();
         }
         if let Some((handle, suffix, mark)) = tag {
-            let defined = self.handles.iter().find(|(known, _)| *known == handle);
-            properties.tag = Some(match (defined, handle) {
+            properties.tag = Some(match (self.handles.get(handle), handle) {
                 (_, "") => suffix,
-                (Some((_, prefix)), _) => format!("{prefix}{suffix}"),
+                (Some(prefix), _) => format!("{prefix}{suffix}"),
                 (None, "!") => format!("!{suffix}"),
                 (None, "!!") => format!("tag:yaml.org,2002:{suffix}"),
                 _ => return mark.fault("no %TAG directive defines the handle of this tag"),
