@@ -234,6 +234,7 @@ fn record(n: usize, step: i64) -> Redacted<ValidationRecord> {
         instance_pointer: "/items/0/title".into(),
         schema_pointer: "/components/schemas/Book/properties/title/type".into(),
         keyword: "type".into(),
+        found: String::new(),
         position: None,
         message: "expected text".into(),
     };

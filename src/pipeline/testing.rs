@@ -121,6 +121,7 @@ pub(super) fn record(id: uuid::Uuid) -> Redacted<ValidationRecord> {
             instance_pointer: "/a/0".into(),
             schema_pointer: "/components/schemas/A".into(),
             keyword: "type".into(),
+            found: String::new(),
             position: None,
             message: "expected a number".into(),
         }],

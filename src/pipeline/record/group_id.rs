@@ -69,6 +69,7 @@ mod tests {
             instance_pointer: instance.into(),
             schema_pointer: "/components/schemas/Book/properties/price/type".into(),
             keyword: "type".into(),
+            found: String::new(),
             position: None,
             message: "expected a number".into(),
         }

@@ -329,6 +329,7 @@ mod tests {
                 instance_pointer: "/a".into(),
                 schema_pointer: "/components/schemas/A".into(),
                 keyword: "type".into(),
+                found: String::new(),
                 position: None,
                 message: "expected a number".into(),
             }],

@@ -278,6 +278,7 @@ mod tests {
             instance_pointer: String::new(),
             schema_pointer: "/paths".into(),
             keyword: "required".into(),
+            found: String::new(),
             position: None,
             message: "is required".into(),
         }

@@ -149,6 +149,7 @@ pub(crate) fn violation(code: ViolationCode) -> Violation {
         instance_pointer: "/a/0".into(),
         schema_pointer: "/paths/~1books/get".into(),
         keyword: "type".into(),
+        found: String::new(),
         position: Some(Position { line: 3, column: 7 }),
         message: "expected an integer".into(),
     }

@@ -61,6 +61,7 @@ mod tests {
                 instance_pointer: format!("/p{n}"),
                 schema_pointer: "/a".into(),
                 keyword: "type".into(),
+                found: String::new(),
                 position: None,
                 message: String::new(),
             };
