@@ -269,6 +269,7 @@ fn record(n: usize, step: i64) -> Redacted<ValidationRecord> {
         upstream_us: Some(9_000),
         duration_us: 12_345,
         rejected: None,
+        fault: (!valid).then_some(cvt_sidecar::model::fault::Fault::Service),
         request_size: 512,
         response_size: 512,
     };

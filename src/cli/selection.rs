@@ -55,6 +55,9 @@ impl Selection {
             consumer_id: self.consumer.clone(),
             path_template: self.operation.clone(),
             code: self.code.clone(),
+            fault: None,
+            side: None,
+            status: None,
         })
     }
 }

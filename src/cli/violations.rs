@@ -75,6 +75,9 @@ async fn list(
         schema_id: arguments.schema_id,
         code: arguments.code,
         path_template: arguments.operation,
+        fault: None,
+        side: None,
+        status: None,
         seen_since: common::parse_time("--since", arguments.since.as_deref())?,
     };
     let store = arguments.store_args.open(environment, true).await?;

@@ -129,6 +129,7 @@ pub(super) fn record(id: uuid::Uuid) -> Redacted<ValidationRecord> {
         consumer_id: "shop".into(),
         consumer_version: "3".into(),
         mode: Mode::Warn,
+        fault: Some(crate::model::fault::Fault::Service),
         rejected: None,
         request_id: "r".into(),
         trace_id: None,

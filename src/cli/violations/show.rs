@@ -13,6 +13,7 @@ use crate::contract::{CompileOptions, Document};
 use crate::model::group::ViolationGroup;
 use crate::model::record::ValidationRecord;
 use crate::model::violation::{Position, Violation};
+use crate::pipeline::record::found_names::OTHER_FOUND;
 use crate::pipeline::record::group_id::GroupId;
 use crate::storage::{GroupFilter, PageRequest, Store, ValidationFilter};
 
@@ -139,9 +140,13 @@ fn violation_of<'r>(record: &'r ValidationRecord, group: &ViolationGroup) -> Opt
         "" => crate::pipeline::record::recorder::UNDOCUMENTED.to_owned(),
         template => format!("{} {template}", group.method),
     };
+    let is_group = |id: GroupId| id.to_string() == group.fingerprint;
     record.violations.iter().find(|violation| {
-        let id = GroupId::of(&record.schema_id, &operation, violation);
-        id.to_string() == group.fingerprint
+        let schema_id = record.schema_id.as_str();
+        let of = |fault, found| GroupId::of(schema_id, &operation, violation, fault, found);
+        let found = |fault| [violation.found.as_str(), OTHER_FOUND].map(|found| of(fault, found));
+        is_group(GroupId::earlier(schema_id, &operation, violation))
+            || record.fault.is_some_and(|fault| found(fault).into_iter().any(is_group))
     })
 }
 

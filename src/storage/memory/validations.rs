@@ -151,12 +151,17 @@ impl ValidationStore for MemoryStore {
         let mut merged = Vec::with_capacity(sorted.len());
         for group in sorted {
             let fingerprint = group.fingerprint.clone();
-            let seen_before = state.groups.get(&fingerprint).map(|known| known.last_seen);
+            let last_seen = |id: &String| state.groups.get(id).map(|known| known.last_seen);
+            let seen_before = last_seen(&fingerprint);
+            let seen_before_as_earlier = match seen_before {
+                None => group.earlier_fingerprint.as_ref().and_then(last_seen),
+                Some(_) => None,
+            };
             match state.groups.get_mut(&fingerprint) {
                 Some(known) => known.merge(group),
                 None => drop(state.groups.insert(fingerprint.clone(), group.clone())),
             }
-            merged.push(MergedGroup { fingerprint, seen_before });
+            merged.push(MergedGroup { fingerprint, seen_before, seen_before_as_earlier });
         }
         Ok(merged)
     }
@@ -203,6 +208,9 @@ impl ValidationStore for MemoryStore {
             .filter(|group| same(filter.schema_id.as_ref(), &group.schema_id))
             .filter(|group| same(filter.code.as_ref(), group.code.as_str()))
             .filter(|group| same(filter.path_template.as_ref(), &group.path_template))
+            .filter(|group| filter.fault.is_none_or(|fault| group.fault == Some(fault)))
+            .filter(|group| filter.side.is_none_or(|side| group.code.side == side))
+            .filter(|group| filter.status.is_none_or(|status| group.lists_status(status)))
             .filter(|group| filter.seen_since.is_none_or(|since| group.last_seen >= since))
             .filter(|group| {
                 before.is_none_or(|before| (group.last_seen, &*group.fingerprint) < before)
@@ -241,6 +249,11 @@ fn matches(filter: &ValidationFilter, record: &ValidationRecord) -> bool {
             .as_ref()
             .is_none_or(|wanted| record.path_template.as_ref() == Some(wanted))
         && filter.valid.is_none_or(|wanted| record.valid == wanted)
+        && filter.fault.is_none_or(|wanted| record.fault == Some(wanted))
+        && filter.status.is_none_or(|wanted| record.response_status == Some(wanted))
+        && filter.side.is_none_or(|wanted| {
+            record.violations.iter().any(|violation| violation.code.side == wanted)
+        })
         && filter.from.is_none_or(|from| record.validated_at >= from)
         && filter.until.is_none_or(|until| record.validated_at < until)
         && filter.code.as_ref().is_none_or(|wanted| {
