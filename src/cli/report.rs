@@ -20,7 +20,7 @@ use crate::model::group::ViolationGroup;
 use crate::model::usage::{OperationUsage, UsageKind};
 use crate::storage::{GroupFilter, PageRequest, Store, UsageFilter};
 
-pub(super) use build::{Coverage, OperationReport, SchemaReport, UsageCount};
+pub(super) use build::{Coverage, FaultCounts, OperationReport, SchemaReport, UsageCount};
 
 /// Rows read at once.
 const PAGE: u32 = 500;

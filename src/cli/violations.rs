@@ -105,7 +105,8 @@ fn write_group(group: &ViolationGroup, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "✗ {}", headline(group))?;
     writeln!(
         out,
-        "    {} times, {} to {}, by {}; {}",
+        "    {}{} times, {} to {}, by {}; {}",
+        group.fault.map(|fault| format!("fault {fault}, ")).unwrap_or_default(),
         thousands(group.count),
         group.first_seen,
         group.last_seen,

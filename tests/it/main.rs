@@ -20,6 +20,7 @@ mod encryption;
 mod enforcement;
 mod example;
 mod exit_codes;
+mod faults;
 mod fleet;
 mod forwarded;
 mod groups;

@@ -36,7 +36,7 @@ fn stored_skips(record: &ValidationRecord) -> Vec<&'static str> {
 }
 
 /// A record as a row, with the number of its series.
-pub(crate) fn values_of(record: &ValidationRecord, series: i64) -> StoreResult<[Value; 33]> {
+pub(crate) fn values_of(record: &ValidationRecord, series: i64) -> StoreResult<[Value; 34]> {
     Ok([
         record.id.into(),
         record.schema_id.as_str().into(),
