@@ -11,18 +11,18 @@ use std::future::Future;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use crate::telemetry::metrics::{Metrics, MetricsError};
 use crate::tls::Acceptor;
 use metrics::ReadyMetrics;
 
-/// One thing that must be well for the sidecar to be ready.
+/// One part of the sidecar that can fail.
 #[derive(Debug, Clone, Serialize)]
 pub struct Check {
     /// `upstream`, `storage`, `contract` or `phase`.
@@ -31,6 +31,9 @@ pub struct Check {
     pub ok: bool,
     /// A sentence about it.
     pub detail: String,
+    /// Whether traffic cannot be served as configured while it is not well. Other failures leave
+    /// the sidecar ready, and degraded.
+    pub blocks_traffic: bool,
 }
 
 /// Asks every part how it is.
@@ -96,10 +99,25 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     }
 }
 
-async fn readyz(State(admin): State<Admin>) -> Response {
+/// 503 where traffic cannot be served as configured; with `?storage=1` also where storage fails.
+async fn readyz(State(admin): State<Admin>, Query(asked): Query<ReadyQuery>) -> Response {
     let checks = admin.readiness.checks().await;
-    let ready = checks.iter().all(|check| check.ok);
+    let storage_counts = asked.storage.as_deref() == Some("1");
+    let blocks = |check: &Check| check.blocks_traffic || storage_counts && check.name == "storage";
+    let ready = checks.iter().all(|check| check.ok || !blocks(check));
+    let degraded = is_degraded(&checks);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = serde_json::json!({ "ready": ready, "checks": checks });
+    let body = serde_json::json!({ "ready": ready, "degraded": degraded, "checks": checks });
     (status, axum::Json(body)).into_response()
+}
+
+/// What `/readyz` may be asked.
+#[derive(Debug, Deserialize)]
+struct ReadyQuery {
+    storage: Option<String>,
+}
+
+/// Whether something is not well that traffic does without.
+fn is_degraded(checks: &[Check]) -> bool {
+    checks.iter().any(|check| !check.ok && !check.blocks_traffic)
 }

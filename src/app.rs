@@ -1,10 +1,13 @@
 //! Builds everything, owns start and stop: the only wiring.
 //!
 //! Start: settings are checked before this begins; documents are compiled, storage opens, the
-//! documents are stored, validator threads and the record writer start, the admin port answers, and only then
-//! traffic is taken. Stop runs the other way: no new connections, exchanges in flight finish,
+//! documents are stored, validator threads and the record writer start, the admin port answers,
+//! and only then traffic is taken. Stop runs the other way: no new connections, exchanges in flight finish,
 //! what waits is validated and stored, storage closes. Each step has a deadline.
+//!
+//! Long because `run` shows start and stop in one ordered function.
 
+mod collector;
 mod console;
 mod contracts;
 mod delivery;
@@ -121,19 +124,15 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let (no_contracts, mut documents) = (RouteContracts::default(), DocumentSources::default());
     let compilation = CompiledDocuments::compile(config, &no_contracts, &mut documents);
     let compiled_documents = control.block_on(compilation)?;
-    let opening = stores::open_for_traffic(config, &clock);
-    let (store, deferred) = control.block_on(signals.unless_stopped(opening))?;
+    let (stop_background, background_stopped) = watch::channel(false);
+    let opening = stores::open_for_traffic(config, &clock, background_stopped.clone());
+    let store = control.block_on(signals.unless_stopped(opening))?;
     let store = stores::with_metrics(store, &metrics, &clock)?;
     let registry = registry(config, &store, &metrics, &clock)?;
     let registration = compiled_documents.register(config, &registry, &no_contracts);
     let contracts = control.block_on(signals.unless_stopped(registration))?;
     let slots = Arc::new(ArcSwap::from_pointee(contracts.slots()));
     registry.publish_contracts(&slots);
-    let (stop_background, background_stopped) = watch::channel(false);
-    if let Some(deferred) = deferred {
-        let stopped = background_stopped.clone();
-        control.spawn(async move { deferred.open(stopped).await });
-    }
     let registry_refresh =
         control.spawn(registry.run_refresh(slots.clone(), background_stopped.clone()));
     let pipeline =
@@ -265,7 +264,7 @@ fn registry(
     Ok(Registry::new(RegistryParts {
         store: store.clone(),
         cache: config.cache,
-        options: compile_options(&config.rules, config.document_limit),
+        options: compile_options(&config.rules, &config.documents),
         metrics: RegistryMetrics::new(metrics)?,
         clock: clock.clone(),
         ids: Arc::new(SystemIds),
@@ -434,7 +433,7 @@ fn server_conf(threads: usize) -> ServerConf {
         threads,
         // One runtime per thread: a connection stays where it is, and nothing is stolen.
         work_stealing: false,
-        // We drain ourselves before Pingora is told to stop.
+        // We drain ourselves before Pingora stops.
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()

@@ -13,6 +13,8 @@ pub mod admin;
 pub mod cache;
 pub mod consumer;
 pub mod contract;
+pub mod document;
+pub mod egress;
 pub mod encryption;
 pub mod enforcement;
 pub mod file;
@@ -39,18 +41,20 @@ pub mod upgrade;
 pub mod upstream;
 pub mod values;
 
-use std::fmt;
 use std::path::PathBuf;
 
-pub use values::{Problems, Setting, SettingProblem, SettingSource, Values};
+pub use values::{
+    ConfigError, Problems, RawSettings, Setting, SettingProblem, SettingSource, SettingTables,
+    Values,
+};
 
 /// Everything that can be set, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where traffic goes and which contract validates it; at least one.
     pub routes: Vec<route::RouteSettings>,
-    /// The largest document accepted, in bytes.
-    pub document_limit: usize,
+    /// Which documents are accepted.
+    pub documents: document::DocumentSettings,
     /// Bytes that bodies buffered for enforcement may take.
     pub enforcement_memory: usize,
     /// How strictly documents are read.
@@ -85,6 +89,8 @@ pub struct Config {
     pub admin: admin::AdminSettings,
     /// Distributed tracing.
     pub tracing: tracing::TracingSettings,
+    /// Calls that the sidecar makes itself.
+    pub egress: egress::OutboundSettings,
     /// Which listeners are encrypted.
     pub tls: tls::TlsSettings,
     /// The file they were read from, if there is one.
@@ -112,32 +118,15 @@ pub struct StoreConfig {
     pub retention: retention::RetentionSettings,
 }
 
-/// Every wrong setting, one line each.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    /// What is wrong, in the order of the sources.
-    pub problems: Vec<SettingProblem>,
-}
-
-/// Everything that was configured, before it is checked.
-#[derive(Debug, Default)]
-pub struct RawSettings {
-    /// Path and text of the config file, when there is one.
-    pub file: Option<(String, String)>,
-    /// The process environment.
-    pub environment: Vec<(String, String)>,
-    /// Flags as (dotted key, flag name, value).
-    pub flags: Vec<(&'static str, &'static str, String)>,
-}
-
 // === impl Config ===
 
 impl Config {
-    /// Every setting there is, section by section.
-    pub fn settings() -> impl Iterator<Item = &'static Setting> {
-        [
+    /// Every table of settings, for [`Values::collect`].
+    pub const TABLES: SettingTables = SettingTables {
+        sections: &[
             route::SETTINGS,
             contract::SETTINGS,
+            document::SETTINGS,
             upstream::SETTINGS,
             forwarded::SETTINGS,
             rules::SETTINGS,
@@ -158,24 +147,29 @@ impl Config {
             admin::SETTINGS,
             tls::SETTINGS,
             tracing::SETTINGS,
+            egress::SETTINGS,
             reload::SETTINGS,
             upgrade::SETTINGS,
             logging::SETTINGS,
-        ]
-        .into_iter()
-        .flatten()
+        ],
+        route_only: route::ROUTE_ONLY,
+    };
+
+    /// Every setting there is, section by section.
+    pub fn settings() -> impl Iterator<Item = &'static Setting> {
+        Self::TABLES.settings()
     }
 
     /// Merges and checks everything that was configured.
     pub fn load(raw: RawSettings) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
         let file = raw.file.as_ref().map(|(path, _)| path.into());
-        let values = Values::collect(raw, &mut problems);
+        let values = Values::collect(raw, Self::TABLES, &mut problems);
         let config = Self {
             file,
             restart: reload::RestartSettings::of(&values),
             routes: route::read(&values, &mut problems),
-            document_limit: contract::document_limit(&values, &mut problems),
+            documents: document::read(&values, &mut problems),
             enforcement_memory: enforcement::memory(&values, &mut problems),
             rules: rules::read(&values, &mut problems),
             traffic: traffic::read(&values, &mut problems),
@@ -194,6 +188,7 @@ impl Config {
             admin: admin::read(&values, &mut problems),
             tls: tls::read(&values, &mut problems),
             tracing: tracing::read(&values, &mut problems),
+            egress: egress::read(&values, &mut problems),
             reload: reload::read(&values, &mut problems),
             upgrade: upgrade::read(&values, &mut problems),
             logging: logging::read(&values, &mut problems),
@@ -208,7 +203,7 @@ impl Config {
         raw: RawSettings,
     ) -> Result<(admin::AdminSettings, Option<tls::ServerTls>), ConfigError> {
         let mut problems = Problems::default();
-        let values = Values::collect(raw, &mut problems);
+        let values = Values::collect(raw, Self::TABLES, &mut problems);
         let settings = admin::read(&values, &mut problems);
         let encrypted = tls::read(&values, &mut problems).admin;
         problems.or_fail().map(|()| (settings, encrypted))
@@ -217,7 +212,7 @@ impl Config {
     /// The sections about storage alone, for commands that need no traffic.
     pub fn load_store(raw: RawSettings) -> Result<StoreConfig, ConfigError> {
         let mut problems = Problems::default();
-        let values = Values::collect(raw, &mut problems);
+        let values = Values::collect(raw, Self::TABLES, &mut problems);
         let config = StoreConfig {
             storage: storage::read(&values, &mut problems),
             encryption: encryption::read(&values, &mut problems),
@@ -226,22 +221,6 @@ impl Config {
         problems.or_fail().map(|()| config)
     }
 }
-
-// === impl ConfigError ===
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
-            if index > 0 {
-                writeln!(f)?;
-            }
-            write!(f, "{problem}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 #[cfg(test)]
 mod tests {

@@ -33,7 +33,7 @@ mod upgrade;
 pub use compile::{Contract, hash_of};
 pub use document::{Document, OpenApiVersion, Resolved, SourceMap};
 pub use error::{ContractError, Diagnostic};
-pub use lint::{Lint, LintCode};
+pub use lint::{Grade, Lint, LintCode};
 pub use lower::Direction;
 pub use operation::CompiledOperation;
 pub use options::{

@@ -23,6 +23,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod contract;
+pub mod egress;
 pub mod encryption;
 pub mod exchange;
 pub mod json;

@@ -6,45 +6,32 @@
 //! - A pinned contract stays valid, whatever the cache evicts.
 
 mod cache;
+mod error;
 pub mod files;
+mod loaded_contract;
 pub mod metrics;
 mod refresh;
 pub mod source_files;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use crate::config::cache::CacheSettings;
+use crate::config::document::{DocumentSettings, OnDefect};
 use crate::config::rules::RuleSettings;
-use crate::contract::sensitive::SensitiveParts;
-use crate::contract::{
-    CompileOptions, CompiledOperation, Contract, ContractError, DocumentFiles, OperationIndex,
-};
+use crate::contract::{CompileOptions, Contract, DocumentFiles};
 use crate::model::clock::Clock;
-use crate::model::id::{IdSource, InvalidSchemaId, SchemaId};
+use crate::model::id::{IdSource, SchemaId};
 use crate::model::schema::{Ownership, SchemaRecord};
-use crate::redaction::{ContractMasks, PointerSet};
-use crate::storage::{OnConflict, SchemaChange, Store, StoreError};
+use crate::storage::{OnConflict, SchemaChange, Store};
 
+pub use error::RegisterError;
+pub use loaded_contract::LoadedContract;
 pub use refresh::{ContractSlot, ContractSlots};
 
 use cache::ContractCache;
 use metrics::RegistryMetrics;
-
-/// An active contract, with the masks of its operations.
-#[derive(Debug)]
-pub struct LoadedContract {
-    /// The id it is registered under.
-    pub schema_id: SchemaId,
-    /// The contract.
-    pub contract: Contract,
-    /// The masks of its operations, by their index.
-    masks: Vec<ContractMasks>,
-    /// For messages of no documented operation: the masks of all operations together.
-    undocumented: ContractMasks,
-}
 
 /// A document to register.
 pub struct Registration {
@@ -73,34 +60,6 @@ pub struct RegistrationDetails {
     pub environment: String,
     /// What to do when the version is there with other content.
     pub on_conflict: OnConflict,
-}
-
-/// Why a document was not registered.
-#[derive(Debug, thiserror::Error)]
-pub enum RegisterError {
-    /// It is larger than allowed.
-    #[error("the document has {size} bytes, more than the limit of {limit} (document_limit)")]
-    TooLarge {
-        /// Its size.
-        size: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// It is no text.
-    #[error("the document is not UTF-8 text (byte {0})")]
-    NotText(usize),
-    /// It cannot be compiled.
-    #[error(transparent)]
-    Contract(#[from] ContractError),
-    /// Neither an id was given nor can one be made from the title.
-    #[error("no id can be made from the document's title; give one ({0})")]
-    Id(#[from] InvalidSchemaId),
-    /// The store refused it or cannot be reached.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Compiling was cut off.
-    #[error("compiling the document was cut off; a defect of ours")]
-    Interrupted,
 }
 
 /// The use cases around contracts. Cheap to clone.
@@ -167,61 +126,14 @@ impl CompiledDocument {
 }
 
 /// How documents are compiled by the settings.
-pub fn compile_options(rules: &RuleSettings, document_limit: usize) -> CompileOptions<'static> {
+pub fn compile_options(
+    rules: &RuleSettings,
+    documents: &DocumentSettings,
+) -> CompileOptions<'static> {
     let mut options = CompileOptions::of(rules);
-    options.limits.bytes = document_limit;
+    options.limits.bytes = documents.limit;
+    options.refuse_defects = documents.on_defect == OnDefect::Refuse;
     options
-}
-
-// === impl LoadedContract ===
-
-impl LoadedContract {
-    /// A contract registered under `schema_id`.
-    pub fn new(schema_id: SchemaId, contract: Contract) -> Self {
-        let masks = contract.operations().iter().map(masks_of).collect();
-        let undocumented = masks_of_all(contract.operations());
-        Self { schema_id, contract, masks, undocumented }
-    }
-
-    /// What must be masked in the messages of one operation; in those of none, what any
-    /// operation's would have masked.
-    pub fn masks(&self, operation: Option<OperationIndex>) -> &ContractMasks {
-        operation.and_then(|index| self.masks.get(index.as_usize())).unwrap_or(&self.undocumented)
-    }
-}
-
-fn masks_of_all(operations: &[CompiledOperation]) -> ContractMasks {
-    let all = || operations.iter().map(|operation| &operation.sensitive);
-    let union = |pick: fn(&SensitiveParts) -> &Vec<String>| -> Vec<String> {
-        let names: BTreeSet<&String> = all().flat_map(pick).collect();
-        names.into_iter().cloned().collect()
-    };
-    ContractMasks {
-        request_body: pointer_set(&union(|secret| &secret.request_body)),
-        response_body: pointer_set(&union(|secret| &secret.response_body)),
-        request_headers: union(|secret| &secret.request_headers),
-        response_headers: union(|secret| &secret.response_headers),
-        query: union(|secret| &secret.query),
-        path_segments: Vec::new(),
-    }
-}
-
-/// The engine makes these pointers from the document's own: they are well-formed. Were one not,
-/// the names it stands for would still be masked by the redactor's own rules.
-fn pointer_set(pointers: &[String]) -> PointerSet {
-    PointerSet::new(pointers.iter().map(String::as_str)).unwrap_or_default()
-}
-
-fn masks_of(operation: &CompiledOperation) -> ContractMasks {
-    let secret = &operation.sensitive;
-    ContractMasks {
-        request_body: pointer_set(&secret.request_body),
-        response_body: pointer_set(&secret.response_body),
-        request_headers: secret.request_headers.clone(),
-        response_headers: secret.response_headers.clone(),
-        query: secret.query.clone(),
-        path_segments: secret.path_segments.clone(),
-    }
 }
 
 // === impl Registry ===
@@ -330,7 +242,8 @@ impl Registry {
             None => store.get_schema(schema_id.as_str()).await?,
         };
         let Some(record) = record else { return Ok(None) };
-        let options = self.inner.options.clone();
+        // Whether it is accepted was decided when it was registered.
+        let options = CompileOptions { refuse_defects: false, ..self.inner.options.clone() };
         let files = Arc::new(crate::contract::NoDocumentFiles);
         let compiled = CompiledDocument::new(record.content.into_bytes(), files, options).await?;
         Ok(Some(Arc::new(LoadedContract::new(schema_id.clone(), compiled.contract))))

@@ -42,7 +42,7 @@ pub struct ExchangeSample {
     pub operation: u64,
     /// Operation, status and media types.
     pub kind: u64,
-    /// Shape of both bodies; 0 when nobody looked.
+    /// Shape of both bodies; 0 when it was not computed.
     pub shape: u64,
     /// The consumer.
     pub consumer: u64,

@@ -100,7 +100,7 @@ pub(super) async fn compile(
 ) -> (SourceFiles, Result<CompiledDocument, StartError>) {
     let mut sources = SourceFiles::default();
     let size = tokio::fs::metadata(path).await.map_or(0, |metadata| metadata.len());
-    let (size, limit) = (usize::try_from(size).unwrap_or(usize::MAX), config.document_limit);
+    let (size, limit) = (usize::try_from(size).unwrap_or(usize::MAX), config.documents.limit);
     if size > limit {
         sources.record_current(path.to_owned());
         let reason = RegisterError::TooLarge { size, limit };
@@ -115,7 +115,7 @@ pub(super) async fn compile(
     };
     sources.record_read(path.to_owned(), Some(&content));
     let files = Arc::new(TrackedDirectory::of(path));
-    let options = compile_options(&config.rules, limit);
+    let options = compile_options(&config.rules, &config.documents);
     let compiled = CompiledDocument::new(content, files.clone(), options).await;
     sources.merge(files.take_sources());
     let document = |reason| StartError::Document { path: path.to_owned(), reason };

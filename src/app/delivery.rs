@@ -54,7 +54,7 @@ impl RecordDelivery {
     }
 }
 
-/// The spool, where records are kept that a fault could lose. A directory that nobody named need
+/// The spool, where records are kept that a fault could lose. A directory that was not configured need
 /// not be usable: without it records wait in memory.
 fn open_spool(
     config: &Config,

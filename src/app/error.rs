@@ -95,6 +95,9 @@ pub enum StartError {
     /// A certificate, a key or an authority cannot be used.
     #[error("TLS: {0}")]
     Tls(#[from] crate::tls::TlsError),
+    /// The collector of traces cannot be called with these settings.
+    #[error("tracing.endpoint: {0}")]
+    Egress(#[source] crate::egress::EgressError),
     /// The directory that was named for the spool cannot be used.
     #[error("the spool cannot be used: {0}; name another directory with CVT_SPOOL_DIR")]
     Spool(#[source] crate::pipeline::deliver::spool::SpoolError),

@@ -99,7 +99,7 @@ impl Sockets {
         let is_ours = rustix::net::sockopt::socket_peercred(&stream)
             .is_ok_and(|peer| peer.uid.is_root() || peer.uid == rustix::process::geteuid());
         if !is_ours {
-            return Err(HandoverError::Failed("belongs to somebody else"));
+            return Err(HandoverError::Failed("belongs to another user"));
         }
         Ok((receive(&stream)?, Predecessor(stream)))
     }

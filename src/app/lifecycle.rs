@@ -212,7 +212,7 @@ pub async fn run_on_thread<T: Send + 'static>(
 ) -> Result<T, HandoverError> {
     let (done, result) = oneshot::channel();
     let started = std::thread::Builder::new().name("hand-over".into()).spawn(move || {
-        // The receiver is gone when the process was told to stop.
+        // The receiver is gone when the process is stopping.
         let _ = done.send(work());
     });
     match started {

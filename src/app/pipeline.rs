@@ -1,4 +1,6 @@
 //! Validator threads, record writer and what they share: built, started and finished together.
+//!
+//! Long because `start` builds the parts in the order in which they need each other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +10,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::collector::CollectorTransport;
 use super::delivery::RecordDelivery;
 use super::error::StartError;
 use super::reporting::{self, Reporting, ReportingParts};
 use super::summary::Summary;
 use crate::config::Config;
-use crate::config::tracing::CollectorAddress;
 use crate::exchange::memory_budget::Budget;
 use crate::exchange::metrics::ExchangeMetrics;
 use crate::exchange::queue::Queue;
@@ -31,7 +33,7 @@ use crate::pipeline::validate::{MakeValidator, Workers};
 use crate::redaction::{RedactionRules, Redactor};
 use crate::storage::Store;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::spans::{self, CollectorEndpoint, SpanSender};
+use crate::telemetry::spans::{self, SpanSender};
 use crate::validation::{Validator, ValidatorOptions};
 
 /// How long the last spans may take to reach a collector.
@@ -166,11 +168,11 @@ fn span_export(
     control: &Runtime,
     metrics: &Metrics,
 ) -> Result<(Option<SpanSender>, Option<JoinHandle<()>>), StartError> {
-    let Some(address) = config.tracing.endpoint.clone() else { return Ok((None, None)) };
-    let CollectorAddress { host, port, path } = address;
+    let Some(collector) = &config.tracing.endpoint else { return Ok((None, None)) };
+    let transport =
+        CollectorTransport::new(collector, &config.egress).map_err(StartError::Egress)?;
     let service = config.tracing.service_name.clone();
-    let (sender, exporter) =
-        spans::channel(CollectorEndpoint { host, port, path, service }, metrics)?;
+    let (sender, exporter) = spans::channel(service, Box::new(transport), metrics)?;
     Ok((Some(sender), Some(control.spawn(exporter.run()))))
 }
 

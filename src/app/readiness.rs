@@ -39,7 +39,7 @@ impl SidecarReadiness {
             Phase::Running => (true, "running"),
             Phase::Draining => (false, "draining"),
         };
-        Check { name: "phase", ok, detail: detail.into() }
+        Check { name: "phase", ok, detail: detail.into(), blocks_traffic: true }
     }
 
     fn upstream(&self) -> Check {
@@ -51,7 +51,7 @@ impl SidecarReadiness {
             _ if table.routes().len() == 1 => "refuses connections".to_owned(),
             names => format!("refuses connections: {}", names.join(", ")),
         };
-        Check { name: "upstream", ok: down.is_empty(), detail }
+        Check { name: "upstream", ok: down.is_empty(), detail, blocks_traffic: true }
     }
 
     async fn storage(&self) -> Check {
@@ -61,7 +61,7 @@ impl SidecarReadiness {
             Ok(Err(error)) => (false, format!("{backend}: {error}")),
             Err(_) => (false, format!("{backend} does not answer")),
         };
-        Check { name: "storage", ok, detail }
+        Check { name: "storage", ok, detail, blocks_traffic: false }
     }
 
     /// Falling back to `warn` is no reason to take no traffic, but one to be seen.
@@ -77,24 +77,26 @@ impl SidecarReadiness {
             return None;
         }
         let detail = states.join(", ");
-        Some(Check { name: "enforcement", ok: true, detail })
+        Some(Check { name: "enforcement", ok: true, detail, blocks_traffic: false })
     }
 
+    /// A route that enforces cannot serve without its contract; others pass traffic unvalidated.
     fn contract(&self) -> Check {
         let table = self.routes.load();
         let mut details = Vec::new();
-        let mut ok = true;
+        let (mut ok, mut blocks_traffic) = (true, false);
         for route in table.routes() {
             let detail = if let Some(loaded) = &*route.contract.load() {
                 format!("{}@{} in force", loaded.schema_id, loaded.contract.version())
             } else {
                 ok = false;
+                blocks_traffic |= route.enforcement.enforces();
                 format!("none is loaded for {}", route.name)
             };
             if !details.contains(&detail) {
                 details.push(detail);
             }
         }
-        Check { name: "contract", ok, detail: details.join(", ") }
+        Check { name: "contract", ok, detail: details.join(", "), blocks_traffic }
     }
 }

@@ -1,6 +1,9 @@
 //! From settings to an open store.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::error::StartError;
 use super::keys::keyring;
@@ -9,8 +12,11 @@ use crate::config::encryption::EncryptionSettings;
 use crate::config::storage::StorageSettings;
 use crate::model::clock::Clock;
 use crate::storage::metrics::{MeasuredStore, StorageMetrics};
-use crate::storage::{self, Access, DeferredStore, EncryptedStore, Store};
+use crate::storage::{self, Access, DeferredStore, EncryptedStore, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
+
+/// How long traffic waits at the start for storage that it can do without.
+const START_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Opens the store that `settings` name, with the keys that `encryption` names; for reading only
 /// when `read_only`.
@@ -28,27 +34,71 @@ pub async fn open_store(
     Ok(Arc::new(EncryptedStore::new(store, keys)))
 }
 
-/// Opens the store for traffic. Where it is unreachable and every route names a document,
-/// it is opened later: the second of the answer does that.
+/// Opens the store for traffic. Where every route names a document, traffic waits for the
+/// database no longer than [`START_PATIENCE`], and starts even if the database is unreachable,
+/// refuses, or was written by a newer version: it is then opened in the background, until
+/// `stopped` turns true.
 pub(super) async fn open_for_traffic(
     config: &Config,
     clock: &Arc<dyn Clock>,
-) -> Result<(Arc<dyn Store>, Option<Arc<DeferredStore>>), StartError> {
-    let documents = config.routes.iter().all(|route| route.contract.spec.is_some());
-    match open_store(&config.storage, &config.encryption, false, clock).await {
-        Err(StartError::Storage { place, reason }) if documents && reason.is_transient() => {
-            tracing::warn!(
-                event = "storage_unavailable_at_start",
-                place,
-                error = %reason,
-                "traffic is taken; what is recorded waits until storage is there"
-            );
-            let deferred = Arc::new(DeferredStore::new(&config.storage, clock.clone()));
-            let store = EncryptedStore::new(deferred.clone(), keyring(&config.encryption)?);
-            Ok((Arc::new(store), Some(deferred)))
-        }
-        opened => opened.map(|store| (store, None)),
+    stopped: watch::Receiver<bool>,
+) -> Result<Arc<dyn Store>, StartError> {
+    if config.routes.iter().any(|route| route.contract.spec.is_none()) {
+        return open_store(&config.storage, &config.encryption, false, clock).await;
     }
+    let deferred = Arc::new(DeferredStore::new(&config.storage, clock.clone()));
+    let store = EncryptedStore::new(deferred.clone(), keyring(&config.encryption)?);
+    let mut first = tokio::spawn({
+        let deferred = deferred.clone();
+        async move { deferred.try_open().await }
+    });
+    let place = config.storage.to_string();
+    let unanswered = match tokio::time::timeout(START_PATIENCE, &mut first).await {
+        Ok(Ok(Ok(()))) => return Ok(Arc::new(store)),
+        Ok(Ok(Err(reason))) if !starts_without(&config.storage, &reason) => {
+            return Err(StartError::Storage { place, reason });
+        }
+        Ok(Ok(Err(reason))) => {
+            warn_of_deferred(&place, &reason.to_string());
+            None
+        }
+        Ok(Err(panicked)) => {
+            warn_of_deferred(&place, &panicked.to_string());
+            None
+        }
+        Err(_) => {
+            warn_of_deferred(&place, "it has not answered");
+            Some(first)
+        }
+    };
+    tokio::spawn(async move {
+        let late = match unanswered {
+            Some(first) => matches!(first.await, Ok(Ok(()))),
+            None => false,
+        };
+        if late || deferred.open(stopped).await {
+            tracing::info!(event = "storage_opened", place);
+        }
+    });
+    Ok(Arc::new(store))
+}
+
+/// Whether traffic starts without storage that failed for `reason`. A file that cannot be used
+/// is a wrong setting and reported as such; a server may accept later.
+fn starts_without(settings: &StorageSettings, reason: &StoreError) -> bool {
+    let refused = matches!(reason, StoreError::Refused(_));
+    reason.is_transient()
+        || matches!(reason, StoreError::NewerDatabase { .. })
+        || refused && matches!(settings, StorageSettings::Postgres(_))
+}
+
+fn warn_of_deferred(place: &str, error: &str) {
+    tracing::warn!(
+        event = "storage_unavailable_at_start",
+        place,
+        error,
+        "traffic is served without storage; records wait in the spool until storage is available"
+    );
 }
 
 /// The store, with metrics.

@@ -8,8 +8,9 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::output::{EXIT_ERROR, EXIT_OK};
-use crate::contract::{CompileOptions, Contract, ContractError};
+use super::output::{EXIT_ERROR, EXIT_NEGATIVE, EXIT_OK};
+use crate::contract::{CompileOptions, Contract, ContractError, Grade};
+use crate::model::violation::Position;
 use crate::registry::files::Directory;
 
 /// Progress is shown from here on.
@@ -24,9 +25,12 @@ pub struct CheckArgs {
     /// One JSON object instead of lines for people
     #[arg(long)]
     json: bool,
-    /// Lints only, no operations
+    /// Slips and defects only, no operations
     #[arg(long)]
     lints: bool,
+    /// Exit with 1 where the document has a slip or a defect
+    #[arg(long)]
+    deny_lints: bool,
 }
 
 /// Compiles the document and prints its operations and lints.
@@ -46,7 +50,7 @@ pub fn run(arguments: &CheckArgs, out: &mut dyn Write) -> u8 {
     };
     // A reader that has seen enough closes the pipe.
     let _ = printed;
-    EXIT_OK
+    if arguments.deny_lints && !contract.lints().is_empty() { EXIT_NEGATIVE } else { EXIT_OK }
 }
 
 /// Compiles a document from its file; the message of an error names file, line and column.
@@ -65,11 +69,22 @@ pub(super) fn compile(path: &Path) -> Result<Contract, String> {
 
 fn describe_error(name: &str, error: &ContractError) -> String {
     let problem = error.diagnostic();
-    let location = problem.position.map_or_else(
-        || name.to_owned(),
-        |position| format!("{name}:{}:{}", position.line, position.column),
-    );
-    format!("{location}: {error}")
+    format!("{}: {error}", location(name, &problem.pointer, problem.position))
+}
+
+/// File, line and column of something in the document `name` or in a file that it refers to.
+fn location(name: &str, pointer: &str, position: Option<Position>) -> String {
+    let other =
+        pointer.split_once('#').filter(|(file, _)| !file.is_empty() && !file.starts_with('/'));
+    let file = match other {
+        Some((file, _)) if file.contains("://") => file.to_owned(),
+        Some((file, _)) => Path::new(name).with_file_name("").join(file).display().to_string(),
+        None => name.to_owned(),
+    };
+    match position {
+        Some(position) => format!("{file}:{}:{}", position.line, position.column),
+        None => file,
+    }
 }
 
 /// Shows on a terminal that `work` is still going on once it takes long.
@@ -121,17 +136,23 @@ fn print_lines(
             writeln!(out, "{}", line.trim_end())?;
         }
     }
-    match contract.lints().len() {
-        0 => writeln!(out, "Every rule of it can be enforced.")?,
-        1 => writeln!(out, "1 lint:")?,
-        many => writeln!(out, "{many} lints:")?,
+    if contract.lints().is_empty() {
+        return writeln!(out, "Every rule of it can be enforced.");
     }
-    for lint in contract.lints() {
-        let location = lint.position.map_or_else(
-            || name.to_owned(),
-            |position| format!("{name}:{}:{}", position.line, position.column),
-        );
-        writeln!(out, "  {location}: {}: {}", lint.code.as_str(), lint.message)?;
+    for (grade, one, many, cost) in [
+        (Grade::Defect, "defect", "defects", "that part is not enforced, everything else is"),
+        (Grade::Slip, "slip", "slips", "nothing is left unvalidated"),
+    ] {
+        let lints = || contract.lints().iter().filter(|lint| lint.grade() == grade);
+        match lints().count() {
+            0 => continue,
+            1 => writeln!(out, "1 {one}; {cost}:")?,
+            count => writeln!(out, "{count} {many}; {cost}:")?,
+        }
+        for lint in lints() {
+            let location = location(name, &lint.pointer, lint.position);
+            writeln!(out, "  {location}: {}: {}", lint.code.as_str(), lint.message)?;
+        }
     }
     Ok(())
 }
@@ -155,6 +176,7 @@ fn print_json(contract: &Contract, out: &mut dyn Write) -> std::io::Result<()> {
         .map(|lint| {
             json!({
                 "code": lint.code.as_str(),
+                "grade": lint.grade().as_str(),
                 "pointer": lint.pointer,
                 "line": lint.position.map(|position| position.line),
                 "column": lint.position.map(|position| position.column),

@@ -52,7 +52,7 @@ pub struct ReportArgs {
 pub(super) struct UsageReport {
     /// One part per schema.
     pub(super) schemas: Vec<SchemaReport>,
-    /// Exchanges that nobody validated, by reason, over all schemas.
+    /// Exchanges that were not validated, by reason, over all schemas.
     #[serde(rename = "never_validated")]
     pub(super) never_validated: Vec<UsageCount>,
 }

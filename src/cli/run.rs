@@ -53,7 +53,7 @@ pub struct RunArgs {
     config: Option<PathBuf>,
 }
 
-/// Runs the sidecar until it is told to stop.
+/// Runs the sidecar until a signal stops it.
 pub fn run(arguments: RunArgs, environment: &[(String, String)]) -> u8 {
     let take_over = arguments.upgrade;
     let config = match load(arguments.clone(), environment) {

@@ -297,11 +297,11 @@ impl ValidationAnswer {
 }
 
 /// Whether a side conforms; `None` where something of it was not validated. A rule that cannot
-/// be enforced and a pre-flight that no document lists leave nothing open.
+/// be enforced, a defect of the document and a pre-flight that it does not list leave nothing open.
 fn validity(verdict: &Verdict) -> Option<bool> {
     if !verdict.violations.is_empty() {
         return Some(false);
     }
-    let settled = [SkipReason::Unenforceable, SkipReason::Preflight];
+    let settled = [SkipReason::Unenforceable, SkipReason::Document, SkipReason::Preflight];
     verdict.skipped.iter().all(|reason| settled.contains(reason)).then_some(true)
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Problems, Setting, Values, parse};
+use super::{Problems, Setting, Values};
 use crate::model::id::SchemaId;
 
 /// Names of this section's settings.
@@ -10,7 +10,6 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("spec", &["CVT_SPEC"]).per_route(),
     Setting::new("schema_id", &["CVT_SCHEMA_ID"]).per_route(),
     Setting::new("schema_version", &["CVT_SCHEMA_VERSION"]).per_route(),
-    Setting::new("document_limit", &["CVT_DOCUMENT_LIMIT"]),
 ];
 
 /// Which document is the contract.
@@ -52,9 +51,4 @@ pub fn read(values: &Values, problems: &mut Problems) -> ContractSettings {
             }
         }),
     }
-}
-
-/// Reads the largest size of a document that is accepted, in bytes.
-pub fn document_limit(values: &Values, problems: &mut Problems) -> usize {
-    values.read("document_limit", 64 << 20, problems, parse::bytes(1024..=1 << 30))
 }

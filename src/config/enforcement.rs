@@ -311,7 +311,7 @@ mod tests {
             environment: environment.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
             flags: Vec::new(),
         };
-        let values = Values::collect(raw, &mut problems);
+        let values = Values::collect(raw, crate::config::Config::TABLES, &mut problems);
         let settings = read(&values, &mut problems);
         (settings, problems.or_fail().map_or_else(|error| error.to_string(), |()| String::new()))
     }

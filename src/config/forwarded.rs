@@ -1,4 +1,4 @@
-//! What the service is told about who called.
+//! Forwarding headers: what the service learns about its callers.
 
 use std::net::IpAddr;
 
@@ -25,7 +25,7 @@ pub enum ForwardedFields {
     Both,
 }
 
-/// What the service is told about who called.
+/// Forwarding headers: what the service learns about its callers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardedSettings {
     /// In which fields.

@@ -242,7 +242,11 @@ mod tests {
     fn load(file: &str) -> (LimitSettings, String) {
         let mut problems = Problems::default();
         let file = Some(("cvt.yaml".into(), file.into()));
-        let values = Values::collect(RawSettings { file, ..RawSettings::default() }, &mut problems);
+        let values = Values::collect(
+            RawSettings { file, ..RawSettings::default() },
+            crate::config::Config::TABLES,
+            &mut problems,
+        );
         let limits = read(&values, &mut problems);
         (limits, problems.or_fail().err().map_or_else(String::new, |error| error.to_string()))
     }

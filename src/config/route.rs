@@ -51,7 +51,7 @@ pub struct RouteSettings {
     pub contract: ContractSettings,
     /// Its upstream.
     pub upstream: UpstreamSettings,
-    /// What the upstream is told about callers.
+    /// Forwarding headers sent to the upstream.
     pub forwarded: ForwardedSettings,
 }
 

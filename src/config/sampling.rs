@@ -116,8 +116,11 @@ mod tests {
     fn load(environment: &[(&str, &str)]) -> Result<SamplingSettings, String> {
         let environment = environment.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
         let mut problems = Problems::default();
-        let values =
-            Values::collect(RawSettings { environment, ..RawSettings::default() }, &mut problems);
+        let values = Values::collect(
+            RawSettings { environment, ..RawSettings::default() },
+            crate::config::Config::TABLES,
+            &mut problems,
+        );
         let settings = read(&values, &mut problems);
         problems.or_fail().map(|()| settings).map_err(|error| error.to_string())
     }

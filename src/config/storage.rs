@@ -185,7 +185,7 @@ impl StorageSettings {
         Self::parse_with_defaults(text, PostgresSettings::default())
     }
 
-    /// As [`StorageSettings::parse`]; what a PostgreSQL text leaves out is taken from `parts`.
+    /// As [`StorageSettings::parse`]; what a PostgreSQL text omits is taken from `parts`.
     fn parse_with_defaults(text: &str, parts: PostgresSettings) -> Result<Self, String> {
         let expected = || Err("expected a path, sqlite://PATH, postgres://… or memory:".to_owned());
         match text.split_once("://") {

@@ -169,7 +169,7 @@ mod tests {
             environment: environment.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
             ..RawSettings::default()
         };
-        let values = Values::collect(raw, &mut problems);
+        let values = Values::collect(raw, crate::config::Config::TABLES, &mut problems);
         let settings = read(&values, &mut problems);
         (settings, problems.or_fail().err().map_or_else(String::new, |error| error.to_string()))
     }

@@ -26,6 +26,8 @@ pub struct TracingSettings {
 /// Where an OpenTelemetry collector takes OTLP over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CollectorAddress {
+    /// Whether it is called over TLS.
+    pub encrypted: bool,
     /// Host name or address, without brackets.
     pub host: String,
     /// Port.
@@ -62,9 +64,27 @@ fn ratio(text: &str) -> Result<f64, String> {
 // === impl CollectorAddress ===
 
 impl CollectorAddress {
+    /// Where to post to.
+    pub fn url(&self) -> String {
+        let Self { encrypted, host, port, path } = self;
+        let scheme = if *encrypted { "https" } else { "http" };
+        if host.contains(':') {
+            return format!("{scheme}://[{host}]:{port}{path}");
+        }
+        format!("{scheme}://{host}:{port}{path}")
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
-        let expected = || "expected http://HOST:PORT, such as http://127.0.0.1:4318".to_owned();
-        let rest = text.strip_prefix("http://").ok_or_else(expected)?;
+        let expected = || {
+            "expected http://HOST:PORT or https://HOST:PORT, such as http://127.0.0.1:4318"
+                .to_owned()
+        };
+        let (scheme, rest) = text.split_once("://").ok_or_else(expected)?;
+        let encrypted = match scheme {
+            "http" => false,
+            "https" => true,
+            _ => return Err(expected()),
+        };
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let bracketed = authority.rfind(']').unwrap_or(0);
         let (host, port) = match authority[bracketed..].rfind(':') {
@@ -81,7 +101,7 @@ impl CollectorAddress {
             return Err(expected());
         }
         let path = if matches!(path, "" | "/") { "/v1/traces" } else { path };
-        Ok(Self { host: host.to_owned(), port, path: path.to_owned() })
+        Ok(Self { encrypted, host: host.to_owned(), port, path: path.to_owned() })
     }
 }
 
@@ -93,14 +113,15 @@ mod tests {
     fn collector_addresses_are_parsed() {
         let read = |text: &str| {
             let address = CollectorAddress::parse(text)?;
-            Ok::<_, String>((address.host, address.port, address.path))
+            Ok::<_, String>(address.url())
         };
-        let of = |host: &str, port, path: &str| Ok((host.to_owned(), port, path.to_owned()));
-        assert_eq!(read("http://otel"), of("otel", 4318, "/v1/traces"));
-        assert_eq!(read("http://10.0.0.1:80/"), of("10.0.0.1", 80, "/v1/traces"));
-        assert_eq!(read("http://[::1]:80/in/v1/traces"), of("::1", 80, "/in/v1/traces"));
+        let url = |text: &str| Ok(text.to_owned());
+        assert_eq!(read("http://otel"), url("http://otel:4318/v1/traces"));
+        assert_eq!(read("https://otel/"), url("https://otel:4318/v1/traces"));
+        assert_eq!(read("http://10.0.0.1:80/"), url("http://10.0.0.1:80/v1/traces"));
+        assert_eq!(read("http://[::1]:80/in/v1/traces"), url("http://[::1]:80/in/v1/traces"));
         for bad in
-            ["otel:4318", "https://otel", "http://", "http://a:b", "http://a b/", "http://a/x y"]
+            ["otel:4318", "grpc://otel", "http://", "http://a:b", "http://a b/", "http://a/x y"]
         {
             assert!(read(bad).is_err(), "{bad}");
         }

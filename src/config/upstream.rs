@@ -293,7 +293,11 @@ mod tests {
     fn load(file: &str) -> (UpstreamSettings, String) {
         let mut problems = Problems::default();
         let file = Some(("cvt.yaml".into(), file.into()));
-        let values = Values::collect(RawSettings { file, ..RawSettings::default() }, &mut problems);
+        let values = Values::collect(
+            RawSettings { file, ..RawSettings::default() },
+            crate::config::Config::TABLES,
+            &mut problems,
+        );
         let settings = read(&values, &mut problems);
         (settings, problems.or_fail().err().map_or_else(String::new, |error| error.to_string()))
     }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{Config, ConfigError, RawSettings, file, retired, route};
+use super::{file, retired};
 
 /// A setting's names.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +50,33 @@ pub struct SettingProblem {
 /// The wrong settings found so far.
 #[derive(Debug, Default)]
 pub struct Problems(Vec<SettingProblem>);
+
+/// Every wrong setting, one line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// What is wrong, in the order of the sources.
+    pub problems: Vec<SettingProblem>,
+}
+
+/// Everything that was configured, before it is checked.
+#[derive(Debug, Default)]
+pub struct RawSettings {
+    /// Path and text of the config file, when there is one.
+    pub file: Option<(String, String)>,
+    /// The process environment.
+    pub environment: Vec<(String, String)>,
+    /// Flags as (dotted key, flag name, value).
+    pub flags: Vec<(&'static str, &'static str, String)>,
+}
+
+/// The settings that there are. Passed in, so that what collects values knows no section.
+#[derive(Debug, Clone, Copy)]
+pub struct SettingTables {
+    /// One table per section.
+    pub sections: &'static [&'static [Setting]],
+    /// Settings that only a route has.
+    pub route_only: &'static [Setting],
+}
 
 /// Every configured setting; the last source wins.
 #[derive(Debug)]
@@ -115,17 +142,26 @@ impl Problems {
     }
 }
 
+// === impl SettingTables ===
+
+impl SettingTables {
+    /// Every setting of the process and of routes, section by section.
+    pub fn settings(self) -> impl Iterator<Item = &'static Setting> {
+        self.sections.iter().copied().flatten()
+    }
+}
+
 // === impl Values ===
 
 impl Values {
     /// Merges file, environment and flags; unknown names become problems.
-    pub fn collect(raw: RawSettings, problems: &mut Problems) -> Self {
+    pub fn collect(raw: RawSettings, tables: SettingTables, problems: &mut Problems) -> Self {
         let mut values = Self::at(SettingSource::Default);
         if let Some((path, text)) = raw.file {
-            values.add_file(&path, &text, problems);
+            values.add_file(&path, &text, tables, problems);
         }
         for (name, value) in raw.environment {
-            values.add_variable(&name, value, problems);
+            values.add_variable(&name, value, tables, problems);
         }
         for (key, flag, value) in raw.flags {
             values.entries.insert(key, (value, SettingSource::Flag(flag)));
@@ -208,7 +244,7 @@ impl Values {
         }
     }
 
-    fn add_file(&mut self, path: &str, text: &str, problems: &mut Problems) {
+    fn add_file(&mut self, path: &str, text: &str, tables: SettingTables, problems: &mut Problems) {
         let entries = match file::flatten(text) {
             Ok(entries) => entries,
             Err(error) => {
@@ -219,11 +255,11 @@ impl Values {
         for entry in entries {
             let source = SettingSource::File { path: path.into(), line: entry.line };
             if let Some((index, key)) = item_of(ROUTES, &entry.key) {
-                self.add_to_route(index, key, entry.value, source, problems);
+                self.add_to_route(index, (key, entry.value), source, tables, problems);
             } else if entry.key == ROUTES {
                 problems.push(source, "routes: expected a list, each entry of `key: value` lines");
-            } else if !self.add(&entry.key, entry.value, &source, Config::settings()) {
-                let known = Config::settings().map(|setting| setting.key);
+            } else if !self.add(&entry.key, entry.value, &source, tables.settings()) {
+                let known = tables.settings().map(|setting| setting.key);
                 problems.push(source, unknown("key", &entry.key, known));
             }
         }
@@ -252,15 +288,15 @@ impl Values {
     fn add_to_route(
         &mut self,
         index: usize,
-        key: &str,
-        value: String,
+        (key, value): (&str, String),
         source: SettingSource,
+        tables: SettingTables,
         problems: &mut Problems,
     ) {
         while self.routes.len() <= index {
             self.routes.push(Self::at(source.clone()));
         }
-        let all = || Config::settings().chain(route::ROUTE_ONLY);
+        let all = || tables.settings().chain(tables.route_only);
         let own = || all().filter(|setting| setting.per_route);
         if self.routes[index].add(key, value, &source, own()) {
             return;
@@ -273,8 +309,14 @@ impl Values {
         problems.push(source, message);
     }
 
-    fn add_variable(&mut self, name: &str, value: String, problems: &mut Problems) {
-        let setting = Config::settings().find(|setting| setting.environment.contains(&name));
+    fn add_variable(
+        &mut self,
+        name: &str,
+        value: String,
+        tables: SettingTables,
+        problems: &mut Problems,
+    ) {
+        let setting = tables.settings().find(|setting| setting.environment.contains(&name));
         if let Some(setting) = setting {
             self.entries.insert(setting.key, (value, SettingSource::Environment(name.into())));
             return;
@@ -285,7 +327,7 @@ impl Values {
         if let Some((_, why)) = WITHOUT_EFFECT.iter().find(|(known, _)| *known == name) {
             return self.notice(format!("{name} has no effect: {why}"));
         }
-        let known = Config::settings().flat_map(|setting| setting.environment.iter().copied());
+        let known = tables.settings().flat_map(|setting| setting.environment.iter().copied());
         problems.push(SettingSource::Environment(name.into()), unknown("variable", name, known));
     }
 }
@@ -354,6 +396,22 @@ impl fmt::Display for SettingProblem {
         write!(f, "{}: {}", self.source, self.message)
     }
 }
+
+// === impl ConfigError ===
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
 
 #[cfg(test)]
 mod tests {

@@ -60,7 +60,9 @@ impl Contract {
         let document = Document::read(text.as_bytes(), options)?;
         let Some(bundle) = document.bundle().map(str::to_owned) else {
             let hash = hash_of(text.as_bytes());
-            return Ok((text, Self::plan(document, hash, options)?));
+            let contract = Self::plan(document, hash, options)?;
+            contract.check_defects(options)?;
+            return Ok((text, contract));
         };
         let (size, limit) = (bundle.len(), options.limits.bytes);
         if size > limit {
@@ -68,7 +70,20 @@ impl Contract {
             return Err(ContractError::OverLimit(Diagnostic::new(message)));
         }
         let contract = Self::plan(document, hash_of(bundle.as_bytes()), options)?;
+        contract.check_defects(options)?;
         Ok((bundle, contract))
+    }
+
+    /// Refuses a document with defects where `options` ask for that.
+    fn check_defects(&self, options: &CompileOptions<'_>) -> Result<(), ContractError> {
+        let mut defects = self.defects();
+        let Some(first) = defects.next().filter(|_| options.refuse_defects) else { return Ok(()) };
+        let message = match defects.count() {
+            0 => first.message.clone(),
+            more => format!("{} (and {more} more)", first.message),
+        };
+        let (pointer, position) = (first.pointer.clone(), first.position);
+        Err(ContractError::Defects(Diagnostic { pointer, position, message }))
     }
 
     fn plan(
@@ -88,13 +103,13 @@ impl Contract {
             })?),
             None => None,
         };
-        let operations = planner.operations(&mut routes, override_base.as_ref())?;
+        let operations = planner.operations(&mut routes, override_base.as_ref());
         if operations.is_empty() {
             planner.lint(LintCode::NoOperations, "/paths", "the document lists no operation");
         }
         planner.lint_document_rules();
         let (schemas, found) = planner.into_parts();
-        let lowered = schemas.lower()?;
+        let lowered = schemas.lower();
         let info = |key: &str| document.root().get("info").and_then(|info| text_of(info.get(key)?));
         let (version, title) = (info("version"), info("title"));
         let openapi_version = declared_version(&document);
@@ -170,6 +185,11 @@ impl Contract {
     /// What the contract will not, or not fully, enforce.
     pub fn lints(&self) -> &[Lint] {
         &self.lints
+    }
+
+    /// The lints that disable a part of the contract.
+    pub fn defects(&self) -> impl Iterator<Item = &Lint> {
+        self.lints.iter().filter(|lint| lint.is_defect())
     }
 
     /// Bytes held, roughly.

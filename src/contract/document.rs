@@ -8,6 +8,7 @@
 mod bundle;
 mod files;
 mod source_map;
+mod text;
 mod version;
 mod yaml;
 
@@ -79,6 +80,7 @@ impl Document {
             0 | 1 => None,
             _ => Some(bundle::close(&root, &source, options.remote_references)),
         };
+        source.take_lints(&mut lints);
         structure::check(version, &root, &source, &mut lints)?;
         let root = if version == OpenApiVersion::V2 {
             let upgraded = upgrade::to_v3(root);
@@ -167,6 +169,15 @@ impl Document {
         }
     }
 
+    /// Why a reference that leads nowhere does so, in a sentence that names the way out.
+    pub(super) fn why_broken(&self, target: &str) -> String {
+        let shown: String = target.chars().take(120).collect();
+        if is_remote(target) {
+            return REMOTE.to_owned();
+        }
+        format!("the reference {shown:?} leads nowhere")
+    }
+
     /// The origin of a pointer of the tree in the text as registered.
     pub fn origin(&self, pointer: &str) -> Origin {
         self.source.origin(pointer)
@@ -203,24 +214,26 @@ fn read_text(
         let message = format!("{} bytes, {} are allowed", bytes.len(), limits.bytes);
         return Err(ContractError::OverLimit(Diagnostic::new(message)));
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-        let position = positions::position(&valid, valid.len());
-        ContractError::Syntax(Diagnostic::at(position, "the text is not UTF-8"))
-    })?;
+    let text = text::decode(bytes)?;
     let plain = text.trim_start_matches('\u{feff}');
     let looks_like_json = plain.trim_start().starts_with('{');
-    let (value, is_json) = match looks_like_json.then(|| read_json(text, limits)) {
-        Some(Ok(value)) => (value, true),
+    let (value, slips) = match looks_like_json.then(|| read_json(&text, limits)) {
+        Some(Ok(value)) => return Ok((value, source_map::File::new(name, text.into(), true))),
         // YAML has a flow form that begins with a brace too.
         Some(Err(error @ ContractError::Syntax(_))) => {
-            (yaml::read(plain, limits).map_err(|_| error)?, false)
+            yaml::read(plain, limits).map_err(|_| error)?.into_parts()
         }
         Some(Err(error)) => return Err(error),
-        None => (yaml::read(plain, limits)?, false),
+        None => yaml::read(plain, limits)?.into_parts(),
     };
-    let kept = if is_json { text } else { plain };
-    Ok((value, source_map::File::new(name, kept.into(), is_json)))
+    let mut file = source_map::File::new(name, plain.into(), false);
+    file.slips = slips;
+    Ok((value, file))
+}
+
+/// Reads the first document of a YAML text, with the meaning that documents have.
+pub fn read_yaml(text: &str, limits: &DocumentLimits) -> Result<Value, ContractError> {
+    Ok(yaml::read(text, limits)?.value)
 }
 
 /// Reads a JSON text into a tree, numbers exact. Repeated keys are an error.

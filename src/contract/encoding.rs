@@ -24,6 +24,8 @@ pub struct BodyPlan {
     pub required: bool,
     /// What it may be.
     pub content: MediaTable<MediaPlan>,
+    /// Whether the document describes it so that it cannot be validated.
+    pub defect: bool,
     /// Pointer to it in the contract's tree.
     pub pointer: Arc<str>,
 }
@@ -39,6 +41,8 @@ pub struct MediaPlan {
     pub item: Option<(SchemaIndex, ShapeId)>,
     /// How fields of a form are written.
     pub encodings: HashMap<Box<str>, EncodingPlan, FixedState>,
+    /// Whether the document describes it so that bodies of it cannot be validated.
+    pub defect: bool,
     /// Pointer to it in the contract's tree.
     pub pointer: Arc<str>,
 }
@@ -58,40 +62,75 @@ pub struct EncodingPlan {
     pub pointer: Arc<str>,
 }
 
+// === impl MediaPlan ===
+
+impl MediaPlan {
+    /// A media type that the document does not describe in a way that can be validated.
+    fn defective(at: &str) -> Self {
+        Self {
+            schema: None,
+            shape: ShapeId::ANY,
+            item: None,
+            encodings: HashMap::default(),
+            defect: true,
+            pointer: at.into(),
+        }
+    }
+}
+
 // === impl Planner ===
 
 impl Planner<'_> {
     /// The request body at `at`.
-    pub(super) fn body(&mut self, at: &str) -> Result<BodyPlan, ContractError> {
-        let resolved = self.document.resolve(at)?;
-        Ok(BodyPlan {
+    pub(super) fn body(&mut self, at: &str) -> BodyPlan {
+        let resolved = match self.document.resolve(at) {
+            Ok(resolved) => resolved,
+            Err(error) => {
+                self.defect(&error);
+                let content = MediaTable::default();
+                return BodyPlan { required: false, content, defect: true, pointer: at.into() };
+            }
+        };
+        let misformed = self.is_misformed(&resolved.pointer, false, "a request body");
+        let (content, content_defect) = self.content(&resolved.pointer, Direction::Request);
+        BodyPlan {
             required: resolved.value.get("required") == Some(&Value::Bool(true)),
-            content: self.content(&resolved.pointer, Direction::Request)?,
+            content,
+            defect: misformed || content_defect,
             pointer: resolved.pointer.as_str().into(),
-        })
+        }
     }
 
-    /// The `content` of the object at `at`.
+    /// The `content` of the object at `at`, and whether it cannot be read.
     pub(super) fn content(
         &mut self,
         at: &str,
         direction: Direction,
-    ) -> Result<MediaTable<MediaPlan>, ContractError> {
+    ) -> (MediaTable<MediaPlan>, bool) {
         let at = pointer::join(at, "content");
+        if self.is_misformed(&at, false, "content") {
+            return (MediaTable::default(), true);
+        }
         let Some(content) = self.document.lookup(&at).and_then(Value::as_object) else {
-            return Ok(MediaTable::default());
+            return (MediaTable::default(), false);
         };
+        let mut defect = false;
         let mut entries = Vec::with_capacity(content.len());
         for media_type in content.keys() {
             let at = pointer::join(&at, media_type);
             let Some(range) = MediaRange::parse(media_type) else {
-                self.lint(LintCode::UnknownMediaType, &at, "this is no media type or range");
+                let message = "this is no media type or range; no body is validated here";
+                self.lint(LintCode::InvalidPart, &at, message);
+                defect = true;
                 continue;
             };
-            let plan = self.media(&range, &at, direction)?;
+            let plan = self.media(&range, &at, direction).unwrap_or_else(|error| {
+                self.defect(&error);
+                MediaPlan::defective(&at)
+            });
             entries.push((range, plan));
         }
-        Ok(MediaTable::new(entries))
+        (MediaTable::new(entries), defect)
     }
 
     fn media(
@@ -102,6 +141,9 @@ impl Planner<'_> {
     ) -> Result<MediaPlan, ContractError> {
         // Media types are no reference objects until 3.2, where they may be.
         let resolved = self.document.resolve(at)?;
+        if self.is_misformed(&resolved.pointer, false, "a media type") {
+            return Ok(MediaPlan::defective(&resolved.pointer));
+        }
         let (schema, shape) = self.body_schema(&resolved.pointer, "schema", range, direction)?;
         let item = match self.body_schema(&resolved.pointer, "itemSchema", range, direction)? {
             (Some(schema), shape) => Some((schema, shape)),
@@ -118,10 +160,12 @@ impl Planner<'_> {
             shape,
             item,
             encodings: HashMap::default(),
+            defect: false,
             pointer: resolved.pointer.as_str().into(),
         };
         if matches!(range.kind(), BodyKind::Form | BodyKind::Multipart) || !range.is_concrete() {
-            plan.encodings = self.encodings(resolved.value, &resolved.pointer, direction)?;
+            (plan.encodings, plan.defect) =
+                self.encodings(resolved.value, &resolved.pointer, direction);
         }
         if range.is_concrete() && range.kind() == BodyKind::Binary && plan.schema.is_some() {
             self.check_binary(&plan);
@@ -152,13 +196,16 @@ impl Planner<'_> {
         media: &Value,
         at: &str,
         direction: Direction,
-    ) -> Result<HashMap<Box<str>, EncodingPlan, FixedState>, ContractError> {
+    ) -> (HashMap<Box<str>, EncodingPlan, FixedState>, bool) {
         let mut plans = HashMap::default();
+        let mut defect = false;
         let at = pointer::join(at, "encoding");
         for (name, encoding) in
             media.get("encoding").and_then(Value::as_object).into_iter().flatten()
         {
             let at = pointer::join(&at, name);
+            let (headers, header_defect) = self.headers(&at, direction);
+            defect |= header_defect;
             let types = encoding.get("contentType").and_then(Value::as_str).unwrap_or_default();
             let styled = ["style", "explode", "allowReserved", COLLECTION_FORMAT];
             let form = styled
@@ -171,31 +218,35 @@ impl Planner<'_> {
                     content_types: types.split(',').filter_map(MediaRange::parse).collect(),
                     form,
                     reserved_refused: encoding.get("allowReserved") == Some(&Value::Bool(false)),
-                    headers: self.headers(&at, direction)?,
+                    headers,
                     pointer: at.as_str().into(),
                 },
             );
         }
-        Ok(plans)
+        (plans, defect)
     }
 
-    /// The `headers` of the object at `at`. `Content-Type` among them is to be ignored.
-    pub(super) fn headers(
-        &mut self,
-        at: &str,
-        direction: Direction,
-    ) -> Result<Vec<ParameterPlan>, ContractError> {
+    /// The `headers` of the object at `at`, and whether some were left out for a defect.
+    /// `Content-Type` among them is to be ignored.
+    pub(super) fn headers(&mut self, at: &str, direction: Direction) -> (Vec<ParameterPlan>, bool) {
         let at = pointer::join(at, "headers");
+        let mut defect = self.is_misformed(&at, false, "headers");
         let Some(headers) = self.document.lookup(&at).and_then(Value::as_object) else {
-            return Ok(Vec::new());
+            return (Vec::new(), defect);
         };
         let names = headers.keys().filter(|name| !name.eq_ignore_ascii_case("content-type"));
         let mut plans = Vec::new();
         for name in names {
             let at = pointer::join(&at, name);
-            plans.push(self.value_plan(name, ParameterLocation::Header, &at, direction)?);
+            match self.value_plan(name, ParameterLocation::Header, &at, direction) {
+                Ok(plan) => plans.push(plan),
+                Err(error) => {
+                    self.defect(&error);
+                    defect = true;
+                }
+            }
         }
-        Ok(plans)
+        (plans, defect)
     }
 
     /// Bytes can only be validated as a string.

@@ -27,6 +27,9 @@ pub enum ContractError {
     /// A schema that no value can be validated against.
     #[error("a schema is not valid: {0}")]
     Schema(Diagnostic),
+    /// Usable, but with parts that cannot be enforced, and the settings refuse such documents.
+    #[error("the document has defects, and `contract.on_defect` is `refuse`: {0}")]
+    Defects(Diagnostic),
 }
 
 /// What is wrong with a document, and where.
@@ -52,7 +55,8 @@ impl ContractError {
             | Self::Version(diagnostic)
             | Self::Structure(diagnostic)
             | Self::Reference(diagnostic)
-            | Self::Schema(diagnostic) => diagnostic,
+            | Self::Schema(diagnostic)
+            | Self::Defects(diagnostic) => diagnostic,
         }
     }
 }

@@ -9,11 +9,14 @@
 //! Only assertions are lowered: titles, examples and extensions are left behind. What cannot be
 //! enforced becomes [`UNENFORCEABLE`], which is counted when a message reaches it, and a lint.
 
+mod arguments;
 mod direction;
 mod keywords;
 mod limits;
+mod types;
 mod units;
 
+pub(super) use arguments::disabled;
 pub(crate) use units::Discriminator;
 pub(super) use units::{Lowered, Root, lower};
 
@@ -85,6 +88,8 @@ struct SchemaContext<'p> {
     direction: Option<Direction>,
     /// Properties that need not be there, found in the schemas around this one.
     exempt: &'p [String],
+    /// In a draft before 2020-12.
+    older: bool,
     /// Inside a schema with an `$id`: its references and unknown keywords are left as they are.
     embedded: bool,
 }

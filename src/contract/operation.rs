@@ -54,6 +54,10 @@ pub struct CompiledOperation {
     pub security: SecurityPlan,
     /// What of its messages is secret.
     pub sensitive: SensitiveParts,
+    /// Whether the document describes it so that nothing of it can be validated.
+    pub defect: bool,
+    /// Whether some parameter of it, or the place of one, is left out for a defect.
+    pub parameter_defect: bool,
 }
 
 /// The fixed fields of a path item that hold operations.
@@ -95,7 +99,7 @@ impl Planner<'_> {
         &mut self,
         routes: &mut OperationRouter,
         override_base: Option<&BasePath>,
-    ) -> Result<Vec<CompiledOperation>, ContractError> {
+    ) -> Vec<CompiledOperation> {
         let mut operations = Vec::new();
         let document = self.document;
         let secrets = SecretFinder::of(document);
@@ -114,15 +118,27 @@ impl Planner<'_> {
                 Ok(parsed) => parsed,
                 Err(error) => {
                     let message = format!("no request can match this path: {error}");
-                    self.lint(LintCode::AmbiguousPath, &at, &message);
+                    self.lint(LintCode::InvalidPart, &at, &message);
                     continue;
                 }
             };
             if parsed.has_adjacent_parameters() {
-                let message = "parameters with no text between them cannot always be told apart";
+                let message = "parameters with no text between them cannot always be distinguished";
                 self.lint(LintCode::AmbiguousPath, &at, message);
             }
-            for at in self.item_pointers(&at)? {
+            let items = match self.item_pointers(&at) {
+                Ok(items) => items,
+                Err(error) => {
+                    self.defect(&error);
+                    self.undescribed_path(&parsed, path, &root_bases, routes);
+                    continue;
+                }
+            };
+            if self.is_misformed(&at, false, "a path item") {
+                self.undescribed_path(&parsed, path, &root_bases, routes);
+                continue;
+            }
+            for at in items {
                 let bases = self.bases(&at, &root_bases, override_base.is_some());
                 let (template, parsed) = (Arc::from(path.as_str()), parsed.clone());
                 let item = PathItem { template, parsed, at: &at, bases };
@@ -132,7 +148,7 @@ impl Planner<'_> {
                     routes,
                     &mut shared,
                     &mut operations,
-                )?;
+                );
             }
         }
         for pair in routes.ambiguous_templates() {
@@ -141,7 +157,20 @@ impl Planner<'_> {
                 format!("{} matches some of the same requests, and validates those", pair.chosen);
             self.lint(LintCode::AmbiguousPath, &at, &message);
         }
-        Ok(operations)
+        operations
+    }
+
+    /// A path whose operations cannot be known: whatever is sent to it is not validated.
+    fn undescribed_path(
+        &mut self,
+        parsed: &PathTemplate,
+        path: &str,
+        bases: &[BasePath],
+        routes: &mut OperationRouter,
+    ) {
+        for base in bases {
+            routes.insert_undescribed(&base.template, parsed, &Arc::from(path));
+        }
     }
 
     /// A path item and the one it refers to, as both may carry operations (OpenAPI 3.1 §4.8.9).
@@ -151,7 +180,10 @@ impl Planner<'_> {
         if own.is_some_and(|item| item.get("$ref").is_some()) {
             pointers.push(self.document.resolve(at)?.pointer);
         }
-        let has_own = |item: &Value| METHODS.iter().any(|method| item.get(*method).is_some());
+        let has_own = |item: &Value| {
+            let members = item.as_object();
+            members.is_some_and(|item| METHODS.iter().any(|name| method_key(item, name).is_some()))
+        };
         if pointers.is_empty() || own.is_some_and(has_own) {
             pointers.push(at.to_owned());
         }
@@ -173,16 +205,21 @@ impl Planner<'_> {
         routes: &mut OperationRouter,
         shared: &mut SharedPlans<'_>,
         operations: &mut Vec<CompiledOperation>,
-    ) -> Result<(), ContractError> {
+    ) {
         let value = self.document.lookup(item.at);
-        let Some(value) = value.and_then(Value::as_object) else { return Ok(()) };
-        let fixed_fields = METHODS.iter().filter(|method| value.contains_key(**method));
-        let mut found: Vec<(Method, String)> = fixed_fields
-            .filter_map(|name| {
-                let method = Method::from_bytes(name.to_ascii_uppercase().as_bytes()).ok()?;
-                Some((method, pointer::join(item.at, name)))
-            })
-            .collect();
+        let Some(value) = value.and_then(Value::as_object) else { return };
+        let mut found: Vec<(Method, String)> = Vec::new();
+        for name in METHODS {
+            let Some(key) = method_key(value, name) else { continue };
+            let at = pointer::join(item.at, key);
+            if key != name {
+                let message = format!("methods are written in lower case; this is read as {name}");
+                self.lint(LintCode::Misspelt, &at, &message);
+            }
+            if let Ok(method) = Method::from_bytes(name.to_ascii_uppercase().as_bytes()) {
+                found.push((method, at));
+            }
+        }
         let additional = value.get("additionalOperations").and_then(Value::as_object);
         for name in additional.into_iter().flat_map(serde_json::Map::keys) {
             if let Ok(method) = Method::from_bytes(name.as_bytes()) {
@@ -193,7 +230,7 @@ impl Planner<'_> {
         for (method, at) in found {
             let number = u32::try_from(operations.len()).unwrap_or(u32::MAX);
             let index = OperationIndex::new(number);
-            let operation = self.operation(item, method, (&at, index), shared)?;
+            let operation = self.operation(item, method, (&at, index), shared);
             for base in self.bases(&at, &item.bases, fixed) {
                 let (template, text) = (&item.parsed, &item.template);
                 let inserted =
@@ -208,7 +245,6 @@ impl Planner<'_> {
             }
             operations.push(operation);
         }
-        Ok(())
     }
 
     fn operation(
@@ -217,23 +253,22 @@ impl Planner<'_> {
         method: Method,
         (at, index): (&str, OperationIndex),
         shared: &mut SharedPlans<'_>,
-    ) -> Result<CompiledOperation, ContractError> {
+    ) -> CompiledOperation {
         let document = self.document;
-        let Some(value) = document.lookup(at).filter(|value| value.is_object()) else {
-            return Err(document.broken(at, "an operation is an object"));
-        };
+        let defect = self.is_misformed(at, false, "an operation");
+        let value = document.lookup(at).unwrap_or(&Value::Null);
         let text = |key: &str| value.get(key).and_then(Value::as_str).map(Arc::from);
-        let parameters = self.parameters(item.at, at)?;
+        let (parameters, parameter_defect) = self.parameters(item.at, at);
         let of = |location: ParameterLocation| {
             parameters.iter().filter(move |plan| plan.location == location).cloned()
         };
         let path = self.path_parameters(item, of(ParameterLocation::Path).collect());
         let body = match value.get("requestBody") {
-            Some(_) => Some(self.body(&pointer::join(at, "requestBody"))?),
-            None => None,
+            Some(body) if !body.is_null() => Some(self.body(&pointer::join(at, "requestBody"))),
+            _ => None,
         };
         let tags = value.get("tags").and_then(Value::as_array);
-        Ok(CompiledOperation {
+        CompiledOperation {
             index,
             method,
             template: Arc::clone(&item.template),
@@ -248,21 +283,34 @@ impl Planner<'_> {
             headers: of(ParameterLocation::Header).collect(),
             cookies: ParameterSet::new(of(ParameterLocation::Cookie).collect(), self),
             body,
-            responses: self.responses(at, &mut shared.responses)?,
+            responses: self.responses(at, &mut shared.responses),
             security: self.security(at),
             sensitive: self.sensitive(&mut shared.secrets, at, &parameters, item.base_segments()),
-        })
+            defect,
+            parameter_defect,
+        }
     }
 
-    /// The parameters of an operation, and those of its path that it does not override.
-    fn parameters(&mut self, item_at: &str, at: &str) -> Result<Vec<ParameterPlan>, ContractError> {
+    /// The parameters of an operation, and those of its path that it does not override; and
+    /// whether some were left out for a defect.
+    fn parameters(&mut self, item_at: &str, at: &str) -> (Vec<ParameterPlan>, bool) {
         let mut plans: Vec<ParameterPlan> = Vec::new();
+        let mut defect = false;
         for at in [pointer::join(at, "parameters"), pointer::join(item_at, "parameters")] {
             let own = plans.len();
+            defect |= self.is_misformed(&at, true, "parameters");
             let list = self.document.lookup(&at).and_then(Value::as_array);
             for index in 0..list.map_or(0, Vec::len) {
                 let at = pointer::join(&at, &index.to_string());
-                let Some(plan) = self.parameter(&at)? else { continue };
+                let plan = match self.parameter(&at) {
+                    Ok(Some(plan)) => plan,
+                    Ok(None) => continue,
+                    Err(error) => {
+                        self.defect(&error);
+                        defect = true;
+                        continue;
+                    }
+                };
                 let same = |other: &ParameterPlan| {
                     other.location == plan.location && same_name(other, &plan.name)
                 };
@@ -276,7 +324,7 @@ impl Planner<'_> {
                 plans.push(plan);
             }
         }
-        Ok(plans)
+        (plans, defect)
     }
 
     /// One plan per templated part, in the template's order.
@@ -317,6 +365,14 @@ impl Planner<'_> {
             self.lint(LintCode::UncheckedSecurity, &at, message);
         }
         plan
+    }
+}
+
+/// The key of a method in a path item, in whatever case it is written.
+fn method_key<'v>(item: &'v serde_json::Map<String, Value>, name: &str) -> Option<&'v str> {
+    match item.get_key_value(name) {
+        Some((key, _)) => Some(key),
+        None => item.keys().find(|key| key.eq_ignore_ascii_case(name)).map(String::as_str),
     }
 }
 

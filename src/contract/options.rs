@@ -59,6 +59,8 @@ pub struct CompileOptions<'f> {
     pub files: &'f dyn DocumentFiles,
     /// Whether `http` and `https` references may be read through [`CompileOptions::files`].
     pub remote_references: bool,
+    /// Whether [`super::Contract::compile_to_store`] refuses a document with defects.
+    pub refuse_defects: bool,
     /// Names of formats that are not asserted; `*` means all of them.
     pub formats_off: BTreeSet<String>,
     /// Whether a `readOnly` property in a request is a violation. OpenAPI says such a property
@@ -109,6 +111,7 @@ impl Default for CompileOptions<'_> {
             limits: DocumentLimits::default(),
             files: &NoDocumentFiles,
             remote_references: false,
+            refuse_defects: false,
             formats_off: BTreeSet::new(),
             refuse_read_only: true,
             refuse_write_only: true,
@@ -153,6 +156,7 @@ impl fmt::Debug for CompileOptions<'_> {
         f.debug_struct("CompileOptions")
             .field("limits", &self.limits)
             .field("remote_references", &self.remote_references)
+            .field("refuse_defects", &self.refuse_defects)
             .field("formats_off", &self.formats_off)
             .field("refuse_read_only", &self.refuse_read_only)
             .field("refuse_write_only", &self.refuse_write_only)

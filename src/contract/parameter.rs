@@ -77,6 +77,9 @@ pub enum KeyOwner {
     Unknown,
 }
 
+/// Where a parameter may be, for people.
+const LOCATIONS: &str = "one of query, header, path and cookie";
+
 // === impl ParameterPlan ===
 
 impl ParameterPlan {
@@ -152,13 +155,21 @@ impl Planner<'_> {
     /// The parameter at `at`; `None` where the specification says to ignore it.
     pub(super) fn parameter(&mut self, at: &str) -> Result<Option<ParameterPlan>, ContractError> {
         let resolved = self.document.resolve(at)?;
+        let at = &resolved.pointer;
         let text = |key: &str| resolved.value.get(key).and_then(Value::as_str);
-        let (Some(name), Some(location)) =
-            (text("name"), text("in").and_then(ParameterLocation::parse))
-        else {
-            return Err(self
-                .document
-                .broken(&resolved.pointer, "a parameter has a name and an in"));
+        let Some(name) = text("name") else {
+            let message = "a parameter has a name; this one is not enforced";
+            return Err(self.document.broken(at, message));
+        };
+        let Some(location) = text("in").and_then(ParameterLocation::parse) else {
+            let message = match text("in") {
+                Some(other) => {
+                    let shown: String = other.chars().take(40).collect();
+                    format!("in is {LOCATIONS}, not {shown:?}; this parameter is not enforced")
+                }
+                None => format!("a parameter has an in: {LOCATIONS}; this one is not enforced"),
+            };
+            return Err(self.document.broken(at, message));
         };
         let ignored = ["accept", "content-type", "authorization"];
         // Swagger 2.0 has no such rule: there they are parameters like any other.
@@ -181,6 +192,10 @@ impl Planner<'_> {
     ) -> Result<ParameterPlan, ContractError> {
         let resolved = self.document.resolve(at)?;
         let value = resolved.value;
+        if !(value.is_object() || value.is_null()) {
+            let message = "a header or parameter is an object; this one is not enforced";
+            return Err(self.document.broken(&resolved.pointer, message));
+        }
         let flag = |key: &str| value.get(key) == Some(&Value::Bool(true));
         let (form, schema_at) = self.value_form(value, location, &resolved.pointer);
         let schema = match &schema_at {

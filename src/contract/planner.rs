@@ -2,7 +2,10 @@
 //!
 //! Each kind of plan has its own file with an `impl Planner`; this file imports none of them.
 
+use serde_json::Value;
+
 use super::document::{Document, OpenApiVersion};
+use super::error::{ContractError, Diagnostic};
 use super::lint::{Lint, LintCode};
 use super::schema::SchemaCompiler;
 use super::shape::{ShapeId, Types};
@@ -25,7 +28,7 @@ impl<'d> Planner<'d> {
         schemas: SchemaCompiler<'d>,
         strict_fields: bool,
     ) -> Self {
-        let openapi = document.root().get("openapi").and_then(serde_json::Value::as_str);
+        let openapi = document.root().get("openapi").and_then(Value::as_str);
         Self {
             document,
             schemas,
@@ -56,6 +59,37 @@ impl<'d> Planner<'d> {
         if !self.lints.contains(&lint) {
             self.lints.push(lint);
         }
+    }
+
+    /// Adds the defect that an error describes: the part that has it is left out.
+    pub(super) fn defect(&mut self, error: &ContractError) {
+        let code = match error {
+            ContractError::Reference(_) => LintCode::BrokenReference,
+            ContractError::Schema(_) => LintCode::InvalidSchema,
+            _ => LintCode::InvalidPart,
+        };
+        let Diagnostic { pointer, position, message } = error.diagnostic().clone();
+        let lint = Lint { code, pointer, position, message };
+        if !self.lints.contains(&lint) {
+            self.lints.push(lint);
+        }
+    }
+
+    /// Whether the value at `at` is of the wrong type for a part of a document, where it is there
+    /// at all: `null` and an empty list stand for an empty one. Adds a lint where it is.
+    pub(super) fn is_misformed(&mut self, at: &str, list: bool, what: &str) -> bool {
+        let is_right = self.document.lookup(at).is_none_or(|value| match value {
+            Value::Null => true,
+            Value::Array(items) => list || items.is_empty(),
+            Value::Object(members) => !list || members.is_empty(),
+            _ => false,
+        });
+        if !is_right {
+            let kind = if list { "a list" } else { "an object" };
+            let message = format!("{what} is {kind}; it is not enforced");
+            self.lint(LintCode::InvalidPart, at, &message);
+        }
+        !is_right
     }
 
     /// The requested schemas and the lints found, when everything is planned.

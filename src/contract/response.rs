@@ -7,7 +7,6 @@ use foldhash::fast::FixedState;
 use serde_json::Value;
 
 use super::encoding::MediaPlan;
-use super::error::ContractError;
 use super::lint::LintCode;
 use super::lower::Direction;
 use super::media_type::MediaTable;
@@ -22,6 +21,10 @@ pub struct ResponsePlan {
     pub headers: Vec<ParameterPlan>,
     /// What the body may be; empty where the document says nothing about one.
     pub content: MediaTable<MediaPlan>,
+    /// Whether the document describes it so that nothing of it can be validated.
+    pub defect: bool,
+    /// Whether some header of it is left out for a defect.
+    pub header_defect: bool,
     /// Pointer to it in the contract's tree.
     pub pointer: Arc<str>,
 }
@@ -38,6 +41,21 @@ pub struct ResponseTable {
 
 /// Responses planned so far, by their pointer after references.
 pub(super) type PlannedResponses = HashMap<String, Arc<ResponsePlan>, FixedState>;
+
+// === impl ResponsePlan ===
+
+impl ResponsePlan {
+    /// A response that the document does not describe in a way that can be validated.
+    fn defective(at: &str) -> Self {
+        Self {
+            headers: Vec::new(),
+            content: MediaTable::default(),
+            defect: true,
+            header_defect: false,
+            pointer: at.into(),
+        }
+    }
+}
 
 // === impl ResponseTable ===
 
@@ -70,19 +88,19 @@ impl ResponseTable {
 
 impl Planner<'_> {
     /// The `responses` of the operation at `at`.
-    pub(super) fn responses(
-        &mut self,
-        at: &str,
-        planned: &mut PlannedResponses,
-    ) -> Result<ResponseTable, ContractError> {
+    pub(super) fn responses(&mut self, at: &str, planned: &mut PlannedResponses) -> ResponseTable {
         let at = pointer::join(at, "responses");
         let mut table = ResponseTable { pointer: at.as_str().into(), ..ResponseTable::default() };
+        if self.is_misformed(&at, false, "responses") {
+            table.default = Some(Arc::new(ResponsePlan::defective(&at)));
+        }
         let Some(responses) = self.document.lookup(&at).and_then(Value::as_object) else {
-            return Ok(table);
+            return table;
         };
+        let mut unreadable = None;
         for status in responses.keys().filter(|status| !status.starts_with("x-")) {
             let at = pointer::join(&at, status);
-            let plan = self.response(&at, planned)?;
+            let plan = self.response(&at, planned);
             if status == "default" {
                 table.default = Some(plan);
             } else if let Some(range) = range_of(status) {
@@ -90,33 +108,43 @@ impl Planner<'_> {
             } else if let Ok(code) = status.parse::<u16>() {
                 table.exact.push((code, plan));
             } else {
-                self.lint(LintCode::Lenient, &at, "this is no status, range or default");
+                let message = "this is no status, range (such as 2XX) or default; statuses that \
+                               are not listed are not validated";
+                self.lint(LintCode::InvalidPart, &at, message);
+                unreadable = Some(Arc::new(ResponsePlan::defective(&at)));
             }
         }
-        Ok(table)
+        // Which statuses it was meant for is not known.
+        table.default = table.default.or(unreadable);
+        table
     }
 
-    /// One response; the same object behind many references is planned once.
-    fn response(
-        &mut self,
-        at: &str,
-        planned: &mut PlannedResponses,
-    ) -> Result<Arc<ResponsePlan>, ContractError> {
-        let resolved = self.document.resolve(at)?;
+    fn response(&mut self, at: &str, planned: &mut PlannedResponses) -> Arc<ResponsePlan> {
+        let resolved = match self.document.resolve(at) {
+            Ok(resolved) => resolved,
+            Err(error) => {
+                self.defect(&error);
+                return Arc::new(ResponsePlan::defective(at));
+            }
+        };
         if let Some(known) = planned.get(&resolved.pointer) {
-            return Ok(Arc::clone(known));
+            return Arc::clone(known);
         }
+        let misformed = self.is_misformed(&resolved.pointer, false, "a response");
+        let (headers, header_defect) = self.headers(&resolved.pointer, Direction::Response);
+        let (content, content_defect) = self.content(&resolved.pointer, Direction::Response);
         let plan = Arc::new(ResponsePlan {
-            headers: self.headers(&resolved.pointer, Direction::Response)?,
-            content: self.content(&resolved.pointer, Direction::Response)?,
+            headers,
+            content,
+            defect: misformed || content_defect,
+            header_defect,
             pointer: resolved.pointer.as_str().into(),
         });
         planned.insert(resolved.pointer, Arc::clone(&plan));
-        Ok(plan)
+        plan
     }
 }
 
-/// The hundreds of `2XX`.
 fn range_of(status: &str) -> Option<usize> {
     let (digit, rest) = status.split_at_checked(1)?;
     let digit: usize = digit.parse().ok().filter(|digit| (1..=5).contains(digit))?;
@@ -128,11 +156,7 @@ mod tests {
     use super::*;
 
     fn plan(name: &str) -> Arc<ResponsePlan> {
-        Arc::new(ResponsePlan {
-            headers: Vec::new(),
-            content: MediaTable::default(),
-            pointer: name.into(),
-        })
+        Arc::new(ResponsePlan { defect: false, ..ResponsePlan::defective(name) })
     }
 
     #[test]

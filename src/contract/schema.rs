@@ -6,6 +6,7 @@
 //! validation costs the same however many schemas the set holds, and what cannot be decided within
 //! its budget is [`SchemaOutcome::Undecided`], neither valid nor not.
 
+mod defects;
 mod instance;
 mod keywords;
 mod set;
@@ -110,18 +111,18 @@ impl<'d> SchemaCompiler<'d> {
     /// Compiles all requested schemas.
     pub fn finish(self) -> Result<(SchemaSet, Vec<Lint>), ContractError> {
         let options = self.options;
-        self.lower()?.compile(options)
+        self.lower().compile(options)
     }
 
     /// Takes everything that compiling needs out of the document, whose tree is not needed any
     /// more then: of a large document it is most of what compiling holds.
-    pub(super) fn lower(self) -> Result<LoweredSchemas, ContractError> {
-        Ok(LoweredSchemas {
-            lowered: lower::lower(self.document, self.options, &self.entries)?,
+    pub(super) fn lower(self) -> LoweredSchemas {
+        LoweredSchemas {
+            lowered: lower::lower(self.document, self.options, &self.entries),
             shapes: self.shapes.into_shapes(),
             source: Arc::clone(self.document.source()),
             dialect: SchemaDialect::of(self.document.version()),
-        })
+        }
     }
 }
 
@@ -133,7 +134,8 @@ impl LoweredSchemas {
         mut self,
         options: &CompileOptions<'_>,
     ) -> Result<(SchemaSet, Vec<Lint>), ContractError> {
-        let lints = std::mem::take(&mut self.lowered.lints);
-        Ok((SchemaSet::compile(self, options)?, lints))
+        let mut lints = std::mem::take(&mut self.lowered.lints);
+        let schemas = SchemaSet::compile(self, options, &mut lints)?;
+        Ok((schemas, lints))
     }
 }

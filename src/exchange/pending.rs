@@ -11,7 +11,7 @@ use crate::model::clock::Clock;
 use crate::model::exchange::CapturedBody;
 use crate::model::violation::Side;
 
-/// The exchange while it is under way. Whoever has part in it holds a clone; when the last
+/// The exchange while it is under way. Every part that takes part in it holds a clone; when the last
 /// clone goes, however the exchange ended, the exchange is offered to the queue: exactly once.
 #[derive(Clone)]
 pub struct PendingExchange(Arc<PendingState>);

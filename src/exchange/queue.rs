@@ -20,7 +20,7 @@ use crate::model::verdict::SkipReason;
 use crate::telemetry::metrics::{Metrics, MetricsError};
 
 /// A worker that found nothing looks again this often for a while before it sleeps deeply:
-/// under traffic nobody has to wake it, and traffic saves the system call.
+/// under traffic no push has to wake it, and traffic saves the system call.
 const POLL_WAIT: Duration = Duration::from_millis(2);
 const POLLS: u32 = 100;
 /// Deep sleep is bounded as well, so that a wake-up lost to a defect costs a second, not a day.

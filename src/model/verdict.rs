@@ -29,6 +29,9 @@ pub enum SkipReason {
     UnsupportedMediaType,
     /// A declared rule that this engine cannot enforce; the contract carries a lint for it.
     Unenforceable,
+    /// The document has a defect in the part that describes this; the contract carries a lint
+    /// for it.
+    Document,
     /// A regular expression ran out of its budget.
     RegexBudget,
     /// Validation ran out of its work budget (depth, items, parts).
@@ -91,7 +94,7 @@ pub enum Outcome {
 
 impl SkipReason {
     /// Every reason, for tables and metrics.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::NoContract,
         Self::BodyOverLimit,
         Self::CaptureMemory,
@@ -101,6 +104,7 @@ impl SkipReason {
         Self::UnknownCharset,
         Self::UnsupportedMediaType,
         Self::Unenforceable,
+        Self::Document,
         Self::RegexBudget,
         Self::WorkBudget,
         Self::Upgraded,
@@ -130,6 +134,7 @@ impl SkipReason {
             Self::UnknownCharset => "unknown_charset",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Unenforceable => "unenforceable",
+            Self::Document => "document",
             Self::RegexBudget => "regex_budget",
             Self::WorkBudget => "work_budget",
             Self::Upgraded => "upgraded",
@@ -150,10 +155,11 @@ impl SkipReason {
 }
 
 impl SkipReason {
-    /// The reason's name in stored records. Two keep the name by which the previous release
+    /// The reason's name in stored records. Some keep the name by which the previous release
     /// reads them.
     pub const fn stored_name(self) -> &'static str {
         match self {
+            Self::Document => "unenforceable",
             Self::BufferTimeout => "hold_timeout",
             Self::ValidationBudget => "judging_budget",
             other => other.as_str(),

@@ -1,4 +1,4 @@
-//! TestPipeline for the tests of this floor.
+//! A pipeline for the tests of this module.
 
 use std::sync::Arc;
 

@@ -9,6 +9,7 @@
 mod breaker;
 mod breaker_state;
 mod inline;
+mod message;
 pub mod metrics;
 mod plan;
 mod preflight;
@@ -19,7 +20,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Response};
 use http_body::Body;
 use smallvec::SmallVec;
@@ -29,7 +29,6 @@ use super::body::buffer::{BufferLimits, BufferOutcome, ProxyBody, buffer_body};
 use super::metrics::UpstreamFailure;
 use super::problem::{self, BoxedResponse, Rejection, SyntheticBody};
 use crate::config::enforcement::{EnforcementSettings, OnUnenforceable};
-use crate::contract::media_type::{BodyKind, MediaTypeRef};
 use crate::contract::{OperationIndex, RouteMatch};
 use crate::exchange::memory_budget::{Budget, Reservation};
 use crate::exchange::{Ending, Exchange, PendingExchange};
@@ -43,6 +42,7 @@ use crate::registry::LoadedContract;
 use crate::validation::RequestValidation;
 
 use breaker_state::BreakerState;
+use message::{hash, is_stream};
 use metrics::{EnforcementMetrics, EnforcementSkip};
 use plan::{EnforcementPlan, PlannedOperation};
 use preflight::is_known_preflight;
@@ -133,6 +133,11 @@ impl Enforcement {
     /// Whether nothing on this route is ever validated.
     pub fn is_off(&self) -> bool {
         self.off
+    }
+
+    /// Whether any exchange on this route may be enforced.
+    pub fn enforces(&self) -> bool {
+        self.parts.settings.enforces()
     }
 
     /// Decides how an exchange is treated; `has_body` says whether bytes may follow its head.
@@ -483,28 +488,6 @@ fn replace_cut_reason(verdict: &mut Verdict, cut: Option<SkipReason>) {
         verdict.skipped.retain(|one| *one != SkipReason::BodyIncomplete);
         verdict.skip(reason);
     }
-}
-
-/// Whether a body is a stream of items that may have no end.
-fn is_stream(headers: &HeaderMap) -> bool {
-    let Some(sent) = headers.get(CONTENT_TYPE) else { return false };
-    if sent.as_bytes() == b"application/json" {
-        return false;
-    }
-    let Some(media) = sent.to_str().ok().and_then(MediaTypeRef::parse) else { return false };
-    let grpc = media.main.eq_ignore_ascii_case("application")
-        && media.sub.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("grpc"));
-    let replaced = media.sub.eq_ignore_ascii_case("x-mixed-replace");
-    grpc || replaced || matches!(media.kind(), BodyKind::JsonSequence | BodyKind::EventStream)
-}
-
-/// The same for every process: FNV-1a, its bits mixed.
-fn hash(bytes: &[u8]) -> u64 {
-    let fnv = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    let mixed = (fnv ^ fnv >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    mixed ^ mixed >> 33
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! One exchange from head to end.
 //!
 //! The handler finds the route and keeps it to the end, opens the exchange, pins the contract,
-//! forwards the request with its body captured, and returns the response the same way. Each step is a small function; none of them
+//! forwards the request with its body captured, and returns the response the same way. No step
 //! waits for anything but the two peers.
+//!
+//! Long because `forward` shows the way of a request in one ordered function.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What one exchange may take, decided before anything is done for it.
 //!
 //! Invariants: without limits it costs a comparison; memory is fixed, however many callers
-//! there are; a rejected caller is told when to try again. Rates are counted here and not with
+//! there are; a rejected caller gets `Retry-After`. Rates are counted here and not with
 //! pingora-limits, which reads the clock itself, forgets everything at each second's end, so
 //! that twice the rate passes around it, and subtracts times in an order that may panic.
 
@@ -26,7 +26,7 @@ const NANOS: u64 = 1_000_000_000;
 /// The limits of exchanges.
 pub struct ExchangeLimiter {
     settings: ExchangeLimits,
-    rate: Option<RateLimiter>,
+    rate: Option<RequestRateLimiter>,
     client_rates: Option<ClientRateLimiter>,
     concurrency: Option<ConcurrencyLimit>,
     clock: Arc<dyn Clock>,
@@ -57,7 +57,7 @@ pub enum LimitExceeded {
 
 /// Requests a second, evenly: a second's worth may come at once, then one by one (the generic
 /// cell rate algorithm: one number says when the next one is due).
-struct RateLimiter {
+struct RequestRateLimiter {
     next_due: AtomicU64,
     period: u64,
     origin: Instant,
@@ -66,7 +66,7 @@ struct RateLimiter {
 /// A rate for each address. Addresses share cells by hash; each has one in two rows and is
 /// refused only where both are full, so that a neighbour in one of them does no harm.
 struct ClientRateLimiter {
-    rows: [Box<[RateLimiter]>; 2],
+    rows: [Box<[RequestRateLimiter]>; 2],
     hashers: [RandomState; 2],
 }
 
@@ -89,7 +89,7 @@ impl ExchangeLimiter {
     pub fn new(settings: ExchangeLimits, metrics: &ProxyMetrics, clock: Arc<dyn Clock>) -> Self {
         let origin = clock.instant();
         Self {
-            rate: settings.rate.map(|rate| RateLimiter::new(rate.get(), origin)),
+            rate: settings.rate.map(|rate| RequestRateLimiter::new(rate.get(), origin)),
             client_rates: settings
                 .client_rate
                 .map(|rate| ClientRateLimiter::new(rate.get(), origin)),
@@ -157,9 +157,9 @@ impl LimitExceeded {
     }
 }
 
-// === impl RateLimiter ===
+// === impl RequestRateLimiter ===
 
-impl RateLimiter {
+impl RequestRateLimiter {
     fn new(per_second: u64, origin: Instant) -> Self {
         Self { next_due: AtomicU64::new(0), period: NANOS / per_second.max(1), origin }
     }
@@ -195,7 +195,7 @@ impl RateLimiter {
 
 impl ClientRateLimiter {
     fn new(per_second: u64, origin: Instant) -> Self {
-        let row = || (0..CELLS).map(|_| RateLimiter::new(per_second, origin)).collect();
+        let row = || (0..CELLS).map(|_| RequestRateLimiter::new(per_second, origin)).collect();
         Self { rows: [row(), row()], hashers: [RandomState::default(), RandomState::default()] }
     }
 

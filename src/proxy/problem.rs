@@ -153,12 +153,12 @@ pub fn over_limit(exceeded: LimitExceeded) -> Response<SyntheticBody> {
         LimitExceeded::Target => (
             StatusCode::URI_TOO_LONG,
             "Target too long",
-            "The target of the request is longer than the sidecar lets pass.",
+            "The target of the request is longer than the sidecar accepts.",
         ),
         LimitExceeded::Body => (
             StatusCode::PAYLOAD_TOO_LARGE,
             "Body too large",
-            "The body of the request is larger than the sidecar lets pass.",
+            "The body of the request is larger than the sidecar accepts.",
         ),
         LimitExceeded::Rate(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -196,7 +196,7 @@ pub fn response_too_large() -> Response<SyntheticBody> {
         StatusCode::BAD_GATEWAY,
         "limit.response_body_too_large",
         "Answer too large",
-        "The service's answer is larger than the sidecar lets pass.",
+        "The service's answer is larger than the sidecar accepts.",
     )
 }
 

@@ -34,7 +34,7 @@ pub struct Route {
     pub stripped: String,
     /// The service behind.
     pub upstream: Arc<Upstream>,
-    /// What the service is told about callers.
+    /// Forwarding headers sent to the service.
     pub forwarded: ForwardedSettings,
     /// What a verdict may do.
     pub enforcement: Arc<Enforcement>,

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use moka::Expiry;
 use moka::future::Cache;
 
+use super::error::RegisterError;
+use super::loaded_contract::LoadedContract;
 use super::metrics::RegistryMetrics;
-use super::{LoadedContract, RegisterError};
 use crate::config::cache::CacheSettings;
 use crate::model::id::SchemaId;
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::{LoadedContract, RegisterError};
+use super::error::RegisterError;
+use super::loaded_contract::LoadedContract;
 use crate::contract::ContractError;
 use crate::storage::StoreError;
 use crate::telemetry::metrics::{Metrics, MetricsError};
@@ -50,8 +51,8 @@ impl RegistryMetrics {
             )?,
             lints: metrics.gauges(
                 "cvt_contract_lints",
-                "Rules of a contract in force that cannot be enforced as written, by lint.",
-                &["schema_id", "lint"],
+                "Lints of a contract in force, by code and grade.",
+                &["schema_id", "lint", "grade"],
             )?,
             operations: metrics.gauges(
                 "cvt_contract_operations",
@@ -101,7 +102,9 @@ impl RegistryMetrics {
             let operations = i64::try_from(contract.operations().len()).unwrap_or(i64::MAX);
             self.operations.with_label_values(&[id]).set(operations);
             for lint in contract.lints() {
-                self.lints.with_label_values(&[id, lint.code.as_str()]).inc();
+                self.lints
+                    .with_label_values(&[id, lint.code.as_str(), lint.grade().as_str()])
+                    .inc();
             }
         }
     }

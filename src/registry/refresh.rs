@@ -6,7 +6,8 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
-use super::{LoadedContract, Registry};
+use super::Registry;
+use super::loaded_contract::LoadedContract;
 
 /// The longest wait for a change before the store is asked again.
 const MAX_WAIT: Duration = Duration::from_secs(30);

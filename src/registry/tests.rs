@@ -11,7 +11,7 @@ use crate::config::{Config, RawSettings};
 use crate::contract::NoDocumentFiles;
 use crate::model::clock::{ManualClock, Timestamp};
 use crate::model::id::SystemIds;
-use crate::storage::MemoryStore;
+use crate::storage::{MemoryStore, StoreError};
 use crate::telemetry::metrics::Metrics;
 
 struct TestRegistry {
@@ -33,6 +33,7 @@ fn test_registry_with(
         ("upstream", "--upstream", "http://127.0.0.1:1".into()),
     ];
     let mut config = Config::load(RawSettings { flags, ..RawSettings::default() }).unwrap();
+    config.documents.limit = 10_000;
     adjust(&mut config.cache);
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_micros(1_000_000)));
     let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new(clock.clone())));
@@ -40,7 +41,7 @@ fn test_registry_with(
     let registry = Registry::new(RegistryParts {
         store: store.clone(),
         cache: config.cache,
-        options: compile_options(&config.rules, 10_000),
+        options: compile_options(&config.rules, &config.documents),
         metrics: RegistryMetrics::new(&metrics).unwrap(),
         clock,
         ids: Arc::new(SystemIds),

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::hash::{combine, hash};
 
-/// Levels that are told apart; whatever is deeper looks alike.
+/// Levels that are distinguished; deeper ones are not.
 const MAX_DEPTH: usize = 64;
 /// Shapes told apart in one list.
 const MAX_SHAPES_IN_LIST: usize = 32;

@@ -5,6 +5,7 @@
 //!   what they wanted to store. Registrations alone are accepted and queued.
 //! - Queued registrations run in their order before any other operation.
 //! - From then on every call is forwarded.
+//! - Why it is not open yet is part of every failure, and so of `/readyz`.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -16,20 +17,25 @@ use super::error::StoreError;
 use super::operations::operations_of;
 use super::query::{MigrationReport, OnConflict, SchemaChange, StoredSchema};
 use super::store::{
-    ComparisonStore, ConsumerStore, SchemaStore, Store, StoreResult, ValidationStore,
+    ComparisonStore, ConsumerStore, GroupStore, PurgeStore, SchemaStore, Store, StoreResult,
+    UsageStore, ValidationStore,
 };
 use super::{Access, open};
 use crate::config::storage::StorageSettings;
 use crate::model::clock::Clock;
 use crate::model::schema::SchemaRecord;
 
-/// Time between two attempts to open the database.
+/// Time between two attempts to reach the database.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Time between two attempts where the database refuses: only an operator can change that, and
+/// a server may count wrong passwords.
+const REFUSED_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A store that is opened as soon as the database can be reached.
 pub struct DeferredStore {
     store: OnceLock<Arc<dyn Store>>,
     pending_registrations: Mutex<Vec<(SchemaRecord, OnConflict)>>,
+    last_error: parking_lot::Mutex<Option<String>>,
     settings: StorageSettings,
     clock: Arc<dyn Clock>,
 }
@@ -40,23 +46,32 @@ impl DeferredStore {
     /// The store that `settings` name, not open yet.
     pub fn new(settings: &StorageSettings, clock: Arc<dyn Clock>) -> Self {
         let (store, registrations) = (OnceLock::new(), Mutex::new(Vec::new()));
-        Self { store, pending_registrations: registrations, settings: settings.clone(), clock }
+        let (last_error, settings) = (parking_lot::Mutex::default(), settings.clone());
+        Self { store, pending_registrations: registrations, last_error, settings, clock }
     }
 
     /// Retries until the database is open and the queued registrations are stored, or until
-    /// `stop` turns true.
-    pub async fn open(&self, mut stop: watch::Receiver<bool>) {
+    /// `stop` turns true. Says whether the database is open.
+    pub async fn open(&self, mut stop: watch::Receiver<bool>) -> bool {
         while let Err(error) = self.try_open().await {
             tracing::debug!(event = "storage_not_ready", %error);
+            let interval = if error.is_transient() { RETRY_INTERVAL } else { REFUSED_INTERVAL };
             tokio::select! {
-                () = tokio::time::sleep(RETRY_INTERVAL) => {}
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = tokio::time::sleep(interval) => {}
+                _ = stop.wait_for(|stop| *stop) => return false,
             }
         }
-        tracing::info!(event = "storage_opened", place = %self.settings);
+        true
     }
 
-    async fn try_open(&self) -> StoreResult<()> {
+    /// Makes one attempt to open the database and to store the queued registrations.
+    pub async fn try_open(&self) -> StoreResult<()> {
+        let opened = self.open_and_register().await;
+        *self.last_error.lock() = opened.as_ref().err().map(ToString::to_string);
+        opened
+    }
+
+    async fn open_and_register(&self) -> StoreResult<()> {
         let store = open(&self.settings, Access::Write, self.clock.clone()).await?;
         // Concurrent registrations wait for this lock and then find the store open.
         let mut registrations = self.pending_registrations.lock().await;
@@ -77,9 +92,11 @@ impl DeferredStore {
     }
 
     fn inner(&self) -> StoreResult<&Arc<dyn Store>> {
-        let unreachable =
-            || StoreError::Unavailable("it was not reached since the start".to_owned());
-        self.store.get().ok_or_else(unreachable)
+        self.store.get().ok_or_else(|| {
+            let reason = self.last_error.lock().clone();
+            let reason = reason.unwrap_or_else(|| "it has not answered".to_owned());
+            StoreError::Unavailable(format!("not opened since the start: {reason}"))
+        })
     }
 }
 
@@ -129,6 +146,9 @@ operations_of!(SchemaStore, queue_registrations);
 operations_of!(ValidationStore, forward_when_open);
 operations_of!(ComparisonStore, forward_when_open);
 operations_of!(ConsumerStore, forward_when_open);
+operations_of!(GroupStore, forward_when_open);
+operations_of!(UsageStore, forward_when_open);
+operations_of!(PurgeStore, forward_when_open);
 
 #[async_trait]
 impl Store for DeferredStore {

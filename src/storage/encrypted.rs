@@ -16,15 +16,15 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::operations::operations_of;
 use super::query::{
-    AnalyticsOptions, ExpireKind, GroupFilter, MigrationReport, PageRequest, Purge,
-    RewriteProgress, ValidationAnalytics, ValidationFilter,
+    AnalyticsOptions, ExpireKind, MigrationReport, PageRequest, RewriteProgress,
+    ValidationAnalytics, ValidationFilter,
 };
 use super::store::{
-    ComparisonStore, ConsumerStore, RewriteFn, SchemaStore, Store, StoreResult, ValidationStore,
+    ComparisonStore, ConsumerStore, GroupStore, PurgeStore, RewriteFn, SchemaStore, Store,
+    StoreResult, UsageStore, ValidationStore,
 };
 use crate::encryption::{DecryptError, KeyId, Keyring};
 use crate::model::clock::Timestamp;
-use crate::model::group::{MergedGroup, ViolationGroup};
 use crate::model::page::Page;
 use crate::model::record::{HeaderList, ValidationRecord};
 use crate::redaction::Redacted;
@@ -170,6 +170,9 @@ macro_rules! delegate {
 operations_of!(SchemaStore, delegate);
 operations_of!(ComparisonStore, delegate);
 operations_of!(ConsumerStore, delegate);
+operations_of!(GroupStore, delegate);
+operations_of!(UsageStore, delegate);
+operations_of!(PurgeStore, delegate);
 
 #[async_trait]
 impl ValidationStore for EncryptedStore {
@@ -231,26 +234,6 @@ impl ValidationStore for EncryptedStore {
             Ok(changed)
         };
         self.inner.rewrite_validations(page, &rewrite_decrypted).await
-    }
-
-    async fn merge_groups(
-        &self,
-        batch: Uuid,
-        groups: &[ViolationGroup],
-    ) -> StoreResult<Vec<MergedGroup>> {
-        self.inner.merge_groups(batch, groups).await
-    }
-
-    async fn purge(&self, purge: Purge<'_>, batch: u32) -> StoreResult<u64> {
-        self.inner.purge(purge, batch).await
-    }
-
-    async fn list_groups(
-        &self,
-        filter: &GroupFilter,
-        page: &PageRequest,
-    ) -> StoreResult<Page<ViolationGroup>> {
-        self.inner.list_groups(filter, page).await
     }
 }
 

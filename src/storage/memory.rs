@@ -4,7 +4,10 @@
 //! beyond the limit the oldest are evicted, which [`MemoryStore::evicted`] counts.
 
 mod consumers;
+mod groups;
+mod purging;
 mod schemas;
+mod usage;
 mod validations;
 
 use std::collections::{BTreeMap, HashMap};
@@ -120,6 +123,11 @@ impl StoredUsage {
             facts: self.facts.values().cloned().collect(),
         }
     }
+}
+
+/// Whether a filter's name, if it has one, is `value`.
+fn same(wanted: Option<&String>, value: &str) -> bool {
+    wanted.is_none_or(|wanted| wanted == value)
 }
 
 #[async_trait]

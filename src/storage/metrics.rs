@@ -8,7 +8,8 @@ use prometheus::{HistogramVec, IntCounterVec};
 use super::operations::operations_of;
 use super::query::MigrationReport;
 use super::store::{
-    ComparisonStore, ConsumerStore, SchemaStore, Store, StoreResult, ValidationStore,
+    ComparisonStore, ConsumerStore, GroupStore, PurgeStore, SchemaStore, Store, StoreResult,
+    UsageStore, ValidationStore,
 };
 use crate::model::clock::Clock;
 use crate::telemetry::metrics::{LATENCY_BUCKETS, Metrics, MetricsError};
@@ -88,6 +89,9 @@ operations_of!(SchemaStore, measured);
 operations_of!(ValidationStore, measured);
 operations_of!(ComparisonStore, measured);
 operations_of!(ConsumerStore, measured);
+operations_of!(GroupStore, measured);
+operations_of!(UsageStore, measured);
+operations_of!(PurgeStore, measured);
 
 #[async_trait]
 impl Store for MeasuredStore {

@@ -54,13 +54,6 @@ macro_rules! operations_of {
                 page: &$crate::storage::PageRequest,
                 rewrite: &$crate::storage::RewriteFn<'_>
             ) -> $crate::storage::RewriteProgress;
-            merge_groups(batch: uuid::Uuid, groups: &[$crate::model::group::ViolationGroup])
-                -> Vec<$crate::model::group::MergedGroup>;
-            purge(purge: $crate::storage::Purge<'_>, batch: u32) -> u64;
-            list_groups(
-                filter: &$crate::storage::GroupFilter,
-                page: &$crate::storage::PageRequest
-            ) -> $crate::model::page::Page<$crate::model::group::ViolationGroup>;
         }
     };
     (ComparisonStore, $with:ident) => {
@@ -89,6 +82,20 @@ macro_rules! operations_of {
                 environment: &str,
                 validated_at: $crate::model::clock::Timestamp
             ) -> bool;
+        }
+    };
+    (GroupStore, $with:ident) => {
+        $with! { GroupStore:
+            merge_groups(batch: uuid::Uuid, groups: &[$crate::model::group::ViolationGroup])
+                -> Vec<$crate::model::group::MergedGroup>;
+            list_groups(
+                filter: &$crate::storage::GroupFilter,
+                page: &$crate::storage::PageRequest
+            ) -> $crate::model::page::Page<$crate::model::group::ViolationGroup>;
+        }
+    };
+    (UsageStore, $with:ident) => {
+        $with! { UsageStore:
             merge_usage(
                 batch: uuid::Uuid,
                 usage: &[$crate::model::usage::OperationUsage]
@@ -97,6 +104,11 @@ macro_rules! operations_of {
                 filter: &$crate::storage::UsageFilter,
                 page: &$crate::storage::PageRequest
             ) -> $crate::model::page::Page<$crate::model::usage::OperationUsage>;
+        }
+    };
+    (PurgeStore, $with:ident) => {
+        $with! { PurgeStore:
+            purge(purge: $crate::storage::Purge<'_>, batch: u32) -> u64;
         }
     };
 }

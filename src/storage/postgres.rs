@@ -10,7 +10,6 @@ pub(crate) mod arrays;
 pub(crate) mod copy;
 pub(crate) mod partition;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -22,10 +21,9 @@ use super::error::StoreError;
 use super::query::ExpireKind;
 use super::sql::DbHandle;
 use super::sql::schemas::CHANNEL;
-use super::sql::store::{Db, SqlStore};
 use super::store::StoreResult;
 use crate::config::storage::{PostgresSettings, SslMode};
-use crate::model::clock::{Clock, Timestamp};
+use crate::model::clock::Timestamp;
 use crate::model::record::ValidationRecord;
 
 /// How long a missed notification stays unnoticed at most.
@@ -38,28 +36,6 @@ pub(crate) struct PostgresDb {
     pool: PgPool,
     listener: Mutex<Option<PgListener>>,
     partitions: partition::PartitionCache,
-}
-
-/// Prepares to connect to the database as it is; nothing is contacted yet.
-pub(crate) fn prepare(settings: &PostgresSettings, clock: Arc<dyn Clock>) -> StoreResult<SqlStore> {
-    if let Some(file) = &settings.ssl_root_cert {
-        // a connection would only say that some file is missing
-        let refused =
-            |error| StoreError::Refused(format!("sslrootcert {}: {error}", file.display()));
-        std::fs::File::open(file).map_err(refused)?;
-    }
-    let pool = PgPoolOptions::new()
-        .max_connections(settings.max_connections.max(1))
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .max_lifetime(Duration::from_hours(1))
-        .idle_timeout(Duration::from_mins(10))
-        .connect_lazy_with(connection(settings));
-    let db = PostgresDb {
-        pool,
-        listener: Mutex::new(None),
-        partitions: partition::PartitionCache::default(),
-    };
-    Ok(SqlStore::new(Db::Postgres(db), clock))
 }
 
 fn connection(settings: &PostgresSettings) -> PgConnectOptions {
@@ -108,6 +84,27 @@ impl From<SslMode> for PgSslMode {
 // === impl PostgresDb ===
 
 impl PostgresDb {
+    /// Prepares to connect to the database as it is; nothing is contacted yet.
+    pub(crate) fn prepare(settings: &PostgresSettings) -> StoreResult<Self> {
+        if let Some(file) = &settings.ssl_root_cert {
+            // a connection would only say that some file is missing
+            let refused =
+                |error| StoreError::Refused(format!("sslrootcert {}: {error}", file.display()));
+            std::fs::File::open(file).map_err(refused)?;
+        }
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections.max(1))
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .max_lifetime(Duration::from_hours(1))
+            .idle_timeout(Duration::from_mins(10))
+            .connect_lazy_with(connection(settings));
+        Ok(Self {
+            pool,
+            listener: Mutex::new(None),
+            partitions: partition::PartitionCache::default(),
+        })
+    }
+
     pub(crate) async fn read(&self) -> StoreResult<DbHandle> {
         Ok(DbHandle::PostgresRead(self.pool.acquire().await?))
     }

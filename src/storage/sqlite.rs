@@ -10,7 +10,6 @@
 //! file system or an option that silently ignores one is an error.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -18,9 +17,7 @@ use sqlx::{Row as _, SqlitePool};
 
 use super::error::StoreError;
 use super::sql::DbHandle;
-use super::sql::store::{Db, SqlStore};
-use super::store::{Store, StoreResult};
-use crate::model::clock::Clock;
+use super::store::StoreResult;
 
 /// How often other processes' registrations are looked for.
 const POLL: Duration = Duration::from_millis(500);
@@ -69,29 +66,18 @@ impl SqliteOptions {
         }
     }
 
-    /// Opens the file and brings it to this version's form, unless opened for reading only.
-    pub async fn open(&self, clock: Arc<dyn Clock>) -> StoreResult<Arc<dyn Store>> {
-        let store = self.open_unmigrated(clock).await?;
-        if self.read_only {
-            store.check_migrated().await?;
-        } else {
-            store.migrate(false).await?;
-        }
-        Ok(Arc::new(store))
-    }
-
-    /// Opens the file as it is, for `migrate` itself.
-    pub(crate) async fn open_unmigrated(&self, clock: Arc<dyn Clock>) -> StoreResult<SqlStore> {
+    /// Opens the file as it is.
+    pub(crate) async fn connect(&self) -> StoreResult<SqliteDb> {
         let writer = if self.read_only { None } else { Some(self.writer().await?) };
-        let options = self.connect().read_only(true);
+        let options = self.connection().read_only(true);
         let readers = self.pool(self.readers.max(1)).connect_lazy_with(options);
         verify(&readers, self).await?;
-        Ok(SqlStore::new(Db::Sqlite(SqliteDb { writer, readers }), clock))
+        Ok(SqliteDb { writer, readers })
     }
 
     async fn writer(&self) -> StoreResult<SqlitePool> {
         let mut options = self
-            .connect()
+            .connection()
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .pragma("journal_size_limit", JOURNAL_LIMIT.to_string())
@@ -109,7 +95,7 @@ impl SqliteOptions {
         Ok(pool)
     }
 
-    fn connect(&self) -> SqliteConnectOptions {
+    fn connection(&self) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
             .filename(&self.path)
             .busy_timeout(self.busy_timeout)

@@ -112,7 +112,7 @@ pub trait SchemaStore: Send + Sync {
     async fn wait_schema_change(&self, seen: i64, max_wait: Duration) -> StoreResult<i64>;
 }
 
-/// Validation records, and the violation groups that sum them up.
+/// Validation records.
 #[async_trait]
 pub trait ValidationStore: Send + Sync {
     /// Stores one record; see [`ValidationStore::record_validations`].
@@ -162,27 +162,6 @@ pub trait ValidationStore: Send + Sync {
         page: &PageRequest,
         rewrite: &RewriteFn<'_>,
     ) -> StoreResult<RewriteProgress>;
-
-    /// Adds to violation groups, or starts them; returns for each fingerprint when the group was last
-    /// seen before, if ever. Several writers may merge at once: each group is new to one of them. A
-    /// repeated `batch` changes nothing and returns nothing; batches are remembered for a day.
-    async fn merge_groups(
-        &self,
-        batch: Uuid,
-        groups: &[ViolationGroup],
-    ) -> StoreResult<Vec<MergedGroup>>;
-
-    /// Removes what `purge` names, at most `batch` rows, and says how many it touched. Call
-    /// until it returns 0: then nothing of it is left, also not in numbers, and a file holds no
-    /// byte of it unless a reader of the time before is still at work.
-    async fn purge(&self, purge: Purge<'_>, batch: u32) -> StoreResult<u64>;
-
-    /// Violation groups, the last seen first; of the same instant by descending fingerprint.
-    async fn list_groups(
-        &self,
-        filter: &GroupFilter,
-        page: &PageRequest,
-    ) -> StoreResult<Page<ViolationGroup>>;
 }
 
 /// Outcomes of comparing two versions.
@@ -207,7 +186,7 @@ pub trait ComparisonStore: Send + Sync {
     ) -> StoreResult<Page<ComparisonRecord>>;
 }
 
-/// Consumers and what they use.
+/// Registered consumers.
 #[async_trait]
 pub trait ConsumerStore: Send + Sync {
     /// Registers a consumer for one schema and environment, or replaces its registration,
@@ -246,7 +225,31 @@ pub trait ConsumerStore: Send + Sync {
         environment: &str,
         validated_at: Timestamp,
     ) -> StoreResult<bool>;
+}
 
+/// Violation groups, which sum the violations of records up.
+#[async_trait]
+pub trait GroupStore: Send + Sync {
+    /// Adds to violation groups, or starts them; returns for each fingerprint when the group was last
+    /// seen before, if ever. Several writers may merge at once: each group is new to one of them. A
+    /// repeated `batch` changes nothing and returns nothing; batches are remembered for a day.
+    async fn merge_groups(
+        &self,
+        batch: Uuid,
+        groups: &[ViolationGroup],
+    ) -> StoreResult<Vec<MergedGroup>>;
+
+    /// Violation groups, the last seen first; of the same instant by descending fingerprint.
+    async fn list_groups(
+        &self,
+        filter: &GroupFilter,
+        page: &PageRequest,
+    ) -> StoreResult<Page<ViolationGroup>>;
+}
+
+/// What consumers use.
+#[async_trait]
+pub trait UsageStore: Send + Sync {
     /// Adds observed usage, and registers consumers that are not there, with what they use as
     /// their `used_endpoints`. Several writers may merge at once; counts add up. A repeated
     /// `batch` changes nothing; batches are remembered for a day. Usage of an operation by a
@@ -262,9 +265,26 @@ pub trait ConsumerStore: Send + Sync {
     ) -> StoreResult<Page<OperationUsage>>;
 }
 
+/// Removing what was stored about a consumer, or long ago.
+#[async_trait]
+pub trait PurgeStore: Send + Sync {
+    /// Removes what `purge` names, at most `batch` rows, and says how many it touched. Call
+    /// until it returns 0: then nothing of it is left, also not in numbers, and a file holds no
+    /// byte of it unless a reader of the time before is still at work.
+    async fn purge(&self, purge: Purge<'_>, batch: u32) -> StoreResult<u64>;
+}
+
 /// A whole store.
 #[async_trait]
-pub trait Store: SchemaStore + ValidationStore + ComparisonStore + ConsumerStore {
+pub trait Store:
+    SchemaStore
+    + ValidationStore
+    + ComparisonStore
+    + ConsumerStore
+    + GroupStore
+    + UsageStore
+    + PurgeStore
+{
     /// Runs the pending migrations, all or none, under a lock; with `dry_run` only reports them.
     async fn migrate(&self, dry_run: bool) -> StoreResult<MigrationReport>;
 

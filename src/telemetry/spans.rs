@@ -1,18 +1,17 @@
 //! Spans, and their way to an OpenTelemetry collector: OTLP over HTTP, encoded as JSON.
 //!
-//! Written by hand because it is little: a queue, a JSON text, one POST per batch. The crates
+//! Written by hand because it is little: a queue, a JSON text, one request per batch. The crates
 //! (opentelemetry, its SDK and its OTLP exporter) would bring some sixty more, and a span API
 //! that is of no use here: spans are made afterwards, off the traffic path, from times that are
-//! known anyway. The collector is reached in plain text; it runs beside the sidecar.
+//! known anyway. Who carries the text to the collector is a [`SpanTransport`].
 //!
 //! Invariants: no task waits for a collector; what does not reach one is counted.
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use prometheus::{IntCounter, IntCounterVec};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -24,8 +23,6 @@ const MAX_QUEUED: usize = 8192;
 const MAX_BATCH: usize = 512;
 /// How long a batch waits for more.
 const LINGER: Duration = Duration::from_secs(1);
-/// The longest that sending a batch may take.
-const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Something that took time.
 #[derive(Debug, Clone)]
@@ -70,18 +67,18 @@ pub enum SpanAttribute {
     Number(i64),
 }
 
-/// Where spans go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CollectorEndpoint {
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Path to post to.
-    pub path: String,
-    /// `service.name` of this process.
-    pub service: String,
+/// Carries encoded spans to a collector.
+#[async_trait]
+pub trait SpanTransport: Send + Sync {
+    /// Sends one export request, as OTLP's JSON. Returns once the collector has accepted it, or
+    /// within a limit of time of its own; a request that fails is not repeated.
+    async fn export(&self, request: Vec<u8>) -> Result<(), SpanTransportError>;
 }
+
+/// Why a collector did not accept spans, for a line of the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SpanTransportError(pub String);
 
 /// Where spans are handed over. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -93,7 +90,8 @@ pub struct SpanSender {
 /// The task that sends them.
 pub struct SpanExporter {
     receiver: mpsc::Receiver<TraceSpan>,
-    collector: CollectorEndpoint,
+    service: String,
+    transport: Box<dyn SpanTransport>,
     metrics: SpanMetrics,
 }
 
@@ -103,14 +101,15 @@ struct SpanMetrics {
     dropped: IntCounterVec,
 }
 
-/// A sender and the task that sends what it is given.
+/// A sender and the task that exports what it is given, as spans of the service `service`.
 pub fn channel(
-    collector: CollectorEndpoint,
+    service: String,
+    transport: Box<dyn SpanTransport>,
     metrics: &Metrics,
 ) -> Result<(SpanSender, SpanExporter), MetricsError> {
     let metrics = SpanMetrics::new(metrics)?;
     let (sender, receiver) = mpsc::channel(MAX_QUEUED);
-    let exporter = SpanExporter { receiver, collector, metrics: metrics.clone() };
+    let exporter = SpanExporter { receiver, service, transport, metrics: metrics.clone() };
     Ok((SpanSender { sender, metrics }, exporter))
 }
 
@@ -161,7 +160,8 @@ impl SpanExporter {
                 }
             })
             .await;
-            match self.post(&batch).await {
+            let request = encode(&self.service, &batch).to_string();
+            match self.transport.export(request.into_bytes()).await {
                 Ok(()) => {
                     self.metrics.exported.inc_by(batch.len() as u64);
                     reachable = true;
@@ -175,31 +175,6 @@ impl SpanExporter {
                 }
             }
         }
-    }
-
-    async fn post(&self, batch: &[TraceSpan]) -> std::io::Result<()> {
-        let CollectorEndpoint { host, port, path, service } = &self.collector;
-        let body = encode(service, batch).to_string();
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\nConnection: close\r\n\r\n",
-            body.len()
-        );
-        let sending = async {
-            let mut stream = TcpStream::connect((host.as_str(), *port)).await?;
-            stream.write_all(head.as_bytes()).await?;
-            stream.write_all(body.as_bytes()).await?;
-            let mut status = [0; 12];
-            stream.read_exact(&mut status).await?;
-            if status.starts_with(b"HTTP/1.") && status.ends_with(b" 200") {
-                return Ok(());
-            }
-            let status = String::from_utf8_lossy(&status);
-            Err(std::io::Error::other(format!("the collector answers {status:?}")))
-        };
-        timeout(EXPORT_TIMEOUT, sending)
-            .await
-            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -248,6 +223,15 @@ impl TraceSpan {
 mod tests {
     use super::*;
 
+    struct Unreachable;
+
+    #[async_trait]
+    impl SpanTransport for Unreachable {
+        async fn export(&self, _: Vec<u8>) -> Result<(), SpanTransportError> {
+            Err(SpanTransportError("no collector".into()))
+        }
+    }
+
     fn span() -> TraceSpan {
         TraceSpan {
             trace_id: 0xabc,
@@ -278,13 +262,7 @@ mod tests {
     #[tokio::test]
     async fn undelivered_spans_are_counted_as_dropped() {
         let metrics = Metrics::default();
-        let unreachable = CollectorEndpoint {
-            host: "127.0.0.1".into(),
-            port: 1,
-            path: "/v1/traces".into(),
-            service: "shop".into(),
-        };
-        let (sender, exporter) = channel(unreachable, &metrics).unwrap();
+        let (sender, exporter) = channel("shop".into(), Box::new(Unreachable), &metrics).unwrap();
         for _ in 0..MAX_QUEUED + 3 {
             sender.send(span());
         }

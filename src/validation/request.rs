@@ -52,7 +52,9 @@ impl Validator {
         let found = contract.find(&head.method, head.path());
         let operation = match &found {
             // A pre-flight carries no credentials and nothing else that an operation may require.
-            RouteMatch::Found { .. } | RouteMatch::MethodUnknown { .. }
+            RouteMatch::Found { .. }
+            | RouteMatch::Undescribed { .. }
+            | RouteMatch::MethodUnknown { .. }
                 if body.seen() == 0 && is_preflight(&head.method, &head.headers) =>
             {
                 verdict.skip(SkipReason::Preflight);
@@ -63,6 +65,10 @@ impl Validator {
                 self.validate_documented_request(&mut verdict, compiled, captures, head, body);
                 verdict.notify_observer(Side::Request, *operation, &self.arena, observer);
                 Some(*operation)
+            }
+            RouteMatch::Undescribed { .. } => {
+                verdict.skip(SkipReason::Document);
+                None
             }
             RouteMatch::MethodUnknown { template } => {
                 let at = pointer_to_path(template);
@@ -89,6 +95,12 @@ impl Validator {
         head: &RequestHead,
         body: &CapturedBody,
     ) {
+        if operation.defect {
+            return verdict.skip(SkipReason::Document);
+        }
+        if operation.parameter_defect {
+            verdict.skip(SkipReason::Document);
+        }
         let query = query_pairs(head.query().unwrap_or_default());
         let cookies = head.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let cookies = cookie_pairs(cookies);
@@ -132,7 +144,7 @@ impl Validator {
             }
             header::validate_header(arena, verdict, plan, &head.headers);
         }
-        if verdict.contract.strict_fields() {
+        if verdict.contract.strict_fields() && !operation.parameter_defect {
             header::undeclared_request(verdict, operation, &head.headers);
         }
         self.validate_request_body(verdict, operation, head, body);
@@ -153,6 +165,9 @@ impl Validator {
             }
             return;
         };
+        if plan.defect {
+            return verdict.skip(SkipReason::Document);
+        }
         let rule = RuleLocation { location: Location::Body, name: None, pointer: &plan.pointer };
         if body.seen() == 0 {
             if let Some(reason) = incomplete_reason(body) {
@@ -176,6 +191,9 @@ impl Validator {
             RuleLocation { location: Location::MediaType, name: None, pointer: &plan.pointer };
         let chosen = media_type::choose(verdict, &plan.content, headers.get(CONTENT_TYPE), rule);
         let Some(chosen) = chosen else { return };
+        if chosen.media.defect {
+            return verdict.skip(SkipReason::Document);
+        }
         if let Some(reason) = incomplete_reason(captured) {
             verdict.skip(reason);
             return;
@@ -309,7 +327,7 @@ fn validate_pairs<'c>(
             verdict.add(rule_of(plan), ViolationKind::Missing, "it is required and is not there");
         }
     }
-    if verdict.contract.strict_fields() {
+    if verdict.contract.strict_fields() && !operation.parameter_defect {
         let unknown = owners.iter().zip(pairs).filter(|(owner, pair)| {
             **owner == KeyOwner::Unknown && !pair.key.is_empty() && !is_credential(&pair.key)
         });

@@ -53,8 +53,10 @@ impl Validator {
             return Verdict::default();
         }
         match operation.responses.find(head.status.as_u16()) {
+            _ if operation.defect => verdict.skip(SkipReason::Document),
+            Some(plan) if plan.defect => verdict.skip(SkipReason::Document),
             Some(plan) => {
-                self.validate_documented_response(&mut verdict, plan, request, head, body)
+                self.validate_documented_response(&mut verdict, plan, request, head, body);
             }
             // A document without any response says nothing about them.
             None if operation.responses.is_empty() => {}
@@ -83,10 +85,13 @@ impl Validator {
         head: &ResponseHead,
         body: &CapturedBody,
     ) {
+        if plan.header_defect {
+            verdict.skip(SkipReason::Document);
+        }
         for header in &plan.headers {
             header::validate_header(&mut self.arena, verdict, header, &head.headers);
         }
-        if verdict.contract.strict_fields() {
+        if verdict.contract.strict_fields() && !plan.header_defect {
             let pointer = &plan.pointer;
             header::undeclared_response(verdict, &plan.headers, pointer, &head.headers);
         }
@@ -107,6 +112,9 @@ impl Validator {
         let Some(ChosenMediaType { media, kind, assumed_json, charset, boundary }) = chosen else {
             return;
         };
+        if media.defect {
+            return verdict.skip(SkipReason::Document);
+        }
         if let Some(reason) = incomplete_reason(body) {
             verdict.skip(reason);
             return;

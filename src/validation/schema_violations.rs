@@ -87,7 +87,7 @@ pub fn validate(
     match schemas.validate(id, node) {
         SchemaOutcome::Valid => true,
         SchemaOutcome::ValidButUnenforceable => {
-            sink.skip(SkipReason::Unenforceable);
+            sink.skip(SkipReason::Document);
             true
         }
         SchemaOutcome::Undecided(reason) => {

@@ -86,7 +86,7 @@ pub(super) fn conforms(
     match verdict.contract.schemas().validate(schema, arena.node(id)) {
         SchemaOutcome::Valid => true,
         SchemaOutcome::ValidButUnenforceable => {
-            verdict.skip(SkipReason::Unenforceable);
+            verdict.skip(SkipReason::Document);
             true
         }
         SchemaOutcome::Undecided(reason) => {

@@ -1,4 +1,4 @@
-//! What becomes of connections to the upstream that nobody but their exchange looks after.
+//! Connections to the upstream that only their exchange polls.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -50,7 +50,7 @@ fn a_response_that_begins_early_does_not_hold_up_its_request() {
             answering.write_all(&vec![b'a'; MUCH]).expect("the sidecar reads");
         });
         let mut body = vec![0; MUCH];
-        told.send(stream.read_exact(&mut body).is_ok()).expect("somebody listens");
+        told.send(stream.read_exact(&mut body).is_ok()).expect("the receiver is alive");
         answer.join().expect("it is answered");
     });
     let sidecar = SidecarSetup::new(USERS, address).args(&["--mode", "off"]).start();
@@ -76,7 +76,7 @@ fn an_idle_connection_closed_by_the_upstream_is_discarded() {
         thread::sleep(Duration::from_millis(50));
         stream.shutdown(Shutdown::Write).expect("it can be closed");
         let mut rest = [0; 16];
-        told.send(stream.read(&mut rest).ok()).expect("somebody listens");
+        told.send(stream.read(&mut rest).ok()).expect("the receiver is alive");
     });
     let sidecar = SidecarSetup::new(USERS, address).args(&["--mode", "off"]).start();
     let mut client = Client::connect(sidecar.traffic);

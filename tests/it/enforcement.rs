@@ -15,7 +15,7 @@ use crate::support::{Client, Message, SidecarSetup};
 
 /// A user as the document has it.
 const ADA: &str = r#"{"name":"Ada","age":36}"#;
-/// One that is too young, with a value that nobody may see again.
+/// One that is too young, with a value that must appear nowhere.
 const INVALID_AGE: &str = r#"{"name":"S3cret-Value","age":-36}"#;
 
 /// A sidecar in `strict` in front of `upstream`.

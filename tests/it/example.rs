@@ -51,5 +51,6 @@ fn the_example_shows_the_defaults() {
     assert_eq!(shown, held);
     assert_eq!(format!("{:?}", on.record), format!("{:?}", off.record));
     assert_eq!(on.storage, off.storage);
-    assert_eq!(on.document_limit, off.document_limit);
+    let documents = |config: &Config| (config.documents.limit, config.documents.on_defect);
+    assert_eq!(documents(&on), documents(&off));
 }

@@ -54,7 +54,7 @@ fn trap_t30_exit_codes_are_0_for_yes_1_for_no_2_for_an_error() {
                 "export --format jsonl",
                 "migrate --dry-run",
                 "retention run --dry-run",
-                "purge --consumer nobody --yes",
+                "purge --consumer absent --yes",
             ][..],
         ),
         (
@@ -62,8 +62,8 @@ fn trap_t30_exit_codes_are_0_for_yes_1_for_no_2_for_an_error() {
             &[
                 "validate --spec openapi.yaml --exchange bad.json",
                 "violations show 77",
-                "consumers show nobody",
-                "export --consumer nobody",
+                "consumers show absent",
+                "export --consumer absent",
             ],
         ),
         (

@@ -1,4 +1,4 @@
-//! What the service is told about who called.
+//! Forwarding headers: what the service learns about its callers.
 
 use http::Request;
 

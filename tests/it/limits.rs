@@ -117,7 +117,7 @@ fn an_idle_connection_is_closed_gracefully() {
     let ended = client.try_read("GET").expect_err("nothing was asked for");
     assert_eq!(ended.kind(), std::io::ErrorKind::UnexpectedEof);
     let metrics = sidecar.metrics();
-    assert!(metrics.sum("cvt_proxy_rejected_total", &[]) < 0.5, "nobody was refused anything");
+    assert!(metrics.sum("cvt_proxy_rejected_total", &[]) < 0.5, "no request was rejected");
 }
 
 #[test]

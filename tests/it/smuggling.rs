@@ -265,7 +265,7 @@ fn trap_t24_an_upgrade_to_http2_is_not_passed_on() {
 }
 
 #[test]
-fn trap_t24_requests_in_one_piece_are_told_apart() {
+fn trap_t24_requests_in_one_segment_are_separated() {
     let upstream = naming_upstream();
     let sidecar = SidecarSetup::new(DOCUMENT, upstream.address()).start();
     let first = post("Content-Length: 2", "ok").replace("Connection: close\r\n", "");

@@ -187,7 +187,10 @@ fn trap_t20_a_sidecar_starts_while_storage_is_away_and_records_wait() {
     send(&sidecar, 0, 20);
     wait_until_spooled(&sidecar, 20);
     let answer = Client::get(sidecar.admin, "/readyz");
-    assert_eq!(answer.status(), 503, "{}", answer.text());
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    assert_eq!(answer.json()["degraded"], true, "{}", answer.text());
+    let asked = Client::get(sidecar.admin, "/readyz?storage=1");
+    assert_eq!(asked.status(), 503, "{}", asked.text());
     server.run("start");
     wait_until_stored(&sidecar, 20);
     assert_stored_once(&server, 20);

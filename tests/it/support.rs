@@ -10,6 +10,7 @@ mod client;
 mod deadline;
 mod disk;
 pub(crate) mod documents;
+pub(crate) mod front;
 pub(crate) mod h2;
 pub(crate) mod h2_upstream;
 pub(crate) mod load;

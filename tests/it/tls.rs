@@ -134,9 +134,12 @@ fn the_admin_port_is_encrypted_with_the_variables_of_cvt() {
     let mut stream = secure(sidecar.admin, &authority.client(Some(&caller))).expect("a handshake");
     let answer = ask_secured(&mut stream, health).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-    let nobody = secure(sidecar.admin, &authority.client(None))
+    let unauthenticated = secure(sidecar.admin, &authority.client(None))
         .and_then(|mut stream| ask_secured(&mut stream, health));
-    assert!(!nobody.is_ok_and(|answer| answer.contains("200 OK")), "no certificate was shown");
+    assert!(
+        !unauthenticated.is_ok_and(|answer| answer.contains("200 OK")),
+        "no certificate was shown"
+    );
     assert_eq!(Client::get(sidecar.traffic, "/users/1").status(), 200);
 }
 
@@ -145,9 +148,9 @@ fn unusable_certificates_stop_the_start_with_one_line() {
     let authority = Authority::new();
     let good = authority.sign("server", "sidecar", 2090);
     let other = authority.sign("other", "other", 2090);
-    let nobody = "127.0.0.1:9".parse().expect("an address");
+    let unused = "127.0.0.1:9".parse().expect("an address");
     let refuse = |identity: &CertificateFiles| {
-        let refused = encrypted(SidecarSetup::new(USERS, nobody), identity).refuse();
+        let refused = encrypted(SidecarSetup::new(USERS, unused), identity).refuse();
         assert_eq!(refused.code, Some(2), "{refused:?}");
         assert_eq!(refused.stderr.trim().lines().count(), 1, "{refused:?}");
         refused.stderr

@@ -75,7 +75,7 @@ fn trap_t19_an_address_that_is_down_costs_no_request_and_comes_back() {
     }
     wait_for_endpoints(&sidecar, "down", 1.0);
     let metrics = sidecar.metrics();
-    assert!(failures(&metrics, "connect") < 0.5, "nobody noticed");
+    assert!(failures(&metrics, "connect") < 0.5, "no failure was counted");
     assert!(metrics.sum("cvt_proxy_upstream_retries_total", &[("kind", "connect")]) >= 1.0);
     assert!(metrics.sum("cvt_proxy_upstream_ejections_total", &[]) >= 1.0);
 

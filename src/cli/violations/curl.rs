@@ -19,7 +19,7 @@ const OMITTED_HEADERS: [&str; 11] = [
     "accept-encoding",
 ];
 
-/// Fields that curl adds unless it is told not to.
+/// Fields that curl adds unless a flag prevents it.
 const CURL_HEADERS: [&str; 2] = ["accept", "user-agent"];
 
 /// A command for a POSIX shell (with `$'…'` where a value holds control characters) that sends

@@ -31,7 +31,7 @@ pub(super) struct ShowGroupArgs {
     /// Id of the group, or the beginning of one
     #[arg(value_name = "ID")]
     id: String,
-    /// Where the command that repeats it shall send its request
+    /// Where the printed curl command sends its request
     #[arg(long, value_name = "URL", default_value = "http://localhost:9080")]
     url: String,
 }

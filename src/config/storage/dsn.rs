@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 use super::{PostgresSettings, SSL_MODES};
 use crate::config::parse::choice;
 
-/// Reads either form; what it leaves out is taken from `parts`. No error repeats any of it: a
+/// Reads either form; what it omits is taken from `parts`. No error repeats any of it: a
 /// password may stand anywhere in a text that is not what it should be.
 pub(super) fn parse(text: &str, parts: PostgresSettings) -> Result<PostgresSettings, String> {
     let url = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"));

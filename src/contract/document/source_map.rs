@@ -30,6 +30,8 @@ pub(super) struct File {
     pub(super) name: String,
     pub(super) text: Box<str>,
     pub(super) is_json: bool,
+    /// What the reader noticed that changes nothing, until it becomes lints.
+    pub(super) slips: Vec<Diagnostic>,
     /// Hashes of all pointers of a YAML text, sorted, with their positions.
     yaml_positions: OnceLock<Vec<(u64, Position)>>,
     /// Positions of the upper levels of a JSON text.
@@ -92,6 +94,17 @@ impl SourceMap {
         Lint { code, pointer, position, message }
     }
 
+    /// Turns what the reader noticed in each text into lints.
+    pub(super) fn take_lints(&mut self, lints: &mut Vec<Lint>) {
+        for file in &mut self.files {
+            for Diagnostic { pointer, position, message } in std::mem::take(&mut file.slips) {
+                let is_main = file.name.is_empty();
+                let pointer = if is_main { pointer } else { format!("{}#{pointer}", file.name) };
+                lints.push(Lint { code: LintCode::Lenient, pointer, position, message });
+            }
+        }
+    }
+
     /// Bytes of memory held for the texts.
     pub fn weight(&self) -> usize {
         let texts: usize = self.files.iter().map(|file| file.text.len()).sum();
@@ -145,7 +158,14 @@ impl fmt::Debug for SourceMap {
 
 impl File {
     pub(super) fn new(name: String, text: Box<str>, is_json: bool) -> Self {
-        Self { name, text, is_json, yaml_positions: OnceLock::new(), json_index: OnceLock::new() }
+        Self {
+            name,
+            text,
+            is_json,
+            slips: Vec::new(),
+            yaml_positions: OnceLock::new(),
+            json_index: OnceLock::new(),
+        }
     }
 
     fn nearest(&self, pointer: &str) -> Option<Position> {
@@ -167,14 +187,16 @@ impl File {
         let yaml_positions = self.yaml_positions.get_or_init(|| {
             let mut yaml_positions = Vec::new();
             yaml::positions(&self.text, |pointer, position| {
-                yaml_positions.push((pointer_hash(pointer), position))
+                yaml_positions.push((pointer_hash(pointer), position));
             });
-            yaml_positions.sort_unstable_by_key(|(hash, _)| *hash);
+            yaml_positions.sort_by_key(|(hash, _)| *hash);
             yaml_positions.shrink_to_fit();
             yaml_positions
         });
         let wanted = pointer_hash(pointer);
-        let at = yaml_positions.binary_search_by_key(&wanted, |(hash, _)| *hash).ok()?;
-        yaml_positions.get(at).map(|(_, position)| *position)
+        // Of a key that is written twice the last one counts.
+        let after = yaml_positions.partition_point(|(hash, _)| *hash <= wanted);
+        let (hash, position) = yaml_positions.get(after.checked_sub(1)?)?;
+        (*hash == wanted).then_some(*position)
     }
 }

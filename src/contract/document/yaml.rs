@@ -1,355 +1,70 @@
-//! YAML documents: YAML 1.2 core schema, anchors, and the merge keys of YAML 1.1.
+//! YAML documents as libyaml, go-yaml and js-yaml read them, with the meaning that YAML 1.2 gives.
 //!
-//! What YAML has and JSON has not is read as people mean it: a key that is no string keeps its
-//! written form (`200:` is `"200"`), numbers keep their digits, `.inf` and `.nan` stay strings,
-//! timestamps are strings.
+//! The grammar is the one of libyaml 0.2.5, which real documents are written for: what libyaml
+//! accepts is accepted, with the same structure, and what it refuses is refused. Scalars mean what
+//! the core schema of YAML 1.2 says: `yes` is a string, `0o17` is a number. A key that is no string
+//! keeps its written form (`200:` is `"200"`), numbers keep their digits, `.inf` and `.nan` stay
+//! strings, timestamps are strings. Merge keys are those of YAML 1.1.
+//!
+//! Deliberate differences from PyYAML's `CSafeLoader`, all of them beyond libyaml's parser:
+//! - scalars follow YAML 1.2, see above;
+//! - only the first document of a text is read, and a second one is told;
+//! - an anchor may be set twice, as YAML 1.2 says, and the last one before an alias counts;
+//! - a node cannot hold itself, and only scalars can be keys;
+//! - a tag that YAML does not define is ignored;
+//! - depth, size and what aliases add are limited.
+//!
+//! Invariants: no text makes it panic or takes more than linear time. A parser of our own, because
+//! of the two on crates.io that come near, libyaml-safer panics on some texts and `granit-parser`
+//! follows another grammar. It needs FIGURE.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::rc::Rc;
+mod cursor;
+mod parser;
+mod places;
+mod reader;
+mod scalar;
+mod scanner;
+mod token;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span};
-use serde_json::{Map, Number, Value};
+use cursor::{Mark, SyntaxFault};
+pub(super) use places::positions;
+use reader::YamlTree;
 
 use crate::contract::error::{ContractError, Diagnostic};
 use crate::contract::options::DocumentLimits;
-use crate::json::number;
-use crate::json::pointer;
 use crate::model::violation::Position;
 
 /// Reads the first document of a YAML text into a tree, numbers exact.
 ///
-/// Repeated keys are an error. Aliases may not add more than [`DocumentLimits::alias_values`] values.
-pub(super) fn read(text: &str, limits: &DocumentLimits) -> Result<Value, ContractError> {
-    let mut reader =
-        YamlReader { limits, anchors: HashMap::new(), copied: 0, stack: Vec::new(), root: None };
-    for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| syntax(&error))?;
-        if matches!(event, Event::DocumentEnd) {
-            break;
-        }
-        reader.take(event, span)?;
-    }
-    Ok(reader.root.unwrap_or(Value::Null))
+/// Of a key that is written twice the last one counts. Aliases may not add more than
+/// [`DocumentLimits::alias_values`] values.
+pub(super) fn read(text: &str, limits: &DocumentLimits) -> Result<YamlTree, ContractError> {
+    reader::YamlReader::new(limits).read(text)
 }
 
-/// Calls `found` with the pointer and position of every key and item of a text that [`read`] has
-/// accepted. What an alias or a merge brings in is not reported: it is written elsewhere.
-pub(super) fn positions(text: &str, mut found: impl FnMut(&str, Position)) {
-    let mut pointer = String::new();
-    let mut levels: Vec<OpenLevel> = Vec::new();
-    for event in Parser::new_from_str(text) {
-        let Ok((event, span)) = event else { return };
-        let opens = match event {
-            Event::MappingStart(..) => Some(true),
-            Event::SequenceStart(..) => Some(false),
-            Event::Scalar(..) | Event::Alias(_) => None,
-            Event::MappingEnd | Event::SequenceEnd => {
-                if let Some(level) = levels.pop() {
-                    pointer.truncate(level.outer);
-                    value_done(&mut levels, &mut pointer);
-                }
-                continue;
-            }
-            Event::DocumentEnd => return,
-            _ => continue,
-        };
-        let is_key = levels.last().is_some_and(|level| level.is_map && !level.has_key);
-        if is_key {
-            if let (Event::Scalar(key, ..), Some(level)) = (&event, levels.last_mut()) {
-                level.has_key = true;
-                pointer::push_token(&mut pointer, key);
-                found(&pointer, position(span.start));
-                continue;
-            }
-        } else if let Some(level) = levels.last_mut().filter(|level| !level.is_map) {
-            pointer::push_token(&mut pointer, &level.items.to_string());
-            level.items += 1;
-            found(&pointer, position(span.start));
-        } else if levels.is_empty() {
-            found("", position(span.start));
-        }
-        match opens {
-            Some(is_map) => {
-                let outer = pointer.len();
-                levels.push(OpenLevel { is_map, has_key: false, items: 0, outer });
-            }
-            None => value_done(&mut levels, &mut pointer),
-        }
-    }
+fn position(mark: Mark) -> Position {
+    Position { line: mark.line, column: mark.column.saturating_add(1) }
 }
 
-/// A container whose positions are being listed.
-struct OpenLevel {
-    is_map: bool,
-    has_key: bool,
-    items: usize,
-    /// Length of the pointer to the container.
-    outer: usize,
-}
-
-fn value_done(levels: &mut [OpenLevel], pointer: &mut String) {
-    if let Some(level) = levels.last_mut() {
-        level.has_key = false;
-        pointer.truncate(level.outer);
-    }
-}
-
-struct YamlReader<'l> {
-    limits: &'l DocumentLimits,
-    anchors: HashMap<usize, (Rc<Value>, usize)>,
-    /// Values that aliases brought in.
-    copied: usize,
-    stack: Vec<OpenNode>,
-    root: Option<Value>,
-}
-
-/// A container being read.
-struct OpenNode {
-    anchor: usize,
-    /// Values read into it, itself included.
-    size: usize,
-    kind: OpenNodeKind,
-}
-
-enum OpenNodeKind {
-    Sequence(Vec<Value>),
-    Mapping {
-        members: Map<String, Value>,
-        key: Option<PendingKey>,
-        /// What merge keys bring in, first come first kept, after all members of its own.
-        merged: Vec<Value>,
-    },
-}
-
-enum PendingKey {
-    Name(String),
-    Merge,
-}
-
-// === impl YamlReader ===
-
-impl YamlReader<'_> {
-    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), ContractError> {
-        match event {
-            Event::Scalar(text, style, anchor, tag) => {
-                let is_key = matches!(
-                    self.stack.last(),
-                    Some(OpenNode { kind: OpenNodeKind::Mapping { key: None, .. }, .. })
-                );
-                if is_key {
-                    return self.take_key(text, style, span.start);
-                }
-                let tag = tag.as_deref().map(|tag| tag.suffix.as_str());
-                self.finish(scalar(text, style, tag), anchor, 1, span.start)
-            }
-            Event::SequenceStart(anchor, _) => {
-                self.begin(anchor, OpenNodeKind::Sequence(Vec::new()), span.start)
-            }
-            Event::MappingStart(anchor, _) => {
-                let (members, merged) = (Map::new(), Vec::new());
-                let kind = OpenNodeKind::Mapping { members, key: None, merged };
-                self.begin(anchor, kind, span.start)
-            }
-            Event::SequenceEnd | Event::MappingEnd => self.end(span.start),
-            Event::Alias(anchor) => {
-                let Some((value, size)) = self.anchors.get(&anchor).cloned() else {
-                    return Err(at(span.start, "an alias is inside its own anchor"));
-                };
-                self.copied += size;
-                if self.copied > self.limits.alias_values {
-                    let message = "aliases add more values than the limit allows";
-                    return Err(ContractError::OverLimit(Diagnostic::at(
-                        position(span.start),
-                        message,
-                    )));
-                }
-                self.finish(Value::clone(&value), 0, size, span.start)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn take_key(
-        &mut self,
-        text: Cow<'_, str>,
-        style: ScalarStyle,
-        mark: Marker,
-    ) -> Result<(), ContractError> {
-        let Some(OpenNode { kind: OpenNodeKind::Mapping { members, key, .. }, .. }) =
-            self.stack.last_mut()
-        else {
-            return Ok(());
-        };
-        if style == ScalarStyle::Plain && text == "<<" {
-            *key = Some(PendingKey::Merge);
-        } else if members.contains_key(text.as_ref()) {
-            return Err(at(mark, "a key appears twice in one mapping"));
-        } else {
-            *key = Some(PendingKey::Name(text.into_owned()));
-        }
-        Ok(())
-    }
-
-    fn begin(
-        &mut self,
-        anchor: usize,
-        kind: OpenNodeKind,
-        mark: Marker,
-    ) -> Result<(), ContractError> {
-        if let Some(OpenNode { kind: OpenNodeKind::Mapping { key: None, .. }, .. }) =
-            self.stack.last()
-        {
-            return Err(at(mark, "a mapping's key is not a scalar"));
-        }
-        if self.stack.len() >= self.limits.depth as usize {
-            let diagnostic = Diagnostic::at(position(mark), "the text is nested too deep");
-            return Err(ContractError::OverLimit(diagnostic));
-        }
-        self.stack.push(OpenNode { anchor, size: 1, kind });
-        Ok(())
-    }
-
-    fn end(&mut self, mark: Marker) -> Result<(), ContractError> {
-        let Some(OpenNode { anchor, size, kind }) = self.stack.pop() else { return Ok(()) };
-        let value = match kind {
-            OpenNodeKind::Sequence(items) => Value::Array(items),
-            OpenNodeKind::Mapping { mut members, merged, .. } => {
-                for source in merged {
-                    merge(&mut members, source)
-                        .ok_or_else(|| at(mark, "a merge key does not name a mapping"))?;
-                }
-                Value::Object(members)
-            }
-        };
-        self.finish(value, anchor, size, mark)
-    }
-
-    /// Puts a complete value where it belongs.
-    fn finish(
-        &mut self,
-        value: Value,
-        anchor: usize,
-        size: usize,
-        mark: Marker,
-    ) -> Result<(), ContractError> {
-        if anchor != 0 {
-            self.copied += size;
-            self.anchors.insert(anchor, (Rc::new(value.clone()), size));
-        }
-        let Some(building) = self.stack.last_mut() else {
-            self.root = Some(value);
-            return Ok(());
-        };
-        building.size += size;
-        match &mut building.kind {
-            OpenNodeKind::Sequence(items) => items.push(value),
-            OpenNodeKind::Mapping { members, key, merged } => match key.take() {
-                Some(PendingKey::Name(name)) => {
-                    members.insert(name, value);
-                }
-                Some(PendingKey::Merge) => merged.push(value),
-                None => {
-                    let Value::String(name) = value else {
-                        return Err(at(mark, "a mapping's key is not a scalar"));
-                    };
-                    *key = Some(PendingKey::Name(name));
-                }
-            },
-        }
-        Ok(())
-    }
-}
-
-/// Adds what `source` (a mapping, or a sequence of them) has and `members` lacks.
-fn merge(members: &mut Map<String, Value>, source: Value) -> Option<()> {
-    match source {
-        Value::Object(source) => {
-            for (name, value) in source {
-                members.entry(name).or_insert(value);
-            }
-            Some(())
-        }
-        Value::Array(sources) => sources.into_iter().try_for_each(|source| match source {
-            Value::Object(_) => merge(members, source),
-            _ => None,
-        }),
-        _ => None,
-    }
-}
-
-/// A scalar by the core schema of YAML 1.2 (§10.3.2), or by its tag.
-fn scalar(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&str>) -> Value {
-    if style != ScalarStyle::Plain || tag == Some("str") {
-        return Value::String(text.into_owned());
-    }
-    match text.as_ref() {
-        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
-        "true" | "True" | "TRUE" => Value::Bool(true),
-        "false" | "False" | "FALSE" => Value::Bool(false),
-        plain => match to_number(plain) {
-            Some(number) => Value::Number(number),
-            None => Value::String(text.into_owned()),
-        },
-    }
-}
-
-/// A number of the core schema in JSON's form, its digits kept.
-fn to_number(plain: &str) -> Option<Number> {
-    if number::is_json_number(plain.as_bytes()) {
-        return plain.parse().ok();
-    }
-    let radix = |digits: &str, radix| i128::from_str_radix(digits, radix).ok();
-    if let Some(digits) = plain.strip_prefix("0x").filter(|digits| !digits.starts_with(['+', '-']))
-    {
-        return radix(digits, 16)?.to_string().parse().ok();
-    }
-    if let Some(digits) = plain.strip_prefix("0o").filter(|digits| !digits.starts_with(['+', '-']))
-    {
-        return radix(digits, 8)?.to_string().parse().ok();
-    }
-    let (sign, digits) = match plain.as_bytes().first()? {
-        b'-' => ("-", &plain[1..]),
-        b'+' => ("", &plain[1..]),
-        _ => ("", plain),
-    };
-    let mantissa_len = digits.find(['e', 'E']).unwrap_or(digits.len());
-    let (mantissa, exponent) = digits.split_at(mantissa_len);
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if (whole.is_empty() && fraction.is_empty()) || !all_digits(whole) || !all_digits(fraction) {
-        return None;
-    }
-    let whole = whole.trim_start_matches('0');
-    let whole = if whole.is_empty() { "0" } else { whole };
-    let point = if fraction.is_empty() { "" } else { "." };
-    let written = format!("{sign}{whole}{point}{fraction}{exponent}");
-    number::is_json_number(written.as_bytes()).then(|| written.parse().ok())?
-}
-
-fn position(mark: Marker) -> Position {
-    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    Position { line: count(mark.line()), column: count(mark.col() + 1) }
-}
-
-fn at(mark: Marker, message: &str) -> ContractError {
+fn at(mark: Mark, message: &str) -> ContractError {
     ContractError::Syntax(Diagnostic::at(position(mark), message))
 }
 
-fn syntax(error: &ScanError) -> ContractError {
-    at(*error.marker(), error.info())
+fn syntax(fault: SyntaxFault) -> ContractError {
+    at(fault.mark, fault.message)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
     use std::fmt::Write as _;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     fn value(text: &str) -> Value {
-        read(text, &DocumentLimits::default()).unwrap()
+        read(text, &DocumentLimits::default()).unwrap().value
     }
 
     fn diagnostic(text: &str) -> Diagnostic {
@@ -393,13 +108,56 @@ mod tests {
 
     #[test]
     fn errors_have_positions() {
-        assert_eq!(
-            diagnostic("a: 1\nb:\n  c: 1\n  c: 2\n").position,
-            Some(Position { line: 4, column: 3 })
-        );
+        assert_eq!(diagnostic("a: 1\nb: x: 1\n").position, Some(Position { line: 2, column: 5 }));
         assert_eq!(diagnostic("a: [1, 2\nb: }").position.map(|at| at.line), Some(2));
         assert!(diagnostic("a: &a [*a]").message.contains("its own anchor"));
         assert!(diagnostic("? [1, 2]\n: x\n").message.contains("key"));
+    }
+
+    #[test]
+    fn of_a_key_that_is_written_twice_the_last_counts_and_it_is_told() {
+        let tree = read("a:\n- b: 1\n  'b': {c: 2}\n", &DocumentLimits::default()).unwrap();
+        assert_eq!(tree.value, json!({"a": [{"b": {"c": 2}}]}));
+        let [told] = &tree.repeated_keys[..] else { panic!("{:?}", tree.repeated_keys) };
+        assert_eq!(told.pointer, "/a/0/b");
+        assert_eq!(told.position, Some(Position { line: 3, column: 3 }));
+        let many = "a: 1\n".repeat(100_000);
+        assert_eq!(read(&many, &DocumentLimits::default()).unwrap().repeated_keys.len(), 100);
+    }
+
+    #[test]
+    fn the_first_document_is_read_and_a_second_is_told() {
+        let read = |text| read(text, &DocumentLimits::default());
+        let tree = read("---\na: 1\n---\nb: 2\n").unwrap();
+        assert_eq!(tree.value, json!({"a": 1}));
+        assert_eq!(tree.further_document.and_then(|told| told.position).unwrap().line, 3);
+        assert!(read("---\na: 1\n...\n# end\n").unwrap().further_document.is_none());
+        assert_eq!(read("{a: 1} b\n").unwrap_err().diagnostic().position.unwrap().column, 8);
+    }
+
+    #[test]
+    fn aliases_and_anchors_may_be_keys() {
+        let text = "&k name: &n 0x10\n*k : 1\n*n : 2\nx: &k {a: 1}\ny: *k\n";
+        let expected: Value =
+            serde_json::from_str(r#"{"name":1,"0x10":2,"x":{"a":1},"y":{"a":1}}"#).unwrap();
+        assert_eq!(value(text), expected);
+        assert!(diagnostic("a: &a {b: 1}\n*a : 1\n").message.contains("not a scalar"));
+        assert!(diagnostic("a: *a\n").message.contains("no anchor"));
+        let mut places = HashMap::new();
+        positions(text, |pointer, position| {
+            places.insert(pointer.to_owned(), position.line);
+        });
+        assert_eq!((places["/name"], places["/0x10"], places["/y"]), (2, 3, 5));
+    }
+
+    #[test]
+    fn tags_of_yaml_count_and_others_do_not() {
+        let text = "a: !!int '7'\nb: ! 7\nc: !mine 7\nd: !!binary 12\ne: !<tag:yaml.org,2002:str> 1\n\
+                    f: !!null ''\ng: !mine {h: 1}\n";
+        assert_eq!(
+            value(text),
+            json!({"a": 7, "b": "7", "c": 7, "d": "12", "e": "1", "f": null, "g": {"h": 1}})
+        );
     }
 
     #[test]

@@ -1,54 +1,148 @@
 //! One schema, keyword by keyword.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
+use super::arguments::{self, Argument, ArgumentContext, disabled, mark_unenforceable};
 use super::limits::{is_excluded, is_pointer};
+use super::types::{self, TypeArgument};
 use super::units::Lowerer;
 use super::{
     Applicator, Direction, EXACT_CONST, EXACT_ENUM, READ_ONLY, SchemaContext, SchemaDialect,
-    UNENFORCEABLE, UnitKey, WRITE_ONLY, applicator,
+    UnitKey, WRITE_ONLY, applicator,
 };
-use crate::contract::document::{REMOTE, is_remote};
-use crate::contract::error::ContractError;
+use crate::contract::LintCode;
+use crate::contract::document::OpenApiVersion;
 use crate::json::pointer;
 
 impl Lowerer<'_> {
-    /// Lowers the schema at `at`.
+    /// Lowers the schema at `at`. One that cannot be enforced becomes one that only counts.
     pub(super) fn schema(
         &mut self,
         schema: &Value,
         at: &mut String,
         context: SchemaContext<'_>,
-    ) -> Result<Value, ContractError> {
-        let members = match schema {
-            Value::Object(members) => members,
-            Value::Bool(_) if self.dialect == SchemaDialect::JsonSchema => {
-                return Ok(schema.clone());
-            }
-            // 2.0 and 3.0 allow booleans for `additionalProperties` only, where it is common.
-            Value::Bool(_) if at.ends_with("/additionalProperties") => return Ok(schema.clone()),
-            _ => {
-                let message = "a schema is an object here";
-                return Err(ContractError::Schema(self.document.source().diagnostic(at, message)));
-            }
-        };
+    ) -> Value {
+        let Value::Object(members) = schema else { return self.not_an_object(schema, at) };
         if self.dialect == SchemaDialect::OpenApi
             && let Some(Value::String(target)) = members.get("$ref")
         {
-            return Ok(json!({ "$ref": self.reference(target, at, context)? }));
+            let target = self.reference(target, at, context);
+            return target.map_or_else(disabled, |target| json!({ "$ref": target }));
         }
-        let embedded = context.embedded || members.get("$id").is_some_and(Value::is_string);
+        let Some(members) = self.with_known_type(members, at) else { return disabled() };
+        let is_text = |keyword: &str| members.get(keyword).is_some_and(Value::is_string);
+        let embedded = context.embedded || is_text("$id");
+        let older = context.older || members.get("$schema").is_some_and(is_older_draft);
         let own_exempt = self.exempt_in(schema, at, context);
-        let context = SchemaContext { exempt: &own_exempt, embedded, ..context };
+        let context = SchemaContext { exempt: &own_exempt, embedded, older, ..context };
         let mut lowered = Map::new();
-        for (keyword, value) in members {
+        for (keyword, value) in &*members {
             let len = at.len();
             pointer::push_token(at, keyword);
-            self.keyword(keyword, value, at, context, members, &mut lowered)?;
+            if let Some(value) = self.argument(keyword, value, at, context, &mut lowered) {
+                self.keyword(keyword, &value, at, context, &members, &mut lowered);
+            }
             at.truncate(len);
         }
-        self.combine(members, &mut lowered);
-        Ok(Value::Object(lowered))
+        self.combine(&members, &mut lowered);
+        Value::Object(lowered)
+    }
+
+    /// What stands for a schema and is no object.
+    fn not_an_object(&mut self, schema: &Value, at: &str) -> Value {
+        match schema {
+            Value::Bool(_) if self.dialect == SchemaDialect::JsonSchema => schema.clone(),
+            // 2.0 and 3.0 allow booleans for `additionalProperties` only, where it is common.
+            Value::Bool(_) if at.ends_with("/additionalProperties") => schema.clone(),
+            Value::Bool(_) => {
+                let message = "a schema is an object in this version of OpenAPI; it is read as \
+                               OpenAPI 3.1 reads it";
+                self.lint(LintCode::Misspelt, at, message);
+                schema.clone()
+            }
+            Value::Array(items) if items.is_empty() => {
+                let message = "an empty list stands for an empty schema, and is read as one";
+                self.lint(LintCode::EmptyPart, at, message);
+                json!({})
+            }
+            Value::Null => {
+                let message = "the schema is null, and is not enforced; write {} for one that \
+                               accepts every value";
+                self.lint(LintCode::InvalidSchema, at, message);
+                disabled()
+            }
+            _ => {
+                let message = "a schema is an object; this one is not enforced";
+                self.lint(LintCode::InvalidSchema, at, message);
+                disabled()
+            }
+        }
+    }
+
+    /// The members of a schema with a `type` that exists; none where it has another, and nothing
+    /// of it is enforced.
+    fn with_known_type<'m>(
+        &mut self,
+        members: &'m Map<String, Value>,
+        at: &str,
+    ) -> Option<Cow<'m, Map<String, Value>>> {
+        let Some(value) = members.get("type") else { return Some(Cow::Borrowed(members)) };
+        let is_upgraded = self.document.version() == OpenApiVersion::V2;
+        let is_branch = pointer::split_last(at)
+            .and_then(|(parent, _)| pointer::split_last(parent))
+            .is_some_and(|(_, keyword)| keyword == "oneOf" || keyword == "anyOf");
+        match types::read(value, self.dialect, is_upgraded, is_branch) {
+            TypeArgument::Valid => Some(Cow::Borrowed(members)),
+            TypeArgument::Unknown(message) => {
+                self.lint(LintCode::UnknownType, &pointer::join(at, "type"), &message);
+                None
+            }
+            TypeArgument::Corrected(value, message) => {
+                self.lint(LintCode::Misspelt, &pointer::join(at, "type"), &message);
+                let mut members = members.clone();
+                match value {
+                    Value::Null => _ = members.remove("type"),
+                    value => _ = members.insert("type".to_owned(), value),
+                }
+                Some(Cow::Owned(members))
+            }
+        }
+    }
+
+    /// The argument of a keyword as it can be used; none where it cannot.
+    fn argument<'v>(
+        &mut self,
+        keyword: &str,
+        value: &'v Value,
+        at: &str,
+        context: SchemaContext<'_>,
+        lowered: &mut Map<String, Value>,
+    ) -> Option<Cow<'v, Value>> {
+        let context = ArgumentContext {
+            dialect: self.dialect,
+            tuples: context.embedded || context.older,
+            flags: self.is_draft_4 || context.embedded,
+        };
+        match arguments::read(keyword, value, context) {
+            Argument::Valid => Some(Cow::Borrowed(value)),
+            Argument::Corrected(value, message) => {
+                let code =
+                    if keyword == "required" { LintCode::Lenient } else { LintCode::Misspelt };
+                self.lint(code, at, &message);
+                Some(value)
+            }
+            Argument::Empty(message) => {
+                self.lint(LintCode::EmptyPart, at, message);
+                None
+            }
+            Argument::Unusable(message) => {
+                self.lint(LintCode::UnenforceableKeyword, at, &message);
+                mark_unenforceable(lowered, keyword);
+                None
+            }
+        }
     }
 
     /// Lowers one keyword into `lowered`.
@@ -60,43 +154,55 @@ impl Lowerer<'_> {
         context: SchemaContext<'_>,
         schema: &Map<String, Value>,
         lowered: &mut Map<String, Value>,
-    ) -> Result<(), ContractError> {
+    ) {
         if let Some(kind) = applicator(self.dialect, keyword, value) {
-            let value = self.applicator(kind, keyword, value, at, context, lowered)?;
+            let value = self.applicator(kind, keyword, value, at, context, lowered);
             lowered.insert(keyword.to_owned(), value);
-            return Ok(());
+            return;
         }
-        if self.special(keyword, value, at, schema, lowered)? {
-            return Ok(());
+        if self.special(keyword, value, at, schema, lowered) {
+            return;
         }
+        let is_json_schema = self.dialect == SchemaDialect::JsonSchema;
         let kept = match keyword {
-            // A pointer has no dynamic anchor to look for: the reference is a plain one.
-            "$dynamicRef" if !schema.contains_key("$ref") && is_pointer(value, context) => {
+            "$ref" | "$dynamicRef" if is_json_schema || context.embedded => {
                 let target = value.as_str().unwrap_or_default();
-                let target = json!(self.reference(target, at, context)?);
-                lowered.insert("$ref".to_owned(), target);
-                return Ok(());
+                // A pointer has no dynamic anchor to look for: the reference is a plain one.
+                let is_plain = keyword == "$ref"
+                    || (!schema.contains_key("$ref") && is_pointer(value, context));
+                let found = match is_plain {
+                    true => self.reference(target, at, context).map(|found| ("$ref", found)),
+                    false => {
+                        self.dynamic_reference(target, at, context).map(|found| (keyword, found))
+                    }
+                };
+                match found {
+                    Some((keyword, target)) => {
+                        _ = lowered.insert(keyword.to_owned(), json!(target))
+                    }
+                    None => mark_unenforceable(lowered, "schema"),
+                }
+                return;
             }
-            "$ref" => match value {
-                Value::String(target) => json!(self.reference(target, at, context)?),
-                other => other.clone(),
-            },
+            "$recursiveAnchor" | "$recursiveRef"
+                if is_json_schema && !context.embedded && !context.older =>
+            {
+                let message = "JSON Schema 2020-12 has no such keyword; $dynamicAnchor and \
+                               $dynamicRef took its place";
+                return self.lint(LintCode::IgnoredKeyword, at, message);
+            }
             "required" => match required(value, context.exempt) {
                 Some(required) => required,
-                None => return Ok(()),
+                None => return,
             },
             "$schema" => match self.meta_schema(value, at) {
                 Some(dialect) => json!(dialect),
-                None => return Ok(()),
+                None => return,
             },
             _ if context.embedded || is_assertion(self.dialect, keyword) => value.clone(),
-            _ => {
-                self.lint_ignored_keyword(keyword, at);
-                return Ok(());
-            }
+            _ => return self.lint_ignored_keyword(keyword, at),
         };
         lowered.insert(keyword.to_owned(), kept);
-        Ok(())
     }
 
     /// Lowers a keyword that becomes another one, or depends on others; whether it is one of those.
@@ -107,7 +213,7 @@ impl Lowerer<'_> {
         at: &str,
         schema: &Map<String, Value>,
         lowered: &mut Map<String, Value>,
-    ) -> Result<bool, ContractError> {
+    ) -> bool {
         let is_open_api = self.dialect == SchemaDialect::OpenApi;
         match keyword {
             // Keywords that depend on each other: see `combine`.
@@ -120,7 +226,7 @@ impl Lowerer<'_> {
             "minimum" | "maximum" if self.is_draft_4 && is_excluded(keyword, schema) => {}
             "pattern" => self.pattern(value, at, lowered),
             "format" => self.format(value, schema, at, lowered),
-            "multipleOf" => self.multiple_of(value, at, lowered)?,
+            "multipleOf" => self.multiple_of(value, at, lowered),
             "const" | "enum" if holds_number(value) => {
                 let exact = if keyword == "const" { EXACT_CONST } else { EXACT_ENUM };
                 // 3.0 has no `const`: what it says there has no meaning.
@@ -134,9 +240,9 @@ impl Lowerer<'_> {
                 let parent = pointer::split_last(at).map_or("", |(parent, _)| parent);
                 self.discriminator(schema, parent);
             }
-            _ => return Ok(false),
+            _ => return false,
         }
-        Ok(true)
+        true
     }
 
     fn applicator(
@@ -147,7 +253,7 @@ impl Lowerer<'_> {
         at: &mut String,
         context: SchemaContext<'_>,
         lowered: &mut Map<String, Value>,
-    ) -> Result<Value, ContractError> {
+    ) -> Value {
         let in_place = matches!(
             keyword,
             "allOf" | "anyOf" | "oneOf" | "if" | "then" | "else" | "dependentSchemas"
@@ -160,23 +266,23 @@ impl Lowerer<'_> {
                 for (index, item) in items.iter().enumerate() {
                     let len = at.len();
                     pointer::push_token(at, &index.to_string());
-                    list.push(self.schema(item, at, inner)?);
+                    list.push(self.schema(item, at, inner));
                     at.truncate(len);
                 }
-                Ok(Value::Array(list))
+                Value::Array(list)
             }
             (Applicator::Map, Value::Object(members)) => {
                 let mut map = Map::with_capacity(members.len());
                 for (name, member) in members {
                     let len = at.len();
                     pointer::push_token(at, name);
-                    let member = self.member(keyword, name, member, at, inner, lowered)?;
+                    let member = self.member(keyword, name, member, at, inner, lowered);
                     at.truncate(len);
                     if let Some(member) = member {
                         map.insert(name.clone(), member);
                     }
                 }
-                Ok(Value::Object(map))
+                Value::Object(map)
             }
             _ => self.schema(value, at, inner),
         }
@@ -191,10 +297,10 @@ impl Lowerer<'_> {
         at: &mut String,
         context: SchemaContext<'_>,
         lowered: &mut Map<String, Value>,
-    ) -> Result<Option<Value>, ContractError> {
+    ) -> Option<Value> {
         match keyword {
             // A list of names may replace a schema in `dependencies`.
-            "dependencies" if member.is_array() => return Ok(Some(member.clone())),
+            "dependencies" if member.is_array() => return Some(member.clone()),
             "properties" => {
                 self.names.insert(name.into());
                 if self.refuses(member, context.direction) {
@@ -202,46 +308,70 @@ impl Lowerer<'_> {
                         Some(Direction::Response) => WRITE_ONLY,
                         _ => READ_ONLY,
                     };
-                    return Ok(Some(json!({ keyword: true })));
+                    return Some(json!({ keyword: true }));
                 }
             }
             "patternProperties" if !self.patterns.can_run(name) => {
                 self.unusable_pattern(at);
-                lowered.insert(UNENFORCEABLE.to_owned(), json!(keyword));
-                return Ok(None);
+                mark_unenforceable(lowered, keyword);
+                return None;
             }
             _ => {}
         }
-        self.schema(member, at, context).map(Some)
+        Some(self.schema(member, at, context))
     }
 
-    /// The unit that a reference leads to, as a reference into the lowered root.
-    fn reference(
+    /// The unit that a reference leads to, as a reference into the lowered root; none where it
+    /// leads nowhere.
+    fn reference(&mut self, target: &str, at: &str, context: SchemaContext<'_>) -> Option<String> {
+        let pointer = self.local_target(target, context.embedded);
+        if pointer.is_none() && (context.embedded || self.may_know_id(target)) {
+            return Some(target.to_owned());
+        }
+        let found = pointer.as_ref().and_then(|pointer| self.document.lookup(pointer));
+        let (Some(schema), Some(pointer)) = (found, pointer) else {
+            self.broken_reference(target, at);
+            return None;
+        };
+        let exempt = self.exempt_for(schema, &pointer, context);
+        let unit = self.unit(UnitKey { direction: context.direction, exempt, pointer });
+        Some(format!("#/$defs/{unit}"))
+    }
+
+    /// A reference to an anchor; none where there is no such anchor.
+    fn dynamic_reference(
         &mut self,
         target: &str,
         at: &str,
         context: SchemaContext<'_>,
-    ) -> Result<String, ContractError> {
-        let Some(pointer) = self.local_target(target, context.embedded) else {
-            if is_remote(target) && !self.may_know_id(target) {
-                let diagnostic = self.document.source().diagnostic(at, REMOTE);
-                return Err(ContractError::Reference(diagnostic));
-            }
-            return Ok(target.to_owned());
+    ) -> Option<String> {
+        let is_known = match target.strip_prefix('#') {
+            Some(anchor) => self.has_anchor(anchor),
+            None => self.may_know_id(target),
         };
-        let Some(schema) = pointer::lookup(self.document.root(), &pointer) else {
-            let message = "the reference leads nowhere";
-            return Err(ContractError::Reference(self.document.source().diagnostic(at, message)));
+        if !context.embedded && !is_known {
+            self.broken_reference(target, at);
+            return None;
+        }
+        Some(target.to_owned())
+    }
+
+    fn broken_reference(&mut self, target: &str, at: &str) {
+        let message = format!("{}; the schema is not enforced", self.document.why_broken(target));
+        let at = if at.ends_with("Ref") || at.ends_with("/$ref") {
+            at.to_owned()
+        } else {
+            pointer::join(at, "$ref")
         };
-        let exempt = self.exempt_for(schema, &pointer, context);
-        let unit = self.unit(UnitKey { direction: context.direction, exempt, pointer });
-        Ok(format!("#/$defs/{unit}"))
+        self.lint(LintCode::BrokenReference, &at, &message);
     }
 
     /// Keywords of OpenAPI's own dialect that depend on one another.
     fn combine(&mut self, schema: &Map<String, Value>, lowered: &mut Map<String, Value>) {
-        let unusable_patterns = lowered.get(UNENFORCEABLE).and_then(Value::as_str);
-        if unusable_patterns == Some("patternProperties") {
+        let patterns = |schema: &Map<String, Value>| {
+            schema.get("patternProperties").and_then(Value::as_object).map_or(0, Map::len)
+        };
+        if patterns(lowered) < patterns(schema) {
             // Which properties are additional is no longer known.
             lowered.remove("additionalProperties");
             lowered.remove("unevaluatedProperties");
@@ -251,17 +381,17 @@ impl Lowerer<'_> {
         }
         for (bound, exclusive) in [("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")]
         {
-            match (schema.get(bound), schema.get(exclusive)) {
+            match (limit_of(schema, bound), schema.get(exclusive)) {
                 (Some(limit), Some(Value::Bool(true))) => {
-                    lowered.insert(exclusive.to_owned(), limit.clone());
+                    lowered.insert(exclusive.to_owned(), limit);
                 }
-                (limit, exclusive_limit) => {
+                (limit, _) => {
                     if let Some(limit) = limit {
-                        lowered.insert(bound.to_owned(), limit.clone());
+                        lowered.insert(bound.to_owned(), limit);
                     }
                     // A number here is how 3.1 writes it; its meaning is plain.
-                    if let Some(limit @ Value::Number(_)) = exclusive_limit {
-                        lowered.insert(exclusive.to_owned(), limit.clone());
+                    if let Some(limit) = limit_of(schema, exclusive) {
+                        lowered.insert(exclusive.to_owned(), limit);
                     }
                 }
             }
@@ -269,7 +399,7 @@ impl Lowerer<'_> {
         let Some(types) = schema.get("type") else { return };
         let nullable = ["nullable", "x-nullable"]
             .iter()
-            .any(|keyword| schema.get(*keyword) == Some(&Value::Bool(true)));
+            .any(|keyword| schema.get(*keyword).is_some_and(is_true));
         let types = match types {
             // A file is a body of bytes: nothing to validate in it.
             Value::String(name) if name == "file" => return,
@@ -278,6 +408,28 @@ impl Lowerer<'_> {
         };
         lowered.insert("type".to_owned(), types);
     }
+}
+
+/// The limit that a schema sets, a number written as text included.
+fn limit_of(schema: &Map<String, Value>, keyword: &str) -> Option<Value> {
+    match schema.get(keyword)? {
+        limit @ Value::Number(_) => Some(limit.clone()),
+        Value::String(text) => arguments::number_in(text).map(Value::Number),
+        _ => None,
+    }
+}
+
+/// Whether a flag is set, one written as text included.
+fn is_true(value: &Value) -> bool {
+    value.as_bool().unwrap_or_else(|| value.as_str().is_some_and(|text| text.trim() == "true"))
+}
+
+/// Whether a dialect is an earlier draft than the one of OpenAPI 3.1, which changed `items`.
+pub(super) fn is_older_draft(dialect: &Value) -> bool {
+    let older = ["draft-04", "draft-06", "draft-07", "draft/2019-09"];
+    dialect.as_str().is_some_and(|name| {
+        name.contains("json-schema.org/") && older.iter().any(|older| name.contains(older))
+    })
 }
 
 /// `required` without the names that need not be there; none when nothing is left.
@@ -309,8 +461,7 @@ fn holds_number(value: &Value) -> bool {
 /// Whether a keyword without schemas in it is an assertion.
 fn is_assertion(dialect: SchemaDialect, keyword: &str) -> bool {
     EVERYWHERE.contains(&keyword)
-        || (dialect == SchemaDialect::JsonSchema
-            && (JSON_SCHEMA.contains(&keyword) || MISSHAPEN.contains(&keyword)))
+        || (dialect == SchemaDialect::JsonSchema && JSON_SCHEMA.contains(&keyword))
 }
 
 /// Keywords of both dialects.
@@ -346,24 +497,4 @@ const JSON_SCHEMA: [&str; 19] = [
     "$recursiveRef",
     "$vocabulary",
     "id",
-];
-
-/// Keywords that hold schemas, come here in another shape, and are for the meta-schema to refuse.
-const MISSHAPEN: [&str; 16] = [
-    "properties",
-    "allOf",
-    "anyOf",
-    "oneOf",
-    "not",
-    "items",
-    "prefixItems",
-    "if",
-    "then",
-    "else",
-    "contains",
-    "propertyNames",
-    "additionalProperties",
-    "patternProperties",
-    "dependentSchemas",
-    "unevaluatedProperties",
 ];

@@ -1,13 +1,13 @@
 //! Keywords whose argument decides whether they can be enforced: patterns, formats, limits of
 //! numbers and dialects.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::SchemaContext;
+use super::arguments::mark_unenforceable;
 use super::units::Lowerer;
-use super::{LESS_THAN, MORE_THAN, NUMBER_FORMAT, UNENFORCEABLE};
+use super::{LESS_THAN, MORE_THAN, NUMBER_FORMAT};
 use crate::contract::LintCode;
-use crate::contract::error::ContractError;
 use crate::contract::format::{self, FormatKind};
 use crate::json::number::{Decimal, Divisor};
 use crate::json::pointer;
@@ -18,7 +18,7 @@ impl Lowerer<'_> {
         match value {
             Value::String(pattern) if !self.patterns.can_run(pattern) => {
                 self.unusable_pattern(at);
-                lowered.entry(UNENFORCEABLE).or_insert_with(|| json!("pattern"));
+                mark_unenforceable(lowered, "pattern");
             }
             value => {
                 lowered.insert("pattern".to_owned(), value.clone());
@@ -41,8 +41,8 @@ impl Lowerer<'_> {
         lowered: &mut Map<String, Value>,
     ) {
         let Value::String(name) = value else {
-            lowered.insert("format".to_owned(), value.clone());
-            return;
+            let code = if value.is_null() { LintCode::EmptyPart } else { LintCode::UnknownFormat };
+            return self.lint(code, at, "a format is a text; this one is read as left out");
         };
         if !self.options.asserts_format(name) {
             return;
@@ -69,20 +69,20 @@ impl Lowerer<'_> {
         value: &Value,
         at: &str,
         lowered: &mut Map<String, Value>,
-    ) -> Result<(), ContractError> {
+    ) {
         let decimal = value.as_number().and_then(|number| Decimal::parse(number.as_str()));
         let Some(decimal) = decimal.filter(Decimal::is_positive) else {
-            let message = "multipleOf is a number above zero";
-            return Err(ContractError::Schema(self.document.source().diagnostic(at, message)));
+            let message = "multipleOf is a number above zero; it is not enforced";
+            self.lint(LintCode::UnenforceableKeyword, at, message);
+            return mark_unenforceable(lowered, "multipleOf");
         };
         if Divisor::new(&decimal).is_some() {
             lowered.insert("multipleOf".to_owned(), value.clone());
         } else {
             let message = "multipleOf has more digits than can be divided by exactly";
             self.lint(LintCode::UnenforceableKeyword, at, message);
-            lowered.entry(UNENFORCEABLE).or_insert_with(|| json!("multipleOf"));
+            mark_unenforceable(lowered, "multipleOf");
         }
-        Ok(())
     }
 
     /// `exclusiveMinimum: true` where JSON Schema is read: draft 4 means the limit beside it, later
@@ -102,6 +102,7 @@ impl Lowerer<'_> {
         if !self.is_draft_4 {
             let message = "a limit is a number here, not a boolean; it is not enforced";
             self.lint(LintCode::UnenforceableKeyword, at, message);
+            mark_unenforceable(lowered, keyword);
         } else if let (Some(limit @ Value::Number(_)), Value::Bool(true)) =
             (schema.get(limit), value)
         {

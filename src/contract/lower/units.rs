@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use serde_json::{Map, Value, json};
 
+use super::arguments::disabled;
+use super::keywords::is_older_draft;
 use super::{Applicator, Direction, SchemaContext, SchemaDialect, UnitKey, applicator};
 use crate::contract::document::Document;
-use crate::contract::error::ContractError;
 use crate::contract::lint::{Lint, LintCode};
 use crate::contract::options::CompileOptions;
 use crate::contract::pattern::PatternCheck;
@@ -45,9 +46,9 @@ pub(in crate::contract) fn lower(
     document: &Document,
     options: &CompileOptions<'_>,
     entries: &[(String, Direction)],
-) -> Result<Lowered, ContractError> {
+) -> Lowered {
     let mut lowerer = Lowerer::new(document, options);
-    lowerer.scan(entries)?;
+    lowerer.scan(entries);
     lowerer.propagate_direction();
     let mut roots = Vec::new();
     let mut placed = vec![(0, 0); entries.len()];
@@ -61,13 +62,13 @@ pub(in crate::contract) fn lower(
             for pointer in lowerer.named_schemas() {
                 lowerer.entry(&pointer, direction);
             }
-            roots.push(lowerer.finish_root()?);
+            roots.push(lowerer.finish_root());
         }
     } else {
         for (index, (pointer, direction)) in entries.iter().enumerate() {
             placed[index] = (0, lowerer.entry(pointer, *direction));
         }
-        roots.push(lowerer.finish_root()?);
+        roots.push(lowerer.finish_root());
     }
     let Lowerer { names, mut lints, unknown_formats, discriminators, .. } = lowerer;
     for (format, (at, count)) in unknown_formats {
@@ -79,7 +80,7 @@ pub(in crate::contract) fn lower(
         };
         lints.push(document.lint(LintCode::UnknownFormat, &at, message));
     }
-    Ok(Lowered { roots, entries: placed, names, discriminators, lints })
+    Lowered { roots, entries: placed, names, discriminators, lints }
 }
 
 /// Lowers schemas; remembers what it found from schema to schema.
@@ -89,6 +90,8 @@ pub(super) struct Lowerer<'d> {
     pub(super) dialect: SchemaDialect,
     /// Schemas are read as draft 4 unless they say otherwise.
     pub(super) is_draft_4: bool,
+    /// Schemas are read as a draft before 2020-12 unless they say otherwise.
+    is_older: bool,
     pub(super) patterns: PatternCheck,
     pub(super) names: HashSet<Box<str>>,
     /// Schemas reachable, and what is known of each.
@@ -132,6 +135,7 @@ impl<'d> Lowerer<'d> {
                 .get("jsonSchemaDialect")
                 .and_then(Value::as_str)
                 .is_some_and(|dialect| dialect.contains("json-schema.org/draft-04/")),
+            is_older: document.root().get("jsonSchemaDialect").is_some_and(is_older_draft),
             patterns: PatternCheck::new(options.limits.regex_steps),
             names: HashSet::new(),
             scanned: HashMap::new(),
@@ -209,7 +213,7 @@ impl<'d> Lowerer<'d> {
     }
 
     /// Scans every schema reachable from the entries.
-    fn scan(&mut self, entries: &[(String, Direction)]) -> Result<(), ContractError> {
+    fn scan(&mut self, entries: &[(String, Direction)]) {
         let mut todo: VecDeque<String> = entries.iter().map(|entry| entry.0.clone()).collect();
         if self.uses_dynamic_scope {
             todo.extend(self.named.iter().cloned());
@@ -218,17 +222,12 @@ impl<'d> Lowerer<'d> {
             if self.scanned.contains_key(&unit) {
                 continue;
             }
-            let Some(schema) = self.document.lookup(&unit) else {
-                let diagnostic =
-                    self.document.source().diagnostic(&unit, "there is no schema here");
-                return Err(ContractError::Reference(diagnostic));
-            };
+            let Some(schema) = self.document.lookup(&unit) else { continue };
             let mut scanned = Scanned::default();
             self.scan_schema(schema, &mut scanned, false);
             todo.extend(scanned.targets.iter().cloned());
             self.scanned.insert(unit, scanned);
         }
-        Ok(())
     }
 
     fn scan_schema(&self, schema: &Value, scanned: &mut Scanned, embedded: bool) {
@@ -306,10 +305,15 @@ impl<'d> Lowerer<'d> {
         }
     }
 
+    /// Whether the document has a schema of this `$anchor` or `$dynamicAnchor`.
+    pub(super) fn has_anchor(&self, anchor: &str) -> bool {
+        self.anchors.contains_key(anchor)
+    }
+
     /// Whether a remote reference may name a schema by an `$id` of the document, or names a
     /// meta-schema built into the `jsonschema` crate.
     pub(super) fn may_know_id(&self, reference: &str) -> bool {
-        self.has_ids || reference.contains("://json-schema.org/")
+        (self.has_ids && !reference.starts_with('#')) || reference.contains("://json-schema.org/")
     }
 
     fn entry(&mut self, pointer: &str, direction: Direction) -> usize {
@@ -335,7 +339,7 @@ impl<'d> Lowerer<'d> {
     }
 
     /// Lowers the units requested since the last root, and all they refer to.
-    fn finish_root(&mut self) -> Result<Root, ContractError> {
+    fn finish_root(&mut self) -> Root {
         let dialect = self.document.root().get("jsonSchemaDialect").cloned();
         let dialect = match dialect {
             Some(dialect) if self.dialect == SchemaDialect::JsonSchema => {
@@ -346,7 +350,7 @@ impl<'d> Lowerer<'d> {
         let mut definitions = Map::new();
         let mut next = 0;
         while let Some(key) = self.units.get(next).cloned() {
-            let lowered = self.lower_unit(&key, dialect.as_deref())?;
+            let lowered = self.lower_unit(&key, dialect.as_deref());
             definitions.insert(next.to_string(), lowered);
             next += 1;
         }
@@ -357,22 +361,25 @@ impl<'d> Lowerer<'d> {
             // The root is checked by the meta-schema of the document's own dialect.
             schema["$schema"] = json!(dialect);
         }
-        Ok(Root { schema, units })
+        Root { schema, units }
     }
 
-    fn lower_unit(&mut self, key: &UnitKey, dialect: Option<&str>) -> Result<Value, ContractError> {
-        let document = self.document;
-        let Some(schema) = document.lookup(&key.pointer) else {
-            let diagnostic = document.source().diagnostic(&key.pointer, "there is no schema here");
-            return Err(ContractError::Reference(diagnostic));
+    fn lower_unit(&mut self, key: &UnitKey, dialect: Option<&str>) -> Value {
+        let Some(schema) = self.document.lookup(&key.pointer) else {
+            self.lint(LintCode::InvalidSchema, &key.pointer, "there is no schema here");
+            return disabled();
         };
-        let context =
-            SchemaContext { direction: key.direction, exempt: &key.exempt, embedded: false };
-        let mut lowered = self.schema(schema, &mut key.pointer.clone(), context)?;
+        let context = SchemaContext {
+            direction: key.direction,
+            exempt: &key.exempt,
+            embedded: false,
+            older: self.is_older,
+        };
+        let mut lowered = self.schema(schema, &mut key.pointer.clone(), context);
         if let (Some(dialect), Value::Object(members)) = (dialect, &mut lowered) {
             members.entry("$schema").or_insert_with(|| json!(dialect));
         }
-        Ok(lowered)
+        lowered
     }
 
     /// Adds a lint once per pointer, however many units the pointer is part of.
@@ -416,7 +423,7 @@ impl<'d> Lowerer<'d> {
         ];
         if self.dialect == SchemaDialect::OpenApi && LATER.contains(&keyword) {
             let message = format!("{keyword} has no meaning in this version of OpenAPI");
-            self.lint(LintCode::UnenforceableKeyword, at, &message);
+            self.lint(LintCode::IgnoredKeyword, at, &message);
         }
     }
 }

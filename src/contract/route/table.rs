@@ -36,6 +36,8 @@ pub(super) struct TrieNode {
     /// Most specific first.
     pub(super) patterns: Vec<(SegmentPattern, u32)>,
     pub(super) endpoints: Vec<Endpoint>,
+    /// The template of a path that is here and whose operations cannot be known.
+    undescribed: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone)]
@@ -62,6 +64,11 @@ pub enum RouteMatch {
         /// The template that matches.
         template: Arc<str>,
     },
+    /// A documented path whose operations cannot be known, for a defect of the document.
+    Undescribed {
+        /// The template that matches.
+        template: Arc<str>,
+    },
     /// No documented path.
     PathUnknown,
 }
@@ -80,6 +87,7 @@ struct Search<'t, 'p> {
     captures: Captures,
     /// First template whose path matched while its method did not.
     near_miss: Option<&'t Arc<str>>,
+    undescribed: Option<&'t Arc<str>>,
 }
 
 // === impl OperationIndex ===
@@ -135,6 +143,20 @@ impl OperationRouter {
         taken
     }
 
+    /// Adds a path whose operations cannot be known.
+    pub fn insert_undescribed(
+        &mut self,
+        base: &PathTemplate,
+        template: &PathTemplate,
+        text: &Arc<str>,
+    ) {
+        let mut node = 0;
+        for segment in base.segments.iter().chain(&template.segments) {
+            node = self.child(node, segment);
+        }
+        self.nodes[node].undescribed.get_or_insert_with(|| Arc::clone(text));
+    }
+
     fn claim(&mut self, node: usize, endpoint: &Endpoint) -> Result<(), RouteConflict> {
         let endpoints = &mut self.nodes[node].endpoints;
         match endpoints.iter().find(|other| other.method == endpoint.method) {
@@ -188,8 +210,14 @@ impl OperationRouter {
 
     fn find_exact(&self, method: &Method, path: &str) -> RouteMatch {
         let Some(rest) = path.strip_prefix('/') else { return RouteMatch::PathUnknown };
-        let mut search =
-            Search { table: self, path, method, captures: Captures::new(), near_miss: None };
+        let mut search = Search {
+            table: self,
+            path,
+            method,
+            captures: Captures::new(),
+            near_miss: None,
+            undescribed: None,
+        };
         if let Some(endpoint) = search.descend(0, Some(rest)) {
             let mut captures = search.captures;
             captures.drain(..endpoint.skip.min(captures.len()));
@@ -197,6 +225,9 @@ impl OperationRouter {
                 operation: OperationIndex::new(endpoint.operation),
                 captures,
             };
+        }
+        if let Some(template) = search.undescribed {
+            return RouteMatch::Undescribed { template: Arc::clone(template) };
         }
         match search.near_miss {
             Some(template) => RouteMatch::MethodUnknown { template: Arc::clone(template) },
@@ -262,6 +293,9 @@ impl<'t> Search<'t, '_> {
             .or_else(|| (*self.method == Method::HEAD).then(|| with(&Method::GET)).flatten());
         if found.is_none() && self.near_miss.is_none() {
             self.near_miss = node.endpoints.first().map(|one| &one.template);
+        }
+        if found.is_none() && self.undescribed.is_none() {
+            self.undescribed = node.undescribed.as_ref();
         }
         found
     }

@@ -107,6 +107,7 @@ enum Unenforceable {
     Strings,
     Numbers,
     Objects,
+    Everything,
 }
 
 /// Refuses every value, and says why.
@@ -248,7 +249,8 @@ impl Unenforceable {
         match keyword.as_str() {
             Some("multipleOf") => Self::Numbers,
             Some("patternProperties") => Self::Objects,
-            _ => Self::Strings,
+            Some("pattern") => Self::Strings,
+            _ => Self::Everything,
         }
     }
 }
@@ -264,6 +266,7 @@ impl<'i> Keyword<'i, Instance> for Unenforceable {
             Self::Strings => node.as_str().is_some(),
             Self::Numbers => Node::as_number(&node).is_some(),
             Self::Objects => node.is_object(),
+            Self::Everything => true,
         };
         if concerned && let Some(arena) = node.arena() {
             arena.mark_unenforceable();

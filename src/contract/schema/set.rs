@@ -8,9 +8,10 @@ use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
 use super::instance::Instance;
-use super::{LoweredSchemas, keywords};
+use super::{LoweredSchemas, defects, keywords};
 use crate::contract::document::SourceMap;
 use crate::contract::error::{ContractError, Diagnostic};
+use crate::contract::lint::{Lint, LintCode};
 use crate::contract::lower::{
     Discriminator, EXACT_CONST, EXACT_ENUM, LESS_THAN, MORE_THAN, NUMBER_FORMAT, READ_ONLY, Root,
     SchemaDialect, UNENFORCEABLE, WRITE_ONLY,
@@ -68,7 +69,7 @@ struct EntryPoint {
     key: Box<str>,
 }
 
-const DEFINITIONS: &str = "/$defs/";
+pub(super) const DEFINITIONS: &str = "/$defs/";
 
 // === impl SchemaIndex ===
 
@@ -84,6 +85,7 @@ impl SchemaSet {
     pub(super) fn compile(
         parts: LoweredSchemas,
         options: &CompileOptions<'_>,
+        lints: &mut Vec<Lint>,
     ) -> Result<Self, ContractError> {
         let LoweredSchemas { lowered, shapes, source, dialect } = parts;
         let entries: Vec<EntryPoint> = lowered
@@ -97,7 +99,8 @@ impl SchemaSet {
         let mut roots = Vec::with_capacity(lowered.roots.len());
         for (index, root) in lowered.roots.into_iter().enumerate() {
             let entry_points = entries.iter().filter(|entry| entry.root as usize == index);
-            roots.push(CompiledRoot::compile(&source, dialect, options, root, entry_points)?);
+            let context = RootContext { source: &source, dialect, options };
+            roots.push(CompiledRoot::compile(&context, root, entry_points, lints)?);
         }
         let (names, discriminators) = (lowered.names, lowered.discriminators);
         Ok(Self { roots, entries, names, source, shapes, discriminators })
@@ -196,11 +199,10 @@ impl fmt::Debug for SchemaSet {
 
 impl CompiledRoot {
     fn compile<'e>(
-        source: &SourceMap,
-        dialect: SchemaDialect,
-        options: &CompileOptions<'_>,
+        context: &RootContext<'_>,
         root: Root,
         entry_points: impl Iterator<Item = &'e EntryPoint>,
+        lints: &mut Vec<Lint>,
     ) -> Result<Self, ContractError> {
         let units: Vec<Box<str>> =
             root.units.into_iter().map(|unit| unit.pointer.into_boxed_str()).collect();
@@ -213,15 +215,46 @@ impl CompiledRoot {
             })
             .collect();
         schema["properties"] = Value::Object(entry_points);
-        let patterns = PatternOptions::fancy_regex().backtrack_limit(options.limits.regex_steps);
-        let draft = draft_of(&schema);
-        let builder = keywords::register(jsonschema::options_for::<Instance>(), dialect, draft)
+        let mut attempts = 0;
+        loop {
+            let error = match context.build(&schema) {
+                Ok(validator) => return Ok(Self { validator, units }),
+                Err(error) => error,
+            };
+            attempts += 1;
+            let broken = defects::disable(&mut schema, &units, &error, attempts);
+            if broken.is_empty() {
+                return Err(unusable(context.source, &units, &error));
+            }
+            lints.extend(
+                broken.into_iter().map(|(at, message)| {
+                    context.source.lint(LintCode::InvalidSchema, &at, message)
+                }),
+            );
+        }
+    }
+}
+
+/// What compiling a root depends on.
+struct RootContext<'c> {
+    source: &'c SourceMap,
+    dialect: SchemaDialect,
+    options: &'c CompileOptions<'c>,
+}
+
+// === impl RootContext ===
+
+impl RootContext<'_> {
+    fn build(&self, schema: &Value) -> Result<Validator<Instance>, ValidationError<'static>> {
+        let steps = self.options.limits.regex_steps;
+        let patterns = PatternOptions::fancy_regex().backtrack_limit(steps);
+        let draft = draft_of(schema);
+        keywords::register(jsonschema::options_for::<Instance>(), self.dialect, draft)
             .with_draft(draft)
             .should_validate_formats(true)
             .with_pattern_options(patterns)
-            .offline();
-        let validator = builder.build(&schema).map_err(|error| broken(source, &units, &error))?;
-        Ok(Self { validator, units })
+            .offline()
+            .build(schema)
     }
 }
 
@@ -238,8 +271,8 @@ fn draft_of(root: &Value) -> Draft {
     found.map_or(Draft::Draft202012, |(_, draft)| draft)
 }
 
-/// The error of a schema that does not compile.
-fn broken(source: &SourceMap, units: &[Box<str>], error: &ValidationError<'_>) -> ContractError {
+/// The error of schemas that do not compile whatever is disabled.
+fn unusable(source: &SourceMap, units: &[Box<str>], error: &ValidationError<'_>) -> ContractError {
     let paths = [error.instance_path().as_str(), error.schema_path().as_str()];
     let location = paths.iter().find_map(|path| locate(units, path));
     let message = crate::contract::schema_error_text(error);
@@ -250,7 +283,7 @@ fn broken(source: &SourceMap, units: &[Box<str>], error: &ValidationError<'_>) -
 }
 
 /// The pointer in the document's tree of `/$defs/<unit>/…`, and the keyword there.
-fn locate(units: &[Box<str>], path: &str) -> Option<(String, String)> {
+pub(super) fn locate(units: &[Box<str>], path: &str) -> Option<(String, String)> {
     let rest = path.strip_prefix(DEFINITIONS)?;
     let (unit, inner) = rest.split_once('/').unwrap_or((rest, ""));
     let unit = units.get(unit.parse::<usize>().ok()?)?;

@@ -1,7 +1,7 @@
-//! What storage shall take as a whole.
+//! Batches: what storage takes as a whole.
 //!
-//! Invariants: a batch may be stored any number of times and counts once. Records are told
-//! by their ids; usage and groups by the id of their batch, which is made when they are packed
+//! Invariants: a batch may be stored any number of times and counts once. Records are
+//! identified by their ids, usage and groups by the id of their batch, which is made when they are packed
 //! and stays with them, also through the spool. A new kind is a variant here.
 
 use serde::Serialize;

@@ -155,7 +155,7 @@ impl Flusher {
     }
 }
 
-/// Waits until told to stop; also when nobody is left to tell.
+/// Waits until the stop signal, or until its sender is gone.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }

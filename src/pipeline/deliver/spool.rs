@@ -1,4 +1,4 @@
-//! Parcels on disk while storage is away or slow.
+//! Batches on disk while storage is away or slow.
 //!
 //! Invariants: what [`Spool::append`] took is handed out again, in order, until
 //! [`Spool::acknowledge`] says that it is stored; also after the process was killed, and, with
@@ -231,7 +231,7 @@ impl Spool {
         };
         let bytes = match read {
             Ok(bytes) => bytes,
-            // Somebody took the file away.
+            // The file was removed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let position = SpoolPosition { path, end: size, records: 0 };
                 return Ok(Some(SpoolEntry::Damage { bytes: size - offset, position }));

@@ -49,7 +49,7 @@ const PRESSURE_BYTES: usize = MAX_WAITING_BYTES / 4;
 /// How often that is looked at.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Where what shall be stored is handed over. Cheap to clone.
+/// Where batches to be stored are handed over. Cheap to clone.
 #[derive(Clone)]
 pub struct WriteQueue {
     sender: mpsc::Sender<QueuedWrite>,

@@ -1,5 +1,4 @@
-//! Violation groups: the same rule broken at the same place by the fault of the same party,
-//! whoever called.
+//! Violation groups: the same rule broken at the same place by the same fault, by any consumer.
 
 use sha2::{Digest, Sha256};
 

@@ -24,7 +24,7 @@ pub enum NoticeReason {
         /// When it had been seen last.
         seen_before: Timestamp,
     },
-    /// Storage is away, so nobody knows whether it is new.
+    /// Storage is unavailable, so it is unknown whether the group is new.
     Unstored,
 }
 

@@ -25,7 +25,7 @@ use crate::validation::decode_content;
 
 /// Contracts that a worker remembers the operations of.
 const MAX_CONTRACTS: usize = 32;
-/// Bytes of a body that its shape is told by.
+/// Bytes of a body that its shape is computed from.
 const MAX_SHAPED_BYTES: usize = 64 << 10;
 
 /// Decides for one worker; they share the sampler.

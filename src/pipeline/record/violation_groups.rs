@@ -1,9 +1,11 @@
-//! The kinds of violation that this process has seen: how often each came, what storage does not
-//! know of it yet, and what the operator was told.
+//! The violation groups that this process has seen: how often each occurred, what storage does
+//! not know of it yet, and what the operator was notified of.
 //!
-//! Invariants: every violation of a kind kept apart is in exactly one batch for storage;
-//! a kind is told when it is new to storage, when it returns, and now and then while it goes on,
-//! and also when storage is away; memory is bounded, and what goes beyond is counted.
+//! Invariants:
+//! - every violation of a tracked group is in exactly one batch for storage;
+//! - a group is notified when it is new to storage, when it returns, and now and then while it
+//!   goes on, even when storage is unavailable;
+//! - memory is bounded, and what exceeds the bound is counted.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -24,7 +26,7 @@ use crate::pipeline::record::notice::{Notice, NoticeReason};
 
 /// ViolationGroups kept apart; violations of further kinds are counted together.
 const MAX_GROUPS: usize = 10_000;
-/// A kind is told as unstored when storage has not answered for so long.
+/// A group is notified as unstored when storage has not answered for this long.
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One kind of violation, for the summary.
@@ -368,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_is_told_once_and_only_where_the_mode_tells() {
+    fn a_group_is_notified_once_and_only_where_the_mode_notifies() {
         let (groups, violation) = (ViolationGroups::default(), violation());
         let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
         let merged = |before| {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::batch_builder::UsageBatchBuilder;
-use super::count::UsageCount;
+use super::count::TimedCount;
 use super::metrics::UsageMetrics;
 use super::names::OperationNames;
 use super::template_guesser::TemplateGuesser;
@@ -100,15 +100,15 @@ struct UsageRow {
 
 #[derive(Debug, Default)]
 struct Counts {
-    exchanges: UsageCount,
-    outcomes: [UsageCount; 3],
-    faults: [UsageCount; Fault::ALL.len()],
-    statuses: SmallVec<[(u16, UsageCount); 2]>,
-    unvalidated: SmallVec<[((Side, SkipReason), UsageCount); 1]>,
-    parameters: Vec<UsageCount>,
-    request: Vec<UsageCount>,
-    response: Vec<UsageCount>,
-    undocumented: HashMap<String, UsageCount>,
+    exchanges: TimedCount,
+    outcomes: [TimedCount; 3],
+    faults: [TimedCount; Fault::ALL.len()],
+    statuses: SmallVec<[(u16, TimedCount); 2]>,
+    unvalidated: SmallVec<[((Side, SkipReason), TimedCount); 1]>,
+    parameters: Vec<TimedCount>,
+    request: Vec<TimedCount>,
+    response: Vec<TimedCount>,
+    undocumented: HashMap<String, TimedCount>,
 }
 
 // === impl UsageRegistry ===
@@ -144,7 +144,7 @@ impl UsageRegistry {
 // === impl AggregatorHandle ===
 
 impl AggregatorHandle {
-    /// The aggregator, shared with whoever drains it.
+    /// The aggregator, shared with the task that drains it.
     pub fn aggregator(&self) -> Arc<Mutex<UsageAggregator>> {
         self.mine.clone()
     }
@@ -357,27 +357,27 @@ impl Counts {
 }
 
 fn count_of<K: PartialEq, const N: usize>(
-    all: &mut SmallVec<[(K, UsageCount); N]>,
+    all: &mut SmallVec<[(K, TimedCount); N]>,
     key: K,
-) -> &mut UsageCount
+) -> &mut TimedCount
 where
-    [(K, UsageCount); N]: smallvec::Array<Item = (K, UsageCount)>,
+    [(K, TimedCount); N]: smallvec::Array<Item = (K, TimedCount)>,
 {
     let at = all.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
-        all.push((key, UsageCount::default()));
+        all.push((key, TimedCount::default()));
         all.len() - 1
     });
     &mut all[at].1
 }
 
-fn add_all(counts: &mut Vec<UsageCount>, numbers: &[u32], at: Timestamp, room: usize) {
+fn add_all(counts: &mut Vec<TimedCount>, numbers: &[u32], at: Timestamp, room: usize) {
     for number in numbers {
         let place = *number as usize;
         if place >= counts.len() {
             if place - counts.len() >= room {
                 continue;
             }
-            counts.resize(place + 1, UsageCount::default());
+            counts.resize(place + 1, TimedCount::default());
         }
         counts[place].add(at);
     }

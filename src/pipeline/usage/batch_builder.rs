@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::count::UsageCount;
+use super::count::TimedCount;
 use crate::contract::OperationIndex;
 use crate::model::clock::Timestamp;
 use crate::model::consumer::UNKNOWN_CONSUMER;
@@ -28,7 +28,7 @@ pub(super) struct OperationFacts {
     schema_version: String,
     consumer_version: String,
     last: Timestamp,
-    facts: BTreeMap<(UsageKind, String), UsageCount>,
+    facts: BTreeMap<(UsageKind, String), TimedCount>,
 }
 
 /// Where facts of one worker go.
@@ -49,7 +49,7 @@ impl UsageBatchBuilder {
     pub fn add_unvalidated(&mut self, reason: SkipReason, count: u64, at: Timestamp) {
         let key = ["", UNKNOWN_CONSUMER, "", ""].map(str::to_owned);
         let operation = self.operations.entry(key).or_insert_with(OperationFacts::new);
-        let tally = UsageCount { count, first: at, last: at };
+        let tally = TimedCount { count, first: at, last: at };
         operation.add(UsageKind::Unvalidated, &format!("exchange:{reason}"), tally);
     }
 
@@ -90,7 +90,7 @@ impl UsageBatchBuilder {
     }
 }
 
-fn fact_of(((kind, name), tally): ((UsageKind, String), UsageCount)) -> UsageFact {
+fn fact_of(((kind, name), tally): ((UsageKind, String), TimedCount)) -> UsageFact {
     UsageFact { kind, name, count: tally.count, first_seen: tally.first, last_seen: tally.last }
 }
 
@@ -106,11 +106,11 @@ impl OperationFacts {
         }
     }
 
-    fn add(&mut self, kind: UsageKind, name: &str, tally: UsageCount) {
+    fn add(&mut self, kind: UsageKind, name: &str, tally: TimedCount) {
         if tally.count == 0 {
             return;
         }
-        let known = self.facts.entry((kind, name.to_owned())).or_insert(UsageCount {
+        let known = self.facts.entry((kind, name.to_owned())).or_insert(TimedCount {
             count: 0,
             first: tally.first,
             last: tally.last,
@@ -125,7 +125,7 @@ impl OperationFacts {
 
 impl FactsWriter<'_> {
     /// Adds what was counted; nothing when that is nothing.
-    pub(super) fn add(&mut self, kind: UsageKind, name: &str, tally: UsageCount) {
+    pub(super) fn add(&mut self, kind: UsageKind, name: &str, tally: TimedCount) {
         let operation = &mut *self.operation;
         if tally.count > 0 && tally.last >= operation.last {
             operation.last = tally.last;

@@ -4,15 +4,15 @@ use crate::model::clock::Timestamp;
 
 /// How often, first and last.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct UsageCount {
+pub(super) struct TimedCount {
     pub(super) count: u64,
     pub(super) first: Timestamp,
     pub(super) last: Timestamp,
 }
 
-// === impl UsageCount ===
+// === impl TimedCount ===
 
-impl UsageCount {
+impl TimedCount {
     pub(super) fn add(&mut self, at: Timestamp) {
         if self.count == 0 {
             (self.first, self.last) = (at, at);

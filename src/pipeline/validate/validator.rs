@@ -102,7 +102,7 @@ fn recall_usage(
     fingerprint.is_some_and(|fingerprint| usage.recall(operation, side, fingerprint))
 }
 
-/// Makes a validator for whoever needs one, and a new one after a panic.
+/// Makes a validator for each worker, and a new one after a panic.
 pub type MakeValidator = Arc<dyn Fn() -> Box<dyn ValidateExchange> + Send + Sync>;
 
 // === impl Validator ===

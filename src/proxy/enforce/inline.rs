@@ -40,13 +40,13 @@ pub struct ValidatorSlot {
     fingerprinter: MessageFingerprinter,
 }
 
-/// A verdict, and the fingerprint of what it is about where there is one.
-pub type Fingerprinted<T> = (T, Option<MessageFingerprint>);
+/// A verdict, and the fingerprint of its message where there is one.
+pub type WithFingerprint<T> = (T, Option<MessageFingerprint>);
 
 // === impl InlineValidators ===
 
 impl InlineValidators {
-    /// Judges made by `make_validator`; at most `threads` validator beside the traffic threads. What they
+    /// Validators made by `make_validator`; at most `threads` run beside the traffic threads. What they
     /// validator is sketched for the counts of `usage`.
     pub fn new(
         make_validator: MakeValidator,
@@ -120,7 +120,7 @@ impl ValidatorSlot {
         contract: &Contract,
         head: &RequestHead,
         body: &CapturedBody,
-    ) -> Fingerprinted<RequestValidation> {
+    ) -> WithFingerprint<RequestValidation> {
         let validated = self.validator.request(contract, head, body, &mut self.fingerprinter);
         (validated, self.fingerprinter.take())
     }
@@ -132,7 +132,7 @@ impl ValidatorSlot {
         operation: Option<OperationIndex>,
         request: &RequestHead,
         answer: (&ResponseHead, &CapturedBody),
-    ) -> Fingerprinted<Verdict> {
+    ) -> WithFingerprint<Verdict> {
         let verdict =
             self.validator.response(contract, operation, request, answer, &mut self.fingerprinter);
         (verdict, self.fingerprinter.take())

@@ -135,7 +135,7 @@ paths:
         let mut problems = Problems::default();
         let environment = vec![("CVT_OPERATIONS".to_owned(), operations.to_owned())];
         let raw = RawSettings { environment, ..RawSettings::default() };
-        let values = Values::collect(raw, &mut problems);
+        let values = Values::collect(raw, crate::config::Config::TABLES, &mut problems);
         let settings = enforcement::read(&values, &mut problems);
         problems.or_fail().unwrap();
         settings

@@ -1,6 +1,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode, Uri, Version};
 use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
@@ -91,7 +92,7 @@ impl EnforcementFixture {
         let environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let raw = RawSettings { environment: environment.to_vec(), ..RawSettings::default() };
         let mut problems = Problems::default();
-        let values = Values::collect(raw, &mut problems);
+        let values = Values::collect(raw, crate::config::Config::TABLES, &mut problems);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let usage = UsageRegistry::new(UsageMetrics::new(&metrics).unwrap());
         let enforcement = Arc::new(Enforcement::new(EnforcementParts {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
-use super::inline::{Fingerprinted, ValidatorSlot};
+use super::inline::{ValidatorSlot, WithFingerprint};
 use super::plan::{EnforcementPlan, LatencyScore};
 use super::{Enforcement, EnforcementDecision};
 use crate::contract::OperationIndex;
@@ -19,7 +19,7 @@ const MAINLINE_BODY: usize = 16 << 10;
 
 /// The latency score of an operation. One that the document does not list has a fresh score:
 /// nothing of its bodies is read.
-struct LatencyScores(Option<(Arc<EnforcementPlan>, OperationIndex)>, LatencyScore);
+struct OperationLatency(Option<(Arc<EnforcementPlan>, OperationIndex)>, LatencyScore);
 
 // === impl Enforcement ===
 
@@ -31,8 +31,8 @@ impl Enforcement {
         decision: &EnforcementDecision,
         headers: &HeaderMap,
         captured: &CapturedBody,
-    ) -> Result<Fingerprinted<RequestValidation>, SkipReason> {
-        let latency = LatencyScores::of(decision);
+    ) -> Result<WithFingerprint<RequestValidation>, SkipReason> {
+        let latency = OperationLatency::of(decision);
         let validators = &self.parts.validators;
         if latency.is_quick(headers, captured) {
             let verdict = pending.update(|exchange| {
@@ -63,8 +63,8 @@ impl Enforcement {
         decision: &EnforcementDecision,
         headers: &HeaderMap,
         captured: &CapturedBody,
-    ) -> Result<Fingerprinted<Verdict>, SkipReason> {
-        let latency = LatencyScores::of(decision);
+    ) -> Result<WithFingerprint<Verdict>, SkipReason> {
+        let latency = OperationLatency::of(decision);
         let validators = &self.parts.validators;
         let operation = decision.operation.as_ref().map(|(_, index)| *index);
         if latency.is_quick(headers, captured) {
@@ -114,9 +114,9 @@ impl Enforcement {
     }
 }
 
-// === impl LatencyScores ===
+// === impl OperationLatency ===
 
-impl LatencyScores {
+impl OperationLatency {
     fn of(decision: &EnforcementDecision) -> Self {
         Self(decision.operation.clone(), LatencyScore::default())
     }

@@ -1,4 +1,4 @@
-//! Records and violation groups in memory.
+//! Records in memory.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,16 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{MemoryState, MemoryStore, RecordKey};
+use super::{MemoryState, MemoryStore, RecordKey, same};
 use crate::model::clock::Timestamp;
-use crate::model::group::{MergedGroup, ViolationGroup};
 use crate::model::page::{Cursor, Page};
 use crate::model::record::ValidationRecord;
 use crate::redaction::Redacted;
-use crate::storage::error::StoreError;
 use crate::storage::query::{
-    AnalyticsOptions, ExpireKind, GroupFilter, NamedCount, OutcomeCount, PageRequest, Purge,
-    RewriteProgress, TimeBucket, ValidationAnalytics, ValidationFilter, bucket_micros,
+    AnalyticsOptions, ExpireKind, NamedCount, OutcomeCount, PageRequest, RewriteProgress,
+    TimeBucket, ValidationAnalytics, ValidationFilter, bucket_micros,
 };
 use crate::storage::sql::buckets::BucketSpan;
 use crate::storage::sql::schemas::into_page;
@@ -135,108 +133,10 @@ impl ValidationStore for MemoryStore {
         let changed = changed.len() as u64;
         Ok(RewriteProgress { seen: page.items.len() as u64, changed, next: page.next })
     }
-
-    async fn merge_groups(
-        &self,
-        batch: Uuid,
-        groups: &[ViolationGroup],
-    ) -> StoreResult<Vec<MergedGroup>> {
-        let now = self.clock.now();
-        let mut state = self.state.lock();
-        if !state.register_batch(batch, now) {
-            return Ok(Vec::new());
-        }
-        let mut sorted: Vec<_> = groups.iter().collect();
-        sorted.sort_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
-        let mut merged = Vec::with_capacity(sorted.len());
-        for group in sorted {
-            let fingerprint = group.fingerprint.clone();
-            let last_seen = |id: &String| state.groups.get(id).map(|known| known.last_seen);
-            let seen_before = last_seen(&fingerprint);
-            let seen_before_as_earlier = match seen_before {
-                None => group.earlier_fingerprint.as_ref().and_then(last_seen),
-                Some(_) => None,
-            };
-            match state.groups.get_mut(&fingerprint) {
-                Some(known) => known.merge(group),
-                None => drop(state.groups.insert(fingerprint.clone(), group.clone())),
-            }
-            merged.push(MergedGroup { fingerprint, seen_before, seen_before_as_earlier });
-        }
-        Ok(merged)
-    }
-
-    async fn purge(&self, purge: Purge<'_>, batch: u32) -> StoreResult<u64> {
-        let mut state = self.state.lock();
-        let batch = batch as usize;
-        match purge {
-            Purge::ConsumerRecords(consumer) => {
-                Ok(state.delete_records(batch, |record| record.consumer_id == consumer))
-            }
-            Purge::ConsumerInGroups(name) => {
-                let groups = state.groups.values_mut();
-                let mut touched = 0;
-                for group in groups.filter(|group| group.lists_consumer(name)).take(batch) {
-                    group.consumers.retain(|known| known != name);
-                    touched += 1;
-                }
-                Ok(touched)
-            }
-            Purge::GroupsLastSeenBefore(time) => {
-                let old = state.groups.values().filter(|group| group.last_seen < time).take(batch);
-                let old: Vec<_> = old.map(|group| group.fingerprint.clone()).collect();
-                for fingerprint in &old {
-                    state.groups.remove(fingerprint);
-                }
-                Ok(old.len() as u64)
-            }
-            Purge::UsageLastSeenBefore(time) => Ok(state.delete_facts_before(time, batch)),
-        }
-    }
-
-    async fn list_groups(
-        &self,
-        filter: &GroupFilter,
-        page: &PageRequest,
-    ) -> StoreResult<Page<ViolationGroup>> {
-        let before = page.cursor.as_ref().map(time_and_name).transpose()?;
-        let state = self.state.lock();
-        let mut items: Vec<_> = state
-            .groups
-            .values()
-            .filter(|group| same(filter.fingerprint.as_ref(), &group.fingerprint))
-            .filter(|group| same(filter.schema_id.as_ref(), &group.schema_id))
-            .filter(|group| same(filter.code.as_ref(), group.code.as_str()))
-            .filter(|group| same(filter.path_template.as_ref(), &group.path_template))
-            .filter(|group| filter.fault.is_none_or(|fault| group.fault == Some(fault)))
-            .filter(|group| filter.side.is_none_or(|side| group.code.side == side))
-            .filter(|group| filter.status.is_none_or(|status| group.lists_status(status)))
-            .filter(|group| filter.seen_since.is_none_or(|since| group.last_seen >= since))
-            .filter(|group| {
-                before.is_none_or(|before| (group.last_seen, &*group.fingerprint) < before)
-            })
-            .cloned()
-            .collect();
-        items.sort_by(|a, b| (b.last_seen, &b.fingerprint).cmp(&(a.last_seen, &a.fingerprint)));
-        items.truncate(page.limit() as usize + 1);
-        Ok(into_page(items, page, |group| {
-            Cursor::new([group.last_seen.as_micros().to_string(), group.fingerprint.clone()])
-        }))
-    }
 }
 
 fn cursor_of(record: &ValidationRecord) -> Cursor {
     Cursor::new([record.validated_at.as_micros().to_string(), record.id.to_string()])
-}
-
-fn time_and_name(cursor: &Cursor) -> StoreResult<(Timestamp, &str)> {
-    let [at, name] = cursor.parts()?;
-    let at = at.parse().map_err(|_| StoreError::InvalidCursor)?;
-    Ok((Timestamp::from_micros(at), name))
-}
-
-fn same(wanted: Option<&String>, value: &str) -> bool {
-    wanted.is_none_or(|wanted| wanted == value)
 }
 
 fn matches(filter: &ValidationFilter, record: &ValidationRecord) -> bool {

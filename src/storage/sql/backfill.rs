@@ -9,8 +9,9 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::rollup_key::{RollupKey, RollupKeyCache};
-use super::store::Db;
+use super::db::Db;
+use super::rollup_key::RollupKey;
+use super::rollup_key_cache::RollupKeyCache;
 use super::{DbConn, DbRow, Query, RowReader, rollups};
 use crate::model::clock::Timestamp;
 use crate::storage::error::StoreError;

@@ -5,16 +5,10 @@ use sqlx::query::Query as Bound;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
 use time::OffsetDateTime;
 
+use super::dialect::SqlDialect;
 use super::query::{Query, Value, ValueList};
 use super::row::DbRow;
 use crate::storage::store::StoreResult;
-
-/// Where the SQL of the two databases differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SqlDialect {
-    Sqlite,
-    Postgres,
-}
 
 /// A connection held for an operation; a transaction that is dropped rolls back.
 pub(crate) enum DbHandle {
@@ -28,36 +22,6 @@ pub(crate) enum DbHandle {
 pub(crate) enum DbConn<'c> {
     Sqlite(&'c mut SqliteConnection),
     Postgres(&'c mut PgConnection),
-}
-
-// === impl SqlDialect ===
-
-impl SqlDialect {
-    /// What keeps a row that was read from changing until the transaction ends. SQLite has one
-    /// writer: its transaction alone does that.
-    pub(crate) const fn for_update(self) -> &'static str {
-        match self {
-            Self::Sqlite => "",
-            Self::Postgres => " FOR UPDATE",
-        }
-    }
-
-    /// The start of a condition that `column`, a JSON list, holds a text; the text and a
-    /// closing parenthesis follow.
-    pub(crate) fn holds_text(self, column: &str) -> String {
-        match self {
-            Self::Sqlite => format!("EXISTS (SELECT 1 FROM json_each({column}) WHERE value = "),
-            Self::Postgres => format!("jsonb_exists({column}, "),
-        }
-    }
-
-    /// `column`, a time, as microseconds since the epoch.
-    pub(crate) fn micros(self, column: &str) -> String {
-        match self {
-            Self::Sqlite => column.to_owned(),
-            Self::Postgres => format!("CAST(extract(epoch FROM {column}) * 1000000 AS BIGINT)"),
-        }
-    }
 }
 
 // === impl DbHandle ===

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::rollup_key::{RollupIds, RollupKey, RollupKeyCache};
-use super::store::Db;
+use super::db::Db;
+use super::rollup_key::{RollupIds, RollupKey};
+use super::rollup_key_cache::RollupKeyCache;
 use super::{DbConn, Query, RowReader, Value, ValueList, rollups, validations};
 use crate::model::record::ValidationRecord;
 use crate::redaction::Redacted;

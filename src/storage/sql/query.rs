@@ -6,7 +6,7 @@ use serde::Serialize;
 use sqlx::types::JsonRawValue;
 use uuid::Uuid;
 
-use super::connection::SqlDialect;
+use super::dialect::SqlDialect;
 use crate::model::clock::Timestamp;
 use crate::storage::error::StoreError;
 

@@ -99,9 +99,11 @@ fn batched(statement: &str, selection: RecordSelection<'_>, batch: u32) -> Query
 
 fn apply_filter(query: &mut Query, selection: RecordSelection<'_>) {
     match selection {
-        RecordSelection::Schema(schema_id) => drop(query.where_eq("schema_id", Some(schema_id))),
+        RecordSelection::Schema(schema_id) => {
+            query.where_eq("schema_id", Some(schema_id));
+        }
         RecordSelection::Consumer(consumer_id) => {
-            drop(query.where_eq("consumer_id", Some(consumer_id)))
+            query.where_eq("consumer_id", Some(consumer_id));
         }
         RecordSelection::Expired(kind, older_than) => {
             query.condition().push("validated_at < ").bind(older_than);

@@ -18,18 +18,14 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use super::query::{Query, Value, ValueList, replace_nul};
-use super::store::Db;
-use super::{DbConn, RowReader, SqlDialect, rollups};
+use super::{DbConn, RowReader};
 use crate::model::record::ValidationRecord;
 use crate::storage::query::ValidationFilter;
 use crate::storage::store::StoreResult;
 
-/// Keys cached at most; beyond that the cache is cleared.
-const CACHE_CAPACITY: usize = 50_000;
 /// Names per statement.
 const CHUNK: usize = 256;
 
@@ -73,11 +69,7 @@ pub(crate) struct RollupIds {
 }
 
 /// Hex SHA-256 of everything in a key.
-type KeyHash = String;
-
-/// The ids of keys this process used recently.
-#[derive(Debug, Default)]
-pub(crate) struct RollupKeyCache(Mutex<HashMap<KeyHash, Arc<RollupIds>>>);
+pub(crate) type KeyHash = String;
 
 // === impl RollupDimension ===
 
@@ -186,7 +178,7 @@ impl<'r> RollupKey<'r> {
         aggregates
     }
 
-    fn hash(&self) -> KeyHash {
+    pub(crate) fn hash(&self) -> KeyHash {
         use std::fmt::Write as _;
         let mut hasher = Sha256::new();
         let mut add = |text: &str| {
@@ -225,44 +217,8 @@ impl<'r> RollupKey<'r> {
     }
 }
 
-// === impl RollupKeyCache ===
-
-impl RollupKeyCache {
-    /// The ids of `keys`, in their order; inserts those that are missing.
-    pub(crate) async fn resolve(
-        &self,
-        db: &Db,
-        keys: &[RollupKey<'_>],
-    ) -> StoreResult<Vec<Arc<RollupIds>>> {
-        let wanted: Vec<_> = keys.iter().map(|one| (one.hash(), one)).collect();
-        let new: Vec<_> = {
-            let known = self.0.lock();
-            wanted.iter().filter(|(hash, _)| !known.contains_key(hash)).collect()
-        };
-        let mut named = HashMap::new();
-        if !new.is_empty() {
-            let mut handle = db.begin().await?;
-            named = resolve(&mut handle.conn(), &new).await?;
-            handle.commit().await?;
-        }
-        let mut known = self.0.lock();
-        let all = wanted.iter().map(|(hash, _)| known.get(hash).or_else(|| named.get(hash)));
-        let all = all.flatten().cloned().collect();
-        if known.len() + named.len() > CACHE_CAPACITY {
-            known.clear();
-        }
-        known.extend(named);
-        Ok(all)
-    }
-
-    /// Clears the cache.
-    pub(crate) fn clear(&self) {
-        self.0.lock().clear();
-    }
-}
-
 /// Looks keys up and inserts those that are missing; the caller commits.
-async fn resolve(
+pub(crate) async fn resolve(
     conn: &mut DbConn<'_>,
     keys: &[&(KeyHash, &RollupKey<'_>)],
 ) -> StoreResult<HashMap<KeyHash, Arc<RollupIds>>> {
@@ -387,23 +343,6 @@ pub(crate) async fn of_ids(
     });
     let numbers = select_ids(conn, all.collect()).await?;
     Ok(keys.iter().filter_map(|(id, one)| Some((*id, ids_of(one, &numbers)?))).collect())
-}
-
-/// Deletes keys without counts; returns how many.
-pub(crate) async fn gc(conn: &mut DbConn<'_>) -> StoreResult<u64> {
-    rollups::lock(conn).await?;
-    if conn.dialect() == SqlDialect::Postgres {
-        // waits for transactions that have added records; later ones wait for this one
-        conn.script("LOCK TABLE validation_recent_batches IN SHARE ROW EXCLUSIVE MODE".to_owned())
-            .await?;
-    }
-    rollups::compact(conn, std::iter::empty()).await?;
-    conn.run(Query::new(
-        "DELETE FROM validation_series WHERE NOT EXISTS \
-         (SELECT 1 FROM validation_rollups AS r WHERE r.series = validation_series.id)",
-        [],
-    ))
-    .await
 }
 
 /// Adds the conditions of a filter, its times aside, to a query over `validation_series AS s`.

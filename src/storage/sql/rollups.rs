@@ -254,3 +254,20 @@ pub(crate) async fn drop_day(conn: &mut DbConn<'_>, day: Timestamp) -> StoreResu
     gone.push(" AND start = ").bind(month).push(" AND total = 0)");
     conn.run(gone).await.map(drop)
 }
+
+/// Deletes keys without counts; returns how many.
+pub(crate) async fn gc(conn: &mut DbConn<'_>) -> StoreResult<u64> {
+    lock(conn).await?;
+    if conn.dialect() == SqlDialect::Postgres {
+        // waits for transactions that have added records; later ones wait for this one
+        conn.script("LOCK TABLE validation_recent_batches IN SHARE ROW EXCLUSIVE MODE".to_owned())
+            .await?;
+    }
+    compact(conn, std::iter::empty()).await?;
+    conn.run(Query::new(
+        "DELETE FROM validation_series WHERE NOT EXISTS \
+         (SELECT 1 FROM validation_rollups AS r WHERE r.series = validation_series.id)",
+        [],
+    ))
+    .await
+}

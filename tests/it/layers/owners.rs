@@ -30,7 +30,8 @@ const OWNERS: &[(&str, &[Owner])] = &[
     // proxy and admin: the streams that come out of a handshake; proxy and egress also speak
     // TLS to others.
     ("rustls", &[Module("tls"), Module("proxy"), Module("egress")]),
-    ("tokio_rustls", &[Module("tls"), Module("proxy"), Module("admin")]),
+    ("tokio_rustls", &[Module("tls"), Module("proxy"), Module("egress"), Module("admin")]),
+    ("tower_service", &[Module("egress")]),
     ("x509_parser", &[Module("tls")]),
     ("axum", &[Module("admin")]),
     ("tonic", &[Module("admin")]),

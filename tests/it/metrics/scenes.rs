@@ -13,7 +13,7 @@ pub(crate) const ADA: &str = r#"{"name":"Ada","age":36}"#;
 /// A document with a rule that cannot be enforced, so that lints are counted.
 pub(crate) const DOCUMENT: &str = r"
 openapi: 3.0.3
-info: {title: MetricsScrape, version: 1.0.0}
+info: {title: Metrics, version: 1.0.0}
 paths:
   /users/{id}:
     parameters:

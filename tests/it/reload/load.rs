@@ -12,7 +12,7 @@ use crate::support::load::LoadGenerator;
 use crate::support::{ScriptedUpstream, Sidecar, SidecarSetup, h2};
 
 /// Callers over HTTP/1.1 and HTTP/2 on connections that they keep, while documents and settings
-/// are reloaded `times` times; `each` is told after each reload. Nothing may fail.
+/// are reloaded `times` times; `each` is called after each reload. Nothing may fail.
 fn reload_under_load(times: usize, mut each: impl FnMut(&Sidecar, usize)) {
     let upstream = ScriptedUpstream::json("200 OK", ADA);
     let settings = format!("spec: a.yaml\nupstream: http://{}\n", upstream.address());

@@ -246,7 +246,7 @@ async fn a_reader_reads_while_a_sidecar_writes_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_or_is_away_is_told_apart() {
+async fn a_refusing_server_is_distinguished_from_an_absent_one() {
     let open = async |settings: PostgresSettings| {
         let settings = StorageSettings::Postgres(settings);
         storage::open(&settings, Access::Write, clock()).await.err().expect("it fails")

@@ -77,7 +77,8 @@ async fn words_of_the_last_release_are_read_and_stored() {
         assert_eq!(found[0].facts[0].count, 7);
         // and the name of a release to come is read
         raw.run("UPDATE consumer_usage SET kind = 'not_validated'").await;
-        raw.run("UPDATE validation_runs SET skipped = '[\"buffer_timeout\", \"judging_budget\"]'")
+        let old = SkipReason::ValidationBudget.stored_name();
+        raw.run(&format!("UPDATE validation_runs SET skipped = '[\"buffer_timeout\", \"{old}\"]'"))
             .await;
         let found = store.list_usage(&all, &page).await.unwrap().items;
         assert_eq!(found[0].facts[0].kind, UsageKind::Unvalidated);

@@ -135,7 +135,7 @@ async fn pages_follow_over_many_days(fixture: StoreFixture) {
     let (from, until) = (Some(at(MIDNIGHT + day(9) * DAY)), Some(at(MIDNIGHT + day(41) * DAY)));
     let times = ValidationFilter { from, until, ..all.clone() };
     assert_eq!(walk(&fixture, &times, 5, async |_| {}).await, names((9..=40).rev()));
-    let unknown = ValidationFilter { consumer_id: Some("nobody".into()), ..all };
+    let unknown = ValidationFilter { consumer_id: Some("absent".into()), ..all };
     assert_eq!(walk(&fixture, &unknown, 5, async |_| {}).await, [""; 0]);
 }
 

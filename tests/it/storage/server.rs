@@ -97,6 +97,23 @@ impl Server {
         self.run("restart");
     }
 
+    /// Asks every user for a password from now on, which is `password` for all of them.
+    pub(crate) fn require_password(&self, password: &str) {
+        self.psql("postgres", &format!("ALTER ROLE cvt PASSWORD '{password}'"));
+        self.authenticate_by("scram-sha-256");
+    }
+
+    /// Asks no user for a password from now on.
+    pub(crate) fn trust_everyone(&self) {
+        self.authenticate_by("trust");
+    }
+
+    fn authenticate_by(&self, method: &str) {
+        let rules = format!("host all all 127.0.0.1/32 {method}\n");
+        std::fs::write(self.dir.join("data/pg_hba.conf"), rules).unwrap();
+        self.run("restart");
+    }
+
     /// What the server logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
@@ -160,7 +177,8 @@ fn as_server(program: &Path) -> Command {
     let postgres = std::fs::read_to_string("/etc/passwd")
         .is_ok_and(|users| users.lines().any(|line| line.starts_with("postgres:")));
     let mut command = Command::new("setpriv");
-    let user = if postgres { "postgres" } else { "nobody" };
+    // Debian's unprivileged user has this number.
+    let user = if postgres { "postgres" } else { "65534" };
     command.arg(format!("--reuid={user}")).args(["--clear-groups", "--regid=nogroup"]);
     command.arg(program).current_dir("/");
     command

@@ -35,7 +35,7 @@ paths:
             application/json:
               schema: {$ref: '#/components/schemas/User'}
         '204':
-          description: nobody, although content is declared
+          description: none is sent, although content is declared
           content:
             application/json:
               schema: {$ref: '#/components/schemas/User'}

@@ -8,12 +8,12 @@ use super::Client;
 /// One scrape.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MetricsScrape {
-    series: Vec<Series>,
+    series: Vec<MetricSeries>,
     kinds: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone)]
-struct Series {
+struct MetricSeries {
     name: String,
     labels: BTreeMap<String, String>,
     value: f64,
@@ -34,8 +34,9 @@ impl MetricsScrape {
     #[track_caller]
     pub(crate) fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let read =
-            |line: &str| Series::parse(line).unwrap_or_else(|| panic!("not a series: {line}"));
+        let read = |line: &str| {
+            MetricSeries::parse(line).unwrap_or_else(|| panic!("not a series: {line}"))
+        };
         let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
         let kinds = kinds.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect();
         Self { series: lines.map(read).collect(), kinds }
@@ -43,7 +44,7 @@ impl MetricsScrape {
 
     /// The sum of every series called `name` that carries all of `labels`.
     pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let carries = |series: &&Series| {
+        let carries = |series: &&MetricSeries| {
             series.name == name
                 && labels
                     .iter()
@@ -81,9 +82,9 @@ impl MetricsScrape {
     }
 }
 
-// === impl Series ===
+// === impl MetricSeries ===
 
-impl Series {
+impl MetricSeries {
     fn parse(line: &str) -> Option<Self> {
         let (named, value) = line.rsplit_once(' ')?;
         let value = value.parse().ok()?;

@@ -183,12 +183,12 @@ impl SidecarSetup {
         Starting { dir: self.dir, child, output }
     }
 
-    /// Starts it and waits until it is ready.
+    /// Starts it and waits until it is ready and its storage is open.
     #[track_caller]
     pub(crate) fn start(self) -> Sidecar {
         let sidecar = self.start_unready();
         eventually("readiness", || {
-            let answer = Client::get(sidecar.admin, "/readyz");
+            let answer = Client::get(sidecar.admin, "/readyz?storage=1");
             if answer.status() == 200 { Ok(()) } else { Err(answer.text()) }
         });
         sidecar

@@ -120,6 +120,11 @@ impl ScriptedUpstream {
         self.shared.received.lock().expect("what was received").clone()
     }
 
+    /// Connections accepted so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.lock().expect("connections").len()
+    }
+
     /// Everything received, once it is at least `n` requests.
     #[track_caller]
     pub(crate) fn wait_for(&self, n: usize) -> Vec<Message> {

@@ -86,7 +86,7 @@ impl SpoolSegment {
         Ok(entry)
     }
 
-    /// When the next entry was written, as far as that can be told.
+    /// When the next entry was written, as far as that is known.
     pub(super) fn next_time(&self) -> Option<Timestamp> {
         let mut head = [0; HEADER_SIZE];
         let file = File::open(&self.path).ok()?;

@@ -23,7 +23,7 @@ pub(super) struct SpoolSlot {
 // === impl SpoolSlot ===
 
 impl SpoolSlot {
-    /// Takes the first slot of `directory` that nobody has.
+    /// Takes the first slot of `directory` that no process holds.
     pub(super) fn claim(directory: &Path) -> io::Result<Self> {
         for number in 0..SLOTS {
             let path = path_of(directory, number);
@@ -36,7 +36,7 @@ impl SpoolSlot {
         Err(io::Error::new(io::ErrorKind::ResourceBusy, all))
     }
 
-    /// Takes every other slot that nobody has and that holds something.
+    /// Takes every other slot that no process holds and that holds something.
     pub(super) fn abandoned(directory: &Path, own: &Self) -> Vec<Self> {
         let of_number = |number| {
             let path = path_of(directory, number);

@@ -150,7 +150,7 @@ fn damage_costs_its_entry_and_what_was_behind_it_comes_out() {
 }
 
 #[test]
-fn a_file_that_somebody_took_away_is_a_loss_and_no_standstill() {
+fn a_removed_spool_file_is_counted_as_lost_and_writing_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let (spool, _) = open(directory.path());
     spool.append(&records(0, 3)).unwrap();

@@ -99,8 +99,8 @@ impl Delivery {
         self.metrics.count_dropped(reason, usize::try_from(records).unwrap_or(usize::MAX));
     }
 
-    /// Waits before the next try; false when the deadline has passed, or when nobody is left to
-    /// set one: whoever started this is gone.
+    /// Waits before the next try; false when the deadline has passed, or when the task that
+    /// would set one is gone.
     pub(super) async fn pause(&self, backoff: &mut Backoff) -> bool {
         let pause = backoff.next().mul_f64(jitter(&*self.random));
         let mut deadline = self.deadline.clone();

@@ -1,4 +1,4 @@
-//! What operators were told, counted.
+//! Notices to operators, counted.
 
 use std::sync::Arc;
 

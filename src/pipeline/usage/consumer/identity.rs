@@ -29,7 +29,7 @@ pub struct IdentityInput<'c> {
     pub certificate: Option<&'c str>,
 }
 
-/// How consumers are told apart.
+/// How consumers are identified.
 #[derive(Debug, Clone)]
 pub struct IdentityChain {
     settings: ConsumerSettings,

@@ -55,7 +55,7 @@ impl ConsumerTable {
         Self { chain, redactor, metrics, limit, known: RwLock::default(), others }
     }
 
-    /// Who called. A consumer beyond the limit is told too, but is none to be kept apart.
+    /// The consumer that called. One beyond the limit keeps its name but shares its counters.
     pub fn identify(&self, caller: IdentityInput<'_>) -> Arc<ConsumerEntry> {
         let identity = self.chain.identify(caller);
         if let Some(known) = self.known.read().get(&identity) {
