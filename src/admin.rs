@@ -15,33 +15,13 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::net::TcpListener;
 
+use crate::control::health::{self, Readiness};
 use crate::telemetry::metrics::{Metrics, MetricsError};
 use crate::tls::Acceptor;
 use metrics::ReadyMetrics;
-
-/// One part of the sidecar that can fail.
-#[derive(Debug, Clone, Serialize)]
-pub struct Check {
-    /// `upstream`, `storage`, `contract` or `phase`.
-    pub name: &'static str,
-    /// Whether it is well.
-    pub ok: bool,
-    /// A sentence about it.
-    pub detail: String,
-    /// Whether traffic cannot be served as configured while it is not well. Other failures leave
-    /// the sidecar ready, and degraded.
-    pub blocks_traffic: bool,
-}
-
-/// Asks every part how it is.
-#[async_trait::async_trait]
-pub trait Readiness: Send + Sync + 'static {
-    /// The checks, in a stable order.
-    async fn checks(&self) -> Vec<Check>;
-}
 
 /// What the admin edge serves.
 #[derive(Clone)]
@@ -88,7 +68,7 @@ pub fn router(admin: Admin) -> Router {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
-    admin.ready.record(&admin.readiness.checks().await);
+    admin.ready.record(&health::summary(&*admin.readiness, false).await);
     match admin.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
             .into_response(),
@@ -101,23 +81,14 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 
 /// 503 where traffic cannot be served as configured; with `?storage=1` also where storage fails.
 async fn readyz(State(admin): State<Admin>, Query(asked): Query<ReadyQuery>) -> Response {
-    let checks = admin.readiness.checks().await;
     let storage_counts = asked.storage.as_deref() == Some("1");
-    let blocks = |check: &Check| check.blocks_traffic || storage_counts && check.name == "storage";
-    let ready = checks.iter().all(|check| check.ok || !blocks(check));
-    let degraded = is_degraded(&checks);
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = serde_json::json!({ "ready": ready, "degraded": degraded, "checks": checks });
-    (status, axum::Json(body)).into_response()
+    let summary = health::summary(&*admin.readiness, storage_counts).await;
+    let status = if summary.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, axum::Json(summary)).into_response()
 }
 
 /// What `/readyz` may be asked.
 #[derive(Debug, Deserialize)]
 struct ReadyQuery {
     storage: Option<String>,
-}
-
-/// Whether something is not well that traffic does without.
-fn is_degraded(checks: &[Check]) -> bool {
-    checks.iter().any(|check| !check.ok && !check.blocks_traffic)
 }

@@ -23,6 +23,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod contract;
+pub(crate) mod control;
 pub mod egress;
 pub mod encryption;
 pub mod exchange;

@@ -2,7 +2,7 @@
 
 use prometheus::{IntGauge, IntGaugeVec};
 
-use super::{Check, is_degraded};
+use crate::control::health::HealthSummary;
 use crate::telemetry::metrics::{Metrics, MetricsError};
 
 /// One gauge per check. Cheap to clone.
@@ -24,9 +24,9 @@ impl ReadyMetrics {
     }
 
     /// Sets each gauge from its check.
-    pub fn record(&self, checks: &[Check]) {
-        self.degraded.set(i64::from(is_degraded(checks)));
-        for check in checks {
+    pub fn record(&self, health: &HealthSummary) {
+        self.degraded.set(i64::from(health.degraded));
+        for check in &health.checks {
             self.ready.with_label_values(&[check.name]).set(i64::from(check.ok));
         }
     }

@@ -1,18 +1,14 @@
 //! Whether the sidecar is ready, and what is missing.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
 use super::lifecycle::{Phase, PhaseWatch};
-use crate::admin::{Check, Readiness};
+use crate::control::health::{self, Check, Readiness};
 use crate::proxy::RoutingTable;
 use crate::storage::Store;
-
-/// The longest that storage may take to say it is well.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Asks traffic, storage and registry.
 pub(super) struct SidecarReadiness {
@@ -24,7 +20,8 @@ pub(super) struct SidecarReadiness {
 #[async_trait]
 impl Readiness for SidecarReadiness {
     async fn checks(&self) -> Vec<Check> {
-        let mut checks = vec![self.phase(), self.upstream(), self.storage().await, self.contract()];
+        let storage = health::storage_check(&*self.store).await;
+        let mut checks = vec![self.phase(), self.upstream(), storage, self.contract()];
         checks.extend(self.enforcement());
         checks
     }
@@ -52,16 +49,6 @@ impl SidecarReadiness {
             names => format!("refuses connections: {}", names.join(", ")),
         };
         Check { name: "upstream", ok: down.is_empty(), detail, blocks_traffic: true }
-    }
-
-    async fn storage(&self) -> Check {
-        let backend = self.store.backend();
-        let (ok, detail) = match tokio::time::timeout(PING_TIMEOUT, self.store.ping()).await {
-            Ok(Ok(())) => (true, format!("{backend} accepts writes")),
-            Ok(Err(error)) => (false, format!("{backend}: {error}")),
-            Err(_) => (false, format!("{backend} does not answer")),
-        };
-        Check { name: "storage", ok, detail, blocks_traffic: false }
     }
 
     /// Falling back to `warn` is no reason to take no traffic, but one to be seen.

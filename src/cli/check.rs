@@ -6,12 +6,12 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
 
-use super::output::{EXIT_ERROR, EXIT_NEGATIVE, EXIT_OK};
-use crate::contract::{CompileOptions, Contract, ContractError, Grade};
+use super::output::{EXIT_ERROR, EXIT_NEGATIVE, EXIT_OK, write_json};
+use crate::contract::{CompileOptions, Grade};
+use crate::control::ControlError;
+use crate::control::documents::{self, DocumentSummary};
 use crate::model::violation::Position;
-use crate::registry::files::Directory;
 
 /// Progress is shown from here on.
 const PROGRESS_DELAY: Duration = Duration::from_secs(1);
@@ -36,40 +36,29 @@ pub struct CheckArgs {
 /// Compiles the document and prints its operations and lints.
 pub fn run(arguments: &CheckArgs, out: &mut dyn Write) -> u8 {
     let name = arguments.document.display().to_string();
-    let contract = match compile(&arguments.document) {
-        Ok(contract) => contract,
-        Err(message) => {
-            eprintln!("{message}");
+    let compile = || documents::compile_file(&arguments.document, &CompileOptions::default());
+    let summary = match with_progress(&format!("compiling {name}"), compile) {
+        Ok(contract) => DocumentSummary::of(&contract),
+        Err(error) => {
+            eprintln!("{}", describe_error(error));
             return EXIT_ERROR;
         }
     };
     let printed = if arguments.json {
-        print_json(&contract, out)
+        write_json(&summary, out)
     } else {
-        print_lines(&name, &contract, !arguments.lints, out)
+        print_lines(&name, &summary, !arguments.lints, out)
     };
     // A reader that has seen enough closes the pipe.
     let _ = printed;
-    if arguments.deny_lints && !contract.lints().is_empty() { EXIT_NEGATIVE } else { EXIT_OK }
+    if arguments.deny_lints && !summary.lints.is_empty() { EXIT_NEGATIVE } else { EXIT_OK }
 }
 
-/// Compiles a document from its file; the message of an error names file, line and column.
-pub(super) fn compile(path: &Path) -> Result<Contract, String> {
-    let name = path.display();
-    let bytes = std::fs::read(path)
-        .map_err(|error| format!("{name}: the document cannot be read: {error}"))?;
-    let files = Directory::of(path);
-    let compile = || {
-        let options = CompileOptions { files: &files, ..CompileOptions::default() };
-        Contract::compile(&bytes, &options)
-    };
-    with_progress(&format!("compiling {name}"), compile)
-        .map_err(|error| describe_error(&name.to_string(), &error))
-}
-
-fn describe_error(name: &str, error: &ContractError) -> String {
-    let problem = error.diagnostic();
-    format!("{}: {error}", location(name, &problem.pointer, problem.position))
+/// The message names file, line and column.
+fn describe_error(error: ControlError) -> String {
+    let ControlError::InvalidDocument { name, reason } = error else { return error.to_string() };
+    let problem = reason.diagnostic();
+    format!("{}: {reason}", location(&name, &problem.pointer, problem.position))
 }
 
 /// File, line and column of something in the document `name` or in a file that it refers to.
@@ -112,85 +101,45 @@ fn with_progress<T: Send>(what: &str, work: impl FnOnce() -> T + Send) -> T {
 
 fn print_lines(
     name: &str,
-    contract: &Contract,
+    summary: &DocumentSummary,
     operations: bool,
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
     writeln!(
         out,
         "{name}: {} {}, OpenAPI {}, {} operations",
-        contract.title(),
-        contract.version(),
-        contract.openapi_version(),
-        contract.operations().len()
+        summary.title,
+        summary.version,
+        summary.openapi_version,
+        summary.operations.len()
     )?;
     if operations {
-        for operation in contract.operations() {
+        for operation in &summary.operations {
             let id = operation.operation_id.as_deref().unwrap_or("");
             let deprecated = if operation.deprecated { "  deprecated" } else { "" };
-            let line = format!(
-                "  {:<7} {}  {id}{deprecated}",
-                operation.method.as_str(),
-                operation.template
-            );
+            let line = format!("  {:<7} {}  {id}{deprecated}", operation.method, operation.path);
             writeln!(out, "{}", line.trim_end())?;
         }
     }
-    if contract.lints().is_empty() {
+    if summary.lints.is_empty() {
         return writeln!(out, "Every rule of it can be enforced.");
     }
     for (grade, one, many, cost) in [
         (Grade::Defect, "defect", "defects", "that part is not enforced, everything else is"),
         (Grade::Slip, "slip", "slips", "nothing is left unvalidated"),
     ] {
-        let lints = || contract.lints().iter().filter(|lint| lint.grade() == grade);
+        let lints = || summary.lints.iter().filter(|lint| lint.grade == grade);
         match lints().count() {
             0 => continue,
             1 => writeln!(out, "1 {one}; {cost}:")?,
             count => writeln!(out, "{count} {many}; {cost}:")?,
         }
         for lint in lints() {
-            let location = location(name, &lint.pointer, lint.position);
-            writeln!(out, "  {location}: {}: {}", lint.code.as_str(), lint.message)?;
+            let position = lint.line.zip(lint.column);
+            let position = position.map(|(line, column)| Position { line, column });
+            let location = location(name, &lint.pointer, position);
+            writeln!(out, "  {location}: {}: {}", lint.code, lint.message)?;
         }
     }
     Ok(())
-}
-
-fn print_json(contract: &Contract, out: &mut dyn Write) -> std::io::Result<()> {
-    let operations: Vec<_> = contract
-        .operations()
-        .iter()
-        .map(|operation| {
-            json!({
-                "method": operation.method.as_str(),
-                "path": &*operation.template,
-                "operation_id": operation.operation_id.as_deref(),
-                "deprecated": operation.deprecated,
-            })
-        })
-        .collect();
-    let lints: Vec<_> = contract
-        .lints()
-        .iter()
-        .map(|lint| {
-            json!({
-                "code": lint.code.as_str(),
-                "grade": lint.grade().as_str(),
-                "pointer": lint.pointer,
-                "line": lint.position.map(|position| position.line),
-                "column": lint.position.map(|position| position.column),
-                "message": lint.message,
-            })
-        })
-        .collect();
-    let object = json!({
-        "title": contract.title(),
-        "version": contract.version(),
-        "openapi_version": contract.openapi_version(),
-        "hash": contract.hash(),
-        "operations": operations,
-        "lints": lints,
-    });
-    writeln!(out, "{object}")
 }

@@ -2,15 +2,13 @@
 
 use std::io::{self, Write};
 
-use clap::{Args, Subcommand};
-use serde::Serialize;
-
-use super::common::{self, PageArgs, StoreArgs};
-use super::output::{EXIT_NEGATIVE, EXIT_OK};
-use super::output::{sanitize, thousands, write_json};
+use super::common::{self, CommandError, PageArgs, StoreArgs};
+use super::output::{EXIT_OK, sanitize, thousands, write_json};
+use crate::control::consumers::{self, ConsumerDetails, ConsumerQuestion};
 use crate::model::consumer::ConsumerRecord;
 use crate::model::usage::{OperationUsage, UsageFact, UsageKind};
-use crate::storage::{ConsumerFilter, PageRequest, Store, UsageFilter};
+use crate::storage::ConsumerFilter;
+use clap::{Args, Subcommand};
 
 /// Arguments of `consumers`.
 #[derive(Debug, Args)]
@@ -56,14 +54,6 @@ struct ShowConsumerArgs {
     environment: Option<String>,
 }
 
-/// A registration, and what was seen of its use.
-#[derive(Debug, Serialize)]
-struct ConsumerDetails {
-    #[serde(flatten)]
-    registration: ConsumerRecord,
-    usage: Vec<OperationUsage>,
-}
-
 /// Lists consumers or shows one.
 pub fn run(arguments: &ConsumersArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
     common::run_command(async {
@@ -78,7 +68,7 @@ async fn list(
     arguments: &ListConsumersArgs,
     environment: &[(String, String)],
     out: &mut dyn Write,
-) -> Result<u8, String> {
+) -> Result<u8, CommandError> {
     let page = arguments.paging.request()?;
     let filter = ConsumerFilter {
         schema_id: arguments.schema_id.clone(),
@@ -86,9 +76,9 @@ async fn list(
         consumer_id: None,
     };
     let store = arguments.store_args.open(environment, true).await?;
-    let page = store.list_consumers(&filter, &page).await;
+    let page = consumers::list(&*store, &filter, &page).await;
     store.close().await;
-    let page = page.map_err(|error| error.to_string())?;
+    let page = page?;
     for record in &page.items {
         let json = arguments.store_args.json;
         let written = if json { write_json(record, out) } else { write_line(record, out) };
@@ -127,16 +117,16 @@ async fn show(
     arguments: &ShowConsumerArgs,
     environment: &[(String, String)],
     out: &mut dyn Write,
-) -> Result<u8, String> {
+) -> Result<u8, CommandError> {
+    let question = ConsumerQuestion {
+        consumer_id: arguments.consumer.clone(),
+        schema_id: arguments.schema_id.clone(),
+        environment: arguments.environment.clone(),
+    };
     let store = arguments.store_args.open(environment, true).await?;
-    let found = gather(&*store, arguments).await;
+    let found = consumers::get(&*store, &question).await;
     store.close().await;
-    let found = found?;
-    if found.is_empty() {
-        eprintln!("cvt-sidecar: no consumer has the id {}", sanitize(&arguments.consumer));
-        return Ok(EXIT_NEGATIVE);
-    }
-    for details in &found {
+    for details in &found? {
         let json = arguments.store_args.json;
         let written = if json { write_json(details, out) } else { write_details(details, out) };
         if written.is_err() {
@@ -144,30 +134,6 @@ async fn show(
         }
     }
     Ok(EXIT_OK)
-}
-
-async fn gather(
-    store: &dyn Store,
-    arguments: &ShowConsumerArgs,
-) -> Result<Vec<ConsumerDetails>, String> {
-    let filter = ConsumerFilter {
-        schema_id: arguments.schema_id.clone(),
-        environment: arguments.environment.clone(),
-        consumer_id: Some(arguments.consumer.clone()),
-    };
-    let page = store.list_consumers(&filter, &PageRequest::first(1_000)).await;
-    let mut all = Vec::new();
-    for registration in page.map_err(|error| error.to_string())?.items {
-        let filter = UsageFilter {
-            schema_id: Some(registration.schema_id.to_string()),
-            environment: Some(registration.environment.clone()),
-            consumer_id: Some(registration.consumer_id.clone()),
-            ..UsageFilter::default()
-        };
-        let usage = super::report::all_usage(store, &filter).await?;
-        all.push(ConsumerDetails { registration, usage });
-    }
-    Ok(all)
 }
 
 fn write_details(details: &ConsumerDetails, out: &mut dyn Write) -> io::Result<()> {

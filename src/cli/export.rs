@@ -1,7 +1,5 @@
 //! `cvt-sidecar export`: records as a HAR file or as JSON lines, page by page.
 
-mod har;
-
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
@@ -9,14 +7,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::common::{self, StoreArgs};
-use super::output::write_json;
 use super::output::{EXIT_NEGATIVE, EXIT_OK};
 use super::selection::Selection;
-use crate::model::record::ValidationRecord;
-use crate::storage::{PageRequest, Store, ValidationFilter};
-
-/// Records held in memory at once.
-const PAGE: u32 = 200;
+use crate::control::ControlError;
+use crate::control::export::{Export, ExportFormat};
+use crate::storage::Store;
 
 /// Arguments of `export`.
 #[derive(Debug, Args)]
@@ -24,8 +19,8 @@ pub struct ExportArgs {
     #[command(flatten)]
     store_args: StoreArgs,
     /// har: a file that browsers and `cvt-sidecar validate --exchange` read. jsonl: one record per line
-    #[arg(long, value_enum, default_value_t = ExportFormat::Har)]
-    format: ExportFormat,
+    #[arg(long, value_enum, default_value_t = FormatFlag::Har)]
+    format: FormatFlag,
     /// Where to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -37,7 +32,7 @@ pub struct ExportArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ExportFormat {
+enum FormatFlag {
     Har,
     Jsonl,
 }
@@ -54,66 +49,63 @@ enum ExportEnd {
 pub fn run(arguments: &ExportArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
     common::run_command(async {
         let filter = arguments.selection.filter()?;
+        let export = Export::new(arguments.format.into(), filter, arguments.limit);
         let store = arguments.store_args.open(environment, true).await?;
         let written = match &arguments.out {
-            None => export(&*store, &filter, arguments, out).await,
+            None => write_all(export, &*store, out).await,
             Some(path) => {
                 let file = File::create(path)
                     .map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
-                let mut file = BufWriter::new(file);
-                let written = export(&*store, &filter, arguments, &mut file).await;
-                written.and_then(|count| file.flush().map(|()| count).map_err(ExportEnd::from))
+                write_all(export, &*store, &mut BufWriter::new(file)).await
             }
         };
         store.close().await;
         let count = match written {
             Ok(count) => count,
             Err(ExportEnd::ReaderClosed) => return Ok(EXIT_OK),
-            Err(ExportEnd::Failed(message)) => return Err(message),
+            Err(ExportEnd::Failed(message)) => return Err(message.into()),
         };
         eprintln!("{count} records exported");
         Ok(if count == 0 { EXIT_NEGATIVE } else { EXIT_OK })
     })
 }
 
-async fn export(
+async fn write_all(
+    mut export: Export,
     store: &dyn Store,
-    filter: &ValidationFilter,
-    arguments: &ExportArgs,
     out: &mut dyn Write,
 ) -> Result<u64, ExportEnd> {
-    let format = arguments.format;
-    let limit = arguments.limit.unwrap_or(u64::MAX);
     let progress = io::stderr().is_terminal();
-    let mut count = 0;
-    let mut page = PageRequest::first(PAGE);
-    if format == ExportFormat::Har {
-        har::begin(out)?;
-    }
-    'pages: loop {
-        let found = store.list_validations(filter, &page).await;
-        let found = found.map_err(|error| ExportEnd::Failed(error.to_string()))?;
-        for record in &found.items {
-            if count == limit {
-                break 'pages;
-            }
-            write_record(format, record, count == 0, out)?;
-            count += 1;
-        }
+    while let Some(chunk) = export.next_chunk(store).await? {
+        out.write_all(chunk.as_bytes())?;
         if progress {
-            eprint!("\r{count} records …");
+            eprint!("\r{} records …", export.exported());
         }
-        let Some(cursor) = found.next else { break };
-        page = PageRequest::after(PAGE, cursor);
     }
     if progress {
         eprint!("\r\x1b[K");
     }
-    if format == ExportFormat::Har {
-        har::end(out)?;
-    }
     out.flush()?;
-    Ok(count)
+    Ok(export.exported())
+}
+
+// === impl FormatFlag ===
+
+impl From<FormatFlag> for ExportFormat {
+    fn from(flag: FormatFlag) -> Self {
+        match flag {
+            FormatFlag::Har => Self::Har,
+            FormatFlag::Jsonl => Self::JsonLines,
+        }
+    }
+}
+
+// === impl ExportEnd ===
+
+impl From<ControlError> for ExportEnd {
+    fn from(error: ControlError) -> Self {
+        Self::Failed(error.to_string())
+    }
 }
 
 impl From<io::Error> for ExportEnd {
@@ -122,17 +114,5 @@ impl From<io::Error> for ExportEnd {
             return Self::ReaderClosed;
         }
         Self::Failed(format!("the export cannot be written: {error}"))
-    }
-}
-
-fn write_record(
-    format: ExportFormat,
-    record: &ValidationRecord,
-    first: bool,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    match format {
-        ExportFormat::Jsonl => write_json(record, out),
-        ExportFormat::Har => har::entry(record, first, out),
     }
 }

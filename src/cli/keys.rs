@@ -5,17 +5,13 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
-use super::common::{self, StoreArgs};
-use super::output::EXIT_OK;
+use super::common::{self, CommandError, StoreArgs};
+use super::output::{EXIT_OK, write_json};
 use crate::app;
-use crate::config::encryption::SecretKey;
-use crate::encryption::KeyId;
+use crate::control::keys::{self, KeyRotation, NewKey};
 use crate::model::clock::{Clock, SystemClock};
-use crate::model::random::{RandomSource, SystemRandom};
-use crate::storage::{self, Access, EncryptedStore, PageRequest, Store as _};
-
-/// Records re-encrypted per batch.
-const BATCH: u32 = 200;
+use crate::model::random::SystemRandom;
+use crate::storage::{self, Access};
 
 /// Arguments of `keys`.
 #[derive(Debug, Args)]
@@ -49,51 +45,36 @@ pub fn run(arguments: &KeysArgs, environment: &[(String, String)], out: &mut dyn
     })
 }
 
-fn generate(out: &mut dyn Write) -> Result<(), String> {
-    let mut bytes = [0; 32];
-    SystemRandom.fill(&mut bytes).map_err(|error| error.to_string())?;
-    let key = SecretKey::new(bytes);
+fn generate(out: &mut dyn Write) -> Result<(), CommandError> {
+    let NewKey { id, secret } = keys::generate(&SystemRandom)?;
     // Two lines that are a key file as they are.
-    writeln!(out, "# key {}\n{}", KeyId::of(&key), key.to_text()).map_err(|error| error.to_string())
+    let written = writeln!(out, "# key {id}\n{}", secret.to_text());
+    written.map_err(|error| error.to_string().into())
 }
 
 async fn rotate(
     arguments: &RotateArgs,
     environment: &[(String, String)],
     out: &mut dyn Write,
-) -> Result<(), String> {
+) -> Result<(), CommandError> {
     let config = arguments.store_args.config(environment)?;
     let keys = app::keyring(&config.encryption).map_err(|error| error.to_string())?;
-    let Some(key) = keys.active_key_id() else {
-        return Err("there is no key to encrypt with; name one with encryption.key_file or \
-                    CVT_ENCRYPTION_KEY (`cvt-sidecar keys generate` makes one)"
-            .to_owned());
-    };
+    let rotation = KeyRotation::new(keys)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let address = &config.storage;
-    let failed = |error: storage::StoreError| format!("storage {address}: {error}");
-    let store = storage::open(address, Access::Write, clock).await.map_err(failed)?;
-    let store = EncryptedStore::new(store, keys);
-    let (mut seen, mut sealed) = (0, 0);
-    let mut page = PageRequest::first(BATCH);
-    let outcome = loop {
-        match store.reencrypt(&page).await {
-            Ok(done) => {
-                seen += done.seen;
-                sealed += done.changed;
-                let Some(next) = done.next else { break Ok(()) };
-                page = PageRequest::after(BATCH, next);
-            }
-            Err(error) => break Err(failed(error)),
-        }
-    };
+    let store = storage::open(address, Access::Write, clock).await;
+    let store = store.map_err(|error| format!("storage {address}: {error}"))?;
+    let report = rotation.run(store.clone()).await;
     store.close().await;
-    outcome?;
-    let line = if arguments.store_args.json {
-        serde_json::json!({ "key": key.to_string(), "records": seen, "reencrypted": sealed })
-            .to_string()
+    let report = report.map_err(|error| format!("storage {address}: {error}"))?;
+    let written = if arguments.store_args.json {
+        write_json(&report, out)
     } else {
-        format!("{seen} records, {sealed} encrypted anew; all are encrypted with key {key}")
+        writeln!(
+            out,
+            "{} records, {} encrypted anew; all are encrypted with key {}",
+            report.records, report.reencrypted, report.key
+        )
     };
-    writeln!(out, "{line}").map_err(|error| error.to_string())
+    written.map_err(|error| error.to_string().into())
 }

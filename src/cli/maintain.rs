@@ -4,13 +4,11 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use tokio::sync::watch;
 
-use super::common::{self, StoreArgs};
-use super::output::EXIT_OK;
-use super::output::write_json;
+use super::common::{self, CommandError, StoreArgs};
+use super::output::{EXIT_OK, write_json};
+use crate::control::maintenance;
 use crate::model::clock::{Clock, SystemClock};
-use crate::retention::Retention;
 use crate::storage::{self, Access};
 
 /// Arguments of `migrate`.
@@ -57,7 +55,7 @@ pub fn migrate(
         let store = storage::open(&config.storage, Access::Migrate, clock)
             .await
             .map_err(|error| format!("storage {}: {error}", config.storage))?;
-        let report = store.migrate(arguments.dry_run).await;
+        let report = maintenance::migrate(&*store, arguments.dry_run).await;
         store.close().await;
         let report = report.map_err(|error| format!("storage {}: {error}", config.storage))?;
         if arguments.store_args.json {
@@ -87,15 +85,10 @@ pub fn retention(
         let store = storage::open(&config.storage, access, clock.clone())
             .await
             .map_err(|error| format!("storage {}: {error}", config.storage))?;
-        let retention = Retention::new(config.retention, store.clone(), clock, None);
-        let (_never, stop) = watch::channel(false);
-        let outcome = if arguments.dry_run {
-            retention.preview().await
-        } else {
-            retention.round(&stop).await
-        };
+        let expired =
+            maintenance::expire(store.clone(), config.retention, clock, arguments.dry_run).await;
         store.close().await;
-        let expired = outcome.map_err(|error| error.to_string())?;
+        let expired = expired?;
         if arguments.store_args.json {
             return answered(write_json(&expired, out));
         }
@@ -109,6 +102,6 @@ pub fn retention(
     })
 }
 
-fn answered(written: io::Result<()>) -> Result<u8, String> {
-    written.map(|()| EXIT_OK).map_err(|error| error.to_string())
+fn answered(written: io::Result<()>) -> Result<u8, CommandError> {
+    written.map(|()| EXIT_OK).map_err(|error| error.to_string().into())
 }

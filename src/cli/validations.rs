@@ -5,10 +5,10 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
-use super::common::{self, PageArgs, StoreArgs};
-use super::output::{EXIT_NEGATIVE, EXIT_OK};
-use super::output::{sanitize, write_json};
+use super::common::{self, CommandError, PageArgs, StoreArgs};
+use super::output::{EXIT_OK, sanitize, write_json};
 use super::selection::Selection;
+use crate::control::records;
 use crate::model::record::ValidationRecord;
 use crate::model::violation::Violation;
 
@@ -63,11 +63,12 @@ async fn list(
     arguments: &ListRecordsArgs,
     environment: &[(String, String)],
     out: &mut dyn Write,
-) -> Result<u8, String> {
+) -> Result<u8, CommandError> {
     let (filter, page) = (arguments.selection.filter()?, arguments.paging.request()?);
     let store = arguments.store_args.open(environment, true).await?;
-    let page = store.list_validations(&filter, &page).await.map_err(|error| error.to_string())?;
+    let page = records::list(&*store, &filter, &page).await;
     store.close().await;
+    let page = page?;
     for record in &page.items {
         // A reader that has seen enough closes the pipe.
         let written = if arguments.store_args.json {
@@ -89,14 +90,11 @@ async fn show(
     arguments: &ShowRecordArgs,
     environment: &[(String, String)],
     out: &mut dyn Write,
-) -> Result<u8, String> {
+) -> Result<u8, CommandError> {
     let store = arguments.store_args.open(environment, true).await?;
-    let record = store.get_validation(arguments.id).await.map_err(|error| error.to_string())?;
+    let record = records::get(&*store, arguments.id).await;
     store.close().await;
-    let Some(record) = record else {
-        eprintln!("cvt-sidecar: no record has the id {}", arguments.id);
-        return Ok(EXIT_NEGATIVE);
-    };
+    let record = record?;
     let _ = if arguments.store_args.json {
         write_json(&record, out)
     } else {

@@ -1,15 +1,15 @@
 //! `cvt-sidecar violations`: what breaks the contract, by kind and place.
 
-mod curl;
 mod show;
 
 use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
 
-use super::common::{self, PageArgs, StoreArgs};
-use super::output::EXIT_OK;
-use super::output::{name_list, sanitize, thousands, write_json};
+use super::common::{self, CommandError, PageArgs, StoreArgs};
+use super::fault_args::FaultArgs;
+use super::output::{EXIT_OK, name_list, sanitize, thousands, write_json};
+use crate::control::groups;
 use crate::model::group::ViolationGroup;
 use crate::storage::GroupFilter;
 
@@ -44,7 +44,9 @@ struct ListGroupsArgs {
     /// Groups of one code only, such as response.body.schema
     #[arg(long)]
     code: Option<String>,
-    /// Groups seen at this time or later, RFC 3339
+    #[command(flatten)]
+    faults: FaultArgs,
+    /// Groups seen at this time or later: RFC 3339, or a duration before now such as 10m or 7d
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     #[command(flatten)]
@@ -68,22 +70,22 @@ async fn list(
     arguments: ListGroupsArgs,
     environment: &[(String, String)],
     out: &mut dyn Write,
-) -> Result<u8, String> {
+) -> Result<u8, CommandError> {
     let page = arguments.paging.request()?;
     let filter = GroupFilter {
         fingerprint: None,
         schema_id: arguments.schema_id,
         code: arguments.code,
         path_template: arguments.operation,
-        fault: None,
-        side: None,
-        status: None,
+        fault: arguments.faults.fault,
+        side: arguments.faults.side,
+        status: arguments.faults.status,
         seen_since: common::parse_time("--since", arguments.since.as_deref())?,
     };
     let store = arguments.store_args.open(environment, true).await?;
-    let page = store.list_groups(&filter, &page).await;
+    let page = groups::list(&*store, &filter, &page).await;
     store.close().await;
-    let page = page.map_err(|error| error.to_string())?;
+    let page = page?;
     let json = arguments.store_args.json;
     for group in &page.items {
         let written = if json { write_json(group, out) } else { write_group(group, out) };

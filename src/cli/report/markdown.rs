@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::{Coverage, SchemaReport, UsageCount, UsageReport};
 use crate::cli::output::{name_list, sanitize, thousands};
+use crate::control::coverage::{Coverage, NamedUsage, SchemaReport, UsageReport};
 use crate::model::fault::Fault;
 
 /// Writes it; with `details` what was never seen is named.
@@ -27,7 +27,7 @@ fn write_schema(schema: &SchemaReport, details: bool, out: &mut dyn Write) -> io
     }
     write_named("Used but not documented", &schema.undocumented, out)?;
     write_named("Used but no longer documented", &schema.no_longer_documented, out)?;
-    let deprecated = schema.deprecated().map(|operation| UsageCount {
+    let deprecated = schema.deprecated().map(|operation| NamedUsage {
         name: format!("{} {}", operation.method, operation.path),
         count: operation.exchanges,
         consumers: operation.consumers.iter().map(|named| named.name.clone()).collect(),
@@ -72,7 +72,7 @@ fn write_used(schema: &SchemaReport, out: &mut dyn Write) -> io::Result<()> {
     for operation in &schema.used {
         let by: Vec<_> = operation.consumers.iter().map(|named| named.name.clone()).collect();
         let note = if operation.deprecated { " (deprecated)" } else { "" };
-        let covered = operation.coverages().map(|(_, coverage)| share(coverage));
+        let covered = super::text::coverages(operation).map(|(_, coverage)| share(coverage));
         writeln!(
             out,
             "| `{} {}`{note} | {} | {} | {} | {} | {} | {} | {} |",
@@ -93,7 +93,7 @@ fn write_used(schema: &SchemaReport, out: &mut dyn Write) -> io::Result<()> {
 fn write_details(schema: &SchemaReport, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\n### Never seen\n")?;
     for operation in &schema.used {
-        for (what, coverage) in operation.coverages() {
+        for (what, coverage) in super::text::coverages(operation) {
             if !coverage.never_seen.is_empty() {
                 let all = cell(&coverage.never_seen.join(", "));
                 let (method, path) = (&operation.method, cell(&operation.path));
@@ -104,7 +104,7 @@ fn write_details(schema: &SchemaReport, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn write_named(title: &str, all: &[UsageCount], out: &mut dyn Write) -> io::Result<()> {
+fn write_named(title: &str, all: &[NamedUsage], out: &mut dyn Write) -> io::Result<()> {
     if all.is_empty() {
         return Ok(());
     }

@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 
-use super::{Coverage, FaultCounts, OperationReport, SchemaReport, UsageCount, UsageReport};
 use crate::cli::output::{name_list, sanitize, thousands};
 use crate::cli::violations::headline as headline_of;
+use crate::control::coverage::{
+    Coverage, FaultCounts, NamedUsage, OperationReport, SchemaReport, UsageReport,
+};
 use crate::model::fault::Fault;
 
 /// Writes it; with `details` what was never seen is named.
@@ -108,7 +110,7 @@ fn write_operation(
         by_fault(operation.faults),
         name_list(&by, 3)
     )?;
-    let coverages = operation.coverages();
+    let coverages = coverages(operation);
     let parts: Vec<_> = coverages
         .iter()
         .filter(|(_, coverage)| coverage.documented > 0)
@@ -131,7 +133,7 @@ fn write_operation(
     Ok(())
 }
 
-fn write_named(title: &str, all: &[UsageCount], out: &mut dyn Write) -> io::Result<()> {
+fn write_named(title: &str, all: &[NamedUsage], out: &mut dyn Write) -> io::Result<()> {
     if all.is_empty() {
         return Ok(());
     }
@@ -146,16 +148,12 @@ fn write_named(title: &str, all: &[UsageCount], out: &mut dyn Write) -> io::Resu
     Ok(())
 }
 
-// === impl OperationReport ===
-
-impl OperationReport {
-    /// What was seen of each kind of thing, and what to call it.
-    pub(super) fn coverages(&self) -> [(&'static str, &Coverage); 4] {
-        [
-            ("parameters", &self.parameters),
-            ("statuses", &self.statuses),
-            ("request fields", &self.request_fields),
-            ("response fields", &self.response_fields),
-        ]
-    }
+/// What was seen of each kind of thing, and what to call it.
+pub(super) fn coverages(operation: &OperationReport) -> [(&'static str, &Coverage); 4] {
+    [
+        ("parameters", &operation.parameters),
+        ("statuses", &operation.statuses),
+        ("request fields", &operation.request_fields),
+        ("response fields", &operation.response_fields),
+    ]
 }

@@ -1,4 +1,4 @@
-//! Documents and usage put together.
+//! One document and what was seen of it, put together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,78 +18,78 @@ const MAX_CONSUMERS: usize = 20;
 
 /// One schema: its latest version against everything that was seen of it.
 #[derive(Debug, Serialize)]
-pub(in crate::cli) struct SchemaReport {
-    pub(in crate::cli) schema_id: String,
-    pub(in crate::cli) version: String,
-    pub(in crate::cli) title: String,
+pub(crate) struct SchemaReport {
+    pub(crate) schema_id: String,
+    pub(crate) version: String,
+    pub(crate) title: String,
     /// Exchanges validated.
-    pub(in crate::cli) exchanges: u64,
+    pub(crate) exchanges: u64,
     /// Those of them that broke the contract.
-    pub(in crate::cli) violating: u64,
+    pub(crate) violating: u64,
     /// Whose fault those were.
-    pub(in crate::cli) faults: FaultCounts,
+    pub(crate) faults: FaultCounts,
     /// Documented and used, most used first.
-    pub(in crate::cli) used: Vec<OperationReport>,
+    pub(crate) used: Vec<OperationReport>,
     /// Documented and never used.
-    pub(in crate::cli) never_used: Vec<OperationReport>,
+    pub(crate) never_used: Vec<OperationReport>,
     /// Used and not documented, their paths guessed from what was seen.
-    pub(in crate::cli) undocumented: Vec<UsageCount>,
+    pub(crate) undocumented: Vec<NamedUsage>,
     /// Used while an earlier version documented it.
-    pub(in crate::cli) no_longer_documented: Vec<UsageCount>,
+    pub(crate) no_longer_documented: Vec<NamedUsage>,
     /// What was not validated, and why.
     #[serde(rename = "not_validated")]
-    pub(in crate::cli) unvalidated: Vec<UsageCount>,
+    pub(crate) unvalidated: Vec<NamedUsage>,
     /// The most frequent violation groups.
-    pub(in crate::cli) groups: Vec<ViolationGroup>,
+    pub(crate) groups: Vec<ViolationGroup>,
 }
 
 /// One documented operation.
 #[derive(Debug, Serialize)]
-pub(in crate::cli) struct OperationReport {
-    pub(in crate::cli) method: String,
-    pub(in crate::cli) path: String,
-    pub(in crate::cli) operation_id: Option<String>,
-    pub(in crate::cli) deprecated: bool,
-    pub(in crate::cli) exchanges: u64,
-    pub(in crate::cli) violating: u64,
-    pub(in crate::cli) faults: FaultCounts,
-    pub(in crate::cli) first_seen: Option<Timestamp>,
-    pub(in crate::cli) last_seen: Option<Timestamp>,
+pub(crate) struct OperationReport {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) operation_id: Option<String>,
+    pub(crate) deprecated: bool,
+    pub(crate) exchanges: u64,
+    pub(crate) violating: u64,
+    pub(crate) faults: FaultCounts,
+    pub(crate) first_seen: Option<Timestamp>,
+    pub(crate) last_seen: Option<Timestamp>,
     /// By whom, most calls first.
-    pub(in crate::cli) consumers: Vec<UsageCount>,
-    pub(in crate::cli) parameters: Coverage,
-    pub(in crate::cli) statuses: Coverage,
-    pub(in crate::cli) request_fields: Coverage,
-    pub(in crate::cli) response_fields: Coverage,
+    pub(crate) consumers: Vec<NamedUsage>,
+    pub(crate) parameters: Coverage,
+    pub(crate) statuses: Coverage,
+    pub(crate) request_fields: Coverage,
+    pub(crate) response_fields: Coverage,
 }
 
 /// Exchanges that break the contract, by fault. Exchanges validated by releases before faults are in
 /// none of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub(in crate::cli) struct FaultCounts {
-    pub(in crate::cli) service: u64,
-    pub(in crate::cli) accepted: u64,
-    pub(in crate::cli) stranger: u64,
-    pub(in crate::cli) caller: u64,
+pub(crate) struct FaultCounts {
+    pub(crate) service: u64,
+    pub(crate) accepted: u64,
+    pub(crate) stranger: u64,
+    pub(crate) caller: u64,
 }
 
 /// How much of what is documented was seen.
 #[derive(Debug, Serialize)]
-pub(in crate::cli) struct Coverage {
-    pub(in crate::cli) documented: usize,
-    pub(in crate::cli) seen: usize,
-    pub(in crate::cli) never_seen: Vec<String>,
+pub(crate) struct Coverage {
+    pub(crate) documented: usize,
+    pub(crate) seen: usize,
+    pub(crate) never_seen: Vec<String>,
     /// Seen and not documented.
-    pub(in crate::cli) undocumented: Vec<UsageCount>,
+    pub(crate) undocumented: Vec<NamedUsage>,
 }
 
 /// A name and how often.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(in crate::cli) struct UsageCount {
-    pub(in crate::cli) name: String,
-    pub(in crate::cli) count: u64,
+pub(crate) struct NamedUsage {
+    pub(crate) name: String,
+    pub(crate) count: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(in crate::cli) consumers: Vec<String>,
+    pub(crate) consumers: Vec<String>,
 }
 
 /// What all consumers used of one operation.
@@ -118,11 +118,9 @@ impl SchemaReport {
         let (mut used, never_used): (Vec<_>, Vec<_>) =
             operations.partition(|operation| operation.exchanges > 0);
         used.sort_by_key(|operation| std::cmp::Reverse(operation.exchanges));
-        // what belongs to no operation stands under an empty path
-        let (without_operation, gone): (Vec<_>, Vec<_>) =
-            seen.into_iter().partition(|((_, path), _)| path.is_empty());
-        drop(without_operation);
-        let no_longer_documented = gone.iter().map(|((method, path), used)| UsageCount {
+        // what belongs to no operation has an empty path
+        seen.retain(|(_, path), _| !path.is_empty());
+        let no_longer_documented = seen.iter().map(|((method, path), used)| NamedUsage {
             name: format!("{method} {path}"),
             count: used.count(UsageKind::Operation, ""),
             consumers: used.consumers.keys().map(|name| (*name).to_owned()).collect(),
@@ -154,7 +152,7 @@ impl SchemaReport {
     }
 
     /// The deprecated operations among those used.
-    pub(super) fn deprecated(&self) -> impl Iterator<Item = &OperationReport> {
+    pub(crate) fn deprecated(&self) -> impl Iterator<Item = &OperationReport> {
         self.used.iter().filter(|operation| operation.deprecated)
     }
 }
@@ -171,7 +169,7 @@ fn used_operations(usage: &[OperationUsage]) -> BTreeMap<(&str, &str), Operation
 }
 
 /// Every fact of one kind, over all consumers and operations, most frequent first.
-pub(super) fn facts_of(usage: &[OperationUsage], kind: UsageKind) -> Vec<UsageCount> {
+pub(super) fn facts_of(usage: &[OperationUsage], kind: UsageKind) -> Vec<NamedUsage> {
     let mut all: BTreeMap<&str, (u64, BTreeSet<&str>)> = BTreeMap::new();
     for usage in usage {
         for fact in usage.facts.iter().filter(|fact| fact.kind == kind) {
@@ -180,7 +178,7 @@ pub(super) fn facts_of(usage: &[OperationUsage], kind: UsageKind) -> Vec<UsageCo
             consumers.insert(&usage.consumer_id);
         }
     }
-    let named = all.into_iter().map(|(name, (count, consumers))| UsageCount {
+    let named = all.into_iter().map(|(name, (count, consumers))| NamedUsage {
         name: name.to_owned(),
         count,
         consumers: consumers.into_iter().take(MAX_CONSUMERS).map(str::to_owned).collect(),
@@ -217,7 +215,7 @@ impl<'u> OperationTotals<'u> {
 impl OperationReport {
     fn new(contract: &Contract, operation: &CompiledOperation, used: &OperationTotals<'_>) -> Self {
         let documented = DocumentedParts::of(contract, operation);
-        let consumers = used.consumers.iter().map(|(name, count)| UsageCount {
+        let consumers = used.consumers.iter().map(|(name, count)| NamedUsage {
             name: (*name).to_owned(),
             count: *count,
             consumers: Vec::new(),
@@ -260,7 +258,7 @@ impl FaultCounts {
     }
 
     /// Each fault with its count.
-    pub(in crate::cli) fn all(self) -> [(Fault, u64); 4] {
+    pub(crate) fn all(self) -> [(Fault, u64); 4] {
         Fault::ALL.map(|fault| {
             let count = match fault {
                 Fault::Service => self.service,
@@ -289,7 +287,7 @@ impl Coverage {
             if documented.contains(&name_in_document) {
                 seen_names.insert(name_in_document);
             } else {
-                undocumented.push(UsageCount {
+                undocumented.push(NamedUsage {
                     name: name.to_owned(),
                     count,
                     consumers: Vec::new(),

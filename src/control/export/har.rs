@@ -3,31 +3,21 @@
 //! What was not kept is said and not made up: a body that is missing has its size and no text,
 //! an exchange without a response the status 0. `validate --exchange` reads both back.
 
-use std::io::{self, Write};
-
 use serde_json::{Value, json};
 
 use crate::model::record::{HeaderList, ValidationRecord};
 
-/// Starts the file.
-pub(super) fn begin(out: &mut dyn Write) -> io::Result<()> {
+/// The end of the file, behind the last entry.
+pub(super) const END: &str = "\n]}}\n";
+
+/// The start of the file, before the first entry.
+pub(super) fn begin() -> String {
     let creator = json!({"name": "cvt-sidecar", "version": env!("CARGO_PKG_VERSION")});
-    write!(out, "{{\"log\":{{\"version\":\"1.2\",\"creator\":{creator},\"entries\":[")
+    format!("{{\"log\":{{\"version\":\"1.2\",\"creator\":{creator},\"entries\":[")
 }
 
-/// Writes one entry.
-pub(super) fn entry(record: &ValidationRecord, first: bool, out: &mut dyn Write) -> io::Result<()> {
-    let comma = if first { "\n" } else { ",\n" };
-    out.write_all(comma.as_bytes())?;
-    serde_json::to_writer(out, &entry_of(record)).map_err(Into::into)
-}
-
-/// Ends the file.
-pub(super) fn end(out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "\n]}}}}")
-}
-
-fn entry_of(record: &ValidationRecord) -> Value {
+/// One entry; commas between entries are the caller's.
+pub(super) fn entry(record: &ValidationRecord) -> Value {
     let millis = |micros: i64| json!(micros as f64 / 1_000.0);
     let wait = record.upstream_us.unwrap_or(record.duration_us).min(record.duration_us);
     json!({

@@ -25,7 +25,7 @@ const CURL_HEADERS: [&str; 2] = ["accept", "user-agent"];
 /// A command for a POSIX shell (with `$'…'` where a value holds control characters) that sends
 /// the request of `record` to `base`. What was hidden stays hidden: credentials are to be filled
 /// in.
-pub(super) fn command(record: &ValidationRecord, base: &str) -> String {
+pub(crate) fn command(record: &ValidationRecord, base: &str) -> String {
     let mut parts = vec!["curl --globoff --path-as-is -i".to_owned()];
     let body = record.request_body.as_deref();
     match (record.request_method.as_str(), body) {

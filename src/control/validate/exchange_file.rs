@@ -10,30 +10,30 @@ use crate::model::exchange::{CapturedBody, RequestHead, ResponseHead};
 
 /// One exchange to validate.
 #[derive(Debug)]
-pub(super) struct Case {
+pub(crate) struct ExchangeCase {
     /// Its own name; its place in the file where it has none.
-    pub(super) id: Value,
+    pub(crate) id: Value,
     /// Its own document, where it carries one.
-    pub(super) spec: Option<Value>,
+    pub(crate) spec: Option<Value>,
     /// A document that is to be read and nothing else, in a line without a request.
-    pub(super) document: Option<Value>,
+    pub(crate) document: Option<Value>,
     /// What is to be validated, or why it cannot be.
-    pub(super) exchange: Result<RecordedExchange, String>,
+    pub(crate) exchange: Result<RecordedExchange, String>,
 }
 
-/// Both halves, ready for the validator.
+/// Both sides, ready for the validator.
 #[derive(Debug)]
-pub(super) struct RecordedExchange {
-    pub(super) request: RequestHead,
-    pub(super) request_body: CapturedBody,
-    pub(super) response: Option<(ResponseHead, CapturedBody)>,
+pub(crate) struct RecordedExchange {
+    pub(crate) request: RequestHead,
+    pub(crate) request_body: CapturedBody,
+    pub(crate) response: Option<(ResponseHead, CapturedBody)>,
 }
 
 /// Header fields and body of one side.
 type MessageParts = (HeaderMap, CapturedBody);
 
 /// Reads a whole file: HAR, one exchange, an array of them, or one per line.
-pub(super) fn read(text: &str) -> Vec<Case> {
+pub(crate) fn read(text: &str) -> Vec<ExchangeCase> {
     if let Ok(whole) = serde_json::from_str::<Value>(text) {
         let entries = whole.get("log").and_then(|log| log.get("entries"));
         if let Some(entries) = entries.and_then(Value::as_array) {
@@ -50,10 +50,10 @@ pub(super) fn read(text: &str) -> Vec<Case> {
     lines.enumerate().map(|(at, line)| from_line(at, line)).collect()
 }
 
-fn from_line(at: usize, line: &str) -> Case {
+fn from_line(at: usize, line: &str) -> ExchangeCase {
     match serde_json::from_str::<Value>(line) {
         Ok(value) => any_case(at, &value),
-        Err(error) => Case {
+        Err(error) => ExchangeCase {
             id: Value::from(at),
             spec: None,
             document: None,
@@ -63,13 +63,13 @@ fn from_line(at: usize, line: &str) -> Case {
 }
 
 /// A HAR entry on its own has a URL where the simple form has a path.
-fn any_case(at: usize, value: &Value) -> Case {
+fn any_case(at: usize, value: &Value) -> ExchangeCase {
     let is_har = value.get("request").is_some_and(|request| request.get("url").is_some());
     case(at, value, is_har)
 }
 
-fn case(at: usize, value: &Value, is_har: bool) -> Case {
-    Case {
+fn case(at: usize, value: &Value, is_har: bool) -> ExchangeCase {
+    ExchangeCase {
         id: ["id", "_id"].iter().find_map(|key| value.get(*key)).cloned().unwrap_or(at.into()),
         spec: value.get("spec").filter(|spec| !spec.is_null()).cloned(),
         document: value.get("document").filter(|_| value.get("request").is_none()).cloned(),
