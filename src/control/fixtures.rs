@@ -171,7 +171,8 @@ pub(super) fn violation() -> Violation {
 pub(super) fn group() -> ViolationGroup {
     let violation = violation();
     ViolationGroup {
-        fingerprint: GroupId::of(SCHEMA, "GET /books/{id}", &violation, Fault::Service, "").to_string(),
+        fingerprint: GroupId::of(SCHEMA, "GET /books/{id}", &violation, Fault::Service, "")
+            .to_string(),
         earlier_fingerprint: None,
         fault: Some(Fault::Service),
         found: None,

@@ -45,7 +45,8 @@ fn answer(request: &Message) -> Vec<Step> {
     let line = request.start_line();
     let body = request.text();
     if line.starts_with("HEAD /orders/1 ") {
-        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n";
+        let head =
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n";
         vec![Step::Send(head.into())]
     } else if line.starts_with("OPTIONS ") {
         vec![Step::Send("HTTP/1.1 204 No Content\r\nAllow: POST\r\n\r\n".into())]
@@ -127,7 +128,10 @@ fn ordinary_traffic_has_no_fault_of_the_service() {
         metrics.sum("cvt_operation_exchanges_total", &[("outcome", "violates"), ("fault", fault)])
     };
     let counts = ["service", "accepted", "stranger", "caller"].map(broken);
-    assert!(counts.iter().zip([0.0, 0.0, 4.0, 2.0]).all(|(a, b)| (a - b).abs() < 0.5), "{counts:?}");
+    assert!(
+        counts.iter().zip([0.0, 0.0, 4.0, 2.0]).all(|(a, b)| (a - b).abs() < 0.5),
+        "{counts:?}"
+    );
     let undocumented = [("operation", "undocumented"), ("fault", "stranger")];
     assert!(metrics.sum("cvt_violation_groups_total", &undocumented) > 0.5);
     for fault in ["service", "accepted"] {

@@ -137,9 +137,8 @@ impl SchemaReport {
             violating: violating + outside,
             faults: FaultCounts::new(|name| {
                 let facts = usage.iter().flat_map(|usage| &usage.facts);
-                let named = facts.filter(|fact| {
-                    fact.kind == UsageKind::Outcome && fact.name == name
-                });
+                let named =
+                    facts.filter(|fact| fact.kind == UsageKind::Outcome && fact.name == name);
                 named.map(|fact| fact.count).sum()
             }),
             never_used,

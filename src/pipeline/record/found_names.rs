@@ -68,7 +68,8 @@ mod tests {
     #[test]
     fn what_is_found_beyond_the_limit_is_one_thing_for_each_fault() {
         let names = FoundNames::default();
-        let place = |schema: &str| GroupId::earlier(schema, "undocumented", &undocumented(String::new()));
+        let place =
+            |schema: &str| GroupId::earlier(schema, "undocumented", &undocumented(String::new()));
         let mut kept = BTreeSet::new();
         for n in 0..1_000 {
             let violation = undocumented(format!("/p{n}"));

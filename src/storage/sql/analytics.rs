@@ -206,8 +206,7 @@ pub(crate) fn time_series_query(
     width: i64,
 ) -> Query {
     let mut spans = [BucketSpan::Hour, BucketSpan::Minute].into_iter();
-    let widest =
-        spans.find(|span| width % span.micros() == 0).filter(|_| !filter.needs_records());
+    let widest = spans.find(|span| width % span.micros() == 0).filter(|_| !filter.needs_records());
     let mut query = Query::build(format!("SELECT start, {TOTAL}, {FAILED} FROM ("));
     for (index, slice) in slices(filter.from, filter.until, widest).iter().enumerate() {
         query.push(if index > 0 { " UNION ALL " } else { "" });

@@ -152,7 +152,8 @@ async fn last_seen(conn: &mut DbConn<'_>, fingerprint: &str) -> StoreResult<Opti
     let mut query = Query::build("SELECT fingerprint, last_seen FROM violation_groups");
     query.where_eq("fingerprint", Some(fingerprint));
     let row = conn.row(query).await?;
-    row.map(|row| RowReader::new(&row, "violation_groups", "fingerprint").at("last_seen")).transpose()
+    row.map(|row| RowReader::new(&row, "violation_groups", "fingerprint").at("last_seen"))
+        .transpose()
 }
 
 async fn get_locked(

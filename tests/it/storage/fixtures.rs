@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use cvt_sidecar::model::clock::Timestamp;
-use cvt_sidecar::model::fault::Fault;
 use cvt_sidecar::model::comparison::{BreakingChange, BreakingChangeType, ComparisonRecord};
 use cvt_sidecar::model::consumer::{ConsumerRecord, EndpointUsage};
+use cvt_sidecar::model::fault::Fault;
 use cvt_sidecar::model::group::ViolationGroup;
 use cvt_sidecar::model::id::SchemaId;
 use cvt_sidecar::model::mode::Mode;
