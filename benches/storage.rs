@@ -234,6 +234,7 @@ fn record(n: usize, step: i64) -> Redacted<ValidationRecord> {
         instance_pointer: "/items/0/title".into(),
         schema_pointer: "/components/schemas/Book/properties/title/type".into(),
         keyword: "type".into(),
+        found: String::new(),
         position: None,
         message: "expected text".into(),
     };
@@ -268,6 +269,7 @@ fn record(n: usize, step: i64) -> Redacted<ValidationRecord> {
         upstream_us: Some(9_000),
         duration_us: 12_345,
         rejected: None,
+        fault: (!valid).then_some(cvt_sidecar::model::fault::Fault::Service),
         request_size: 512,
         response_size: 512,
     };

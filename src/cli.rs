@@ -8,6 +8,7 @@ mod common;
 mod consumers;
 pub mod demo;
 mod export;
+mod fault_args;
 mod health;
 mod keys;
 mod maintain;

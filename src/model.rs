@@ -10,6 +10,7 @@ pub mod clock;
 pub mod comparison;
 pub mod consumer;
 pub mod exchange;
+pub mod fault;
 pub mod group;
 pub mod id;
 pub mod mode;

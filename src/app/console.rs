@@ -18,7 +18,7 @@ pub struct TerminalNotices {
 
 impl NoticeSink for LogNotices {
     fn violation(&self, notice: &Notice) {
-        let Notice { reason, group, schema_id, operation, violation, trace, count } = notice;
+        let Notice { reason, group, fault, schema_id, operation, violation, trace, count } = notice;
         let position = violation.position;
         tracing::warn!(
             event = "violation",
@@ -26,6 +26,7 @@ impl NoticeSink for LogNotices {
             %group,
             schema_id,
             operation,
+            fault = fault.as_str(),
             code = violation.code.as_str(),
             name = violation.name.as_deref(),
             instance_pointer = violation.instance_pointer.as_str(),

@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::output::{EXIT_ERROR, EXIT_NEGATIVE, sanitize};
 use super::settings;
 use crate::app;
-use crate::config::{Config, StoreConfig};
+use crate::config::{Config, StoreConfig, parse};
 use crate::control::ControlError;
 use crate::model::clock::{Clock, SystemClock, Timestamp};
 use crate::model::page::Cursor;
@@ -112,9 +113,39 @@ pub(super) fn run_command(command: impl Future<Output = Result<u8, CommandError>
     })
 }
 
-/// Reads a time given as a flag.
+/// Reads a time given as a flag: itself, or how long before now.
 pub(super) fn parse_time(flag: &str, text: Option<&str>) -> Result<Option<Timestamp>, String> {
-    let Some(text) = text else { return Ok(None) };
-    let expected = || format!("{flag}: expected a time such as 2026-01-31T12:00:00Z");
-    Timestamp::parse(text).map(Some).ok_or_else(expected)
+    text.map(|text| time_of(flag, text, SystemClock.now())).transpose()
+}
+
+fn time_of(flag: &str, text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let ago = || parse::duration(Duration::ZERO..=Duration::MAX)(text).ok();
+    // a bare number is neither a time nor a duration
+    let ago = ago().filter(|_| text.ends_with(|c: char| c.is_ascii_alphabetic()));
+    let expected = || format!("{flag}: expected a time such as 2026-01-31T12:00:00Z, or 10m or 7d");
+    Timestamp::parse(text).or(ago.map(|ago| now.minus(ago))).ok_or_else(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_out_or_as_a_duration_before_now() {
+        let now = Timestamp::parse("2026-01-31T12:00:00Z").unwrap();
+        let time = |text: &str| time_of("--since", text, now);
+        for (text, same) in [
+            ("10m", "2026-01-31T11:50:00Z"),
+            ("2h", "2026-01-31T10:00:00Z"),
+            ("7d", "2026-01-24T12:00:00Z"),
+            ("30s", "2026-01-31T11:59:30Z"),
+            ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(time(text), Ok(Timestamp::parse(same).unwrap()), "{text}");
+        }
+        for text in ["", "10", "m", "yesterday", "10 parsecs", "-5m"] {
+            let error = time(text).unwrap_err();
+            assert!(error.starts_with("--since: expected a time"), "{text}: {error}");
+        }
+    }
 }

@@ -10,8 +10,10 @@ use std::io::Write;
 use clap::Args;
 
 use super::common::{self, CommandError, StoreArgs};
+use super::fault_args::FaultArgs;
 use super::output::{EXIT_OK, write_json};
 use crate::control::coverage::{self, CoverageQuestion};
+use crate::storage::GroupFilter;
 
 /// Arguments of `report`.
 #[derive(Debug, Args)]
@@ -30,6 +32,11 @@ pub struct ReportArgs {
     /// Violation groups shown
     #[arg(long, default_value_t = 10, value_name = "N")]
     top: u32,
+    #[command(flatten)]
+    faults: FaultArgs,
+    /// Violation groups seen at this time or later: RFC 3339, or a duration before now such as 10m
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
     /// Also name the parameters, statuses and fields that were never seen
     #[arg(long)]
     details: bool,
@@ -41,6 +48,13 @@ pub fn run(arguments: &ReportArgs, environment: &[(String, String)], out: &mut d
         let question = CoverageQuestion {
             schema_id: arguments.schema_id.clone(),
             environment: arguments.environment.clone(),
+            groups: GroupFilter {
+                fault: arguments.faults.fault,
+                side: arguments.faults.side,
+                status: arguments.faults.status,
+                seen_since: common::parse_time("--since", arguments.since.as_deref())?,
+                ..GroupFilter::default()
+            },
             top_groups: arguments.top as usize,
         };
         let store = arguments.store_args.open(environment, true).await?;

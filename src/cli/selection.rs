@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::common;
+use super::fault_args::FaultArgs;
 use crate::storage::ValidationFilter;
 
 /// Flags that choose records; without any it is all of them.
@@ -32,10 +33,13 @@ pub(super) struct Selection {
     /// Records of one environment only
     #[arg(long = "env", value_name = "NAME")]
     environment: Option<String>,
-    /// Records of exchanges that ended at this time or later, RFC 3339
+    #[command(flatten)]
+    faults: FaultArgs,
+    /// Records of exchanges that ended at this time or later: RFC 3339, or a duration before now such
+    /// as 10m or 7d
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Records of exchanges that ended before this time only, RFC 3339
+    /// Records of exchanges that ended before this time only, in the same forms
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
 }
@@ -55,6 +59,9 @@ impl Selection {
             consumer_id: self.consumer.clone(),
             path_template: self.operation.clone(),
             code: self.code.clone(),
+            fault: self.faults.fault,
+            side: self.faults.side,
+            status: self.faults.status,
         })
     }
 }

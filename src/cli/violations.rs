@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 
 use super::common::{self, CommandError, PageArgs, StoreArgs};
+use super::fault_args::FaultArgs;
 use super::output::{EXIT_OK, name_list, sanitize, thousands, write_json};
 use crate::control::groups;
 use crate::model::group::ViolationGroup;
@@ -43,7 +44,9 @@ struct ListGroupsArgs {
     /// Groups of one code only, such as response.body.schema
     #[arg(long)]
     code: Option<String>,
-    /// Groups seen at this time or later, RFC 3339
+    #[command(flatten)]
+    faults: FaultArgs,
+    /// Groups seen at this time or later: RFC 3339, or a duration before now such as 10m or 7d
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     #[command(flatten)]
@@ -74,6 +77,9 @@ async fn list(
         schema_id: arguments.schema_id,
         code: arguments.code,
         path_template: arguments.operation,
+        fault: arguments.faults.fault,
+        side: arguments.faults.side,
+        status: arguments.faults.status,
         seen_since: common::parse_time("--since", arguments.since.as_deref())?,
     };
     let store = arguments.store_args.open(environment, true).await?;
@@ -101,7 +107,8 @@ fn write_group(group: &ViolationGroup, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "✗ {}", headline(group))?;
     writeln!(
         out,
-        "    {} times, {} to {}, by {}; {}",
+        "    {}{} times, {} to {}, by {}; {}",
+        group.fault.map(|fault| format!("fault {fault}, ")).unwrap_or_default(),
         thousands(group.count),
         group.first_seen,
         group.last_seen,

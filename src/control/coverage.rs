@@ -10,9 +10,9 @@ use serde::Serialize;
 use super::{ControlError, documents, groups, schemas, usage};
 use crate::contract::CompileOptions;
 use crate::model::usage::UsageKind;
-use crate::storage::{Store, UsageFilter};
+use crate::storage::{GroupFilter, Store, UsageFilter};
 
-pub(crate) use schema::{Coverage, NamedUsage, OperationReport, SchemaReport};
+pub(crate) use schema::{Coverage, FaultCounts, NamedUsage, OperationReport, SchemaReport};
 
 /// What the report is about.
 #[derive(Debug, Clone, Default)]
@@ -21,7 +21,9 @@ pub(crate) struct CoverageQuestion {
     pub(crate) schema_id: Option<String>,
     /// What was seen in one environment only; violation groups know no environment.
     pub(crate) environment: Option<String>,
-    /// How many violation groups of each schema, the most frequent first.
+    /// Which violation groups of each schema.
+    pub(crate) groups: GroupFilter,
+    /// How many of them, the most frequent first.
     pub(crate) top_groups: usize,
 }
 
@@ -50,7 +52,8 @@ pub(crate) async fn report(
         let options = CompileOptions { strict_fields: true, ..CompileOptions::default() };
         let contract = documents::compile_stored(&id, record.content.clone(), options).await?;
         let usage = usage::all(store, &question.usage_of(&id)).await?;
-        let groups = groups::most_frequent(store, &id, question.top_groups).await?;
+        let filter = GroupFilter { schema_id: Some(id.clone()), ..question.groups.clone() };
+        let groups = groups::most_frequent(store, &filter, question.top_groups).await?;
         reports.push(SchemaReport::new(&record, &contract, &usage, groups));
     }
     let unvalidated = usage::all(store, &question.usage_of("")).await?;

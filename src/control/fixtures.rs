@@ -5,6 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::model::clock::{ManualClock, Timestamp};
+use crate::model::fault::Fault;
 use crate::model::group::ViolationGroup;
 use crate::model::id::SchemaId;
 use crate::model::mode::Mode;
@@ -127,6 +128,7 @@ pub(super) fn record(n: i64, consumer: &str) -> ValidationRecord {
         request_size: 0,
         response_size: 16,
         rejected: None,
+        fault: None,
     }
 }
 
@@ -136,6 +138,7 @@ pub(super) fn broken_record(n: i64, consumer: &str) -> ValidationRecord {
         valid: false,
         errors: vec![violation.message.clone()],
         violations: vec![violation],
+        fault: Some(Fault::Service),
         ..record(n, consumer)
     }
 }
@@ -158,6 +161,7 @@ pub(super) fn violation() -> Violation {
         instance_pointer: "/title".into(),
         schema_pointer: RULE.into(),
         keyword: "maxLength".into(),
+        found: String::new(),
         position: None,
         message: "is longer than 5 characters".into(),
     }
@@ -167,7 +171,12 @@ pub(super) fn violation() -> Violation {
 pub(super) fn group() -> ViolationGroup {
     let violation = violation();
     ViolationGroup {
-        fingerprint: GroupId::of(SCHEMA, "GET /books/{id}", &violation).to_string(),
+        fingerprint: GroupId::of(SCHEMA, "GET /books/{id}", &violation, Fault::Service, "")
+            .to_string(),
+        earlier_fingerprint: None,
+        fault: Some(Fault::Service),
+        found: None,
+        statuses: Vec::new(),
         schema_id: SCHEMA.into(),
         method: "GET".into(),
         path_template: "/books/{id}".into(),

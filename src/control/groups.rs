@@ -10,6 +10,7 @@ use crate::model::group::ViolationGroup;
 use crate::model::page::Page;
 use crate::model::record::ValidationRecord;
 use crate::model::violation::{Position, Violation};
+use crate::pipeline::record::found_names::OTHER_FOUND;
 use crate::pipeline::record::group_id::GroupId;
 use crate::pipeline::record::recorder::UNDOCUMENTED;
 use crate::storage::{GroupFilter, PageRequest, Store, ValidationFilter};
@@ -74,14 +75,13 @@ pub(crate) async fn get(
 /// The most frequent groups of a schema; no more of them are held than asked for.
 pub(super) async fn most_frequent(
     store: &dyn Store,
-    schema_id: &str,
+    filter: &GroupFilter,
     top: usize,
 ) -> Result<Vec<ViolationGroup>, ControlError> {
-    let filter = GroupFilter { schema_id: Some(schema_id.to_owned()), ..GroupFilter::default() };
     let mut all = Vec::new();
     let mut walk = PageWalk::new();
     while let Some(page) = walk.next() {
-        all.extend(walk.items(store.list_groups(&filter, &page).await?));
+        all.extend(walk.items(store.list_groups(filter, &page).await?));
         all.sort_by(|a: &ViolationGroup, b| {
             b.count.cmp(&a.count).then_with(|| a.fingerprint.cmp(&b.fingerprint))
         });
@@ -138,9 +138,13 @@ fn violation_of<'r>(record: &'r ValidationRecord, group: &ViolationGroup) -> Opt
         "" => UNDOCUMENTED.to_owned(),
         template => format!("{} {template}", group.method),
     };
+    let is_group = |id: GroupId| id.to_string() == group.fingerprint;
     record.violations.iter().find(|violation| {
-        let id = GroupId::of(&record.schema_id, &operation, violation);
-        id.to_string() == group.fingerprint
+        let schema_id = record.schema_id.as_str();
+        let of = |fault, found| GroupId::of(schema_id, &operation, violation, fault, found);
+        let found = |fault| [violation.found.as_str(), OTHER_FOUND].map(|found| of(fault, found));
+        is_group(GroupId::earlier(schema_id, &operation, violation))
+            || record.fault.is_some_and(|fault| found(fault).into_iter().any(is_group))
     })
 }
 
@@ -234,7 +238,9 @@ mod tests {
         assert!(matches!(error, ControlError::Ambiguous { matches: 2, .. }));
         let error = get(&*store, "ffff", URL).await.unwrap_err();
         assert!(matches!(error, ControlError::NotFound { .. }), "{error}");
-        let top = most_frequent(&*store, fixtures::SCHEMA, 2).await.unwrap();
+        let of_schema =
+            GroupFilter { schema_id: Some(fixtures::SCHEMA.into()), ..GroupFilter::default() };
+        let top = most_frequent(&*store, &of_schema, 2).await.unwrap();
         assert_eq!(top.iter().map(|group| group.count).collect::<Vec<_>>(), [3, 2]);
         let page = list(&*store, &GroupFilter::default(), &PageRequest::first(1)).await.unwrap();
         assert!(page.next.is_some());

@@ -6,7 +6,8 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, Opts};
 
-use crate::model::verdict::SkipReason;
+use crate::model::fault::Fault;
+use crate::model::verdict::{Outcome, SkipReason};
 use crate::model::violation::Side;
 use crate::telemetry::metrics::{Metrics, MetricsError};
 
@@ -21,7 +22,7 @@ pub struct ExchangeMetrics {
     skipped: [IntCounter; SkipReason::ALL.len()],
     /// Parts of validated exchanges that were left unvalidated, by side and reason.
     unvalidated_parts: IntCounterVec,
-    /// Violations found, by code.
+    /// Violations found, by code and fault.
     pub violations: IntCounterVec,
     /// Exchanges validated, by schema, method and result (CVT's).
     pub validations: IntCounterVec,
@@ -29,11 +30,13 @@ pub struct ExchangeMetrics {
     pub validation_duration: prometheus::HistogramVec,
     /// Invalid exchanges by category (CVT's).
     pub validation_errors: IntCounterVec,
-    /// Exchanges validated, by operation and outcome.
+    /// Exchanges validated, by operation, outcome and fault.
     pub operations: IntCounterVec,
+    /// Requests that were rejected, by operation.
+    pub rejected: IntCounterVec,
     /// Exchanges left out before they were validated, by operation and reason.
     pub left_out: IntCounterVec,
-    /// Violation groups that this process saw for the first time, by schema and operation.
+    /// Violation groups that this process saw for the first time, by schema, operation and fault.
     pub new_groups: IntCounterVec,
 }
 
@@ -49,8 +52,8 @@ impl ExchangeMetrics {
         )?;
         let operations = metrics.counters(
             "cvt_operation_exchanges_total",
-            "Exchanges validated, by operation of the contract and outcome.",
-            &["schema_id", "operation", "outcome"],
+            "Exchanges validated, by operation of the contract, outcome and fault.",
+            &["schema_id", "operation", "outcome", "fault"],
         )?;
         let left_out = metrics.counters(
             "cvt_operation_skipped_total",
@@ -70,8 +73,8 @@ impl ExchangeMetrics {
             )?,
             violations: metrics.counters(
                 "cvt_violations_total",
-                "Violations found, by code.",
-                &["code"],
+                "Violations found, by code and fault.",
+                &["code", "fault"],
             )?,
             validations: metrics.counters(
                 "cvt_validations_total",
@@ -90,11 +93,16 @@ impl ExchangeMetrics {
                 &["error_category"],
             )?,
             operations,
+            rejected: metrics.counters(
+                "cvt_operation_rejected_total",
+                "Requests that were rejected instead of forwarded, by operation.",
+                &["schema_id", "operation"],
+            )?,
             left_out,
             new_groups: metrics.counters(
                 "cvt_violation_groups_total",
                 "Violation groups that this process saw for the first time.",
-                &["schema_id", "operation"],
+                &["schema_id", "operation", "fault"],
             )?,
         })
     }
@@ -112,6 +120,39 @@ impl ExchangeMetrics {
     /// Exchanges of which nothing was validated, for `reason`.
     pub fn skipped(&self, reason: SkipReason) -> u64 {
         self.skipped[reason as usize].get()
+    }
+}
+
+/// Counters of exchanges by outcome, those that violate by fault.
+#[derive(Debug, Clone)]
+pub struct OutcomeCounters {
+    conforms: IntCounter,
+    skipped: IntCounter,
+    violates: [IntCounter; Fault::ALL.len()],
+}
+
+// === impl OutcomeCounters ===
+
+impl OutcomeCounters {
+    /// The counters that `counter` makes for an outcome and a fault. All of them at once: the first
+    /// increment of a counter that was not there before is lost to Prometheus.
+    pub fn new(counter: impl Fn(Outcome, &str) -> IntCounter) -> Self {
+        let none = Fault::label(None);
+        Self {
+            conforms: counter(Outcome::Conforms, none),
+            skipped: counter(Outcome::Skipped, none),
+            violates: Fault::ALL.map(|fault| counter(Outcome::Violates, fault.as_str())),
+        }
+    }
+
+    /// Counts one exchange; one that violates has a fault.
+    pub fn count(&self, outcome: Outcome, fault: Option<Fault>) {
+        let counter = match (fault, outcome) {
+            (Some(fault), _) => &self.violates[fault as usize],
+            (None, Outcome::Conforms) => &self.conforms,
+            (None, _) => &self.skipped,
+        };
+        counter.inc();
     }
 }
 

@@ -10,6 +10,7 @@ use crate::exchange::fingerprint::MessageFingerprint;
 use crate::exchange::memory_budget::Reservation;
 use crate::model::clock::Timestamp;
 use crate::model::exchange::{CapturedBody, RequestHead, ResponseHead};
+use crate::model::fault::RequestEnd;
 use crate::model::mode::Modes;
 use crate::model::trace::TraceContext;
 use crate::model::verdict::Verdict;
@@ -85,6 +86,21 @@ pub struct Exchange {
     pub forwarded_after: Duration,
     /// Memory that it holds.
     pub reservation: Reservation,
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// What became of the request. Where no response came and the upstream did not fail, the
+    /// sidecar answered by itself or the downstream went away.
+    pub fn request_end(&self) -> RequestEnd {
+        match (self.rejected, &self.response) {
+            (Some(Side::Request), _) => RequestEnd::Refused,
+            (_, Some(head)) => RequestEnd::Answered(head.status.as_u16()),
+            (_, None) if self.ending == Ending::UpstreamFailed => RequestEnd::Unanswered,
+            (_, None) => RequestEnd::Refused,
+        }
+    }
 }
 
 // === impl InlineResults ===

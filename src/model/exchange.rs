@@ -3,11 +3,15 @@
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, ORIGIN, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use smallvec::SmallVec;
 
 use super::verdict::SkipReason;
+
+const ACCESS_CONTROL_REQUEST_METHOD: HeaderName =
+    HeaderName::from_static("access-control-request-method");
 
 /// The longest request id accepted from the downstream, in bytes.
 const MAX_REQUEST_ID: usize = 128;
@@ -68,6 +72,19 @@ pub struct CapturedBody {
 pub fn request_id(headers: &HeaderMap) -> Option<&str> {
     let id = headers.get("x-request-id")?.to_str().ok()?;
     (1..=MAX_REQUEST_ID).contains(&id.len()).then_some(id)
+}
+
+/// Whether a head is that of a pre-flight of the CORS protocol (Fetch §3.2.2), which has no body.
+/// Browsers send it; documents seldom list it.
+pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    let has_body = || {
+        let length = headers.get(CONTENT_LENGTH);
+        headers.contains_key(TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
+    };
+    *method == Method::OPTIONS
+        && headers.contains_key(ORIGIN)
+        && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        && !has_body()
 }
 
 /// A copy of header fields with memory of its own: fields as read share the buffer of the
@@ -227,6 +244,25 @@ impl CapturedBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_preflight_names_an_origin_and_a_method_and_has_no_body() {
+        let fields = [("origin", "https://a.test"), ("access-control-request-method", "POST")];
+        let is_one = |method: &Method, fields: &[(&'static str, &'static str)]| {
+            let fields = fields.iter().map(|(name, value)| {
+                (HeaderName::from_static(name), HeaderValue::from_static(value))
+            });
+            is_preflight(method, &fields.collect())
+        };
+        let options = Method::OPTIONS;
+        assert!(is_one(&options, &fields));
+        assert!(is_one(&options, &[fields[0], fields[1], ("content-length", "0")]));
+        assert!(!is_one(&Method::GET, &fields));
+        assert!(!is_one(&options, &fields[..1]));
+        assert!(!is_one(&options, &fields[1..]));
+        assert!(!is_one(&options, &[fields[0], fields[1], ("content-length", "1")]));
+        assert!(!is_one(&options, &[fields[0], fields[1], ("transfer-encoding", "chunked")]));
+    }
 
     #[test]
     fn capturing_keeps_up_to_the_limit_and_counts_the_rest() {

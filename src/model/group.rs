@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::clock::Timestamp;
+use super::fault::Fault;
 use super::violation::ViolationCode;
 
 /// How many consumers and versions a group lists.
@@ -14,8 +15,12 @@ pub const MAX_GROUP_NAMES: usize = 50;
 /// To be merged, its count is the increment; read from storage, it is the total.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViolationGroup {
-    /// Hex hash of schema, operation, side, code, schema pointer and erased instance pointer.
+    /// Hex hash of schema, operation, code (which holds the side), name, schema pointer, erased
+    /// instance pointer, fault and what was found.
     pub fingerprint: String,
+    /// The fingerprint that releases before faults gave it, by which storage knows what they saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier_fingerprint: Option<String>,
     /// The schema broken.
     pub schema_id: String,
     /// Method, upper case.
@@ -27,13 +32,22 @@ pub struct ViolationGroup {
     pub code: ViolationCode,
     /// The documented name of the parameter, header or scheme, where one is concerned.
     pub name: Option<String>,
+    /// Whose fault; `None` in groups of releases before faults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+    /// The status, method, media type or folded path in the place of a documented one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// Statuses that the service answered with, sorted; at most [`MAX_GROUP_NAMES`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statuses: Vec<String>,
     /// Pointer into the document.
     pub schema_pointer: String,
     /// Pointer into the message, indices erased.
     pub instance_pointer: String,
     /// The sentence of the first violation.
     pub message: String,
-    /// How often.
+    /// In how many exchanges.
     pub count: u64,
     /// When it was seen first.
     pub first_seen: Timestamp,
@@ -54,12 +68,15 @@ pub struct MergedGroup {
     pub fingerprint: String,
     /// When any process had seen it last before; `None` for a new group.
     pub seen_before: Option<Timestamp>,
+    /// When a group with its earlier fingerprint was seen last, where the group itself is new.
+    #[serde(default)]
+    pub seen_before_as_earlier: Option<Timestamp>,
 }
 
 // === impl ViolationGroup ===
 
 impl ViolationGroup {
-    /// Counts one more violation.
+    /// Counts one more exchange.
     pub fn record(&mut self, at: Timestamp, consumer: &str, version: &str, example: Option<Uuid>) {
         self.count = self.count.saturating_add(1);
         self.first_seen = self.first_seen.min(at);
@@ -69,9 +86,21 @@ impl ViolationGroup {
         merge_name(&mut self.versions, version);
     }
 
+    /// Adds a status that the service answered with.
+    pub fn record_status(&mut self, status: Option<u16>) {
+        if let Some(status) = status {
+            merge_name(&mut self.statuses, &status.to_string());
+        }
+    }
+
     /// Whether it lists a consumer.
     pub fn lists_consumer(&self, consumer: &str) -> bool {
         self.consumers.iter().any(|known| known == consumer)
+    }
+
+    /// Whether it lists a status.
+    pub fn lists_status(&self, status: u16) -> bool {
+        self.statuses.contains(&status.to_string())
     }
 
     /// Adds the counts of `other`, a group of the same fingerprint. Commutative except for the message
@@ -86,6 +115,7 @@ impl ViolationGroup {
         self.example = self.example.or(other.example);
         merge_names(&mut self.consumers, &other.consumers);
         merge_names(&mut self.versions, &other.versions);
+        merge_names(&mut self.statuses, &other.statuses);
     }
 }
 
@@ -109,11 +139,15 @@ mod tests {
     fn group(at: i64, consumer: &str) -> ViolationGroup {
         ViolationGroup {
             fingerprint: "f".into(),
+            earlier_fingerprint: None,
             schema_id: "s".into(),
             method: "GET".into(),
             path_template: "/a".into(),
             code: ViolationCode::REQUEST_BODY_SCHEMA,
             name: None,
+            fault: Some(Fault::Caller),
+            found: None,
+            statuses: vec!["422".into()],
             schema_pointer: String::new(),
             instance_pointer: String::new(),
             message: format!("seen at {at}"),

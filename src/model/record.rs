@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::clock::Timestamp;
+use super::fault::Fault;
 use super::mode::Mode;
 use super::verdict::SkipReason;
 use super::violation::{Side, Violation};
@@ -82,4 +83,8 @@ pub struct ValidationRecord {
     /// The side that was rejected, if one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<Side>,
+    /// Whose fault the violations are; `None` where there are none, and in records of releases
+    /// before this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
+use super::fault::Fault;
 
 /// What part of an operation a consumer used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -18,7 +19,8 @@ pub enum UsageKind {
     Status,
     /// A field of the response body that was received, in dot notation.
     ResponseField,
-    /// The verdict on an exchange: `conforms`, `violates` or `skipped`.
+    /// The verdict on an exchange: `conforms`, `violates` or `skipped`; and of those that violate,
+    /// the fault, as [`fault_fact`] names it.
     Outcome,
     /// Something that was not validated, as `response:regex_budget`; `exchange:` of whole ones.
     #[serde(rename = "not_validated", alias = "unjudged")]
@@ -26,6 +28,17 @@ pub enum UsageKind {
     /// An operation that the document does not list, as `GET /books/{id}`; facts of this kind
     /// have an empty method and path.
     Undocumented,
+}
+
+/// The name of the fact of kind [`UsageKind::Outcome`] that counts the exchanges with a fault.
+/// Releases before faults read only the names of verdicts.
+pub const fn fault_fact(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Service => "violates:service",
+        Fault::Accepted => "violates:accepted",
+        Fault::Stranger => "violates:stranger",
+        Fault::Caller => "violates:caller",
+    }
 }
 
 /// One thing a consumer was seen to use, counted.

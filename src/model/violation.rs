@@ -90,12 +90,20 @@ pub struct Violation {
     /// The keyword that is violated (`type`, `required`, …); empty where no schema was involved.
     #[serde(default, skip_serializing_if = "str_is_empty")]
     pub keyword: Cow<'static, str>,
+    /// What a `*.undocumented` code found: the status, the method, the media type without its
+    /// parameters, or the path with its id-like segments folded. At most [`MAX_FOUND`] bytes;
+    /// empty for all other codes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub found: String,
     /// Position of the rule in the document as registered.
     #[serde(default, flatten)]
     pub position: Option<Position>,
     /// A sentence in our own words.
     pub message: String,
 }
+
+/// The longest [`Violation::found`], in bytes.
+pub const MAX_FOUND: usize = 128;
 
 // === impl Side ===
 
@@ -245,6 +253,7 @@ mod tests {
             instance_pointer: "/a/0".into(),
             schema_pointer: "/components/schemas/A/type".into(),
             keyword: "type".into(),
+            found: String::new(),
             position: Some(Position { line: 3, column: 7 }),
             message: "expected an integer".into(),
         };

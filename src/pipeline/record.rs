@@ -1,6 +1,7 @@
 //! What follows a verdict: counters, violation groups and their notices, the record.
 
 mod builder;
+pub mod found_names;
 pub mod group_id;
 pub mod metrics;
 pub mod notice;

@@ -12,6 +12,7 @@ mod inline;
 mod message;
 pub mod metrics;
 mod plan;
+mod preflight;
 mod validate;
 mod verdict_header;
 
@@ -44,6 +45,7 @@ use breaker_state::BreakerState;
 use message::{hash, is_stream};
 use metrics::{EnforcementMetrics, EnforcementSkip};
 use plan::{EnforcementPlan, PlannedOperation};
+use preflight::is_known_preflight;
 
 pub use inline::InlineValidators;
 pub use plan::unknown_operations;
@@ -138,13 +140,13 @@ impl Enforcement {
         self.parts.settings.enforces()
     }
 
-    /// Decides how an exchange is treated.
+    /// Decides how an exchange is treated; `has_body` says whether bytes may follow its head.
     pub fn decide(
         self: &Arc<Self>,
         contract: Option<&Arc<LoadedContract>>,
         method: &Method,
         path: &str,
-        headers: &HeaderMap,
+        (headers, has_body): (&HeaderMap, bool),
     ) -> EnforcementDecision {
         let modes = self.parts.settings.modes;
         let mut decision = EnforcementDecision { modes, id: None, operation: None };
@@ -154,6 +156,9 @@ impl Enforcement {
         decision.operation =
             contract.and_then(|contract| self.find_operation(contract, method, path));
         decision.modes = decision.planned().map_or(modes, |planned| planned.modes);
+        if !has_body && is_known_preflight(contract, method, path, headers) {
+            decision.modes = decision.modes.unenforced();
+        }
         if decision.modes.enforces()
             && let Some(why) = self.skip_enforcement(&mut decision, headers)
         {
@@ -359,11 +364,7 @@ impl Enforcement {
         }
         let reasons: SmallVec<[SkipReason; 2]> = match (cut, validated) {
             (Some(reason), _) | (None, Err(reason)) => [reason].into_iter().collect(),
-            // A pre-flight belongs to the browser; no document lists it, and it always passes.
-            (None, Ok(verdict)) => {
-                let counts = |reason: &SkipReason| *reason != SkipReason::Preflight;
-                verdict.skipped.iter().copied().filter(counts).collect()
-            }
+            (None, Ok(verdict)) => verdict.skipped.iter().copied().collect(),
         };
         let Some(first) = reasons.first().copied() else {
             metrics.record_enforced(side);

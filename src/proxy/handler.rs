@@ -161,7 +161,8 @@ impl ExchangeHandler {
         }
         let contract = route.contract.load_full();
         let (method, path) = (request.method(), request.uri().path());
-        let mut decision = enforcement.decide(contract.as_ref(), method, path, request.headers());
+        let head = (request.headers(), !request.body().is_end_stream());
+        let mut decision = enforcement.decide(contract.as_ref(), method, path, head);
         if decision.modes.is_off() {
             return Ok(None);
         }

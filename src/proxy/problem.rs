@@ -347,6 +347,7 @@ mod tests {
             instance_pointer: "/a".into(),
             schema_pointer: "/x".into(),
             keyword: "type".into(),
+            found: String::new(),
             position: None,
             message: "expected an integer".into(),
         };

@@ -7,8 +7,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::clock::Timestamp;
+use crate::model::fault::Fault;
 use crate::model::page::{Cursor, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page};
 use crate::model::schema::{SchemaMetadata, SchemaRecord};
+use crate::model::violation::Side;
 
 /// Which page of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -114,6 +116,12 @@ pub struct ValidationFilter {
     pub path_template: Option<String>,
     /// A violation code that the record must carry.
     pub code: Option<String>,
+    /// Whose fault the violations are.
+    pub fault: Option<Fault>,
+    /// A side that the record must carry a violation of.
+    pub side: Option<Side>,
+    /// What the service answered with.
+    pub status: Option<u16>,
 }
 
 /// How analytics are aggregated.
@@ -262,6 +270,12 @@ pub struct GroupFilter {
     pub code: Option<String>,
     /// Path template.
     pub path_template: Option<String>,
+    /// Whose fault.
+    pub fault: Option<Fault>,
+    /// The side that breaks the contract.
+    pub side: Option<Side>,
+    /// A status that the service answered with.
+    pub status: Option<u16>,
     /// Last seen at this time or later.
     pub seen_since: Option<Timestamp>,
 }
@@ -298,6 +312,15 @@ impl PageRequest {
             0 => DEFAULT_PAGE_SIZE,
             size => size.min(MAX_PAGE_SIZE),
         }
+    }
+}
+
+// === impl ValidationFilter ===
+
+impl ValidationFilter {
+    /// Whether it asks for something that only the records themselves say.
+    pub(crate) fn needs_records(&self) -> bool {
+        self.fault.is_some() || self.side.is_some() || self.status.is_some()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_TYPE, COOKIE, ORIGIN};
-use http::{HeaderMap, HeaderName, Method};
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, COOKIE};
 use smallvec::{SmallVec, smallvec};
 
 use super::body;
@@ -23,12 +23,9 @@ use crate::contract::parameter::{KeyOwner, ParameterSet};
 use crate::contract::route::{Captures, RouteMatch};
 use crate::contract::security::CredentialKind;
 use crate::json::Arena;
-use crate::model::exchange::{CapturedBody, RequestHead};
+use crate::model::exchange::{CapturedBody, RequestHead, is_preflight};
 use crate::model::verdict::SkipReason;
 use crate::model::violation::{Location, Side, ViolationKind};
-
-const ACCESS_CONTROL_REQUEST_METHOD: HeaderName =
-    HeaderName::from_static("access-control-request-method");
 
 // === impl Validator ===
 
@@ -54,6 +51,15 @@ impl Validator {
         let mut verdict = VerdictBuilder::new(contract, Side::Request, self.options.violation_cap);
         let found = contract.find(&head.method, head.path());
         let operation = match &found {
+            // A pre-flight carries no credentials and nothing else that an operation may require.
+            RouteMatch::Found { .. }
+            | RouteMatch::Undescribed { .. }
+            | RouteMatch::MethodUnknown { .. }
+                if body.seen() == 0 && is_preflight(&head.method, &head.headers) =>
+            {
+                verdict.skip(SkipReason::Preflight);
+                None
+            }
             RouteMatch::Found { operation, captures } => {
                 let compiled = contract.operation(*operation);
                 self.validate_documented_request(&mut verdict, compiled, captures, head, body);
@@ -62,10 +68,6 @@ impl Validator {
             }
             RouteMatch::Undescribed { .. } => {
                 verdict.skip(SkipReason::Document);
-                None
-            }
-            _ if is_preflight(head) => {
-                verdict.skip(SkipReason::Preflight);
                 None
             }
             RouteMatch::MethodUnknown { template } => {
@@ -201,13 +203,6 @@ impl Validator {
         let limit = self.options.decoded_limit;
         body::validate(&mut self.arena, verdict, &context, headers, captured, limit);
     }
-}
-
-/// A pre-flight of the CORS protocol (Fetch §3.2.2): browsers send it, documents seldom list it.
-fn is_preflight(head: &RequestHead) -> bool {
-    head.method == Method::OPTIONS
-        && head.headers.contains_key(ORIGIN)
-        && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 fn pointer_to_path(template: &str) -> String {

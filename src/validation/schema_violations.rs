@@ -166,6 +166,7 @@ impl Explainer<'_> {
             instance_pointer: self.instance_pointer(error),
             schema_pointer: origin.pointer,
             keyword: Cow::Owned(keyword),
+            found: String::new(),
             position: origin.position,
             message: sentence::of(self.schemas, error),
         }

@@ -89,6 +89,7 @@ impl<'c> VerdictBuilder<'c> {
             instance_pointer,
             schema_pointer: origin.pointer,
             keyword: Cow::Borrowed(""),
+            found: String::new(),
             position: origin.position,
             message: message.into(),
         });

@@ -22,6 +22,7 @@ mod encryption;
 mod enforcement;
 mod example;
 mod exit_codes;
+mod faults;
 mod fleet;
 mod forwarded;
 mod groups;

@@ -8,6 +8,7 @@ mod bugs;
 mod comparisons;
 mod consumers;
 mod encryption;
+mod fault_filters;
 mod faults;
 pub(crate) mod fixtures;
 mod groups;

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use crate::cli::output::{name_list, sanitize, thousands};
 use crate::control::coverage::{Coverage, NamedUsage, SchemaReport, UsageReport};
+use crate::model::fault::Fault;
 
 /// Writes it; with `details` what was never seen is named.
 pub(super) fn write(report: &UsageReport, details: bool, out: &mut dyn Write) -> io::Result<()> {
@@ -35,15 +36,16 @@ fn write_schema(schema: &SchemaReport, details: bool, out: &mut dyn Write) -> io
     if !schema.groups.is_empty() {
         writeln!(
             out,
-            "\n### Most frequent violations\n\n| count | operation | code | at | rule |"
+            "\n### Most frequent violations\n\n| count | fault | operation | code | at | rule |"
         )?;
-        writeln!(out, "|--:|---|---|---|---|")?;
+        writeln!(out, "|--:|---|---|---|---|---|")?;
     }
     for group in &schema.groups {
         writeln!(
             out,
-            "| {} | `{} {}` | `{}` | `{}` | {} |",
+            "| {} | {} | `{} {}` | `{}` | `{}` | {} |",
             thousands(group.count),
+            group.fault.map_or("–", Fault::as_str),
             group.method,
             cell(&group.path_template),
             group.code,
@@ -63,9 +65,9 @@ fn write_used(schema: &SchemaReport, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\n### Documented and used\n")?;
         writeln!(
             out,
-            "| operation | exchanges | broken | by | parameters | statuses | request fields | response fields |"
+            "| operation | exchanges | broken | service | accepted | caller | by | parameters | statuses | request fields | response fields |"
         )?;
-        writeln!(out, "|---|--:|--:|---|--:|--:|--:|--:|")?;
+        writeln!(out, "|---|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|")?;
     }
     for operation in &schema.used {
         let by: Vec<_> = operation.consumers.iter().map(|named| named.name.clone()).collect();
@@ -73,11 +75,14 @@ fn write_used(schema: &SchemaReport, out: &mut dyn Write) -> io::Result<()> {
         let covered = super::text::coverages(operation).map(|(_, coverage)| share(coverage));
         writeln!(
             out,
-            "| `{} {}`{note} | {} | {} | {} | {} |",
+            "| `{} {}`{note} | {} | {} | {} | {} | {} | {} | {} |",
             operation.method,
             cell(&operation.path),
             thousands(operation.exchanges),
             thousands(operation.violating),
+            thousands(operation.faults.service),
+            thousands(operation.faults.accepted),
+            thousands(operation.faults.caller),
             cell(&name_list(&by, 5)),
             covered.join(" | ")
         )?;

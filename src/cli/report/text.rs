@@ -4,7 +4,10 @@ use std::io::{self, Write};
 
 use crate::cli::output::{name_list, sanitize, thousands};
 use crate::cli::violations::headline as headline_of;
-use crate::control::coverage::{Coverage, NamedUsage, OperationReport, SchemaReport, UsageReport};
+use crate::control::coverage::{
+    Coverage, FaultCounts, NamedUsage, OperationReport, SchemaReport, UsageReport,
+};
+use crate::model::fault::Fault;
 
 /// Writes it; with `details` what was never seen is named.
 pub(super) fn write(report: &UsageReport, details: bool, out: &mut dyn Write) -> io::Result<()> {
@@ -51,7 +54,8 @@ fn write_schema(schema: &SchemaReport, details: bool, out: &mut dyn Write) -> io
     }
     for group in &schema.groups {
         let (count, line) = (thousands(group.count), headline_of(group));
-        writeln!(out, "  {count:>9} × {line}  ({})", group.fingerprint)?;
+        let fault = group.fault.map_or("-", Fault::as_str);
+        writeln!(out, "  {count:>9} × {fault:<8}  {line}  ({})", group.fingerprint)?;
     }
     write_named("not validated", &schema.unvalidated, out)
 }
@@ -65,15 +69,25 @@ pub(super) fn headline(schema: &SchemaReport) -> String {
     };
     format!(
         "{} {}: {} operations, {} used, {} never used\n{} exchanges validated, {} ({share:.1} %) broke \
-         the contract",
+         the contract{}",
         schema.schema_id,
         schema.version,
         schema.used.len() + schema.never_used.len(),
         schema.used.len(),
         schema.never_used.len(),
         thousands(schema.exchanges),
-        thousands(schema.violating)
+        thousands(schema.violating),
+        by_fault(schema.faults)
     )
+}
+
+/// Whose fault broken exchanges were; nothing where that is not known.
+fn by_fault(faults: FaultCounts) -> String {
+    if faults == FaultCounts::default() {
+        return String::new();
+    }
+    let all = faults.all().map(|(fault, count)| format!("{fault} {}", thousands(count)));
+    format!("; by fault: {}", all.join(", "))
 }
 
 fn write_operation(
@@ -88,11 +102,12 @@ fn write_operation(
         .collect();
     writeln!(
         out,
-        "  {:<7} {}  {} times, {} broke the contract; by {}",
+        "  {:<7} {}  {} times, {} broke the contract{}; by {}",
         operation.method,
         sanitize(&operation.path),
         thousands(operation.exchanges),
         thousands(operation.violating),
+        by_fault(operation.faults),
         name_list(&by, 3)
     )?;
     let coverages = coverages(operation);

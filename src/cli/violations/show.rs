@@ -49,6 +49,12 @@ fn write_details(details: &GroupDetails, out: &mut dyn Write) -> io::Result<()> 
     writeln!(out, "  group      {}", group.fingerprint)?;
     let (times, first, last) = (thousands(group.count), group.first_seen, group.last_seen);
     writeln!(out, "  seen       {times} times, {first} to {last}")?;
+    if let Some(fault) = group.fault {
+        writeln!(out, "  fault      {fault}")?;
+    }
+    if !group.statuses.is_empty() {
+        writeln!(out, "  answered   {}", name_list(&group.statuses, 20))?;
+    }
     writeln!(out, "  consumers  {}", name_list(&group.consumers, 20))?;
     writeln!(out, "  versions   {}", name_list(&group.versions, 20))?;
     write_rule(details, out)?;

@@ -7,9 +7,10 @@ use serde::Serialize;
 use super::documented::DocumentedParts;
 use crate::contract::{CompiledOperation, Contract};
 use crate::model::clock::Timestamp;
+use crate::model::fault::Fault;
 use crate::model::group::ViolationGroup;
 use crate::model::schema::SchemaRecord;
-use crate::model::usage::{OperationUsage, UsageFact, UsageKind};
+use crate::model::usage::{OperationUsage, UsageFact, UsageKind, fault_fact};
 use crate::model::verdict::Outcome;
 
 /// Consumers named per operation.
@@ -25,6 +26,8 @@ pub(crate) struct SchemaReport {
     pub(crate) exchanges: u64,
     /// Those of them that broke the contract.
     pub(crate) violating: u64,
+    /// Whose fault those were.
+    pub(crate) faults: FaultCounts,
     /// Documented and used, most used first.
     pub(crate) used: Vec<OperationReport>,
     /// Documented and never used.
@@ -49,6 +52,7 @@ pub(crate) struct OperationReport {
     pub(crate) deprecated: bool,
     pub(crate) exchanges: u64,
     pub(crate) violating: u64,
+    pub(crate) faults: FaultCounts,
     pub(crate) first_seen: Option<Timestamp>,
     pub(crate) last_seen: Option<Timestamp>,
     /// By whom, most calls first.
@@ -57,6 +61,16 @@ pub(crate) struct OperationReport {
     pub(crate) statuses: Coverage,
     pub(crate) request_fields: Coverage,
     pub(crate) response_fields: Coverage,
+}
+
+/// Exchanges that break the contract, by fault. Exchanges validated by releases before faults are in
+/// none of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct FaultCounts {
+    pub(crate) service: u64,
+    pub(crate) accepted: u64,
+    pub(crate) stranger: u64,
+    pub(crate) caller: u64,
 }
 
 /// How much of what is documented was seen.
@@ -121,6 +135,12 @@ impl SchemaReport {
             title: contract.title().to_owned(),
             exchanges: known + outside,
             violating: violating + outside,
+            faults: FaultCounts::new(|name| {
+                let facts = usage.iter().flat_map(|usage| &usage.facts);
+                let named =
+                    facts.filter(|fact| fact.kind == UsageKind::Outcome && fact.name == name);
+                named.map(|fact| fact.count).sum()
+            }),
             never_used,
             undocumented,
             no_longer_documented: no_longer_documented.collect(),
@@ -211,6 +231,7 @@ impl OperationReport {
             deprecated: operation.deprecated,
             exchanges: used.count(UsageKind::Operation, ""),
             violating: used.count(UsageKind::Outcome, Outcome::Violates.as_str()),
+            faults: FaultCounts::new(|name| used.count(UsageKind::Outcome, name)),
             first_seen: used.seen.map(|(first, _)| first),
             last_seen: used.seen.map(|(_, last)| last),
             consumers,
@@ -219,6 +240,33 @@ impl OperationReport {
             request_fields: coverage(&documented.request_fields, UsageKind::RequestField),
             response_fields: coverage(&documented.response_fields, UsageKind::ResponseField),
         }
+    }
+}
+
+// === impl FaultCounts ===
+
+impl FaultCounts {
+    /// `count` says how often a fact was seen.
+    fn new(count: impl Fn(&str) -> u64) -> Self {
+        Self {
+            service: count(fault_fact(Fault::Service)),
+            accepted: count(fault_fact(Fault::Accepted)),
+            stranger: count(fault_fact(Fault::Stranger)),
+            caller: count(fault_fact(Fault::Caller)),
+        }
+    }
+
+    /// Each fault with its count.
+    pub(crate) fn all(self) -> [(Fault, u64); 4] {
+        Fault::ALL.map(|fault| {
+            let count = match fault {
+                Fault::Service => self.service,
+                Fault::Accepted => self.accepted,
+                Fault::Stranger => self.stranger,
+                Fault::Caller => self.caller,
+            };
+            (fault, count)
+        })
     }
 }
 

@@ -80,6 +80,7 @@ pub fn build(
         request_size: i64::try_from(exchange.request_body.seen()).unwrap_or(i64::MAX),
         response_size: i64::try_from(exchange.response_body.seen()).unwrap_or(i64::MAX),
         rejected: exchange.rejected,
+        fault: validation.fault(exchange),
     }
 }
 

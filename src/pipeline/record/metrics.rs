@@ -7,8 +7,10 @@ use prometheus::{Histogram, IntCounter};
 
 use crate::contract::OperationIndex;
 use crate::exchange::Exchange;
-use crate::exchange::metrics::ExchangeMetrics;
+use crate::exchange::metrics::{ExchangeMetrics, OutcomeCounters};
+use crate::model::fault::Fault;
 use crate::model::verdict::{Outcome, SkipReason};
+use crate::model::violation::Side;
 use crate::pipeline::validate::ExchangeValidation;
 use crate::registry::LoadedContract;
 
@@ -24,7 +26,8 @@ pub struct OperationMetrics {
 #[derive(Debug, Clone)]
 struct Counters {
     results: [IntCounter; 2],
-    outcomes: [IntCounter; 3],
+    outcomes: OutcomeCounters,
+    rejected: IntCounter,
     duration: Histogram,
 }
 
@@ -53,7 +56,12 @@ impl OperationMetrics {
     }
 
     /// Counts one validated exchange under its operation.
-    pub fn count(&mut self, exchange: &Exchange, validation: &ExchangeValidation, took: Duration) {
+    pub fn count(
+        &mut self,
+        exchange: &Exchange,
+        validation: &ExchangeValidation,
+        (fault, took): (Option<Fault>, Duration),
+    ) {
         let Some(contract) = &exchange.contract else { return };
         if !self.contract.as_ref().is_some_and(|known| Arc::ptr_eq(known, contract)) {
             self.contract = Some(contract.clone());
@@ -74,7 +82,10 @@ impl OperationMetrics {
             }),
         };
         counters.results[usize::from(!validation.valid())].inc();
-        counters.outcomes[validation.outcome() as usize].inc();
+        counters.outcomes.count(validation.outcome(), fault);
+        if exchange.rejected == Some(Side::Request) {
+            counters.rejected.inc();
+        }
         counters.duration.observe(took.as_secs_f64());
     }
 }
@@ -82,12 +93,13 @@ impl OperationMetrics {
 impl Counters {
     fn new(metrics: &ExchangeMetrics, schema_id: &str, method: &str, operation: &str) -> Self {
         let result = |result| metrics.validations.with_label_values(&[schema_id, method, result]);
-        let outcome = |outcome: Outcome| {
-            metrics.operations.with_label_values(&[schema_id, operation, outcome.as_str()])
+        let outcome = |outcome: Outcome, fault: &str| {
+            metrics.operations.with_label_values(&[schema_id, operation, outcome.as_str(), fault])
         };
         Self {
             results: ["valid", "invalid"].map(result),
-            outcomes: [Outcome::Conforms, Outcome::Violates, Outcome::Skipped].map(outcome),
+            outcomes: OutcomeCounters::new(outcome),
+            rejected: metrics.rejected.with_label_values(&[schema_id, operation]),
             duration: metrics.validation_duration.with_label_values(&[schema_id, method]),
         }
     }

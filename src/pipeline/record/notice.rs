@@ -4,6 +4,7 @@ pub mod metrics;
 
 use crate::config::group::GroupSettings;
 use crate::model::clock::Timestamp;
+use crate::model::fault::Fault;
 use crate::model::trace::TraceId;
 use crate::model::violation::Violation;
 use crate::pipeline::record::group_id::GroupId;
@@ -34,6 +35,8 @@ pub struct Notice {
     pub reason: NoticeReason,
     /// Which group.
     pub group: GroupId,
+    /// Whose fault.
+    pub fault: Fault,
     /// The schema broken.
     pub schema_id: String,
     /// Method and path template, or what stands for an undocumented one.
@@ -42,7 +45,7 @@ pub struct Notice {
     pub violation: Violation,
     /// The trace that it belongs to.
     pub trace: Option<TraceId>,
-    /// How often this process saw it since it last said so.
+    /// In how many exchanges this process saw it since it last said so.
     pub count: u64,
 }
 

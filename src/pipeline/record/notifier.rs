@@ -43,7 +43,7 @@ impl Notifier {
 
     fn notify(&self, notices: Vec<Notice>) {
         for notice in notices {
-            self.metrics.count(notice.reason);
+            self.metrics.count(notice.reason, notice.fault);
             self.sink.violation(&notice);
         }
     }

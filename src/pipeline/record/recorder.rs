@@ -11,6 +11,7 @@ use crate::exchange::Exchange;
 use crate::exchange::metrics::ExchangeMetrics;
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::exchange::CapturedBody;
+use crate::model::fault::Fault;
 use crate::model::id::IdSource;
 use crate::model::mode::Mode;
 use crate::model::verdict::{Outcome, SkipReason};
@@ -18,7 +19,7 @@ use crate::model::violation::{Side, Violation, ViolationCode};
 use crate::pipeline::deliver::metrics::RecordMetrics;
 use crate::pipeline::deliver::writer::WriteQueue;
 use crate::pipeline::record::builder::{self, RecordContext};
-use crate::pipeline::record::group_id::GroupId;
+use crate::pipeline::record::group_id::GroupIdentity;
 use crate::pipeline::record::metrics::OperationMetrics;
 use crate::pipeline::record::sampling_filter::SamplingFilter;
 use crate::pipeline::record::spans::{self, ValidationTime};
@@ -125,16 +126,21 @@ impl ExchangeRecorder {
         let parts = self.parts.clone();
         let ended = parts.clock.instant();
         let took = ended.saturating_duration_since(started);
-        self.operations.count(exchange, validation, took);
-        count_parts(&parts.metrics, validation);
+        let fault = validation.fault(exchange);
+        self.operations.count(exchange, validation, (fault, took));
+        count_parts(&parts.metrics, validation, fault);
         let now = exchange.arrived_at.plus(exchange.duration);
         parts.trace(exchange, validation, took);
         let consumer = parts.consumers.identify(identity_input(exchange));
-        consumer.counters.count(validation.outcome());
+        consumer.counters.count(validation.outcome(), fault);
+        if exchange.rejected == Some(Side::Request) && validation.operation.is_some() {
+            consumer.counters.count_rejected();
+        }
         let counted = parts.consumers.tracked_or_others(&consumer);
         usage.record_exchange(exchange, validation, &counted, now);
-        let groups = if validation.valid() { Vec::new() } else { groups_of(exchange, validation) };
-        let mut group_ids: Vec<u64> = groups.iter().map(|group| group.as_u64()).collect();
+        let groups = fault.map(|fault| parts.identify_groups(exchange, validation, fault));
+        let groups = groups.unwrap_or_default();
+        let mut group_ids: Vec<u64> = groups.iter().map(|(group, _)| group.id.as_u64()).collect();
         group_ids.sort_unstable();
         group_ids.dedup();
         let why = self.filter.keep_reason(
@@ -184,13 +190,33 @@ impl ExchangeRecorderParts {
         }
     }
 
-    /// Counts each violation under its group and says whether one is new to this process;
+    /// The groups of the violations, each with the first of its violations.
+    fn identify_groups<'v>(
+        &self,
+        exchange: &Exchange,
+        validation: &'v ExchangeValidation,
+        fault: Fault,
+    ) -> Vec<(GroupIdentity<'v>, &'v Violation)> {
+        let contract = exchange.contract.as_deref();
+        let schema_id = contract.map_or("", |contract| contract.schema_id.as_str());
+        let operation = operation_name(exchange, validation);
+        let mut groups: Vec<(GroupIdentity<'_>, &Violation)> = Vec::new();
+        for violation in violations_of(validation) {
+            let group = self.groups.identify((schema_id, &operation), violation, fault);
+            if !groups.iter().any(|(known, _)| known.id == group.id) {
+                groups.push((group, violation));
+            }
+        }
+        groups
+    }
+
+    /// Counts the exchange under each of its groups and says whether one is new to this process;
     /// `example` is the record that will show it.
     fn note_violations(
         &self,
         exchange: &Exchange,
         validation: &ExchangeValidation,
-        groups: &[GroupId],
+        groups: &[(GroupIdentity<'_>, &Violation)],
         (consumer, example, at): (&ConsumerEntry, Option<Uuid>, Timestamp),
     ) -> bool {
         let contract = exchange.contract.as_deref();
@@ -202,7 +228,8 @@ impl ExchangeRecorderParts {
         let operation = known.map(|(loaded, index)| loaded.contract.operation(index));
         let operation_name = operation_name(exchange, validation);
         let mut is_new = false;
-        for (violation, group) in violations_of(validation).zip(groups) {
+        let status = exchange.response.as_ref().map(|head| head.status.as_u16());
+        for (group, violation) in groups {
             let first = self.groups.record(&ViolationEvent {
                 group: *group,
                 violation,
@@ -212,6 +239,7 @@ impl ExchangeRecorderParts {
                     .map_or(("", ""), |operation| (operation.method.as_str(), &operation.template)),
                 operation_name: &operation_name,
                 consumer: &consumer.id,
+                status,
                 at,
                 example,
                 trace: spans::trace_id(exchange),
@@ -219,7 +247,8 @@ impl ExchangeRecorderParts {
             });
             if first {
                 is_new = true;
-                self.metrics.new_groups.with_label_values(&[schema_id, &operation_name]).inc();
+                let labels = [schema_id, operation_name.as_str(), group.fault.as_str()];
+                self.metrics.new_groups.with_label_values(&labels).inc();
             }
         }
         is_new
@@ -235,15 +264,6 @@ fn identity_input(exchange: &Exchange) -> IdentityInput<'_> {
 
 fn violations_of(validation: &ExchangeValidation) -> impl Iterator<Item = &Violation> {
     validation.verdicts().flat_map(|verdict| &verdict.violations)
-}
-
-/// The group of each violation.
-fn groups_of(exchange: &Exchange, validation: &ExchangeValidation) -> Vec<GroupId> {
-    let schema_id = exchange.contract.as_ref().map_or("", |contract| contract.schema_id.as_str());
-    let operation = operation_name(exchange, validation);
-    violations_of(validation)
-        .map(|violation| GroupId::of(schema_id, &operation, violation))
-        .collect()
 }
 
 /// What the redactor must know beyond the record.
@@ -262,7 +282,7 @@ fn hints<'e>(
     }
 }
 
-fn count_parts(metrics: &ExchangeMetrics, validation: &ExchangeValidation) {
+fn count_parts(metrics: &ExchangeMetrics, validation: &ExchangeValidation, fault: Option<Fault>) {
     metrics.validated.inc();
     let sides = [
         (Side::Request, Some(&validation.request)),
@@ -274,7 +294,8 @@ fn count_parts(metrics: &ExchangeMetrics, validation: &ExchangeValidation) {
             metrics.count_unvalidated(side, *reason);
         }
         for violation in &verdict.violations {
-            metrics.violations.with_label_values(&[violation.code.as_str()]).inc();
+            let labels = [violation.code.as_str(), Fault::label(fault)];
+            metrics.violations.with_label_values(&labels).inc();
         }
     }
     if !validation.valid() {
@@ -329,6 +350,7 @@ mod tests {
                 instance_pointer: "/a".into(),
                 schema_pointer: "/components/schemas/A".into(),
                 keyword: "type".into(),
+                found: String::new(),
                 position: None,
                 message: "expected a number".into(),
             }],

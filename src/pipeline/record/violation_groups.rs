@@ -16,10 +16,12 @@ use uuid::Uuid;
 
 use crate::config::group::GroupSettings;
 use crate::model::clock::Timestamp;
+use crate::model::fault::Fault;
 use crate::model::group::{MergedGroup, ViolationGroup};
 use crate::model::trace::TraceId;
 use crate::model::violation::Violation;
-use crate::pipeline::record::group_id::{GroupId, erase_indices};
+use crate::pipeline::record::found_names::FoundNames;
+use crate::pipeline::record::group_id::{GroupId, GroupIdentity, erase_indices};
 use crate::pipeline::record::notice::{Notice, NoticeReason};
 
 /// ViolationGroups kept apart; violations of further kinds are counted together.
@@ -32,6 +34,8 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct GroupSummary {
     /// Which group.
     pub group: GroupId,
+    /// Whose fault.
+    pub fault: Fault,
     /// The schema broken.
     pub schema_id: String,
     /// Method and path template, or what stands for an undocumented one.
@@ -40,7 +44,7 @@ pub struct GroupSummary {
     pub violation: Violation,
     /// The trace that it belongs to.
     pub trace: Option<TraceId>,
-    /// How often it came.
+    /// In how many exchanges it came.
     pub count: u64,
 }
 
@@ -48,7 +52,7 @@ pub struct GroupSummary {
 #[derive(Debug, Clone, Copy)]
 pub struct ViolationEvent<'s> {
     /// Its group.
-    pub group: GroupId,
+    pub group: GroupIdentity<'s>,
     /// The violation.
     pub violation: &'s Violation,
     /// The schema broken.
@@ -61,6 +65,8 @@ pub struct ViolationEvent<'s> {
     pub operation_name: &'s str,
     /// Who called.
     pub consumer: &'s str,
+    /// What the service answered with, if it answered.
+    pub status: Option<u16>,
     /// When.
     pub at: Timestamp,
     /// The record that shows it, when one is kept.
@@ -75,6 +81,7 @@ pub struct ViolationEvent<'s> {
 #[derive(Debug, Default)]
 pub struct ViolationGroups {
     table: Mutex<GroupTable>,
+    found_names: FoundNames,
     new_group: Notify,
 }
 
@@ -99,20 +106,36 @@ struct GroupEntry {
 // === impl ViolationGroups ===
 
 impl ViolationGroups {
-    /// Counts one violation; true when it is the first of its kind.
+    /// The group of a violation in an operation of a schema.
+    pub fn identify<'v>(
+        &self,
+        (schema_id, operation): (&str, &str),
+        violation: &'v Violation,
+        fault: Fault,
+    ) -> GroupIdentity<'v> {
+        let earlier = GroupId::earlier(schema_id, operation, violation);
+        let found = self.found_names.bounded(earlier, fault, violation);
+        let id = GroupId::of(schema_id, operation, violation, fault, found);
+        GroupIdentity { id, earlier, fault, found }
+    }
+
+    /// Counts one exchange with a violation; true when it is the first of its kind.
     pub fn record(&self, event: &ViolationEvent<'_>) -> bool {
         let mut table = self.table.lock();
         let known = table.entries.len();
-        if known >= MAX_GROUPS && !table.entries.contains_key(&event.group) {
+        if known >= MAX_GROUPS && !table.entries.contains_key(&event.group.id) {
             table.ungrouped += 1;
             return false;
         }
-        let entry = table.entries.entry(event.group).or_insert_with(|| GroupEntry::new(event));
+        let entry = table.entries.entry(event.group.id).or_insert_with(|| GroupEntry::new(event));
         entry.summary.count += 1;
         entry.unnotified += u64::from(event.notify);
         let ViolationEvent { at, consumer, version, example, .. } = *event;
         match &mut entry.unsent {
-            Some(unsent) => unsent.record(at, consumer, version, example),
+            Some(unsent) => {
+                unsent.record(at, consumer, version, example);
+                unsent.record_status(event.status);
+            }
             none => *none = Some(group_of(event)),
         }
         let is_first = entry.summary.count == 1;
@@ -170,8 +193,12 @@ impl ViolationGroups {
             let id = GroupId::parse(&group.fingerprint);
             let Some(entry) = id.and_then(|id| table.entries.get_mut(&id)) else { continue };
             let first = entry.in_flight.take().map_or(now, |(_, first)| first);
-            let reason =
-                NoticeReason::of(group.seen_before, first, entry.notified_at, now, settings);
+            let before = group.seen_before.or_else(|| {
+                // Groups of before had another identity: what was seen as such is not new.
+                let earlier = group.seen_before_as_earlier;
+                earlier.filter(|seen| first.since(*seen) < settings.silence)
+            });
+            let reason = NoticeReason::of(before, first, entry.notified_at, now, settings);
             notices.extend(reason.and_then(|reason| entry.notice(reason, now)));
         }
         notices
@@ -213,7 +240,8 @@ impl GroupEntry {
     fn new(event: &ViolationEvent<'_>) -> Self {
         Self {
             summary: GroupSummary {
-                group: event.group,
+                group: event.group.id,
+                fault: event.group.fault,
                 schema_id: event.schema_id.to_owned(),
                 operation: event.operation_name.to_owned(),
                 violation: event.violation.clone(),
@@ -237,6 +265,7 @@ impl GroupEntry {
         Some(Notice {
             reason,
             group: self.summary.group,
+            fault: self.summary.fault,
             schema_id: self.summary.schema_id.clone(),
             operation: self.summary.operation.clone(),
             violation: self.summary.violation.clone(),
@@ -249,13 +278,18 @@ impl GroupEntry {
 fn group_of(event: &ViolationEvent<'_>) -> ViolationGroup {
     let violation = event.violation;
     let (method, template) = event.operation;
+    let GroupIdentity { id, earlier, fault, found } = event.group;
     ViolationGroup {
-        fingerprint: event.group.to_string(),
+        fingerprint: id.to_string(),
+        earlier_fingerprint: Some(earlier.to_string()),
         schema_id: event.schema_id.to_owned(),
         method: method.to_owned(),
         path_template: template.to_owned(),
         code: violation.code,
         name: violation.name.as_deref().map(str::to_owned),
+        fault: Some(fault),
+        found: (!found.is_empty()).then(|| found.to_owned()),
+        statuses: event.status.iter().map(u16::to_string).collect(),
         schema_pointer: violation.schema_pointer.to_string(),
         instance_pointer: erase_indices(&violation.instance_pointer),
         message: violation.message.clone(),
@@ -280,6 +314,7 @@ mod tests {
             instance_pointer: String::new(),
             schema_pointer: "/paths".into(),
             keyword: "required".into(),
+            found: String::new(),
             position: None,
             message: "is required".into(),
         }
@@ -287,7 +322,8 @@ mod tests {
 
     fn see(groups: &ViolationGroups, violation: &Violation, seconds: i64, notify: bool) -> bool {
         groups.record(&ViolationEvent {
-            group: GroupId::of("a", "GET /", violation),
+            group: groups.identify(("a", "GET /"), violation, Fault::Caller),
+            status: Some(422),
             violation,
             schema_id: "a",
             version: "1",
@@ -338,8 +374,9 @@ mod tests {
         let (groups, violation) = (ViolationGroups::default(), violation());
         let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
         let merged = |before| {
-            let fingerprint = GroupId::of("a", "GET /", &violation).to_string();
-            [MergedGroup { fingerprint, seen_before: before }]
+            let group = groups.identify(("a", "GET /"), &violation, Fault::Caller);
+            let fingerprint = group.id.to_string();
+            [MergedGroup { fingerprint, seen_before: before, seen_before_as_earlier: None }]
         };
         see(&groups, &violation, 1, false);
         groups.take_unsent(at(1));
@@ -354,6 +391,29 @@ mod tests {
         groups.take_unsent(at(6));
         assert!(groups.acknowledge(&merged(Some(at(4))), at(7), &settings()).is_empty());
         assert!(groups.overdue(at(99)).is_empty() && groups.unnotified_groups(at(99)).is_empty());
+    }
+
+    #[test]
+    fn a_group_with_another_identity_before_is_not_new_for_one_silence_period() {
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        let silence = i64::try_from(settings().silence.as_secs()).unwrap();
+        for (now, reason) in [
+            (silence - 1, NoticeReason::Ongoing { seen_before: at(0) }),
+            (silence, NoticeReason::New),
+        ] {
+            let (groups, violation) = (ViolationGroups::default(), violation());
+            let group = groups.identify(("a", "GET /"), &violation, Fault::Caller);
+            see(&groups, &violation, now, true);
+            let sent = groups.take_unsent(at(now));
+            assert_eq!(sent[0].earlier_fingerprint, Some(group.earlier.to_string()));
+            let merged = MergedGroup {
+                fingerprint: group.id.to_string(),
+                seen_before: None,
+                seen_before_as_earlier: Some(at(0)),
+            };
+            let told = groups.acknowledge(&[merged], at(now), &settings());
+            assert_eq!(told[0].reason, reason);
+        }
     }
 
     #[test]

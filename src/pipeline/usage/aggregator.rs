@@ -17,7 +17,8 @@ use crate::exchange::Exchange;
 use crate::exchange::fingerprint::{MessageFingerprint, MessageFingerprinter};
 use crate::json::ShapeHasher;
 use crate::model::clock::Timestamp;
-use crate::model::usage::UsageKind;
+use crate::model::fault::Fault;
+use crate::model::usage::{UsageKind, fault_fact};
 use crate::model::verdict::{Outcome, SkipReason};
 use crate::model::violation::Side;
 use crate::pipeline::usage::consumer::ConsumerEntry;
@@ -101,6 +102,7 @@ struct UsageRow {
 struct Counts {
     exchanges: TimedCount,
     outcomes: [TimedCount; 3],
+    faults: [TimedCount; Fault::ALL.len()],
     statuses: SmallVec<[(u16, TimedCount); 2]>,
     unvalidated: SmallVec<[((Side, SkipReason), TimedCount); 1]>,
     parameters: Vec<TimedCount>,
@@ -240,6 +242,9 @@ impl UsageAggregator {
             .entry(key)
             .or_insert_with(|| UsageRow { consumer: consumer.clone(), counts: Counts::default() });
         let before = row.counts.facts();
+        if let Some(fault) = validation.fault(exchange) {
+            row.counts.faults[fault as usize].add(at);
+        }
         if validation.operation.is_some() {
             row.counts.add(exchange, validation, &self.seen, at, room);
         } else {
@@ -406,6 +411,7 @@ impl UsageRow {
         let Counts {
             exchanges,
             outcomes,
+            faults,
             statuses,
             unvalidated,
             parameters,
@@ -417,6 +423,9 @@ impl UsageRow {
         into.add(UsageKind::Operation, "", exchanges);
         for outcome in [Outcome::Conforms, Outcome::Violates, Outcome::Skipped] {
             into.add(UsageKind::Outcome, outcome.as_str(), outcomes[outcome as usize]);
+        }
+        for fault in Fault::ALL {
+            into.add(UsageKind::Outcome, fault_fact(fault), faults[fault as usize]);
         }
         for (status, tally) in statuses {
             into.add(UsageKind::Status, &status.to_string(), tally);

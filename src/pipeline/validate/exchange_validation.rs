@@ -1,6 +1,8 @@
 //! What validation found out about one exchange.
 
 use crate::contract::OperationIndex;
+use crate::exchange::Exchange;
+use crate::model::fault::Fault;
 use crate::model::verdict::{Outcome, Verdict};
 
 /// What the validator found out about one exchange.
@@ -31,6 +33,11 @@ impl ExchangeValidation {
         } else {
             Outcome::Skipped
         }
+    }
+
+    /// Whose fault it is that `exchange` breaks the contract; `None` where it does not.
+    pub fn fault(&self, exchange: &Exchange) -> Option<Fault> {
+        Fault::of(&self.request, self.response.as_ref(), exchange.request_end())
     }
 
     /// Whether no rule was found broken.

@@ -91,6 +91,7 @@ mod tests {
                 instance_pointer: String::new(),
                 schema_pointer: "".into(),
                 keyword: "".into(),
+                found: String::new(),
                 position: None,
                 message: String::new(),
             });

@@ -29,12 +29,17 @@ impl GroupStore for MemoryStore {
         let mut merged = Vec::with_capacity(sorted.len());
         for group in sorted {
             let fingerprint = group.fingerprint.clone();
-            let seen_before = state.groups.get(&fingerprint).map(|known| known.last_seen);
+            let last_seen = |id: &String| state.groups.get(id).map(|known| known.last_seen);
+            let seen_before = last_seen(&fingerprint);
+            let seen_before_as_earlier = match seen_before {
+                None => group.earlier_fingerprint.as_ref().and_then(last_seen),
+                Some(_) => None,
+            };
             match state.groups.get_mut(&fingerprint) {
                 Some(known) => known.merge(group),
                 None => drop(state.groups.insert(fingerprint.clone(), group.clone())),
             }
-            merged.push(MergedGroup { fingerprint, seen_before });
+            merged.push(MergedGroup { fingerprint, seen_before, seen_before_as_earlier });
         }
         Ok(merged)
     }
@@ -53,6 +58,9 @@ impl GroupStore for MemoryStore {
             .filter(|group| same(filter.schema_id.as_ref(), &group.schema_id))
             .filter(|group| same(filter.code.as_ref(), group.code.as_str()))
             .filter(|group| same(filter.path_template.as_ref(), &group.path_template))
+            .filter(|group| filter.fault.is_none_or(|fault| group.fault == Some(fault)))
+            .filter(|group| filter.side.is_none_or(|side| group.code.side == side))
+            .filter(|group| filter.status.is_none_or(|status| group.lists_status(status)))
             .filter(|group| filter.seen_since.is_none_or(|since| group.last_seen >= since))
             .filter(|group| {
                 before.is_none_or(|before| (group.last_seen, &*group.fingerprint) < before)

@@ -149,6 +149,11 @@ fn matches(filter: &ValidationFilter, record: &ValidationRecord) -> bool {
             .as_ref()
             .is_none_or(|wanted| record.path_template.as_ref() == Some(wanted))
         && filter.valid.is_none_or(|wanted| record.valid == wanted)
+        && filter.fault.is_none_or(|wanted| record.fault == Some(wanted))
+        && filter.status.is_none_or(|wanted| record.response_status == Some(wanted))
+        && filter.side.is_none_or(|wanted| {
+            record.violations.iter().any(|violation| violation.code.side == wanted)
+        })
         && filter.from.is_none_or(|from| record.validated_at >= from)
         && filter.until.is_none_or(|until| record.validated_at < until)
         && filter.code.as_ref().is_none_or(|wanted| {

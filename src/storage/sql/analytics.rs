@@ -56,13 +56,13 @@ const GROUPED_BY: [&str; 4] =
 /// every dimension; equal counts are ordered by name.
 pub(crate) fn counts_query(filter: &ValidationFilter, top: u32) -> Query {
     let mut query = Query::build("WITH parts AS (");
-    for (index, slice) in
-        slices(filter.from, filter.until, Some(BucketSpan::Month)).iter().enumerate()
-    {
+    let from_rollups = !filter.needs_records();
+    let widest = from_rollups.then_some(BucketSpan::Month);
+    for (index, slice) in slices(filter.from, filter.until, widest).iter().enumerate() {
         query.push(if index > 0 { " UNION ALL " } else { "" });
-        push_slice(&mut query, *slice);
+        push_slice(&mut query, *slice, filter);
     }
-    if let Some((from, until)) = whole_minutes(filter) {
+    if let Some((from, until)) = whole_minutes(filter).filter(|_| from_rollups) {
         query.push(" UNION ALL SELECT series, total FROM validation_recent WHERE total > 0");
         where_start_between(&mut query, "minute", from, until);
     }
@@ -73,6 +73,7 @@ pub(crate) fn counts_query(filter: &ValidationFilter, top: u32) -> Query {
          CASE WHEN s.valid THEN 0 ELSE counts.total END AS failed \
          FROM counts JOIN validation_series AS s ON s.id = counts.series"
     ));
+    query.start_conditions();
     rollup_key::apply_filter(&mut query, RollupDimension::Record, filter);
     query.push(&format!(") SELECT CAST(0 AS BIGINT) AS list, COALESCE(MIN(schema_id), '') AS name, {TOTAL}, {FAILED} FROM seen"));
     for (index, column) in GROUPED_BY.iter().enumerate() {
@@ -101,12 +102,18 @@ fn whole_minutes(filter: &ValidationFilter) -> Option<(Option<i64>, Option<i64>)
 }
 
 /// Selects the counts of each rollup key in a slice of time.
-fn push_slice(query: &mut Query, slice: TimeSlice) {
+fn push_slice(query: &mut Query, slice: TimeSlice, filter: &ValidationFilter) {
     match slice {
         TimeSlice::Buckets(span, from, until) => {
             query.push("SELECT series, total FROM validation_rollups WHERE span = ");
             query.bind(span.number());
             where_start_between(query, "start", from, until);
+        }
+        TimeSlice::Records(..) if filter.needs_records() => {
+            query.push("SELECT series, COUNT(*) AS total FROM validation_runs AS r");
+            query.start_conditions();
+            validations::apply_filter(query, &with_range_of(filter, slice));
+            query.condition().push("series IS NOT NULL").push(" GROUP BY series");
         }
         TimeSlice::Records(from, until) => {
             query.push(
@@ -198,8 +205,8 @@ pub(crate) fn time_series_query(
     filter: &ValidationFilter,
     width: i64,
 ) -> Query {
-    let widest =
-        [BucketSpan::Hour, BucketSpan::Minute].into_iter().find(|span| width % span.micros() == 0);
+    let mut spans = [BucketSpan::Hour, BucketSpan::Minute].into_iter();
+    let widest = spans.find(|span| width % span.micros() == 0).filter(|_| !filter.needs_records());
     let mut query = Query::build(format!("SELECT start, {TOTAL}, {FAILED} FROM ("));
     for (index, slice) in slices(filter.from, filter.until, widest).iter().enumerate() {
         query.push(if index > 0 { " UNION ALL " } else { "" });

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::schemas::into_page;
 use super::{DbConn, DbHandle, DbRow, Query, RowReader, Value};
 use crate::model::clock::Timestamp;
+use crate::model::fault::Fault;
 use crate::model::group::{MergedGroup, ViolationGroup};
 use crate::model::page::{Cursor, Page};
 use crate::model::violation::ViolationCode;
@@ -23,7 +24,7 @@ macro_rules! columns {
             "fingerprint, schema_id, method, ",
             $path_template,
             ", code, name, schema_pointer, instance_pointer, message, count, first_seen, \
-             last_seen, consumers, versions, example"
+             last_seen, consumers, versions, example, fault, found, statuses"
         )
     };
 }
@@ -65,15 +66,18 @@ pub(crate) async fn merge(
     sorted.sort_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
     let mut merged = Vec::with_capacity(sorted.len());
     for group in sorted {
-        let mut seen_before = None;
-        if !insert(&mut conn, group).await?
-            && let Some(mut known) = get_locked(&mut conn, &group.fingerprint).await?
-        {
+        let (mut seen_before, mut seen_before_as_earlier) = (None, None);
+        if insert(&mut conn, group).await? {
+            if let Some(earlier) = &group.earlier_fingerprint {
+                seen_before_as_earlier = last_seen(&mut conn, earlier).await?;
+            }
+        } else if let Some(mut known) = get_locked(&mut conn, &group.fingerprint).await? {
             seen_before = Some(known.last_seen);
             known.merge(group);
             update(&mut conn, &known).await?;
         }
-        merged.push(MergedGroup { fingerprint: group.fingerprint.clone(), seen_before });
+        let fingerprint = group.fingerprint.clone();
+        merged.push(MergedGroup { fingerprint, seen_before, seen_before_as_earlier });
     }
     handle.commit().await?;
     Ok(merged)
@@ -136,9 +140,20 @@ async fn insert(conn: &mut DbConn<'_>, group: &ViolationGroup) -> StoreResult<bo
         Value::json(&group.consumers)?,
         Value::json(&group.versions)?,
         Value::Id(group.example),
+        Value::opt(group.fault.map(Fault::as_str)),
+        Value::opt(group.found.as_deref()),
+        Value::json(&group.statuses)?,
     ]);
     query.push(" ON CONFLICT (fingerprint) DO NOTHING");
     Ok(conn.run(query).await? > 0)
+}
+
+async fn last_seen(conn: &mut DbConn<'_>, fingerprint: &str) -> StoreResult<Option<Timestamp>> {
+    let mut query = Query::build("SELECT fingerprint, last_seen FROM violation_groups");
+    query.where_eq("fingerprint", Some(fingerprint));
+    let row = conn.row(query).await?;
+    row.map(|row| RowReader::new(&row, "violation_groups", "fingerprint").at("last_seen"))
+        .transpose()
 }
 
 async fn get_locked(
@@ -158,6 +173,7 @@ async fn update(conn: &mut DbConn<'_>, group: &ViolationGroup) -> StoreResult<()
     query.push(", consumers = ").bind(Value::json(&group.consumers)?);
     query.push(", versions = ").bind(Value::json(&group.versions)?);
     query.push(", example = ").bind(Value::Id(group.example));
+    query.push(", statuses = ").bind(Value::json(&group.statuses)?);
     query.where_eq("fingerprint", Some(group.fingerprint.as_str()));
     conn.run(query).await?;
     Ok(())
@@ -175,7 +191,15 @@ pub(crate) async fn list(
         .where_eq("schema_id", filter.schema_id.as_deref())
         .where_eq("code", filter.code.as_deref())
         // both releases fill the old column
-        .where_eq("operation", filter.path_template.as_deref());
+        .where_eq("operation", filter.path_template.as_deref())
+        .where_eq("fault", filter.fault.map(Fault::as_str));
+    if let Some(side) = filter.side {
+        query.condition().push("code LIKE ").bind(format!("{}.%", side.as_str()).as_str());
+    }
+    if let Some(status) = filter.status {
+        query.condition().push(&conn.dialect().holds_text("statuses"));
+        query.bind(status.to_string().as_str()).push(")");
+    }
     if let Some(since) = filter.seen_since {
         query.condition().push("last_seen >= ").bind(since);
     }
@@ -197,11 +221,15 @@ fn group_of(row: &DbRow) -> StoreResult<ViolationGroup> {
     let row = RowReader::new(row, "violation_groups", "fingerprint");
     Ok(ViolationGroup {
         fingerprint: row.text("fingerprint")?,
+        earlier_fingerprint: None,
         schema_id: row.text("schema_id")?,
         method: row.text("method")?,
         path_template: row.text("path_template")?,
         code: row.parsed("code", "expected a violation code", ViolationCode::parse)?,
         name: row.opt_text("name")?,
+        fault: row.opt_parsed("fault", "expected a fault", Fault::parse)?,
+        found: row.opt_text("found")?,
+        statuses: row.json("statuses")?,
         schema_pointer: row.text("schema_pointer")?,
         instance_pointer: row.text("instance_pointer")?,
         message: row.text("message")?,

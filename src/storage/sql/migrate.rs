@@ -50,6 +50,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     migration!(4, "004_rollups"),
     migration!(5, "005_recent"),
     migration!(6, "006_path_template"),
+    migration!(7, "007_faults"),
 ];
 
 /// PostgreSQL's advisory lock of all our migrations: "cvt-side" as a number.

@@ -138,6 +138,17 @@ impl<'r> RowReader<'r> {
         .ok_or_else(|| self.corrupt(column, "expected JSON of the column's form"))
     }
 
+    /// Text or nothing, read as `T` by `parse`.
+    pub(crate) fn opt_parsed<T>(
+        &self,
+        column: &str,
+        reason: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> StoreResult<Option<T>> {
+        let text = self.opt_text(column)?;
+        text.map(|text| parse(&text).ok_or_else(|| self.corrupt(column, reason))).transpose()
+    }
+
     /// Text read as `T` by `parse`.
     pub(crate) fn parsed<T>(
         &self,

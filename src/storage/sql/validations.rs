@@ -5,9 +5,10 @@ use uuid::Uuid;
 use super::schemas::into_page;
 use super::{DbConn, DbHandle, DbRow, Query, RowReader, SqlDialect, Value};
 use crate::model::clock::Timestamp;
+use crate::model::fault::Fault;
 use crate::model::page::{Cursor, Page};
 use crate::model::record::ValidationRecord;
-use crate::model::violation::Side;
+use crate::model::violation::{Side, ViolationCode};
 use crate::storage::error::StoreError;
 use crate::storage::postgres::partition;
 use crate::storage::query::{PageRequest, RewriteProgress, ValidationFilter};
@@ -21,7 +22,7 @@ macro_rules! columns {
          errors, duration_ms, validated_at, environment, client_id, client_ip, ",
             $path_template,
             ", violations, skipped, consumer_id, consumer_version, mode, request_id, trace_id, \
-             upstream_us, duration_us, request_size, response_size, rejected"
+             upstream_us, duration_us, request_size, response_size, rejected, fault"
         )
     };
 }
@@ -35,7 +36,7 @@ fn stored_skips(record: &ValidationRecord) -> Vec<&'static str> {
 }
 
 /// A record as a row, with the number of its series.
-pub(crate) fn values_of(record: &ValidationRecord, series: i64) -> StoreResult<[Value; 33]> {
+pub(crate) fn values_of(record: &ValidationRecord, series: i64) -> StoreResult<[Value; 34]> {
     Ok([
         record.id.into(),
         record.schema_id.as_str().into(),
@@ -70,6 +71,7 @@ pub(crate) fn values_of(record: &ValidationRecord, series: i64) -> StoreResult<[
         record.request_size.into(),
         record.response_size.into(),
         Value::opt(record.rejected.map(Side::as_str)),
+        Value::opt(record.fault.map(Fault::as_str)),
         series.into(),
     ])
 }
@@ -246,8 +248,12 @@ pub(crate) fn apply_filter(query: &mut Query, filter: &ValidationFilter) {
         .where_eq("environment", filter.environment.as_deref())
         .where_eq("consumer_id", filter.consumer_id.as_deref())
         // both releases fill the old column
-        .where_eq("operation", filter.path_template.as_deref());
-    match filter.valid {
+        .where_eq("operation", filter.path_template.as_deref())
+        .where_eq("response_status", filter.status.map(i64::from))
+        .where_eq("fault", filter.fault.map(Fault::as_str));
+    // only invalid records have a fault or violations of a side
+    let invalid = filter.fault.is_some() || filter.side.is_some();
+    match filter.valid.or(invalid.then_some(false)) {
         // written out so that the partial index on invalid records serves
         Some(false) => drop(query.condition().push("NOT valid")),
         Some(true) => drop(query.condition().push("valid")),
@@ -255,12 +261,27 @@ pub(crate) fn apply_filter(query: &mut Query, filter: &ValidationFilter) {
     }
     apply_time_range(query, filter);
     if let Some(code) = &filter.code {
-        query.condition().push("(validated_at, id) IN (SELECT validated_at, run_id FROM validation_violations WHERE code = ");
-        query.bind(code.as_str());
-        // a condition precedes: these continue with AND
-        apply_time_range(query, filter);
-        query.push(")");
+        where_carries(query, filter, &[code]);
     }
+    if let Some(side) = filter.side {
+        let codes = ViolationCode::ALL.iter().filter(|code| code.side == side);
+        let codes: Vec<_> = codes.map(|code| code.as_str()).collect();
+        where_carries(query, filter, &codes);
+    }
+}
+
+/// Adds the condition that a record carries one of `codes`.
+fn where_carries(query: &mut Query, filter: &ValidationFilter, codes: &[&str]) {
+    query.condition().push(
+        "(validated_at, id) IN (SELECT validated_at, run_id FROM validation_violations WHERE code IN (",
+    );
+    for (index, code) in codes.iter().enumerate() {
+        query.push(if index > 0 { ", " } else { "" }).bind(*code);
+    }
+    query.push(")");
+    // a condition precedes: these continue with AND
+    apply_time_range(query, filter);
+    query.push(")");
 }
 
 /// Reads the cursor of a listing by time and id.
@@ -306,10 +327,7 @@ fn record_of(row: &DbRow) -> StoreResult<ValidationRecord> {
         duration_us: row.int("duration_us")?,
         request_size: row.int("request_size")?,
         response_size: row.int("response_size")?,
-        rejected: match row.opt_text("rejected")?.as_deref().map(Side::parse) {
-            None => None,
-            Some(Some(side)) => Some(side),
-            Some(None) => return Err(row.corrupt("rejected", "expected request or response")),
-        },
+        rejected: row.opt_parsed("rejected", "expected request or response", Side::parse)?,
+        fault: row.opt_parsed("fault", "expected a fault", Fault::parse)?,
     })
 }

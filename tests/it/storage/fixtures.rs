@@ -5,6 +5,7 @@ use std::time::Duration;
 use cvt_sidecar::model::clock::Timestamp;
 use cvt_sidecar::model::comparison::{BreakingChange, BreakingChangeType, ComparisonRecord};
 use cvt_sidecar::model::consumer::{ConsumerRecord, EndpointUsage};
+use cvt_sidecar::model::fault::Fault;
 use cvt_sidecar::model::group::ViolationGroup;
 use cvt_sidecar::model::id::SchemaId;
 use cvt_sidecar::model::mode::Mode;
@@ -127,6 +128,7 @@ pub(crate) fn record(n: i64) -> ValidationRecord {
         upstream_us: Some(9_000),
         duration_us: 12_345,
         rejected: None,
+        fault: None,
         request_size: 0,
         response_size: 16,
     }
@@ -138,6 +140,7 @@ pub(crate) fn invalid(n: i64, code: ViolationCode) -> ValidationRecord {
         valid: false,
         errors: vec![format!("{code}: expected an integer")],
         violations: vec![violation(code)],
+        fault: Some(Fault::Service),
         ..record(n)
     }
 }
@@ -149,6 +152,7 @@ pub(crate) fn violation(code: ViolationCode) -> Violation {
         instance_pointer: "/a/0".into(),
         schema_pointer: "/paths/~1books/get".into(),
         keyword: "type".into(),
+        found: String::new(),
         position: Some(Position { line: 3, column: 7 }),
         message: "expected an integer".into(),
     }
@@ -205,11 +209,15 @@ pub(crate) fn usage(
 pub(crate) fn group(fingerprint: &str, seconds: i64) -> ViolationGroup {
     ViolationGroup {
         fingerprint: fingerprint.into(),
+        earlier_fingerprint: None,
         schema_id: "books".into(),
         method: "GET".into(),
         path_template: "/books/{id}".into(),
         code: ViolationCode::RESPONSE_BODY_SCHEMA,
         name: None,
+        fault: Some(Fault::Service),
+        found: None,
+        statuses: vec!["200".into()],
         schema_pointer: "/paths/~1books/get".into(),
         instance_pointer: "/items/*/title".into(),
         message: "expected text".into(),

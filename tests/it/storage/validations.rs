@@ -247,6 +247,9 @@ async fn filters_combined(fixture: StoreFixture) {
     six(&fixture).await;
     let none = ValidationFilter::default;
     let whole = ValidationFilter {
+        fault: None,
+        side: None,
+        status: None,
         schema_id: Some("books".into()),
         method: Some("POST".into()),
         environment: Some("prod".into()),

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use prometheus::IntCounter;
 
 use super::NoticeReason;
+use crate::model::fault::Fault;
 use crate::pipeline::record::violation_groups::ViolationGroups;
 use crate::telemetry::metrics::{Metrics, MetricsError};
 
 /// Instruments of violation groups. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct NoticeMetrics {
-    sent: [IntCounter; NoticeReason::NAMES.len()],
+    sent: [[IntCounter; Fault::ALL.len()]; NoticeReason::NAMES.len()],
 }
 
 // === impl NoticeMetrics ===
@@ -21,8 +22,8 @@ impl NoticeMetrics {
     pub fn new(metrics: &Metrics, groups: &Arc<ViolationGroups>) -> Result<Self, MetricsError> {
         let sent = metrics.counters(
             "cvt_violation_notices_total",
-            "Violation groups reported to operators, by reason.",
-            &["reason"],
+            "Violation groups reported to operators, by reason and fault.",
+            &["reason", "fault"],
         )?;
         let groups = Arc::downgrade(groups);
         metrics.callback_gauge(
@@ -33,12 +34,14 @@ impl NoticeMetrics {
                 usize::try_from(ungrouped).unwrap_or(usize::MAX)
             },
         )?;
-        Ok(Self { sent: NoticeReason::NAMES.map(|reason| sent.with_label_values(&[reason])) })
+        let counter = |reason, fault: Fault| sent.with_label_values(&[reason, fault.as_str()]);
+        let by_fault = |reason| Fault::ALL.map(|fault| counter(reason, fault));
+        Ok(Self { sent: NoticeReason::NAMES.map(by_fault) })
     }
 
     /// Counts one notice.
-    pub fn count(&self, reason: NoticeReason) {
-        self.sent[reason.index()].inc();
+    pub fn count(&self, reason: NoticeReason, fault: Fault) {
+        self.sent[reason.index()][fault as usize].inc();
     }
 }
 
@@ -47,7 +50,6 @@ mod tests {
     use super::*;
     use crate::model::clock::Timestamp;
     use crate::model::violation::{Violation, ViolationCode};
-    use crate::pipeline::record::group_id::GroupId;
     use crate::pipeline::record::violation_groups::ViolationEvent;
 
     #[test]
@@ -61,11 +63,13 @@ mod tests {
                 instance_pointer: format!("/p{n}"),
                 schema_pointer: "/a".into(),
                 keyword: "type".into(),
+                found: String::new(),
                 position: None,
                 message: String::new(),
             };
             groups.record(&ViolationEvent {
-                group: GroupId::of("s", "GET /", &violation),
+                group: groups.identify(("s", "GET /"), &violation, Fault::Caller),
+                status: None,
                 violation: &violation,
                 schema_id: "s",
                 version: "1",

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use prometheus::{IntCounter, IntCounterVec};
 
 use super::table::OTHERS;
+use crate::exchange::metrics::OutcomeCounters;
+use crate::model::fault::Fault;
 use crate::model::verdict::Outcome;
 use crate::telemetry::metrics::{Metrics, MetricsError};
 
@@ -13,6 +15,7 @@ use crate::telemetry::metrics::{Metrics, MetricsError};
 #[derive(Debug, Clone)]
 pub struct ConsumerMetrics {
     exchanges: IntCounterVec,
+    rejected: IntCounterVec,
     over_limit: IntCounter,
     /// OperationNames that may still become labels.
     labels: Arc<AtomicUsize>,
@@ -20,7 +23,10 @@ pub struct ConsumerMetrics {
 
 /// The counters of one consumer.
 #[derive(Debug, Clone)]
-pub struct ConsumerCounters([IntCounter; 3]);
+pub struct ConsumerCounters {
+    outcomes: OutcomeCounters,
+    rejected: IntCounter,
+}
 
 // === impl ConsumerMetrics ===
 
@@ -30,8 +36,14 @@ impl ConsumerMetrics {
         Ok(Self {
             exchanges: metrics.counters(
                 "cvt_consumer_exchanges_total",
-                "Exchanges validated, by consumer and outcome; consumers beyond a limit are `others`.",
-                &["consumer", "outcome"],
+                "Exchanges validated, by consumer, outcome and fault; consumers beyond a limit are \
+                 `others`.",
+                &["consumer", "outcome", "fault"],
+            )?,
+            rejected: metrics.counters(
+                "cvt_consumer_rejected_total",
+                "Requests to documented operations that were rejected, by consumer.",
+                &["consumer"],
             )?,
             over_limit: metrics.counter(
                 "cvt_consumers_over_limit_total",
@@ -59,8 +71,10 @@ impl ConsumerMetrics {
     }
 
     fn counters(&self, id: &str) -> ConsumerCounters {
-        let counter = |outcome: Outcome| self.exchanges.with_label_values(&[id, outcome.as_str()]);
-        ConsumerCounters([Outcome::Conforms, Outcome::Violates, Outcome::Skipped].map(counter))
+        let outcomes = OutcomeCounters::new(|outcome, fault| {
+            self.exchanges.with_label_values(&[id, outcome.as_str(), fault])
+        });
+        ConsumerCounters { outcomes, rejected: self.rejected.with_label_values(&[id]) }
     }
 }
 
@@ -68,7 +82,12 @@ impl ConsumerMetrics {
 
 impl ConsumerCounters {
     /// Counts one exchange.
-    pub fn count(&self, outcome: Outcome) {
-        self.0[outcome as usize].inc();
+    pub fn count(&self, outcome: Outcome, fault: Option<Fault>) {
+        self.outcomes.count(outcome, fault);
+    }
+
+    /// Counts a request to a documented operation that was rejected.
+    pub fn count_rejected(&self) {
+        self.rejected.inc();
     }
 }
