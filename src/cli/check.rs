@@ -1,4 +1,7 @@
-//! `cvt-sidecar check`: compile a document and say what is in it.
+//! `cvt-sidecar check`: compile a document and say what is in it, and what is wrong in it.
+
+mod summary;
+mod walk;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -19,9 +22,9 @@ const PROGRESS_DELAY: Duration = Duration::from_secs(1);
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// OpenAPI document
-    #[arg(value_name = "FILE")]
-    document: PathBuf,
+    /// OpenAPI documents; with --summary directories too, which are searched for documents
+    #[arg(value_name = "FILE", required = true)]
+    documents: Vec<PathBuf>,
     /// One JSON object instead of lines for people
     #[arg(long)]
     json: bool,
@@ -31,12 +34,30 @@ pub struct CheckArgs {
     /// Exit with 1 where the document has a slip or a defect
     #[arg(long)]
     deny_lints: bool,
+    /// How many documents load, and the kinds of slips and defects in all of them
+    #[arg(long)]
+    summary: bool,
+    /// Directories that references may reach, besides the document's own (contract.file_roots)
+    #[arg(long, value_name = "DIR")]
+    file_root: Vec<PathBuf>,
 }
 
-/// Compiles the document and prints its operations and lints.
+/// Compiles the documents and prints their operations and lints.
 pub fn run(arguments: &CheckArgs, out: &mut dyn Write) -> u8 {
-    let name = arguments.document.display().to_string();
-    let contract = match compile(&arguments.document) {
+    if arguments.summary {
+        let (paths, roots) = (&arguments.documents, &arguments.file_root);
+        return summary::run(paths, roots, arguments.json, out).unwrap_or_else(|error| {
+            eprintln!("{error}");
+            EXIT_ERROR
+        });
+    }
+    let codes = arguments.documents.iter().map(|document| check(arguments, document, out));
+    codes.max().unwrap_or(EXIT_OK)
+}
+
+fn check(arguments: &CheckArgs, document: &Path, out: &mut dyn Write) -> u8 {
+    let name = document.display().to_string();
+    let contract = match compile(document, &arguments.file_root) {
         Ok(contract) => contract,
         Err(message) => {
             eprintln!("{message}");
@@ -54,11 +75,14 @@ pub fn run(arguments: &CheckArgs, out: &mut dyn Write) -> u8 {
 }
 
 /// Compiles a document from its file; the message of an error names file, line and column.
-pub(super) fn compile(path: &Path) -> Result<Contract, String> {
+fn compile(path: &Path, roots: &[PathBuf]) -> Result<Contract, String> {
     let name = path.display();
+    if path.is_dir() {
+        return Err(format!("{name} is a directory; --summary checks the documents in it"));
+    }
     let bytes = std::fs::read(path)
         .map_err(|error| format!("{name}: the document cannot be read: {error}"))?;
-    let files = Directory::of(path);
+    let files = Directory::of(path).with_roots(roots);
     let compile = || {
         let options = CompileOptions { files: &files, ..CompileOptions::default() };
         Contract::compile(&bytes, &options)

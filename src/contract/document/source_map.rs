@@ -21,6 +21,8 @@ pub struct SourceMap {
     pub(super) files: Vec<File>,
     /// Pointers that an upgrade moved: from where it now is to where it was.
     pub(super) moved: HashMap<String, String>,
+    /// Pointers of copies: from where one is to where it was copied from.
+    pub(super) copied: HashMap<String, String>,
     found: Mutex<HashMap<String, Option<Position>>>,
 }
 
@@ -30,6 +32,8 @@ pub(super) struct File {
     pub(super) name: String,
     pub(super) text: Box<str>,
     pub(super) is_json: bool,
+    /// What the reader noticed that changes nothing, until it becomes lints.
+    pub(super) slips: Vec<Diagnostic>,
     /// Hashes of all pointers of a YAML text, sorted, with their positions.
     yaml_positions: OnceLock<Vec<(u64, Position)>>,
     /// Positions of the upper levels of a JSON text.
@@ -48,6 +52,9 @@ pub struct Origin {
 /// The member of the tree that holds the files a document refers to, under their paths.
 pub(super) const FILES_KEY: &str = "x-cvt-files";
 
+/// Copies of copies that a pointer is led back through.
+const MAX_COPIES: usize = 16;
+
 /// Remembered positions; beyond this many, further ones are looked up each time.
 const MAX_FOUND: usize = 20_000;
 
@@ -55,7 +62,8 @@ const MAX_FOUND: usize = 20_000;
 
 impl SourceMap {
     pub(super) fn new(files: Vec<File>) -> Self {
-        Self { files, moved: HashMap::new(), found: Mutex::new(HashMap::new()) }
+        let (moved, copied) = (HashMap::new(), HashMap::new());
+        Self { files, moved, copied, found: Mutex::new(HashMap::new()) }
     }
 
     /// The origin of the value at `pointer` of the contract's tree. Where an upgrade added the value,
@@ -92,6 +100,17 @@ impl SourceMap {
         Lint { code, pointer, position, message }
     }
 
+    /// Turns what the reader noticed in each text into lints.
+    pub(super) fn take_lints(&mut self, lints: &mut Vec<Lint>) {
+        for file in &mut self.files {
+            for Diagnostic { pointer, position, message } in std::mem::take(&mut file.slips) {
+                let is_main = file.name.is_empty();
+                let pointer = if is_main { pointer } else { format!("{}#{pointer}", file.name) };
+                lints.push(Lint { code: LintCode::Lenient, pointer, position, message });
+            }
+        }
+    }
+
     /// Bytes of memory held for the texts.
     pub fn weight(&self) -> usize {
         let texts: usize = self.files.iter().map(|file| file.text.len()).sum();
@@ -99,19 +118,16 @@ impl SourceMap {
         texts + moved
     }
 
-    /// The pointer before any upgrade: its longest part that was moved is moved back.
+    /// The pointer before any upgrade, and before anything was copied.
     fn original_pointer(&self, pointer: &str) -> String {
-        let mut prefix = pointer;
-        while !self.moved.is_empty() {
-            if let Some(old) = self.moved.get(prefix) {
-                return format!("{old}{}", &pointer[prefix.len()..]);
-            }
-            match pointer::split_last(prefix) {
-                Some((parent, _)) => prefix = parent,
+        let mut original = before(&self.moved, pointer).unwrap_or_else(|| pointer.to_owned());
+        for _ in 0..MAX_COPIES {
+            match before(&self.copied, &original) {
+                Some(earlier) => original = earlier,
                 None => break,
             }
         }
-        pointer.to_owned()
+        original
     }
 
     /// The file that a pointer leads into, and the pointer within it.
@@ -134,6 +150,20 @@ impl SourceMap {
     }
 }
 
+/// A pointer whose longest part that is in `earlier` is replaced by what it was.
+fn before(earlier: &HashMap<String, String>, pointer: &str) -> Option<String> {
+    if earlier.is_empty() {
+        return None;
+    }
+    let mut prefix = pointer;
+    loop {
+        if let Some(old) = earlier.get(prefix) {
+            return Some(format!("{old}{}", &pointer[prefix.len()..]));
+        }
+        prefix = pointer::split_last(prefix)?.0;
+    }
+}
+
 impl fmt::Debug for SourceMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.files.iter().map(|file| (&file.name, file.text.len())).collect();
@@ -145,7 +175,14 @@ impl fmt::Debug for SourceMap {
 
 impl File {
     pub(super) fn new(name: String, text: Box<str>, is_json: bool) -> Self {
-        Self { name, text, is_json, yaml_positions: OnceLock::new(), json_index: OnceLock::new() }
+        Self {
+            name,
+            text,
+            is_json,
+            slips: Vec::new(),
+            yaml_positions: OnceLock::new(),
+            json_index: OnceLock::new(),
+        }
     }
 
     fn nearest(&self, pointer: &str) -> Option<Position> {
