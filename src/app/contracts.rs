@@ -114,7 +114,7 @@ pub(super) async fn compile(
         }
     };
     sources.record_read(path.to_owned(), Some(&content));
-    let files = Arc::new(TrackedDirectory::of(path));
+    let files = Arc::new(TrackedDirectory::of(path).with_roots(&config.documents.file_roots));
     let options = compile_options(&config.rules, &config.documents);
     let compiled = CompiledDocument::new(content, files.clone(), options).await;
     sources.merge(files.take_sources());

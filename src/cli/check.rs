@@ -1,4 +1,7 @@
-//! `cvt-sidecar check`: compile a document and say what is in it.
+//! `cvt-sidecar check`: compile a document and say what is in it, and what is wrong in it.
+
+mod summary;
+mod walk;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -8,7 +11,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::output::{EXIT_ERROR, EXIT_NEGATIVE, EXIT_OK, write_json};
-use crate::contract::{CompileOptions, Grade};
+use crate::contract::{CompileOptions, Contract, ContractError, Grade};
 use crate::control::ControlError;
 use crate::control::documents::{self, DocumentSummary};
 use crate::model::violation::Position;
@@ -19,9 +22,9 @@ const PROGRESS_DELAY: Duration = Duration::from_secs(1);
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// OpenAPI document
-    #[arg(value_name = "FILE")]
-    document: PathBuf,
+    /// OpenAPI documents; with --summary directories too, which are searched for documents
+    #[arg(value_name = "FILE", required = true)]
+    documents: Vec<PathBuf>,
     /// One JSON object instead of lines for people
     #[arg(long)]
     json: bool,
@@ -31,16 +34,33 @@ pub struct CheckArgs {
     /// Exit with 1 where the document has a slip or a defect
     #[arg(long)]
     deny_lints: bool,
+    /// How many documents load, and the kinds of slips and defects in all of them
+    #[arg(long)]
+    summary: bool,
+    /// Directories that references may reach, besides the document's own (contract.file_roots)
+    #[arg(long, value_name = "DIR")]
+    file_root: Vec<PathBuf>,
 }
 
-/// Compiles the document and prints its operations and lints.
+/// Compiles the documents and prints their operations and lints.
 pub fn run(arguments: &CheckArgs, out: &mut dyn Write) -> u8 {
-    let name = arguments.document.display().to_string();
-    let compile = || documents::compile_file(&arguments.document, &CompileOptions::default());
-    let summary = match with_progress(&format!("compiling {name}"), compile) {
+    if arguments.summary {
+        let (paths, roots) = (&arguments.documents, &arguments.file_root);
+        return summary::run(paths, roots, arguments.json, out).unwrap_or_else(|error| {
+            eprintln!("{error}");
+            EXIT_ERROR
+        });
+    }
+    let codes = arguments.documents.iter().map(|document| check(arguments, document, out));
+    codes.max().unwrap_or(EXIT_OK)
+}
+
+fn check(arguments: &CheckArgs, document: &Path, out: &mut dyn Write) -> u8 {
+    let name = document.display().to_string();
+    let summary = match compile(document, &arguments.file_root) {
         Ok(contract) => DocumentSummary::of(&contract),
-        Err(error) => {
-            eprintln!("{}", describe_error(error));
+        Err(message) => {
+            eprintln!("{message}");
             return EXIT_ERROR;
         }
     };
@@ -54,11 +74,23 @@ pub fn run(arguments: &CheckArgs, out: &mut dyn Write) -> u8 {
     if arguments.deny_lints && !summary.lints.is_empty() { EXIT_NEGATIVE } else { EXIT_OK }
 }
 
-/// The message names file, line and column.
-fn describe_error(error: ControlError) -> String {
-    let ControlError::InvalidDocument { name, reason } = error else { return error.to_string() };
-    let problem = reason.diagnostic();
-    format!("{}: {reason}", location(&name, &problem.pointer, problem.position))
+/// Compiles a document from its file; the message of an error names file, line and column.
+fn compile(path: &Path, roots: &[PathBuf]) -> Result<Contract, String> {
+    let name = path.display();
+    if path.is_dir() {
+        return Err(format!("{name} is a directory; --summary checks the documents in it"));
+    }
+    let options = CompileOptions::default();
+    let compile = || documents::compile_file(path, roots, &options);
+    with_progress(&format!("compiling {name}"), compile).map_err(|error| match error {
+        ControlError::InvalidDocument { name, reason } => describe_error(&name, &reason),
+        other => other.to_string(),
+    })
+}
+
+fn describe_error(name: &str, error: &ContractError) -> String {
+    let problem = error.diagnostic();
+    format!("{}: {error}", location(name, &problem.pointer, problem.position))
 }
 
 /// File, line and column of something in the document `name` or in a file that it refers to.

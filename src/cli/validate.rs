@@ -133,7 +133,7 @@ impl ValidateArgs {
         };
         let common = match &self.spec {
             Some(path) => {
-                let compiled = documents::compile_file(path, &options);
+                let compiled = documents::compile_file(path, &[], &options);
                 Some(Arc::new(compiled.map_err(|error| error.to_string())?))
             }
             None => None,

@@ -1,5 +1,6 @@
 //! The contract: a document compiled once, ready to validate any number of exchanges.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use super::route::OperationIndex;
 use super::route::{BasePath, OperationRouter, RouteMatch};
 use super::schema::{SchemaCompiler, SchemaSet};
 use super::shape::Shapes;
+use crate::json::pointer;
 
 /// A document compiled. Immutable, shared freely between threads.
 #[derive(Debug)]
@@ -119,6 +121,7 @@ impl Contract {
         let (schemas, schema_lints) = lowered.compile(options)?;
         lints.extend(schema_lints);
         lints.extend(found);
+        let lints = without_repeats(lints);
         let held = routes.weight() + source.weight() + property_names.weight();
         let weight = held + schemas.len() * 2_048 + operations.len() * 2_048;
         Ok(Self {
@@ -216,6 +219,36 @@ impl Contract {
     pub fn origin(&self, pointer: &str) -> Origin {
         self.source.origin(pointer)
     }
+}
+
+/// The lints without those that another one says better: what breaks the meta-schema in a part that
+/// has a lint of its own, and a reference that is needed after all. Defects come first.
+fn without_repeats(lints: Vec<Lint>) -> Vec<Lint> {
+    let is_general = |lint: &Lint| {
+        matches!(lint.code, LintCode::Lenient | LintCode::EmptyPart | LintCode::UnreadReference)
+    };
+    let specific: HashSet<String> =
+        lints.iter().filter(|lint| !is_general(lint)).map(|lint| lint.pointer.clone()).collect();
+    let is_said = |lint: &Lint| {
+        let mut pointer = lint.pointer.as_str();
+        loop {
+            if specific.contains(pointer) {
+                return true;
+            }
+            match pointer::split_last(pointer) {
+                Some((parent, _)) if !parent.is_empty() => pointer = parent,
+                _ => return false,
+            }
+        }
+    };
+    let mut seen = HashSet::new();
+    let mut kept: Vec<Lint> = lints
+        .into_iter()
+        .filter(|lint| !(is_general(lint) && !lint.pointer.is_empty() && is_said(lint)))
+        .filter(|lint| seen.insert((lint.code, lint.pointer.clone(), lint.position)))
+        .collect();
+    kept.sort_by_key(|lint| std::cmp::Reverse(lint.grade()));
+    kept
 }
 
 /// Hex SHA-256 of a text, white space around it left out.

@@ -6,7 +6,9 @@
 //! ([`Document::origin`]), and no text takes more memory or time than its limits allow.
 
 mod bundle;
+mod containers;
 mod files;
+mod names;
 mod source_map;
 mod text;
 mod version;
@@ -20,6 +22,7 @@ use serde_json::Value;
 pub use source_map::{Origin, SourceMap};
 pub use version::OpenApiVersion;
 
+use self::files::{Gathered, Unread};
 use super::error::{ContractError, Diagnostic};
 use super::lint::Lint;
 use super::options::CompileOptions;
@@ -34,6 +37,8 @@ pub struct Document {
     root: Value,
     source: Arc<SourceMap>,
     lints: Vec<Lint>,
+    /// References that were left unread.
+    unread: Unread,
     /// The one text of a document of several files.
     bundle: Option<String>,
 }
@@ -47,12 +52,14 @@ pub struct Resolved<'d> {
     pub value: &'d Value,
 }
 
+/// Repeated keys of one text that are told, at most.
+const MAX_SLIPS: usize = 100;
+
 /// References that may follow one another before we call it a circle.
 const MAX_CHAIN: usize = 64;
 
 /// Why a remote reference leads nowhere.
-pub(super) const REMOTE: &str =
-    "the reference is remote, and remote references are not allowed here";
+const REMOTE: &str = "the reference is remote, and remote references are not allowed here; keep a copy beside the document";
 
 // === impl Document ===
 
@@ -74,12 +81,16 @@ impl Document {
         options: &CompileOptions<'_>,
     ) -> Result<Self, ContractError> {
         let version = OpenApiVersion::of(&root)?;
+        structure::check_parts(version, &root)?;
         let mut lints = Vec::new();
-        let (root, mut source) = files::gather(root, file, version, options, &mut lints)?;
+        let Gathered { mut root, mut source, unread, containers } =
+            files::gather(root, file, version, options, &mut lints);
         let bundle = match source.files.len() {
             0 | 1 => None,
             _ => Some(bundle::close(&root, &source, options.remote_references)),
         };
+        let budget = options.limits.alias_values;
+        containers::inline(&mut root, containers, &mut source.copied, budget);
         source.take_lints(&mut lints);
         structure::check(version, &root, &source, &mut lints)?;
         let root = if version == OpenApiVersion::V2 {
@@ -90,7 +101,7 @@ impl Document {
             root
         };
         version.lint(&root, &source, &mut lints);
-        Ok(Self { version, root, source: Arc::new(source), lints, bundle })
+        Ok(Self { version, root, source: Arc::new(source), lints, unread, bundle })
     }
 
     /// The version the document was written in.
@@ -134,6 +145,8 @@ impl Document {
         let mut at = String::new();
         let mut value = &self.root;
         let mut hops = 0;
+        // The reference followed last, and its pointer.
+        let mut reference: Option<(String, &str)> = None;
         let reversed = |pointer: &str| {
             let mut tokens: Vec<_> = pointer::tokens(pointer).map(Cow::into_owned).collect();
             tokens.reverse();
@@ -143,12 +156,10 @@ impl Document {
         loop {
             if let Some(target) = value.get("$ref").and_then(Value::as_str) {
                 hops += 1;
-                if is_remote(target) {
-                    return Err(self.dangling(&at, REMOTE));
-                }
-                let target = target.strip_prefix('#').and_then(pointer::of_fragment);
-                let (Some(target), true) = (target, hops <= MAX_CHAIN) else {
-                    return Err(self.dangling(&at, "the reference leads nowhere"));
+                reference = Some((pointer::join(&at, "$ref"), target));
+                let pointer = target.strip_prefix('#').and_then(pointer::of_fragment);
+                let (Some(target), true) = (pointer, hops <= MAX_CHAIN) else {
+                    return Err(self.broken_reference(reference.as_ref(), &at));
                 };
                 at.clear();
                 value = &self.root;
@@ -162,7 +173,7 @@ impl Document {
                 _ => None,
             };
             let Some(next) = next else {
-                return Err(self.dangling(&at, format!("there is no {token:?} to refer to")));
+                return Err(self.broken_reference(reference.as_ref(), &at));
             };
             pointer::push_token(&mut at, &token);
             value = next;
@@ -171,11 +182,30 @@ impl Document {
 
     /// Why a reference that leads nowhere does so, in a sentence that names the way out.
     pub(super) fn why_broken(&self, target: &str) -> String {
-        let shown: String = target.chars().take(120).collect();
+        if let Some(reason) = self.unread.reason(target) {
+            return reason.to_owned();
+        }
         if is_remote(target) {
             return REMOTE.to_owned();
         }
+        let prefix = format!("#/{}/", source_map::FILES_KEY);
+        let shown = match target.strip_prefix(&prefix) {
+            Some(rest) => {
+                let (file, fragment) = rest.split_once('/').unwrap_or((rest, ""));
+                format!("{}#/{fragment}", pointer::unescape(file))
+            }
+            None => target.to_owned(),
+        };
+        let shown: String = shown.chars().take(120).collect();
         format!("the reference {shown:?} leads nowhere")
+    }
+
+    /// The error of a reference that leads nowhere; `at` is where following it ended.
+    fn broken_reference(&self, reference: Option<&(String, &str)>, at: &str) -> ContractError {
+        let Some((from, target)) = reference else {
+            return self.dangling(at, "there is nothing here to refer to");
+        };
+        self.dangling(from, format!("{}; this part is not enforced", self.why_broken(target)))
     }
 
     /// The origin of a pointer of the tree in the text as registered.
@@ -199,7 +229,7 @@ impl Document {
 }
 
 /// Whether a reference names another host's document.
-pub(super) fn is_remote(reference: &str) -> bool {
+fn is_remote(reference: &str) -> bool {
     reference.starts_with("http://") || reference.starts_with("https://")
 }
 
@@ -218,7 +248,11 @@ fn read_text(
     let plain = text.trim_start_matches('\u{feff}');
     let looks_like_json = plain.trim_start().starts_with('{');
     let (value, slips) = match looks_like_json.then(|| read_json(&text, limits)) {
-        Some(Ok(value)) => return Ok((value, source_map::File::new(name, text.into(), true))),
+        Some(Ok((value, slips))) => {
+            let mut file = source_map::File::new(name, text.into(), true);
+            file.slips = slips;
+            return Ok((value, file));
+        }
         // YAML has a flow form that begins with a brace too.
         Some(Err(error @ ContractError::Syntax(_))) => {
             yaml::read(plain, limits).map_err(|_| error)?.into_parts()
@@ -236,8 +270,12 @@ pub fn read_yaml(text: &str, limits: &DocumentLimits) -> Result<Value, ContractE
     Ok(yaml::read(text, limits)?.value)
 }
 
-/// Reads a JSON text into a tree, numbers exact. Repeated keys are an error.
-fn read_json(text: &str, limits: &DocumentLimits) -> Result<Value, ContractError> {
+/// Reads a JSON text into a tree, numbers exact, and says which keys are repeated: the last one of
+/// each counts.
+fn read_json(
+    text: &str,
+    limits: &DocumentLimits,
+) -> Result<(Value, Vec<Diagnostic>), ContractError> {
     let mut arena = Arena::with_max_depth(limits.depth);
     let id = arena.parse(text.as_bytes()).map_err(|error| {
         let position = positions::position(text, error.offset);
@@ -247,13 +285,12 @@ fn read_json(text: &str, limits: &DocumentLimits) -> Result<Value, ContractError
             _ => ContractError::Syntax(diagnostic),
         }
     })?;
-    if let Some(offset) = arena.repeated_key() {
-        return Err(ContractError::Syntax(Diagnostic::at(
-            positions::position(text, offset.saturating_sub(1)),
-            "a key appears twice in one object",
-        )));
-    }
-    Ok(arena.node(id).to_value())
+    let repeated = arena.repeated_keys().take(MAX_SLIPS).map(|offset| {
+        let position = positions::position(text, offset.saturating_sub(1));
+        Diagnostic::at(position, "this key stands twice in one object; the last one counts")
+    });
+    let slips = repeated.collect();
+    Ok((arena.node(id).to_value(), slips))
 }
 
 #[cfg(test)]
@@ -302,15 +339,23 @@ mod tests {
             error.diagnostic().position.map(|at| (at.line, at.column))
         };
         assert_eq!(position("{\n \"a\" 1}"), Some((2, 6)));
-        assert_eq!(position("{\"a\":1,\n\"b\":{\"c\":1,\"c\":2}}"), Some((2, 6)));
+    }
+
+    #[test]
+    fn of_a_repeated_key_the_last_one_counts_and_is_told() {
+        let text = "{\"a\":1,\n\"b\":{\"c\":1,\"c\":2}}";
+        let (value, slips) = read_json(text, &DocumentLimits::default()).unwrap();
+        assert_eq!(value["b"]["c"], 2);
+        let positions: Vec<_> = slips.iter().filter_map(|slip| slip.position).collect();
+        assert_eq!(positions.iter().map(|at| (at.line, at.column)).collect::<Vec<_>>(), [(2, 6)]);
     }
 
     #[test]
     fn structure_errors_have_positions() {
         let text = "openapi: 3.1.0\ninfo:\n  title: t\n  version: '1'\npaths:\n  /a:\n    get:\n      parameters:\n        - name: x\n          in: nowhere\n          schema: {}\n";
-        let error = read(text.as_bytes()).unwrap_err();
-        assert!(matches!(error, ContractError::Structure(_)), "{error}");
-        assert_eq!(error.diagnostic().position.map(|at| at.line), Some(10), "{error}");
+        let document = read(text.as_bytes()).unwrap();
+        let lines = document.lints().iter().map(|lint| lint.position.map(|at| at.line));
+        assert!(lines.clone().any(|line| line == Some(10)), "{:?}", document.lints());
     }
 
     proptest! {

@@ -68,8 +68,6 @@ lint_codes! {
     Lenient = "lenient", Slip;
     /// `null` or `[]` where a map or a list may be empty; read as empty.
     EmptyPart = "empty_part", Slip;
-    /// A key that stands twice in one object; the last one counts.
-    RepeatedKey = "repeated_key", Slip;
     /// A name or a number that is written in another form than it should be and can only mean one
     /// thing; read as that.
     Misspelt = "misspelt", Slip;

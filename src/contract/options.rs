@@ -11,8 +11,8 @@ use crate::config::rules::RuleSettings;
 /// The files a document may refer to. The only way from a contract to the world outside.
 pub trait DocumentFiles: Send + Sync {
     /// Reads a file by its path relative to the document's directory. The path is normalised:
-    /// it has no `..`, no `.`, no scheme and no leading slash. Where remote references are
-    /// allowed, an absolute URL may come instead.
+    /// it has no `.`, no scheme, and `..` in front alone. It may be absolute. Where remote
+    /// references are allowed, an absolute URL may come instead. What may be read is decided here.
     fn read(&self, path: &str) -> Result<Vec<u8>, DocumentFileError>;
 }
 
@@ -25,6 +25,12 @@ pub enum DocumentFileError {
     /// The caller that registered the document gave no access to files.
     #[error("other files are not available here; bundle the document into one file")]
     NotAllowed,
+    /// It is outside of the directories that references may reach.
+    #[error(
+        "it is outside of the document's directory; `contract.file_roots` lists further directories \
+         that references may reach"
+    )]
+    OutsideRoots,
     /// The file is there and cannot be read.
     #[error("the file cannot be read: {0}")]
     Unreadable(String),
@@ -96,7 +102,7 @@ impl Default for DocumentLimits {
         Self {
             bytes: 64 << 20,
             depth: 256,
-            files: 512,
+            files: 8_192,
             alias_values: 1_000_000,
             regex_steps: 100_000,
         }

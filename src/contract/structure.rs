@@ -1,8 +1,9 @@
 //! Whether a document is what the OpenAPI specification says it is.
 //!
-//! The official JSON Schemas of the specification (`metaschema/`) decide. A document that
-//! breaks them is refused with pointer, line and column, but for slips that change nothing about
-//! what is validated: those become lints, because real documents are full of them.
+//! The official JSON Schemas of the specification (`metaschema/`) decide. What breaks them becomes
+//! a lint with pointer, line and column, because real documents are full of it; which part cannot be
+//! enforced because of it is found out by whoever reads that part. Only a document that has none of
+//! the parts that hold anything to validate is refused.
 //!
 //! The `openapiv3` crate, which could model the structure of 3.0 documents, is not used: it knows
 //! no 3.1, turns every schema into a tree of its own beside the one needed anyway, and its errors
@@ -21,7 +22,7 @@ use super::lint::{Lint, LintCode};
 use crate::json::pointer;
 
 /// Slips named in lints, at most.
-const MAX_LINTS: usize = 20;
+const MAX_LINTS: usize = 200;
 
 static SWAGGER_2_0: LazyLock<Option<Validator>> =
     LazyLock::new(|| build(include_str!("metaschema/2.0.json"), Draft::Draft4));
@@ -32,8 +33,25 @@ static OPENAPI_3_1: LazyLock<Option<Validator>> =
 static OPENAPI_3_2: LazyLock<Option<Validator>> =
     LazyLock::new(|| build(include_str!("metaschema/3.2.json"), Draft::Draft202012));
 
-/// Checks the document as registered, before any upgrade. What breaks the specification without
-/// harm goes to `lints`.
+/// Refuses a document that has none of the parts that hold anything to validate.
+pub(super) fn check_parts(version: OpenApiVersion, root: &Value) -> Result<(), ContractError> {
+    let parts: &[&str] = match version {
+        OpenApiVersion::V2 => &["paths", "definitions", "parameters", "responses"],
+        _ => &["paths", "components", "webhooks"],
+    };
+    if parts.iter().any(|part| root.get(*part).is_some()) {
+        return Ok(());
+    }
+    let (last, others) = parts.split_last().unwrap_or((&"paths", &[]));
+    let message = format!(
+        "the document has none of {} and {last}: there is nothing to validate",
+        others.join(", ")
+    );
+    Err(ContractError::Structure(Diagnostic::new(message)))
+}
+
+/// Checks the document as registered, before any upgrade. What breaks the specification goes to
+/// `lints`.
 pub(super) fn check(
     version: OpenApiVersion,
     root: &Value,
@@ -52,16 +70,20 @@ pub(super) fn check(
     if validator.is_valid(root) {
         return Ok(());
     }
+    let mut found = 0;
     for error in validator.iter_errors(root) {
         let cause = cause(&error, root);
         let at = cause.instance_path().as_str();
-        let message = sentence(cause);
-        if !is_harmless(cause, at) {
-            return Err(ContractError::Structure(source.diagnostic(at, message)));
+        if found == MAX_LINTS {
+            break;
         }
-        if lints.len() < MAX_LINTS {
-            lints.push(source.lint(LintCode::Lenient, at, message));
-        }
+        found += 1;
+        lints.push(match is_empty(cause.instance()) {
+            true if matches!(cause.kind(), Kind::Type { .. }) => {
+                source.lint(LintCode::EmptyPart, at, EMPTY)
+            }
+            _ => source.lint(LintCode::Lenient, at, sentence(cause)),
+        });
     }
     Ok(())
 }
@@ -76,6 +98,13 @@ fn build(text: &str, draft: Draft) -> Option<Validator> {
         .offline()
         .build(&schema)
         .ok()
+}
+
+/// What is said of `null` and `[]` where a map or a list may be empty.
+const EMPTY: &str = "this is empty, and is read as left out";
+
+fn is_empty(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 
 /// The error at the bottom of an error: of the branches that were tried, the one that was meant.
@@ -143,74 +172,3 @@ fn sentence(error: &ValidationError<'_>) -> String {
         kind => format!("the rule {} of the specification is broken", kind.keyword()),
     }
 }
-
-/// Whether a slip changes nothing about what is validated.
-///
-/// Real documents are full of slips that no tool ever refused (an OAuth flow without scopes, an
-/// `example` beside `examples`, no `info`): of those only what cannot be read is refused.
-fn is_harmless(error: &ValidationError<'_>, at: &str) -> bool {
-    let is_prose = ["/info", "/tags", "/externalDocs"]
-        .iter()
-        .any(|part| at == *part || at.strip_prefix(part).is_some_and(|rest| rest.starts_with('/')));
-    let tokens: Vec<_> = pointer::tokens(at).collect();
-    let last = tokens.last().map_or("", |token| token.as_ref());
-    if is_prose || PROSE.contains(&last) {
-        return true;
-    }
-    let parent =
-        tokens.len().checked_sub(2).and_then(|at| tokens.get(at)).map_or("", |t| t.as_ref());
-    match error.kind() {
-        Kind::Type { .. } => {
-            !CONTAINERS.contains(&last) && !CONTAINERS_OF_CONTAINERS.contains(&parent)
-        }
-        Kind::Required { property } => {
-            let needed = property.as_str().unwrap_or_default();
-            !(at.is_empty() && REQUIRED_PARTS.contains(&needed)
-                || parent == "parameters" && matches!(needed, "name" | "in"))
-        }
-        Kind::Enum { .. } => {
-            !(last == "in" && tokens.contains(&"parameters".into())) || is_parameter_location(error)
-        }
-        _ => true,
-    }
-}
-
-/// A parameter location that is right for another branch of the meta-schema than the one tried.
-fn is_parameter_location(error: &ValidationError<'_>) -> bool {
-    let location = error.instance().as_str().unwrap_or_default();
-    ["query", "header", "path", "cookie", "body", "formData"].contains(&location)
-}
-
-/// Parts without which there is nothing in a document; from 3.1 on any of them will do.
-const REQUIRED_PARTS: [&str; 3] = ["paths", "components", "webhooks"];
-
-/// Parts that only people read.
-const PROSE: [&str; 10] = [
-    "description",
-    "summary",
-    "title",
-    "example",
-    "examples",
-    "externalDocs",
-    "tags",
-    "operationId",
-    "deprecated",
-    "default",
-];
-
-/// Parts that must be of their type for anything to be read.
-const CONTAINERS: [&str; 9] = [
-    "paths",
-    "components",
-    "parameters",
-    "responses",
-    "requestBody",
-    "content",
-    "headers",
-    "definitions",
-    "schemas",
-];
-
-/// Parts whose members must be of their type for anything to be read.
-const CONTAINERS_OF_CONTAINERS: [&str; 6] =
-    ["paths", "responses", "parameters", "content", "headers", "requestBodies"];

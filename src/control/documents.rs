@@ -1,6 +1,6 @@
 //! Documents compiled, and what is in them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -45,14 +45,16 @@ pub(crate) struct LintSummary {
     pub(crate) message: String,
 }
 
-/// Compiles a document from its file. Reads files: not for async threads.
+/// Compiles a document from its file; references may also reach into `roots`. Reads files: not
+/// for async threads.
 pub(crate) fn compile_file(
     path: &Path,
+    roots: &[PathBuf],
     options: &CompileOptions<'_>,
 ) -> Result<Contract, ControlError> {
     let bytes = std::fs::read(path)
         .map_err(|reason| ControlError::Unreadable { path: path.to_owned(), reason })?;
-    let files = Directory::of(path);
+    let files = Directory::of(path).with_roots(roots);
     let options = CompileOptions { files: &files, ..options.clone() };
     let name = || path.display().to_string();
     Contract::compile(&bytes, &options)
@@ -139,7 +141,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_document_that_cannot_be_had_says_whether_it_is_missing_or_wrong() {
-        let missing = compile_file(Path::new("/nowhere/x.yaml"), &CompileOptions::default());
+        let missing = compile_file(Path::new("/nowhere/x.yaml"), &[], &CompileOptions::default());
         let missing = missing.unwrap_err();
         assert!(matches!(missing, ControlError::Unreadable { .. }));
         assert!(missing.to_string().starts_with("/nowhere/x.yaml: the document cannot be read: "));

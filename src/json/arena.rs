@@ -150,10 +150,10 @@ impl Arena {
     }
 
     /// The offset in the text of a key that a later one of the same name replaces, if there is one.
-    pub(crate) fn repeated_key(&self) -> Option<usize> {
+    pub(crate) fn repeated_keys(&self) -> impl Iterator<Item = usize> {
         self.entries
             .iter()
-            .find(|entry| entry.kind == EntryKind::ShadowedKey)
+            .filter(|entry| entry.kind == EntryKind::ShadowedKey)
             .map(|entry| entry.start as usize)
     }
 

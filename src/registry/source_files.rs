@@ -169,6 +169,12 @@ impl TrackedDirectory {
         Self { directory: Directory::of(document), root, read: Mutex::default() }
     }
 
+    /// The same, with further directories that references may reach.
+    #[must_use]
+    pub fn with_roots(self, others: &[PathBuf]) -> Self {
+        Self { directory: self.directory.with_roots(others), ..self }
+    }
+
     /// Takes the record of what was read so far.
     pub fn take_sources(&self) -> SourceFiles {
         std::mem::take(&mut self.read.lock())

@@ -18,8 +18,8 @@ use jsonschema::error::ValidationErrorKind as Kind;
 use crate::contract::schema::{
     SchemaError, SchemaIndex, SchemaOutcome, SchemaSet, errors_truncated,
 };
-use crate::json::Node;
 use crate::json::pointer;
+use crate::json::{Arena, Node};
 use crate::model::verdict::{SkipReason, Verdict};
 use crate::model::violation::{Violation, ViolationCode};
 
@@ -110,8 +110,13 @@ fn explain(
     sink: &mut ViolationSink<'_>,
 ) {
     let errors = schemas.errors(id, node);
-    let explainer =
-        Explainer { schemas, subject, whole: node, stopped_early: errors_truncated(node) };
+    let explainer = Explainer {
+        schemas,
+        subject,
+        whole: node,
+        stopped_early: errors_truncated(node),
+        met_defect: node.arena().is_some_and(Arena::found_unenforceable),
+    };
     let mut done = 0;
     for error in &errors {
         done += 1;
@@ -131,6 +136,9 @@ struct Explainer<'e> {
     whole: Node<'e>,
     /// Validation stopped early: the last errors are not reliable.
     stopped_early: bool,
+    /// Some part of the schema is not enforced, and accepts what it perhaps should not: a rule that
+    /// something must *not* conform may be broken by that alone.
+    met_defect: bool,
 }
 
 // === impl Explainer ===
@@ -144,6 +152,15 @@ impl Explainer<'_> {
         match error.kind() {
             Kind::BacktrackLimitExceeded { .. } | Kind::RegexEngineFailure { .. } => {
                 sink.skip(SkipReason::RegexBudget);
+            }
+            Kind::Not { .. }
+            | Kind::OneOfMultipleValid { .. }
+            | Kind::Contains
+            | Kind::UnevaluatedItems { .. }
+            | Kind::UnevaluatedProperties { .. }
+                if self.met_defect =>
+            {
+                sink.skip(SkipReason::Document);
             }
             Kind::Referencing(_) => sink.skip(SkipReason::Unenforceable),
             Kind::OneOfNotValid { context } | Kind::AnyOf { context } => {

@@ -17,6 +17,7 @@ mod corpus;
 mod degraded;
 mod demo;
 mod deploy;
+mod documents;
 mod egress;
 mod encryption;
 mod enforcement;

@@ -1,28 +1,33 @@
 //! Files that a document refers to, brought into its tree.
 //!
-//! Every `$ref` becomes a pointer into one tree, so that nothing after this knows of files. Only
-//! files in the document's own directory and below are read: no `..` out of it, no absolute path,
-//! no scheme, unless remote references were allowed.
+//! Every `$ref` becomes a pointer into one tree, so that nothing after this knows of files. Which
+//! files may be read is decided by [`crate::contract::DocumentFiles`]; other hosts are asked only
+//! where remote references were allowed. A reference that cannot be followed stays as it is, and
+//! [`Unread`] remembers why: it costs the part that needs it. What stands in extensions, examples,
+//! values and texts for people is no reference.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use serde_json::{Map, Value};
 
+use super::names::{leads_to_host, path_of, remote_join, tree_pointer, tree_reference};
 use super::source_map::FILES_KEY;
 use super::source_map::{File, SourceMap};
-use super::{OpenApiVersion, is_remote, read_text};
-use crate::contract::error::{ContractError, Diagnostic};
+use super::{OpenApiVersion, REMOTE, containers, read_text};
+use crate::contract::error::ContractError;
 use crate::contract::lint::{Lint, LintCode};
 use crate::contract::options::CompileOptions;
 use crate::json::pointer;
 
-/// Keys whose values are data or names rather than parts of the document.
-const DATA_KEYS: [&str; 5] = ["example", "examples", "default", "enum", "const"];
+/// Keys whose values are data or texts rather than parts of the document.
+const DATA_KEYS: [&str; 8] =
+    ["example", "examples", "default", "enum", "const", "description", "summary", "title"];
 
 /// Maps whose keys are names of the author's choice: `default` is a response or a property there.
-const NAME_MAPS: [&str; 9] = [
+const NAME_MAPS: [&str; 17] = [
     "/properties",
     "/patternProperties",
+    "/dependentSchemas",
     "/schemas",
     "/definitions",
     "/$defs",
@@ -30,231 +35,333 @@ const NAME_MAPS: [&str; 9] = [
     "/parameters",
     "/headers",
     "/requestBodies",
+    "/securitySchemes",
+    "/securityDefinitions",
+    "/callbacks",
+    "/links",
+    "/pathItems",
+    "/content",
+    "/encoding",
 ];
 
-fn holds_names(pointer: &str) -> bool {
+/// References left unread that are named in lints, at most.
+const MAX_LINTS: usize = 200;
+
+pub(super) fn holds_names(pointer: &str) -> bool {
     NAME_MAPS.iter().any(|map| pointer.ends_with(map))
+}
+
+/// A document and its files in one tree.
+pub(super) struct Gathered {
+    pub(super) root: Value,
+    pub(super) source: SourceMap,
+    pub(super) unread: Unread,
+    /// Maps and lists that are themselves a reference.
+    pub(super) containers: Vec<String>,
+}
+
+/// References that were left unread, and why.
+#[derive(Debug, Default)]
+pub(super) struct Unread {
+    /// By the reference as it is written.
+    references: HashMap<String, String>,
+    /// By the name of the file.
+    files: HashMap<String, String>,
 }
 
 /// Reads every file that `root` refers to and makes all references local.
 pub(super) fn gather(
-    mut root: Value,
+    root: Value,
     file: File,
     version: OpenApiVersion,
     options: &CompileOptions<'_>,
     lints: &mut Vec<Lint>,
-) -> Result<(Value, SourceMap), ContractError> {
-    let mut rewriter = ReferenceRewriter {
-        options,
-        ids: HashSet::new(),
-        unread: Vec::new(),
-        wanted: VecDeque::new(),
-        known: BTreeMap::new(),
-    };
-    if version.has_json_schema() {
-        collect_ids(&root, &mut rewriter.ids);
-    }
+) -> Gathered {
+    let mut rewriter = ReferenceRewriter::new(&root, version, options);
+    let mut root = root;
     let mut files = vec![file];
-    rewriter.localise(&mut root, "", &mut String::new()).map_err(|diagnostic| {
-        let source = SourceMap::new(std::mem::take(&mut files));
-        with_position(&source, diagnostic)
-    })?;
-    let mut trees = Map::new();
-    while let Some(name) = rewriter.wanted.pop_front() {
-        let bytes = options.files.read(&name).map_err(|error| {
-            ContractError::Reference(Diagnostic {
-                pointer: rewriter.known.get(&name).cloned().unwrap_or_default(),
-                position: None,
-                message: format!("{name}: {error}"),
-            })
-        })?;
-        let (mut tree, file) =
-            read_text(name.clone(), &bytes, options).map_err(|error| in_file(error, &name))?;
-        files.push(file);
-        let at = format!("{name}#");
-        rewriter.localise(&mut tree, &name, &mut at.clone()).map_err(ContractError::Reference)?;
-        trees.insert(name, tree);
-    }
-    if !trees.is_empty()
-        && let Some(members) = root.as_object_mut()
-    {
-        members.insert(FILES_KEY.to_owned(), Value::Object(trees));
+    rewriter.localise(&mut root, "", &mut String::new());
+    let mut bytes_left = options.limits.bytes.saturating_mul(FILES_TOTAL);
+    loop {
+        if let Some(name) = rewriter.wanted.pop_front() {
+            match read_file(&name, options, &mut bytes_left) {
+                Ok((mut tree, file)) => {
+                    files.push(file);
+                    rewriter.localise(&mut tree, &name, &mut tree_pointer(&name));
+                    insert_file(&mut root, name, tree);
+                }
+                Err(reason) => rewriter.leave_file(name, reason),
+            }
+        } else if let Some((base, at)) = rewriter.extensions.pop() {
+            // The part of an extension that something refers to is a part of the document.
+            let Some(place) = root.pointer_mut(&at) else { continue };
+            let mut part = std::mem::take(place);
+            rewriter.localise(&mut part, &base, &mut at.clone());
+            if let Some(place) = root.pointer_mut(&at) {
+                *place = part;
+            }
+        } else {
+            break;
+        }
     }
     let source = SourceMap::new(files);
-    // Values in other files have no pointer into the tree; those of the document itself suffice.
-    for at in rewriter.unread.iter().filter(|at| at.starts_with('/')) {
-        let message = "remote references are not allowed here; what is there is not known";
-        lints.push(source.lint(LintCode::UnreadReference, at, message));
+    for (code, at, message) in rewriter.noticed.into_iter().take(MAX_LINTS) {
+        lints.push(source.lint(code, &at, message));
     }
-    Ok((root, source))
+    Gathered { root, source, unread: rewriter.left, containers: rewriter.containers }
+}
+
+/// All files together may hold so many times what one may.
+const FILES_TOTAL: usize = 4;
+
+fn insert_file(root: &mut Value, name: String, tree: Value) {
+    let Some(members) = root.as_object_mut() else { return };
+    let files = members.entry(FILES_KEY).or_insert_with(|| Value::Object(Map::new()));
+    if let Some(files) = files.as_object_mut() {
+        files.insert(name, tree);
+    }
+}
+
+/// Reads one file; the error says why it cannot be used.
+fn read_file(
+    name: &str,
+    options: &CompileOptions<'_>,
+    bytes_left: &mut usize,
+) -> Result<(Value, File), String> {
+    let shown = |reason: &dyn std::fmt::Display| format!("{name:?} cannot be used: {reason}");
+    let bytes = options.files.read(name).map_err(|error| shown(&error))?;
+    if bytes.len() > *bytes_left {
+        return Err(shown(&"the document's files are too large together"));
+    }
+    *bytes_left -= bytes.len();
+    read_text(name.to_owned(), &bytes, options).map_err(|error: ContractError| shown(&error))
 }
 
 struct ReferenceRewriter<'o, 'f> {
     options: &'o CompileOptions<'f>,
     /// `$id`s of schemas inside the document: references to those need no file.
     ids: HashSet<String>,
+    /// Names under `components.schemas` of a document without `definitions`, and the way there.
+    schemas: HashSet<String>,
     wanted: VecDeque<String>,
-    /// Remote references that were left as they are: an error only for what needs them.
-    unread: Vec<String>,
     /// Files seen, and where each was first referred to.
     known: BTreeMap<String, String>,
+    left: Unread,
+    /// Lints: code, pointer in the tree, message.
+    noticed: Vec<(LintCode, String, String)>,
+    containers: Vec<String>,
+    /// Parts of extensions that are referred to: the file they are in, and their pointers.
+    extensions: Vec<(String, String)>,
+    seen_extensions: HashSet<String>,
+}
+
+// === impl Unread ===
+
+impl Unread {
+    /// Why what a reference leads to is not there, where it was left unread.
+    pub(super) fn reason(&self, target: &str) -> Option<&str> {
+        if let Some(reason) = self.references.get(target) {
+            return Some(reason);
+        }
+        let pointer = pointer::of_fragment(target.strip_prefix('#')?)?;
+        let mut tokens = pointer::tokens(&pointer);
+        (tokens.next()? == FILES_KEY).then_some(())?;
+        self.files.get(&*tokens.next()?).map(String::as_str)
+    }
 }
 
 // === impl ReferenceRewriter ===
 
-impl ReferenceRewriter<'_, '_> {
-    /// Rewrites the references below `value`, which is at `at` in the file `base`.
-    fn localise(
-        &mut self,
-        value: &mut Value,
-        base: &str,
-        at: &mut String,
-    ) -> Result<(), Diagnostic> {
+impl<'o, 'f> ReferenceRewriter<'o, 'f> {
+    fn new(root: &Value, version: OpenApiVersion, options: &'o CompileOptions<'f>) -> Self {
+        let mut ids = HashSet::new();
+        if version.has_json_schema() {
+            collect_ids(root, &mut ids);
+        }
+        let schemas = match (version, root.get("definitions")) {
+            (OpenApiVersion::V2, _) | (_, Some(_)) => None,
+            _ => root.get("components").and_then(|components| components.get("schemas")),
+        };
+        let schemas = schemas.and_then(Value::as_object).into_iter().flat_map(Map::keys);
+        Self {
+            options,
+            ids,
+            schemas: schemas.cloned().collect(),
+            wanted: VecDeque::new(),
+            known: BTreeMap::new(),
+            left: Unread::default(),
+            noticed: Vec::new(),
+            containers: Vec::new(),
+            extensions: Vec::new(),
+            seen_extensions: HashSet::new(),
+        }
+    }
+
+    /// Rewrites the references below `value`, which is at `at` in the tree and in the file `base`.
+    fn localise(&mut self, value: &mut Value, base: &str, at: &mut String) {
         match value {
             Value::Object(members) => {
                 // Inside a schema with an `$id` of its own, references are relative to that.
                 if members.get("$id").is_some_and(Value::is_string) {
-                    return Ok(());
+                    return;
                 }
+                let has_names = holds_names(at);
+                let is_file = !base.is_empty() && at.matches('/').count() == 2;
                 for (key, child) in members.iter_mut() {
-                    if DATA_KEYS.contains(&key.as_str()) && !holds_names(at) {
+                    let is_data = DATA_KEYS.contains(&key.as_str())
+                        // A file may be a map of responses, in which `default` is one.
+                        && !(is_file && key == "default");
+                    if !has_names && (is_data || key.starts_with("x-")) {
+                        continue;
+                    }
+                    if let ("$ref", Value::String(target)) = (key.as_str(), &mut *child) {
+                        if containers::is_container(at) {
+                            self.containers.push(at.clone());
+                        }
+                        if let Some(local) = self.local(target, base, at) {
+                            *target = local;
+                        }
                         continue;
                     }
                     let len = at.len();
                     pointer::push_token(at, key);
-                    if let ("$ref", Value::String(target)) = (key.as_str(), &mut *child) {
-                        if let Some(local) = self.local(target, base, at)? {
-                            *target = local;
-                        }
-                    } else if key == "mapping" && at.ends_with("/discriminator/mapping") {
-                        self.localise_mapping(child, base, at)?;
+                    if key == "mapping" && at.ends_with("/discriminator/mapping") {
+                        self.localise_mapping(child, base, at);
                     } else {
-                        self.localise(child, base, at)?;
+                        self.localise(child, base, at);
                     }
                     at.truncate(len);
                 }
-                Ok(())
             }
             Value::Array(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
                     let len = at.len();
                     pointer::push_token(at, &index.to_string());
-                    self.localise(item, base, at)?;
+                    self.localise(item, base, at);
                     at.truncate(len);
                 }
-                Ok(())
             }
-            _ => Ok(()),
+            _ => {}
         }
     }
 
     /// Mapping values are references when they look like one, else names of schemas.
-    fn localise_mapping(
-        &mut self,
-        value: &mut Value,
-        base: &str,
-        at: &str,
-    ) -> Result<(), Diagnostic> {
-        let Value::Object(mapping) = value else { return Ok(()) };
+    fn localise_mapping(&mut self, value: &mut Value, base: &str, at: &str) {
+        let Value::Object(mapping) = value else { return };
         for target in mapping.values_mut() {
             let Value::String(target) = target else { continue };
             let file = target.split('#').next().unwrap_or_default();
             let looks_like_file = file.contains('/') || file.contains('.');
             if (target.starts_with('#') || looks_like_file)
-                && let Some(local) = self.local(target, base, at)?
+                && let Some(local) = self.local(target, base, at)
             {
                 *target = local;
             }
         }
-        Ok(())
     }
 
-    /// The local form of a reference from the file `base`; none when it is local already.
-    fn local(&mut self, target: &str, base: &str, at: &str) -> Result<Option<String>, Diagnostic> {
-        let (file, fragment) = target.split_once('#').unwrap_or((target, ""));
+    /// The local form of a reference from the file `base`; none when it is local already or cannot
+    /// be followed.
+    fn local(&mut self, target: &str, base: &str, at: &str) -> Option<String> {
+        let (file, written) = target.split_once('#').unwrap_or((target, ""));
+        if file.is_empty() && written.strip_prefix('/').is_some_and(|at| at.starts_with(FILES_KEY))
+        {
+            return None;
+        }
+        let fragment = self.fragment(written, base, file, at);
         if file.is_empty() {
-            return Ok((!base.is_empty()).then(|| tree_reference(base, fragment)));
+            self.want_extension(base, &fragment);
+            if !base.is_empty() {
+                return Some(tree_reference(base, &fragment));
+            }
+            return (fragment != written).then(|| format!("#{fragment}"));
         }
         if self.ids.contains(file) {
-            return Ok(None);
+            return None;
         }
-        let diagnostic =
-            |message: String| Diagnostic { pointer: at.to_owned(), position: None, message };
-        let name = if is_remote(file) || (is_remote(base) && !has_scheme(file)) {
+        let name = if leads_to_host(base, file) {
             if !self.options.remote_references {
-                self.unread.push(at.to_owned());
-                return Ok(None);
+                return self.leave(target, at, REMOTE);
             }
-            if is_remote(file) { file.to_owned() } else { remote_join(base, file) }
+            remote_join(base, file)
         } else {
-            inside_directory(base, file).ok_or_else(|| {
-                diagnostic("the reference leads out of the document's directory".into())
-            })?
+            match path_of(base, file) {
+                Some(name) => name,
+                None => return self.leave(target, at, "the reference is no path of a file"),
+            }
         };
         if name.is_empty() {
-            return Ok(Some(format!("#{fragment}")));
+            return Some(format!("#{fragment}"));
         }
         if !self.known.contains_key(&name) {
             if self.known.len() >= self.options.limits.files {
-                return Err(diagnostic(
-                    "the document refers to more files than the limit allows".into(),
-                ));
+                let reason = "the document refers to more files than the limit allows";
+                return self.leave(target, at, reason);
             }
             self.known.insert(name.clone(), at.to_owned());
             self.wanted.push_back(name.clone());
         }
-        Ok(Some(tree_reference(&name, fragment)))
+        self.want_extension(&name, &fragment);
+        Some(tree_reference(&name, &fragment))
     }
-}
 
-/// A reference to a file's part of the tree.
-fn tree_reference(file: &str, fragment: &str) -> String {
-    let mut target = format!("#/{FILES_KEY}");
-    pointer::push_token(&mut target, file);
-    // The name becomes part of a URI fragment.
-    let target = target.replace('%', "%25").replace(' ', "%20");
-    format!("{target}{fragment}")
-}
-
-fn has_scheme(text: &str) -> bool {
-    text.split_once(':').is_some_and(|(scheme, _)| {
-        scheme.len() > 1
-            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte))
-    })
-}
-
-/// The path of `file` as seen from the file `base`, relative to the document's directory; `None`
-/// when it leads out of it.
-fn inside_directory(base: &str, file: &str) -> Option<String> {
-    let decoded = percent_encoding::percent_decode_str(file).decode_utf8().ok()?;
-    if decoded.starts_with(['/', '\\'])
-        || has_scheme(&decoded)
-        || decoded.contains(['\0', '\\', '?'])
-    {
-        return None;
+    /// A fragment as it should be written, where it can only mean one thing.
+    fn fragment(&mut self, written: &str, base: &str, file: &str, at: &str) -> String {
+        let mut fragment = written.to_owned();
+        if !written.starts_with('/') && written.contains('/') {
+            fragment = format!("/{written}");
+            let message = format!("a slash belongs after #; the reference is read as #{fragment}");
+            self.noticed.push((LintCode::Misspelt, pointer::join(at, "$ref"), message));
+        }
+        if base.is_empty()
+            && file.is_empty()
+            && let Some(name) = fragment.strip_prefix("/definitions/")
+            && self.schemas.contains(&*pointer::unescape(name))
+        {
+            fragment = format!("/components/schemas/{name}");
+            let message = format!(
+                "schemas are under #/components/schemas in OpenAPI 3; the reference is read as \
+                 #{fragment}"
+            );
+            self.noticed.push((LintCode::Misspelt, pointer::join(at, "$ref"), message));
+        }
+        fragment
     }
-    let mut path: Vec<&str> = base.split('/').collect();
-    path.pop();
-    for part in decoded.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                path.pop()?;
-            }
-            part => path.push(part),
+
+    /// Remembers a part of an extension that is referred to.
+    fn want_extension(&mut self, file: &str, fragment: &str) {
+        if !fragment.contains("/x-") {
+            return;
+        }
+        let Some(pointer) = pointer::of_fragment(fragment) else { return };
+        let at = match file {
+            "" => pointer,
+            file => format!("{}{pointer}", tree_pointer(file)),
+        };
+        if self.seen_extensions.insert(at.clone()) {
+            self.extensions.push((file.to_owned(), at));
         }
     }
-    Some(path.join("/"))
-}
 
-fn remote_join(base: &str, file: &str) -> String {
-    let after_host = base.find("://").map_or(0, |at| at + 3);
-    let host_end = base[after_host..].find('/').map_or(base.len(), |at| at + after_host);
-    if file.starts_with('/') {
-        return format!("{}{file}", &base[..host_end]);
+    fn leave(&mut self, target: &str, at: &str, reason: &str) -> Option<String> {
+        self.left.references.insert(target.to_owned(), reason.to_owned());
+        let at = pointer::join(at, "$ref");
+        let message = format!("{reason}; nothing needs what is there");
+        self.noticed.push((LintCode::UnreadReference, at, message));
+        None
     }
-    let directory = base.rfind('/').filter(|at| *at >= host_end).unwrap_or(host_end);
-    format!("{}/{file}", &base[..directory])
+
+    fn leave_file(&mut self, name: String, reason: String) {
+        let hint = match self.schemas.contains(&name) {
+            true => format!("; did you mean #/components/schemas/{name}?"),
+            false => String::new(),
+        };
+        if let Some(at) = self.known.get(&name) {
+            let message = format!("{reason}{hint}; nothing needs what is there");
+            self.noticed.push((LintCode::UnreadReference, pointer::join(at, "$ref"), message));
+        }
+        self.left.files.insert(name, format!("{reason}{hint}"));
+    }
 }
 
 fn collect_ids(value: &Value, ids: &mut HashSet<String>) {
@@ -267,21 +374,6 @@ fn collect_ids(value: &Value, ids: &mut HashSet<String>) {
         }
         Value::Array(items) => items.iter().for_each(|child| collect_ids(child, ids)),
         _ => {}
-    }
-}
-
-fn with_position(source: &SourceMap, diagnostic: Diagnostic) -> ContractError {
-    ContractError::Reference(source.diagnostic(&diagnostic.pointer, diagnostic.message))
-}
-
-fn in_file(error: ContractError, name: &str) -> ContractError {
-    let named = |diagnostic: Diagnostic| Diagnostic {
-        pointer: format!("{name}#{}", diagnostic.pointer),
-        ..diagnostic
-    };
-    match error {
-        ContractError::OverLimit(diagnostic) => ContractError::OverLimit(named(diagnostic)),
-        error => ContractError::Syntax(named(error.diagnostic().clone())),
     }
 }
 
@@ -344,7 +436,8 @@ mod tests {
         for target in
             ["../x.yaml", "/etc/passwd", "a/../../x.yaml", "file:///x", "%2e%2e/x", "..%5cx"]
         {
-            let error = read(&with_reference(target), &[]).unwrap_err();
+            let document = read(&with_reference(target), &[]).unwrap();
+            let error = document.resolve("/components/schemas/A").unwrap_err();
             assert!(matches!(error, ContractError::Reference(_)), "{target}: {error}");
             assert!(error.diagnostic().position.is_some(), "{target}: {error}");
         }
@@ -359,9 +452,11 @@ mod tests {
     }
 
     #[test]
-    fn without_files_a_reference_to_one_is_refused() {
-        let error = Document::read(with_reference("a.yaml").as_bytes(), &CompileOptions::default());
-        assert!(error.unwrap_err().to_string().contains("bundle"));
+    fn without_files_a_reference_to_one_says_how_to_do_without() {
+        let text = with_reference("a.yaml");
+        let document = Document::read(text.as_bytes(), &CompileOptions::default()).unwrap();
+        let error = document.resolve("/components/schemas/A").unwrap_err();
+        assert!(error.to_string().contains("bundle"), "{error}");
     }
 
     #[test]

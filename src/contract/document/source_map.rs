@@ -21,6 +21,8 @@ pub struct SourceMap {
     pub(super) files: Vec<File>,
     /// Pointers that an upgrade moved: from where it now is to where it was.
     pub(super) moved: HashMap<String, String>,
+    /// Pointers of copies: from where one is to where it was copied from.
+    pub(super) copied: HashMap<String, String>,
     found: Mutex<HashMap<String, Option<Position>>>,
 }
 
@@ -50,6 +52,9 @@ pub struct Origin {
 /// The member of the tree that holds the files a document refers to, under their paths.
 pub(super) const FILES_KEY: &str = "x-cvt-files";
 
+/// Copies of copies that a pointer is led back through.
+const MAX_COPIES: usize = 16;
+
 /// Remembered positions; beyond this many, further ones are looked up each time.
 const MAX_FOUND: usize = 20_000;
 
@@ -57,7 +62,8 @@ const MAX_FOUND: usize = 20_000;
 
 impl SourceMap {
     pub(super) fn new(files: Vec<File>) -> Self {
-        Self { files, moved: HashMap::new(), found: Mutex::new(HashMap::new()) }
+        let (moved, copied) = (HashMap::new(), HashMap::new());
+        Self { files, moved, copied, found: Mutex::new(HashMap::new()) }
     }
 
     /// The origin of the value at `pointer` of the contract's tree. Where an upgrade added the value,
@@ -112,19 +118,16 @@ impl SourceMap {
         texts + moved
     }
 
-    /// The pointer before any upgrade: its longest part that was moved is moved back.
+    /// The pointer before any upgrade, and before anything was copied.
     fn original_pointer(&self, pointer: &str) -> String {
-        let mut prefix = pointer;
-        while !self.moved.is_empty() {
-            if let Some(old) = self.moved.get(prefix) {
-                return format!("{old}{}", &pointer[prefix.len()..]);
-            }
-            match pointer::split_last(prefix) {
-                Some((parent, _)) => prefix = parent,
+        let mut original = before(&self.moved, pointer).unwrap_or_else(|| pointer.to_owned());
+        for _ in 0..MAX_COPIES {
+            match before(&self.copied, &original) {
+                Some(earlier) => original = earlier,
                 None => break,
             }
         }
-        pointer.to_owned()
+        original
     }
 
     /// The file that a pointer leads into, and the pointer within it.
@@ -144,6 +147,20 @@ impl SourceMap {
             }
         }
         (self.files.first(), pointer.to_owned())
+    }
+}
+
+/// A pointer whose longest part that is in `earlier` is replaced by what it was.
+fn before(earlier: &HashMap<String, String>, pointer: &str) -> Option<String> {
+    if earlier.is_empty() {
+        return None;
+    }
+    let mut prefix = pointer;
+    loop {
+        if let Some(old) = earlier.get(prefix) {
+            return Some(format!("{old}{}", &pointer[prefix.len()..]));
+        }
+        prefix = pointer::split_last(prefix)?.0;
     }
 }
 

@@ -47,6 +47,11 @@ impl OpenApiVersion {
         }
         match text("swagger").as_deref() {
             Some("2.0" | "2") => Ok(Self::V2),
+            Some(version) if version.starts_with("2.0.") => Ok(Self::V2),
+            // The name of before, with a version of after.
+            Some(version) if Self::parse(version).is_some() => {
+                Ok(Self::parse(version).unwrap_or(Self::V3_0))
+            }
             Some(_) => Err(diagnostic("swagger", "of Swagger only 2.0 is understood".to_owned())),
             None => Err(ContractError::Version(Diagnostic::new(
                 "neither \"openapi\" nor \"swagger\" names a version",
@@ -55,14 +60,9 @@ impl OpenApiVersion {
     }
 
     fn parse(version: &str) -> Option<Self> {
-        let mut parts = version.splitn(3, '.');
-        let (major, minor) = (parts.next()?, parts.next()?);
-        if let Some(patch) = parts.next() {
-            let digits = patch.split(['-', '+']).next().unwrap_or_default();
-            if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-                return None;
-            }
-        }
+        let mut parts = version.trim().trim_start_matches('v').splitn(3, '.');
+        // A version without a minor one is the first of its kind; patch versions change no meaning.
+        let (major, minor) = (parts.next()?, parts.next().unwrap_or("0"));
         match (major, minor) {
             ("3", "0") => Some(Self::V3_0),
             ("3", "1") => Some(Self::V3_1),
@@ -76,11 +76,28 @@ impl OpenApiVersion {
         self >= Self::V3_1
     }
 
+    /// Whether a version is written as the specification wants it.
+    fn is_proper(version: &str) -> bool {
+        let plain = version.split(['-', '+']).next().unwrap_or_default();
+        let parts: Vec<&str> = plain.split('.').collect();
+        let are_numbers = parts
+            .iter()
+            .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+        version == "2.0" || (parts.len() == 3 && are_numbers)
+    }
+
     /// Adds lints for what this version has and the engine does not validate.
     pub(super) fn lint(self, root: &Value, source: &SourceMap, lints: &mut Vec<Lint>) {
         if self.has_json_schema() && root.get("webhooks").is_some() {
             let message = "webhooks are calls by the service, not to it: they are not validated";
             lints.push(source.lint(LintCode::WebhooksIgnored, "/webhooks", message));
+        }
+        let written = root.get("openapi").or_else(|| root.get("swagger"));
+        if written.and_then(Value::as_str).is_none_or(|written| !Self::is_proper(written)) {
+            let name = if root.get("openapi").is_some() { "/openapi" } else { "/swagger" };
+            let message =
+                format!("this is no version of OpenAPI as it is written; {self} is meant");
+            lints.push(source.lint(LintCode::Misspelt, name, message));
         }
         if self == Self::V3_2 {
             let message = "OpenAPI 3.2 is read as 3.1; what only 3.2 has is not enforced";
@@ -116,7 +133,10 @@ mod tests {
             (json!({"openapi": "3.2.0"}), Some(OpenApiVersion::V3_2)),
             (json!({"openapi": "3.3.0"}), None),
             (json!({"openapi": "4.0.0"}), None),
-            (json!({"openapi": "3.0.x"}), None),
+            (json!({"openapi": "3.0.x"}), Some(OpenApiVersion::V3_0)),
+            (json!({"openapi": "3"}), Some(OpenApiVersion::V3_0)),
+            (json!({"openapi": 3.1}), Some(OpenApiVersion::V3_1)),
+            (json!({"swagger": "3.0.0"}), Some(OpenApiVersion::V3_0)),
             (json!({"swagger": "1.2"}), None),
             (json!({"openapi": true}), None),
             (json!({}), None),
