@@ -16,6 +16,7 @@ pub mod mode;
 pub mod page;
 pub mod random;
 pub mod record;
+pub mod rule;
 pub mod schema;
 pub mod trace;
 pub mod usage;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use clap::Args;
 
 use super::output::{EXIT_ERROR, EXIT_NEGATIVE, EXIT_OK, write_json};
-use crate::contract::{CompileOptions, Grade};
+use super::rule_args::RuleArgs;
+use crate::contract::Grade;
 use crate::control::ControlError;
-use crate::control::documents::{self, DocumentSummary};
+use crate::control::documents::{self, BasePathSummary, DocumentSummary};
 use crate::model::violation::Position;
 
 /// Progress is shown from here on.
@@ -31,12 +32,22 @@ pub struct CheckArgs {
     /// Exit with 1 where the document has a slip or a defect
     #[arg(long)]
     deny_lints: bool,
+    /// How the document is read
+    #[command(flatten)]
+    rules: RuleArgs,
 }
 
 /// Compiles the document and prints its operations and lints.
-pub fn run(arguments: &CheckArgs, out: &mut dyn Write) -> u8 {
+pub fn run(arguments: &CheckArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
     let name = arguments.document.display().to_string();
-    let compile = || documents::compile_file(&arguments.document, &CompileOptions::default());
+    let options = match arguments.rules.options(environment) {
+        Ok(options) => options,
+        Err(message) => {
+            eprintln!("{message}");
+            return EXIT_ERROR;
+        }
+    };
+    let compile = || documents::compile_file(&arguments.document, &options);
     let summary = match with_progress(&format!("compiling {name}"), compile) {
         Ok(contract) => DocumentSummary::of(&contract),
         Err(error) => {
@@ -114,10 +125,14 @@ fn print_lines(
         summary.operations.len()
     )?;
     if operations {
+        for base in &summary.base_paths {
+            writeln!(out, "  {}", describe_base_path(name, base))?;
+        }
         for operation in &summary.operations {
             let id = operation.operation_id.as_deref().unwrap_or("");
             let deprecated = if operation.deprecated { "  deprecated" } else { "" };
-            let line = format!("  {:<7} {}  {id}{deprecated}", operation.method, operation.path);
+            let path = &operation.full_path;
+            let line = format!("  {:<7} {path}  {id}{deprecated}", operation.method);
             writeln!(out, "{}", line.trim_end())?;
         }
     }
@@ -142,4 +157,18 @@ fn print_lines(
         }
     }
     Ok(())
+}
+
+/// Base paths, and what they come from.
+fn describe_base_path(name: &str, base: &BasePathSummary) -> String {
+    let shown = |path: &String| if path.is_empty() { "/".to_owned() } else { path.clone() };
+    let paths = base.paths.iter().map(shown).collect::<Vec<_>>().join(", ");
+    let origin = match &*base.source {
+        "" => "as the document lists no servers".to_owned(),
+        pointer if pointer.starts_with('/') || pointer.contains('#') => {
+            format!("from {}", location(name, pointer, base.position))
+        }
+        setting => format!("from {setting}"),
+    };
+    format!("base path {paths} ({origin})")
 }

@@ -256,6 +256,30 @@ fn read_json(text: &str, limits: &DocumentLimits) -> Result<Value, ContractError
     Ok(arena.node(id).to_value())
 }
 
+/// Why a text in YAML has no value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum YamlFailure {
+    /// It nests too deep, or its aliases stand for too much.
+    OverLimit,
+    /// It is no YAML; the position is part of the sentence.
+    Syntax(String),
+}
+
+/// The value of a message in YAML, read as documents are, with less room for aliases.
+pub fn yaml_value(text: &str, depth: u32) -> Result<Value, YamlFailure> {
+    let limits = DocumentLimits { depth, alias_values: 10_000, ..DocumentLimits::default() };
+    yaml::read(text, &limits).map_err(|error| match error {
+        ContractError::OverLimit(_) => YamlFailure::OverLimit,
+        other => {
+            let position = other.diagnostic().position;
+            YamlFailure::Syntax(position.map_or_else(
+                || "it cannot be read".to_owned(),
+                |at| format!("it cannot be read at line {}, column {}", at.line, at.column),
+            ))
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -110,6 +110,14 @@ lint_codes! {
     UnenforceableKeyword = "unenforceable_keyword", Defect;
     /// A regular expression that cannot be run; values pass it and are counted.
     UnusablePattern = "unusable_pattern", Defect;
+    /// Something that may be read in two ways, and is read leniently; the rule that decides is named.
+    LenientReading = "lenient_reading", Slip;
+    /// Something that the specification says to ignore, or that has no effect where it stands.
+    IgnoredPart = "ignored_part", Slip;
+    /// A rule that means something else than it seems to; it is enforced as it is written.
+    MisleadingRule = "misleading_rule", Slip;
+    /// A security requirement that names a scheme which the document does not declare.
+    UndeclaredSecurity = "undeclared_security", Defect;
 }
 
 impl fmt::Display for LintCode {

@@ -160,8 +160,8 @@ impl ExchangeHandler {
             return Ok(None);
         }
         let contract = route.contract.load_full();
-        let (method, path) = (request.method(), request.uri().path());
-        let mut decision = enforcement.decide(contract.as_ref(), method, path, request.headers());
+        let (method, uri) = (request.method(), request.uri());
+        let mut decision = enforcement.decide(contract.as_ref(), method, uri, request.headers());
         if decision.modes.is_off() {
             return Ok(None);
         }

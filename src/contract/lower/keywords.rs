@@ -10,7 +10,7 @@ use super::types::{self, TypeArgument};
 use super::units::Lowerer;
 use super::{
     Applicator, Direction, EXACT_CONST, EXACT_ENUM, READ_ONLY, SchemaContext, SchemaDialect,
-    UnitKey, WRITE_ONLY, applicator,
+    UnitForm, UnitKey, WRITE_ONLY, applicator,
 };
 use crate::contract::LintCode;
 use crate::contract::document::OpenApiVersion;
@@ -25,6 +25,9 @@ impl Lowerer<'_> {
         context: SchemaContext<'_>,
     ) -> Value {
         let Value::Object(members) = schema else { return self.not_an_object(schema, at) };
+        if let Some(either) = self.nullable_composition(members, at, context) {
+            return either;
+        }
         if self.dialect == SchemaDialect::OpenApi
             && let Some(Value::String(target)) = members.get("$ref")
         {
@@ -32,11 +35,20 @@ impl Lowerer<'_> {
             return target.map_or_else(disabled, |target| json!({ "$ref": target }));
         }
         let Some(members) = self.with_known_type(members, at) else { return disabled() };
+        if let (UnitForm::OneOf, Some(branches)) = (context.form, members.get("oneOf")) {
+            let len = at.len();
+            pointer::push_token(at, "oneOf");
+            let whole = SchemaContext { form: UnitForm::Whole, ..context };
+            let branches = self.applicator("oneOf", branches, at, whole, &members, &mut Map::new());
+            at.truncate(len);
+            return json!({ "oneOf": branches });
+        }
         let is_text = |keyword: &str| members.get(keyword).is_some_and(Value::is_string);
         let embedded = context.embedded || is_text("$id");
         let older = context.older || members.get("$schema").is_some_and(is_older_draft);
         let own_exempt = self.exempt_in(schema, at, context);
-        let context = SchemaContext { exempt: &own_exempt, embedded, older, ..context };
+        let form = UnitForm::Whole;
+        let context = SchemaContext { exempt: &own_exempt, embedded, older, form, ..context };
         let mut lowered = Map::new();
         for (keyword, value) in &*members {
             let len = at.len();
@@ -47,6 +59,7 @@ impl Lowerer<'_> {
             at.truncate(len);
         }
         self.combine(&members, &mut lowered);
+        self.nullable_enum(&members, at, &mut lowered);
         Value::Object(lowered)
     }
 
@@ -155,9 +168,16 @@ impl Lowerer<'_> {
         schema: &Map<String, Value>,
         lowered: &mut Map<String, Value>,
     ) {
-        if let Some(kind) = applicator(self.dialect, keyword, value) {
-            let value = self.applicator(kind, keyword, value, at, context, lowered);
-            lowered.insert(keyword.to_owned(), value);
+        if keyword == "additionalProperties"
+            && value == &Value::Bool(false)
+            && schema.contains_key("allOf")
+        {
+            let message = "additionalProperties sees only the properties declared beside it, none of \
+                           those in allOf";
+            self.lint(LintCode::MisleadingRule, at, message);
+        }
+        if applicator(self.dialect, keyword, value).is_some() {
+            self.schemas_of(keyword, value, at, context, schema, lowered);
             return;
         }
         if self.special(keyword, value, at, schema, lowered) {
@@ -239,29 +259,66 @@ impl Lowerer<'_> {
             "discriminator" => {
                 let parent = pointer::split_last(at).map_or("", |(parent, _)| parent);
                 self.discriminator(schema, parent);
+                if !["oneOf", "anyOf"].iter().any(|keyword| schema.contains_key(*keyword)) {
+                    let message = "a discriminator without oneOf or anyOf beside it chooses nothing; \
+                                   values are validated by this schema alone";
+                    self.lint(LintCode::IgnoredPart, at, message);
+                }
             }
             _ => return false,
         }
         true
     }
 
-    fn applicator(
+    /// Lowers a keyword that holds schemas.
+    fn schemas_of(
         &mut self,
-        kind: Applicator,
         keyword: &str,
         value: &Value,
         at: &mut String,
         context: SchemaContext<'_>,
+        schema: &Map<String, Value>,
+        lowered: &mut Map<String, Value>,
+    ) {
+        if let ("oneOf" | "anyOf", Value::Array(branches)) = (keyword, value) {
+            self.refuse_in_branches(branches, at, context, schema, lowered);
+            if keyword == "oneOf" && self.named_branch(branches, at, context, schema, lowered) {
+                return;
+            }
+        }
+        let value = self.applicator(keyword, value, at, context, schema, lowered);
+        match lowered.get_mut(keyword) {
+            // Conditions that stand for other keywords go behind the document's own.
+            Some(Value::Array(conditions)) if keyword == "allOf" => {
+                let Value::Array(own) = value else { return };
+                conditions.splice(..0, own);
+            }
+            _ => _ = lowered.insert(keyword.to_owned(), value),
+        }
+    }
+
+    fn applicator(
+        &mut self,
+        keyword: &str,
+        value: &Value,
+        at: &mut String,
+        context: SchemaContext<'_>,
+        schema: &Map<String, Value>,
         lowered: &mut Map<String, Value>,
     ) -> Value {
+        let decides = matches!(keyword, "oneOf" | "anyOf" | "not" | "if");
+        let neutral = context.neutral || decides && self.refuses_in(context.direction);
         let in_place = matches!(
             keyword,
             "allOf" | "anyOf" | "oneOf" | "if" | "then" | "else" | "dependentSchemas"
         );
-        let inner =
-            SchemaContext { exempt: if in_place { context.exempt } else { &[] }, ..context };
-        match (kind, value) {
-            (Applicator::List, Value::Array(items)) => {
+        let inner = SchemaContext {
+            exempt: if in_place { context.exempt } else { &[] },
+            neutral,
+            ..context
+        };
+        match (applicator(self.dialect, keyword, value), value) {
+            (Some(Applicator::List), Value::Array(items)) => {
                 let mut list = Vec::with_capacity(items.len());
                 for (index, item) in items.iter().enumerate() {
                     let len = at.len();
@@ -271,12 +328,16 @@ impl Lowerer<'_> {
                 }
                 Value::Array(list)
             }
-            (Applicator::Map, Value::Object(members)) => {
+            (Some(Applicator::Map), Value::Object(members)) => {
                 let mut map = Map::with_capacity(members.len());
                 for (name, member) in members {
                     let len = at.len();
                     pointer::push_token(at, name);
-                    let member = self.member(keyword, name, member, at, inner, lowered);
+                    let mut member = self.member(keyword, name, member, at, inner, lowered);
+                    if keyword == "properties" {
+                        member =
+                            member.map(|one| self.optional_property(name, one, at, inner, schema));
+                    }
                     at.truncate(len);
                     if let Some(member) = member {
                         map.insert(name.clone(), member);
@@ -303,7 +364,7 @@ impl Lowerer<'_> {
             "dependencies" if member.is_array() => return Some(member.clone()),
             "properties" => {
                 self.names.insert(name.into());
-                if self.refuses(member, context.direction) {
+                if !context.neutral && self.refuses(member, context.direction) {
                     let keyword = match context.direction {
                         Some(Direction::Response) => WRITE_ONLY,
                         _ => READ_ONLY,
@@ -334,7 +395,13 @@ impl Lowerer<'_> {
             return None;
         };
         let exempt = self.exempt_for(schema, &pointer, context);
-        let unit = self.unit(UnitKey { direction: context.direction, exempt, pointer });
+        let unit = self.unit(UnitKey {
+            direction: context.direction,
+            exempt,
+            pointer,
+            neutral: context.neutral,
+            form: UnitForm::Whole,
+        });
         Some(format!("#/$defs/{unit}"))
     }
 

@@ -115,7 +115,8 @@ impl EnforcementFixture {
     fn open(&self) -> (PendingExchange, EnforcementDecision) {
         let headers = HeaderMap::new();
         let contract = Some(&self.contract);
-        let decision = self.enforcement.decide(contract, &Method::POST, "/users", &headers);
+        let decision =
+            self.enforcement.decide(contract, &Method::POST, &Uri::from_static("/users"), &headers);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let request = RequestHead {
             method: Method::POST,
