@@ -9,6 +9,7 @@
 //! Only assertions are lowered: titles, examples and extensions are left behind. What cannot be
 //! enforced becomes [`UNENFORCEABLE`], which is counted when a message reaches it, and a lint.
 
+mod applicators;
 mod arguments;
 mod direction;
 mod discriminator;
