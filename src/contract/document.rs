@@ -265,10 +265,13 @@ pub enum YamlFailure {
     Syntax(String),
 }
 
-/// The value of a message in YAML, read as documents are, with less room for aliases.
-pub fn yaml_value(text: &str, depth: u32) -> Result<Value, YamlFailure> {
+/// The value of a message in YAML, read as documents are, with less room for aliases; and whether
+/// a mapping has a key twice.
+pub fn yaml_value(text: &str, depth: u32) -> Result<(Value, bool), YamlFailure> {
     let limits = DocumentLimits { depth, alias_values: 10_000, ..DocumentLimits::default() };
-    yaml::read(text, &limits).map_err(|error| match error {
+    let read = yaml::read(text, &limits);
+    let read = read.map(|tree| (tree.value, !tree.repeated_keys.is_empty()));
+    read.map_err(|error| match error {
         ContractError::OverLimit(_) => YamlFailure::OverLimit,
         other => {
             let position = other.diagnostic().position;

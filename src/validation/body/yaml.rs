@@ -30,8 +30,8 @@ pub(super) fn validate(
             return;
         }
     }
-    let value = match document::yaml_value(text, arena.max_depth()) {
-        Ok(value) => value,
+    let (value, repeated) = match document::yaml_value(text, arena.max_depth()) {
+        Ok(read) => read,
         Err(YamlFailure::OverLimit) => return verdict.skip(SkipReason::WorkBudget),
         Err(YamlFailure::Syntax(error)) => {
             let message = format!("the body is not YAML: {error}");
@@ -43,6 +43,9 @@ pub(super) fn validate(
         return verdict.skip(SkipReason::WorkBudget);
     };
     verdict.observe_body(id);
+    if repeated && verdict.contract.is_strict(Rule::DuplicateKeys) {
+        verdict.add(context.rule(), ViolationKind::Malformed, "a mapping has the same key twice");
+    }
     if !conforms(arena, verdict, media.schema, id) {
         record_violations(arena, verdict, media.schema, context.rule(), id);
     }
