@@ -160,7 +160,9 @@ impl Lint {
     /// Whether this says that the document itself is not what the specification says it is.
     pub fn breaks_specification(&self) -> bool {
         let misformed = [LintCode::Lenient, LintCode::EmptyPart, LintCode::Misspelt];
-        self.is_defect() || misformed.contains(&self.code)
+        // The scheme may be declared in another document.
+        let is_defect = self.is_defect() && self.code != LintCode::UndeclaredSecurity;
+        is_defect || misformed.contains(&self.code)
     }
 
     /// What is wrong and where, without the code.

@@ -15,6 +15,7 @@ mod direction;
 mod discriminator;
 mod keywords;
 mod lenient;
+mod lenient_reading;
 mod limits;
 mod types;
 mod units;

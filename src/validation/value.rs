@@ -158,9 +158,7 @@ pub(super) fn validate_parameter(
             })
         }
     };
-    if matches!(plan.form, ValueForm::Content(BodyKind::Json)) {
-        refuse_repeated_keys(arena, verdict, rule);
-    }
+    refuse_repeated_keys(arena, verdict, rule);
     record_outcome(arena, verdict, plan.schema, rule, outcome);
 }
 

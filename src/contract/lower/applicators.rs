@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::arguments::mark_unenforceable;
 use super::units::Lowerer;
 use super::{Applicator, Direction, READ_ONLY, SchemaContext, WRITE_ONLY, applicator};
+use crate::contract::LintCode;
 use crate::json::pointer;
 
 impl Lowerer<'_> {
@@ -18,6 +19,14 @@ impl Lowerer<'_> {
         schema: &Map<String, Value>,
         lowered: &mut Map<String, Value>,
     ) {
+        if keyword == "additionalProperties"
+            && value == &Value::Bool(false)
+            && schema.contains_key("allOf")
+        {
+            let message = "additionalProperties sees only the properties declared beside it, none of \
+                           those in allOf";
+            self.lint(LintCode::MisleadingRule, at, message);
+        }
         if let ("oneOf" | "anyOf", Value::Array(branches)) = (keyword, value) {
             self.refuse_in_branches(branches, at, context, schema, lowered);
             if keyword == "oneOf" && self.named_branch(branches, at, context, schema, lowered) {

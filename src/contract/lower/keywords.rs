@@ -165,14 +165,6 @@ impl Lowerer<'_> {
         schema: &Map<String, Value>,
         lowered: &mut Map<String, Value>,
     ) {
-        if keyword == "additionalProperties"
-            && value == &Value::Bool(false)
-            && schema.contains_key("allOf")
-        {
-            let message = "additionalProperties sees only the properties declared beside it, none of \
-                           those in allOf";
-            self.lint(LintCode::MisleadingRule, at, message);
-        }
         if applicator(self.dialect, keyword, value).is_some() {
             self.schemas_of(keyword, value, at, context, schema, lowered);
             return;

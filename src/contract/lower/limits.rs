@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::SchemaContext;
 use super::arguments::mark_unenforceable;
-use super::lenient::LenientReading;
+use super::lenient_reading::LenientReading;
 use super::units::Lowerer;
 use super::{LESS_THAN, MORE_THAN, NUMBER_FORMAT};
 use crate::contract::LintCode;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::arguments::disabled;
 use super::discriminator::Discriminator;
 use super::keywords::is_older_draft;
-use super::lenient::LenientReading;
+use super::lenient_reading::LenientReading;
 use super::{Applicator, Direction, SchemaContext, SchemaDialect, UnitForm, UnitKey, applicator};
 use crate::contract::document::Document;
 use crate::contract::lint::{Lint, LintCode};
