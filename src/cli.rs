@@ -15,6 +15,7 @@ mod maintain;
 mod output;
 mod purge;
 mod report;
+mod rule_args;
 mod run;
 mod selection;
 mod settings;
@@ -98,8 +99,10 @@ pub fn main(
     ExitCode::from(match arguments.command {
         Command::Run(arguments) => run::run(*arguments, &environment),
         Command::Health(arguments) => health::run(&arguments, &environment, &mut out),
-        Command::Check(arguments) => check::run(&arguments, &mut out),
-        Command::Validate(arguments) => validate::run(&arguments, &mut out, &mut std::io::stderr()),
+        Command::Check(arguments) => check::run(&arguments, &environment, &mut out),
+        Command::Validate(arguments) => {
+            validate::run(&arguments, &environment, &mut out, &mut std::io::stderr())
+        }
         Command::Validations(arguments) => validations::run(arguments, &environment, &mut out),
         Command::Violations(arguments) => violations::run(*arguments, &environment, &mut out),
         Command::Consumers(arguments) => consumers::run(&arguments, &environment, &mut out),
@@ -115,19 +118,29 @@ pub fn main(
 
 /// One line for each flag under an old name, if new names are all that is missing: a command that
 /// never had the flag refuses it like any other.
-fn renamed_flags(error: &clap::Error, mut typed: Vec<OsString>) -> Option<String> {
+fn renamed_flags(error: &clap::Error, typed: Vec<OsString>) -> Option<String> {
     if error.kind() != ErrorKind::UnknownArgument {
         return None;
     }
     let mut refusals = Vec::new();
-    for argument in &mut typed {
-        let Some(text) = argument.to_str().filter(|text| text.starts_with("--")) else { continue };
+    let mut renamed: Vec<OsString> = Vec::new();
+    for argument in typed {
+        let text = argument.to_str().filter(|text| text.starts_with("--")).unwrap_or_default();
         let (name, value) = text.split_at(text.find('=').unwrap_or(text.len()));
-        let Some(new) = retired::replacement(name) else { continue };
+        let Some(new) = retired::replacement(name) else {
+            renamed.push(argument);
+            continue;
+        };
         refusals.extend(retired::refusal("flag", name).map(|line| format!("cvt-sidecar: {line}")));
-        *argument = format!("{new}{value}").into();
+        // A flag without a value may have become one with a value.
+        let (flag, of_flag) = new.split_once(' ').unwrap_or((new, ""));
+        if of_flag.is_empty() {
+            renamed.push(format!("{flag}{value}").into());
+        } else {
+            renamed.extend([flag.into(), of_flag.into()]);
+        }
     }
-    let again = Arguments::try_parse_from(typed);
+    let again = Arguments::try_parse_from(renamed);
     let complete = !again.is_err_and(|error| error.kind() == ErrorKind::UnknownArgument);
     (complete && !refusals.is_empty()).then(|| refusals.join("\n"))
 }

@@ -209,6 +209,14 @@ impl Config {
         problems.or_fail().map(|()| (settings, encrypted))
     }
 
+    /// The section about how documents are read alone, for commands that compile some.
+    pub fn load_rules(raw: RawSettings) -> Result<rules::RuleSettings, ConfigError> {
+        let mut problems = Problems::default();
+        let values = Values::collect(raw, Self::TABLES, &mut problems);
+        let settings = rules::read(&values, &mut problems);
+        problems.or_fail().map(|()| settings)
+    }
+
     /// The sections about storage alone, for commands that need no traffic.
     pub fn load_store(raw: RawSettings) -> Result<StoreConfig, ConfigError> {
         let mut problems = Problems::default();

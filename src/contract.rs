@@ -40,7 +40,7 @@ pub use options::{
     CompileOptions, DocumentFileError, DocumentFiles, DocumentLimits, NoDocumentFiles,
 };
 pub use property_names::PropertyNames;
-pub use route::{OperationIndex, RouteMatch, TrailingSlash};
+pub use route::{OperationIndex, RouteMatch};
 pub use schema::{SchemaCompiler, SchemaIndex, SchemaOutcome, SchemaSet};
 pub use shape::{Shape, ShapeId, Shapes, Types};
 

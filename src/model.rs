@@ -17,6 +17,7 @@ pub mod mode;
 pub mod page;
 pub mod random;
 pub mod record;
+pub mod rule;
 pub mod schema;
 pub mod trace;
 pub mod usage;

@@ -13,6 +13,7 @@ pub mod metrics;
 mod refresh;
 pub mod source_files;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -251,6 +252,14 @@ impl Registry {
 }
 
 /// An id made from a title: letters and digits in lower case, everything else one hyphen.
+/// The id of a document without a title, made from its file's name.
+pub fn id_of_file(contract: &Contract, path: &Path) -> Option<SchemaId> {
+    if !slug(contract.title()).is_empty() {
+        return None;
+    }
+    SchemaId::new(&slug(&path.file_stem()?.to_string_lossy())).ok()
+}
+
 fn slug(title: &str) -> String {
     let words = title.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     let mut slug = words.collect::<Vec<_>>().join("-").to_lowercase();

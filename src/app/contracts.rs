@@ -19,7 +19,7 @@ use crate::model::schema::Ownership;
 use crate::registry::source_files::{SourceFiles, TrackedDirectory};
 use crate::registry::{
     CompiledDocument, ContractSlot, LoadedContract, RegisterError, RegistrationDetails, Registry,
-    compile_options,
+    compile_options, id_of_file,
 };
 use crate::storage::OnConflict;
 
@@ -129,14 +129,15 @@ pub(super) async fn register(
     settings: &ContractSettings,
     compiled: CompiledDocument,
 ) -> Result<Arc<LoadedContract>, StartError> {
+    let path = settings.spec.clone().unwrap_or_default();
+    let schema_id = settings.schema_id.clone();
     let details = RegistrationDetails {
-        schema_id: settings.schema_id.clone(),
+        schema_id: schema_id.or_else(|| id_of_file(compiled.contract(), &path)),
         ownership: Ownership::default(),
         environment: config.record.environment.clone(),
         // A caller that starts a sidecar with a document means that document.
         on_conflict: OnConflict::Replace,
     };
-    let path = settings.spec.clone().unwrap_or_default();
     let registered = registry.register_compiled(compiled, details).await;
     registered.map_err(|reason| StartError::Document { path, reason })
 }

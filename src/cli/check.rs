@@ -11,9 +11,10 @@ use std::time::Duration;
 use clap::Args;
 
 use super::output::{EXIT_ERROR, EXIT_NEGATIVE, EXIT_OK, write_json};
+use super::rule_args::RuleArgs;
 use crate::contract::{CompileOptions, Contract, ContractError, Grade};
 use crate::control::ControlError;
-use crate::control::documents::{self, DocumentSummary};
+use crate::control::documents::{self, BasePathSummary, DocumentSummary};
 use crate::model::violation::Position;
 
 /// Progress is shown from here on.
@@ -40,24 +41,39 @@ pub struct CheckArgs {
     /// Directories that references may reach, besides the document's own (contract.file_roots)
     #[arg(long, value_name = "DIR")]
     file_root: Vec<PathBuf>,
+    /// How the document is read
+    #[command(flatten)]
+    rules: RuleArgs,
 }
 
 /// Compiles the documents and prints their operations and lints.
-pub fn run(arguments: &CheckArgs, out: &mut dyn Write) -> u8 {
+pub fn run(arguments: &CheckArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
+    let options = match arguments.rules.options(environment) {
+        Ok(options) => options,
+        Err(message) => {
+            eprintln!("{message}");
+            return EXIT_ERROR;
+        }
+    };
     if arguments.summary {
         let (paths, roots) = (&arguments.documents, &arguments.file_root);
-        return summary::run(paths, roots, arguments.json, out).unwrap_or_else(|error| {
+        return summary::run(paths, roots, &options, arguments.json, out).unwrap_or_else(|error| {
             eprintln!("{error}");
             EXIT_ERROR
         });
     }
-    let codes = arguments.documents.iter().map(|document| check(arguments, document, out));
-    codes.max().unwrap_or(EXIT_OK)
+    let check = |document: &PathBuf| check(arguments, document, &options, out);
+    arguments.documents.iter().map(check).max().unwrap_or(EXIT_OK)
 }
 
-fn check(arguments: &CheckArgs, document: &Path, out: &mut dyn Write) -> u8 {
+fn check(
+    arguments: &CheckArgs,
+    document: &Path,
+    options: &CompileOptions<'static>,
+    out: &mut dyn Write,
+) -> u8 {
     let name = document.display().to_string();
-    let summary = match compile(document, &arguments.file_root) {
+    let summary = match compile(document, &arguments.file_root, options) {
         Ok(contract) => DocumentSummary::of(&contract),
         Err(message) => {
             eprintln!("{message}");
@@ -75,13 +91,16 @@ fn check(arguments: &CheckArgs, document: &Path, out: &mut dyn Write) -> u8 {
 }
 
 /// Compiles a document from its file; the message of an error names file, line and column.
-fn compile(path: &Path, roots: &[PathBuf]) -> Result<Contract, String> {
+fn compile(
+    path: &Path,
+    roots: &[PathBuf],
+    options: &CompileOptions<'static>,
+) -> Result<Contract, String> {
     let name = path.display();
     if path.is_dir() {
         return Err(format!("{name} is a directory; --summary checks the documents in it"));
     }
-    let options = CompileOptions::default();
-    let compile = || documents::compile_file(path, roots, &options);
+    let compile = || documents::compile_file(path, roots, options);
     with_progress(&format!("compiling {name}"), compile).map_err(|error| match error {
         ControlError::InvalidDocument { name, reason } => describe_error(&name, &reason),
         other => other.to_string(),
@@ -146,10 +165,14 @@ fn print_lines(
         summary.operations.len()
     )?;
     if operations {
+        for base in &summary.base_paths {
+            writeln!(out, "  {}", describe_base_path(name, base))?;
+        }
         for operation in &summary.operations {
             let id = operation.operation_id.as_deref().unwrap_or("");
             let deprecated = if operation.deprecated { "  deprecated" } else { "" };
-            let line = format!("  {:<7} {}  {id}{deprecated}", operation.method, operation.path);
+            let path = &operation.full_path;
+            let line = format!("  {:<7} {path}  {id}{deprecated}", operation.method);
             writeln!(out, "{}", line.trim_end())?;
         }
     }
@@ -174,4 +197,18 @@ fn print_lines(
         }
     }
     Ok(())
+}
+
+/// Base paths, and what they come from.
+fn describe_base_path(name: &str, base: &BasePathSummary) -> String {
+    let shown = |path: &String| if path.is_empty() { "/".to_owned() } else { path.clone() };
+    let paths = base.paths.iter().map(shown).collect::<Vec<_>>().join(", ");
+    let origin = match &*base.source {
+        "" => "as the document lists no servers".to_owned(),
+        pointer if pointer.starts_with('/') || pointer.contains('#') => {
+            format!("from {}", location(name, pointer, base.position))
+        }
+        setting => format!("from {setting}"),
+    };
+    format!("base path {paths} ({origin})")
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::output::{EXIT_ERROR, EXIT_OK};
+use super::rule_args::flags_of;
 use super::settings::{self, Flag};
 use crate::app::{self, Hooks, ListenAddresses, LogNotices, Reload, TerminalNotices};
 use crate::config::Config;
@@ -45,6 +46,9 @@ pub struct RunArgs {
     /// Validation threads' priority: low or normal [default: low]
     #[arg(long, value_name = "PRIORITY")]
     priority: Option<String>,
+    /// Applies a rule leniently or strictly: NAME=lenient or NAME=strict, `preset` for all; repeatable
+    #[arg(long = "rule", value_name = "NAME=VALUE")]
+    rules: Vec<String>,
     /// Take the place of the sidecar that runs already, once it gets SIGQUIT: no connection is refused
     #[arg(long)]
     upgrade: bool,
@@ -105,7 +109,9 @@ fn document_name(config: &Config) -> String {
 }
 
 fn load(arguments: RunArgs, environment: &[(String, String)]) -> Result<Config, String> {
-    let typed = settings::typed(arguments.config.clone(), environment, arguments.into_flags())?;
+    let (config, rules) = (arguments.config.clone(), flags_of(&arguments.rules)?);
+    let flags = arguments.into_flags().into_iter().chain(rules).collect();
+    let typed = settings::typed(config, environment, flags)?;
     Config::load(typed).map_err(|error| error.to_string())
 }
 

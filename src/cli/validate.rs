@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::output::{EXIT_ERROR, EXIT_NEGATIVE, EXIT_OK, write_json};
-use crate::contract::{CompileOptions, NoDocumentFiles, TrailingSlash};
+use super::rule_args::RuleArgs;
 use crate::control::documents;
 use crate::control::validate::{self, ExchangeValidator, ValidationAnswer};
 use crate::validation::ValidatorOptions;
 
 /// Validates recorded exchanges against an OpenAPI document.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct ValidateArgs {
     /// The OpenAPI document; an exchange that carries its own `spec` is validated against that
     #[arg(long, value_name = "FILE")]
@@ -23,24 +22,23 @@ pub struct ValidateArgs {
     /// One JSON object per exchange instead of text
     #[arg(long)]
     pub json: bool,
-    /// Also refuse what is sent and not declared
-    #[arg(long)]
-    pub strict_fields: bool,
     /// Do not look for credentials
     #[arg(long)]
     pub no_security: bool,
-    /// Replaces the base paths of the document's servers
-    #[arg(long, value_name = "PATH")]
-    pub base_path: Option<String>,
-    /// Take a path with or without its trailing slash
-    #[arg(long)]
-    pub tolerate_trailing_slash: bool,
+    /// How the document is read
+    #[command(flatten)]
+    pub rules: RuleArgs,
 }
 
 /// Validates every exchange of the file and writes the answers in order. Returns 0 when all
 /// conform, 1 when some do not, 2 when some could not be validated.
-pub fn run(args: &ValidateArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-    match validate_file(args, out) {
+pub fn run(
+    args: &ValidateArgs,
+    environment: &[(String, String)],
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> u8 {
+    match validate_file(args, environment, out) {
         Ok(code) => code,
         Err(message) => {
             // Nothing can be reported when the error stream is closed.
@@ -50,8 +48,12 @@ pub fn run(args: &ValidateArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 
     }
 }
 
-fn validate_file(args: &ValidateArgs, out: &mut dyn Write) -> Result<u8, String> {
-    let mut validator = args.validator()?;
+fn validate_file(
+    args: &ValidateArgs,
+    environment: &[(String, String)],
+    out: &mut dyn Write,
+) -> Result<u8, String> {
+    let mut validator = args.validator(environment)?;
     let text = read_exchanges(args)?;
     let cases = validate::read(&text);
     if cases.is_empty() {
@@ -119,18 +121,8 @@ fn write_text(answer: &ValidationAnswer, out: &mut dyn Write) -> std::io::Result
 // === impl ValidateArgs ===
 
 impl ValidateArgs {
-    fn validator(&self) -> Result<ExchangeValidator, String> {
-        let options = CompileOptions {
-            files: &NoDocumentFiles,
-            base_path: self.base_path.clone(),
-            strict_fields: self.strict_fields,
-            trailing_slash: if self.tolerate_trailing_slash {
-                TrailingSlash::Tolerated
-            } else {
-                TrailingSlash::Exact
-            },
-            ..CompileOptions::default()
-        };
+    fn validator(&self, environment: &[(String, String)]) -> Result<ExchangeValidator, String> {
+        let options = self.rules.options(environment)?;
         let common = match &self.spec {
             Some(path) => {
                 let compiled = documents::compile_file(path, &[], &options);

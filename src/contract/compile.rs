@@ -21,6 +21,7 @@ use super::route::{BasePath, OperationRouter, RouteMatch};
 use super::schema::{SchemaCompiler, SchemaSet};
 use super::shape::Shapes;
 use crate::json::pointer;
+use crate::model::rule::{Rule, Rules};
 
 /// A document compiled. Immutable, shared freely between threads.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub struct Contract {
     source: Arc<SourceMap>,
     property_names: PropertyNames,
     weight: usize,
-    strict_fields: bool,
+    rules: Rules,
 }
 
 // === impl Contract ===
@@ -97,8 +98,8 @@ impl Contract {
         if options.unused_components {
             schemas.compile_components()?;
         }
-        let mut planner = Planner::new(&document, schemas, options.strict_fields);
-        let mut routes = OperationRouter::new(options.trailing_slash);
+        let mut planner = Planner::new(&document, schemas, options.rules);
+        let mut routes = OperationRouter::new(options.rules.strictness(Rule::TrailingSlash));
         let override_base = match &options.base_path {
             Some(path) => Some(BasePath::parse(path).ok_or_else(|| {
                 document.broken("", format!("{path:?} cannot be read as a base path"))
@@ -110,6 +111,12 @@ impl Contract {
             planner.lint(LintCode::NoOperations, "/paths", "the document lists no operation");
         }
         planner.lint_document_rules();
+        let titled = document.root().get("info").and_then(|info| text_of(info.get("title")?));
+        if titled.is_none_or(|title| title.trim().is_empty()) {
+            let message = "the title is empty; the schema id is made from the file's name, unless \
+                           schema_id names one";
+            planner.lint(LintCode::LenientReading, "/info/title", message);
+        }
         let (schemas, found) = planner.into_parts();
         let lowered = schemas.lower();
         let info = |key: &str| document.root().get("info").and_then(|info| text_of(info.get(key)?));
@@ -136,7 +143,7 @@ impl Contract {
             source,
             property_names,
             weight,
-            strict_fields: options.strict_fields,
+            rules: options.rules,
         })
     }
 
@@ -179,10 +186,10 @@ impl Contract {
         &self.operations[index.as_usize()]
     }
 
-    /// The operation for a method and an undecoded path. Its cost does not depend on the number
+    /// The operation for a method, an undecoded path and its query. Its cost does not depend on the number
     /// of operations.
-    pub fn find(&self, method: &Method, path: &str) -> RouteMatch {
-        self.routes.find(method, path)
+    pub fn find(&self, method: &Method, path: &str, query: Option<&str>) -> RouteMatch {
+        self.routes.find(method, path, query)
     }
 
     /// What the contract will not, or not fully, enforce.
@@ -210,9 +217,9 @@ impl Contract {
         self.schemas.shapes()
     }
 
-    /// Whether what is sent and not declared is a violation.
-    pub fn strict_fields(&self) -> bool {
-        self.strict_fields
+    /// Whether a rule is strict.
+    pub fn is_strict(&self, rule: Rule) -> bool {
+        self.rules.is_strict(rule)
     }
 
     /// The origin of a pointer of the contract's tree in the text as registered.

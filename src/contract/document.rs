@@ -293,6 +293,33 @@ fn read_json(
     Ok((arena.node(id).to_value(), slips))
 }
 
+/// Why a text in YAML has no value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum YamlFailure {
+    /// It nests too deep, or its aliases stand for too much.
+    OverLimit,
+    /// It is no YAML; the position is part of the sentence.
+    Syntax(String),
+}
+
+/// The value of a message in YAML, read as documents are, with less room for aliases; and whether
+/// a mapping has a key twice.
+pub fn yaml_value(text: &str, depth: u32) -> Result<(Value, bool), YamlFailure> {
+    let limits = DocumentLimits { depth, alias_values: 10_000, ..DocumentLimits::default() };
+    let read = yaml::read(text, &limits);
+    let read = read.map(|tree| (tree.value, !tree.repeated_keys.is_empty()));
+    read.map_err(|error| match error {
+        ContractError::OverLimit(_) => YamlFailure::OverLimit,
+        other => {
+            let position = other.diagnostic().position;
+            YamlFailure::Syntax(position.map_or_else(
+                || "it cannot be read".to_owned(),
+                |at| format!("it cannot be read at line {}, column {}", at.line, at.column),
+            ))
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -16,6 +16,7 @@ use super::schema::SchemaIndex;
 use super::serialization::{COLLECTION_FORMAT, ParameterLocation, Serialization};
 use super::shape::{ShapeId, Types};
 use crate::json::pointer;
+use crate::model::rule::Rule;
 
 /// A request body.
 #[derive(Debug, Clone)]
@@ -35,7 +36,7 @@ pub struct BodyPlan {
 pub struct MediaPlan {
     /// The schema of a body; `None` accepts every body.
     pub schema: Option<SchemaIndex>,
-    /// What guides the reading of a body that is not JSON, and `strict_fields`.
+    /// What guides the reading of a body that is not JSON, and the rule about undeclared fields.
     pub shape: ShapeId,
     /// The schema of each item of a stream (`itemSchema`, OpenAPI 3.2), with its shape.
     pub item: Option<(SchemaIndex, ShapeId)>,
@@ -185,9 +186,13 @@ impl Planner<'_> {
             return Ok((None, ShapeId::ANY));
         }
         let schema = self.schemas.compile(&at, direction)?;
-        // JSON carries its own types; only `strict_fields` asks for more.
+        // JSON carries its own types; only the rule about undeclared fields asks for more.
         let is_json = range.is_concrete() && range.kind() == BodyKind::Json;
-        let shape = if is_json && !self.strict_fields { ShapeId::ANY } else { self.shape(&at) };
+        let shape = if is_json && !self.rules.is_strict(Rule::UndeclaredFields) {
+            ShapeId::ANY
+        } else {
+            self.shape(&at)
+        };
         Ok((Some(schema), shape))
     }
 
@@ -234,10 +239,14 @@ impl Planner<'_> {
         let Some(headers) = self.document.lookup(&at).and_then(Value::as_object) else {
             return (Vec::new(), defect);
         };
-        let names = headers.keys().filter(|name| !name.eq_ignore_ascii_case("content-type"));
         let mut plans = Vec::new();
-        for name in names {
+        for name in headers.keys() {
             let at = pointer::join(&at, name);
+            if name.eq_ignore_ascii_case("content-type") {
+                let message = "a header Content-Type is ignored, as OpenAPI says; content has it";
+                self.lint(LintCode::IgnoredPart, &at, message);
+                continue;
+            }
             match self.value_plan(name, ParameterLocation::Header, &at, direction) {
                 Ok(plan) => plans.push(plan),
                 Err(error) => {

@@ -164,6 +164,24 @@ fn is_char(text: &str) -> bool {
     chars.next().is_some() && chars.next().is_none()
 }
 
+/// Whether a text is plainly a `date-time` in UTC or without an offset, of a day that every month
+/// has. One that is not may be one still.
+pub(super) fn is_plain_date_time(text: &str) -> bool {
+    let local = text.strip_suffix('Z').unwrap_or(text);
+    local.as_bytes().get(10) == Some(&b'T')
+        && local.get(8..10).is_some_and(|day| day < "29")
+        && local.get(17..19).is_some_and(|second| second < "60")
+        && local.get(8..10) != Some("00")
+        && local.get(5..7) != Some("00")
+        && is_local_date_time(local)
+}
+
+/// Whether a text is plainly a `time` in UTC or without an offset. One that is not may be one still.
+pub(super) fn is_plain_time(text: &str) -> bool {
+    let local = text.strip_suffix('Z').unwrap_or(text);
+    local.get(6..8).is_some_and(|second| second < "60") && is_local_time(local)
+}
+
 /// `date-time` of RFC 3339 without an offset.
 fn is_local_date_time(text: &str) -> bool {
     let Some((date, time)) = text.split_once(['T', 't', ' ']) else { return false };

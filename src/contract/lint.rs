@@ -108,6 +108,14 @@ lint_codes! {
     UnenforceableKeyword = "unenforceable_keyword", Defect;
     /// A regular expression that cannot be run; values pass it and are counted.
     UnusablePattern = "unusable_pattern", Defect;
+    /// Something that may be read in two ways, and is read leniently; the rule that decides is named.
+    LenientReading = "lenient_reading", Slip;
+    /// Something that the specification says to ignore, or that has no effect where it stands.
+    IgnoredPart = "ignored_part", Slip;
+    /// A rule that means something else than it seems to; it is enforced as it is written.
+    MisleadingRule = "misleading_rule", Slip;
+    /// A security requirement that names a scheme which the document does not declare.
+    UndeclaredSecurity = "undeclared_security", Defect;
 }
 
 impl fmt::Display for LintCode {
@@ -150,7 +158,9 @@ impl Lint {
     /// Whether this says that the document itself is not what the specification says it is.
     pub fn breaks_specification(&self) -> bool {
         let misformed = [LintCode::Lenient, LintCode::EmptyPart, LintCode::Misspelt];
-        self.is_defect() || misformed.contains(&self.code)
+        // The scheme may be declared in another document.
+        let is_defect = self.is_defect() && self.code != LintCode::UndeclaredSecurity;
+        is_defect || misformed.contains(&self.code)
     }
 
     /// What is wrong and where, without the code.

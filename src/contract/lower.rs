@@ -9,15 +9,19 @@
 //! Only assertions are lowered: titles, examples and extensions are left behind. What cannot be
 //! enforced becomes [`UNENFORCEABLE`], which is counted when a message reaches it, and a lint.
 
+mod applicators;
 mod arguments;
 mod direction;
+mod discriminator;
 mod keywords;
+mod lenient;
+mod lenient_reading;
 mod limits;
 mod types;
 mod units;
 
 pub(super) use arguments::disabled;
-pub(crate) use units::Discriminator;
+pub(crate) use discriminator::Discriminator;
 pub(super) use units::{Lowered, Root, lower};
 
 use serde_json::Value;
@@ -42,6 +46,21 @@ pub(super) struct UnitKey {
     pub(super) direction: Option<Direction>,
     /// Properties that the referring schema declares as not required in this direction.
     pub(super) exempt: Vec<String>,
+    /// Whether properties that do not travel this way are taken in it.
+    pub(super) neutral: bool,
+    /// How much of the schema it holds.
+    pub(super) form: UnitForm,
+}
+
+/// How much of a schema a unit holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum UnitForm {
+    /// All of it.
+    Whole,
+    /// What it asks of values that are not `null`.
+    WithoutNull,
+    /// Its `oneOf` alone.
+    OneOf,
 }
 
 /// Keyword of ours: a number format such as `int32`.
@@ -56,6 +75,9 @@ pub(super) const UNENFORCEABLE: &str = "x-cvt-unenforceable";
 pub(super) const READ_ONLY: &str = "x-cvt-read-only";
 /// Keyword of ours: refuses every value, because it is `writeOnly` and this is a response.
 pub(super) const WRITE_ONLY: &str = "x-cvt-write-only";
+
+/// Keyword of ours: the value's discriminator is one of these.
+pub(super) const NAMED: &str = "x-cvt-named";
 
 /// Keyword of ours: draft 4's `minimum` with `exclusiveMinimum: true`.
 pub(super) const MORE_THAN: &str = "x-cvt-more-than";
@@ -92,6 +114,11 @@ struct SchemaContext<'p> {
     older: bool,
     /// Inside a schema with an `$id`: its references and unknown keywords are left as they are.
     embedded: bool,
+    /// Inside a schema that only decides which branch of another one holds: properties that do
+    /// not travel this way are taken.
+    neutral: bool,
+    /// How much of the schema is asked for.
+    form: UnitForm,
 }
 
 /// How a keyword holds schemas, if it does.

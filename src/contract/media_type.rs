@@ -31,6 +31,8 @@ pub enum BodyKind {
     Form,
     /// `multipart/form-data` and its relatives.
     Multipart,
+    /// `application/yaml`, its older names and every `+yaml`.
+    Yaml,
     /// `application/xml`, `text/xml` and every `+xml`.
     Xml,
     /// Any other `text/*`.
@@ -47,6 +49,8 @@ pub struct MediaRange {
     main: Box<str>,
     sub: Box<str>,
     parameters: SmallVec<[(Box<str>, Box<str>); 1]>,
+    /// Parameters that tell it from a range that is the same but for them, and decide nothing else.
+    hints: SmallVec<[(Box<str>, Box<str>); 1]>,
     specificity: u8,
 }
 
@@ -101,12 +105,21 @@ impl<'a> MediaTypeRef<'a> {
             BodyKind::Multipart
         } else if is("application", "xml") || is("text", "xml") || ends_with(sub, "+xml") {
             BodyKind::Xml
+        } else if is_yaml(self.main, sub) {
+            BodyKind::Yaml
         } else if self.main.eq_ignore_ascii_case("text") {
             BodyKind::Text
         } else {
             BodyKind::Binary
         }
     }
+}
+
+/// RFC 9512, and the names from before it.
+fn is_yaml(main: &str, sub: &str) -> bool {
+    let names = ["yaml", "x-yaml", "vnd.yaml"];
+    let is_text = ["application", "text"].iter().any(|name| main.eq_ignore_ascii_case(name));
+    ends_with(sub, "+yaml") || is_text && names.iter().any(|name| sub.eq_ignore_ascii_case(name))
 }
 
 /// Walks `name=value` pairs; a semicolon inside quotes separates nothing.
@@ -173,10 +186,11 @@ impl MediaRange {
         let read = MediaTypeRef::parse(text).or_else(|| {
             (text.trim() == "*").then_some(MediaTypeRef { main: "*", sub: "*", parameters: "" })
         })?;
-        let parameters: SmallVec<[(Box<str>, Box<str>); 1]> = Parameters(read.parameters)
-            .filter(|(name, _)| !never_decides(name))
-            .map(|(name, value)| (name.to_ascii_lowercase().into(), value.into()))
-            .collect();
+        let all = Parameters(read.parameters)
+            .map(|(name, value)| (Box::from(name.to_ascii_lowercase()), Box::from(value)));
+        let (hints, parameters): (SmallVec<[(Box<str>, Box<str>); 1]>, _) =
+            all.partition(|(name, _): &(Box<str>, Box<str>)| never_decides(name));
+        let parameters: SmallVec<[(Box<str>, Box<str>); 1]> = parameters;
         let breadth = match (read.main, read.sub) {
             ("*", _) => 0,
             (_, "*") => 1,
@@ -189,6 +203,7 @@ impl MediaRange {
             main: read.main.to_ascii_lowercase().into(),
             sub: read.sub.to_ascii_lowercase().into(),
             parameters,
+            hints,
             specificity: breadth * 16 + extra,
         })
     }
@@ -213,6 +228,23 @@ impl MediaRange {
     fn is_stretched(&self, actual: &MediaTypeRef<'_>) -> bool {
         let plain = self.sub.strip_prefix("*+");
         plain.is_some_and(|plain| actual.sub.eq_ignore_ascii_case(plain))
+    }
+
+    /// Whether it is the same as `other` but for parameters that never decide.
+    fn differs_in_hints(&self, other: &Self) -> bool {
+        self.main == other.main
+            && self.sub == other.sub
+            && self.parameters == other.parameters
+            && self.hints != other.hints
+    }
+
+    /// How well `actual` goes with the parameters that never decide: a range that names those it
+    /// has, then one that names none, then one that names others.
+    fn affinity(&self, actual: &MediaTypeRef<'_>) -> usize {
+        let sent = |(name, value): &(Box<str>, Box<str>)| {
+            actual.parameter(name).is_some_and(|sent| sent.eq_ignore_ascii_case(value))
+        };
+        if self.hints.iter().all(sent) { 1 + self.hints.len() } else { 0 }
     }
 
     /// Whether a message of type `actual` falls under this range.
@@ -245,7 +277,13 @@ impl<T> MediaTable<T> {
     /// type only where nothing else covers it.
     pub fn select(&self, actual: &MediaTypeRef<'_>) -> Option<&(MediaRange, T)> {
         let covering = || self.entries.iter().filter(|(range, _)| range.matches(actual));
-        covering().find(|(range, _)| !range.is_stretched(actual)).or_else(|| covering().next())
+        let found =
+            covering().find(|(range, _)| !range.is_stretched(actual)).or_else(|| covering().next());
+        let (best, _) = found?;
+        let beside = covering().filter(|(range, _)| range.differs_in_hints(best));
+        // The first of the best: `max_by_key` would take the last.
+        let better = beside.rev().max_by_key(|(range, _)| range.affinity(actual));
+        better.filter(|(range, _)| range.affinity(actual) > best.affinity(actual)).or(found)
     }
 
     /// The only entry, where there is exactly one.
@@ -318,6 +356,24 @@ mod tests {
         let table = table(&["application/json; charset=utf-8", "text/x; v=1"]);
         assert_eq!(chosen(&table, "application/json"), Some("application/json; charset=utf-8"));
         assert_eq!(chosen(&table, "text/x"), None);
+    }
+
+    #[test]
+    fn ranges_that_differ_in_their_charset_alone_are_distinguished_where_both_are_listed() {
+        let all = ["text/csv; charset=utf-8", "text/csv; charset=utf-16", "text/csv"];
+        let table = table(&all);
+        for text in all {
+            assert_eq!(chosen(&table, text), Some(text));
+        }
+        assert_eq!(chosen(&table, "text/csv; charset=latin1"), Some("text/csv"));
+    }
+
+    #[test]
+    fn yaml_goes_by_its_registered_name_and_older_ones() {
+        let kind = |text: &str| MediaTypeRef::parse(text).unwrap().kind();
+        for text in ["application/yaml", "text/x-yaml", "application/vnd.oai.openapi+yaml"] {
+            assert_eq!(kind(text), BodyKind::Yaml, "{text}");
+        }
     }
 
     #[test]

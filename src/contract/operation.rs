@@ -11,8 +11,11 @@ use super::lint::LintCode;
 use super::parameter::{ParameterPlan, ParameterSet};
 use super::planner::Planner;
 use super::response::{PlannedResponses, ResponseTable};
-use super::route::{BasePath, OperationIndex, OperationRouter, PathTemplate, base_paths};
-use super::security::SecurityPlan;
+use super::route::{
+    BasePath, OperationIndex, OperationRouter, PathTemplate, QueryCondition, base_paths,
+    split_query,
+};
+use super::security::{CredentialKind, SecurityPlan};
 use super::sensitive::{SecretFinder, SensitiveParts};
 use super::serialization::ParameterLocation;
 use crate::json::pointer;
@@ -26,6 +29,12 @@ pub struct CompiledOperation {
     pub method: Method,
     /// The path template as the document has it, without base path.
     pub template: Arc<str>,
+    /// The base paths that it is served under; an empty one is the root.
+    pub bases: Vec<String>,
+    /// Pointer to the `servers` that say so, the name of the setting that does, or nothing.
+    pub base_source: Arc<str>,
+    /// What a request's query must have besides; mostly nothing.
+    pub condition: QueryCondition,
     /// `operationId`, where there is one.
     pub operation_id: Option<Arc<str>>,
     /// `summary`, where there is one.
@@ -80,6 +89,16 @@ struct PathItem<'a> {
     bases: Vec<BasePath>,
 }
 
+// === impl CompiledOperation ===
+
+impl CompiledOperation {
+    /// The path template under the first of the base paths.
+    pub fn full_path(&self) -> String {
+        let base = self.bases.first().map_or("", String::as_str);
+        format!("{base}{}", self.template)
+    }
+}
+
 // === impl PathItem ===
 
 impl PathItem<'_> {
@@ -114,7 +133,7 @@ impl Planner<'_> {
                 continue;
             }
             let at = pointer::join("/paths", path);
-            let parsed = match PathTemplate::parse(path) {
+            let parsed = match PathTemplate::parse(split_query(path).0) {
                 Ok(parsed) => parsed,
                 Err(error) => {
                     let message = format!("no request can match this path: {error}");
@@ -198,6 +217,20 @@ impl Planner<'_> {
         }
     }
 
+    /// What decides about the base paths of an operation: the first of the `servers` of itself, its
+    /// path and the document.
+    fn base_source(&self, places: [&str; 3], fixed: bool) -> Arc<str> {
+        if fixed {
+            return "contract.base_path".into();
+        }
+        let lists = places.iter().map(|at| pointer::join(at, "servers"));
+        let mut lists = lists.filter(|at| {
+            let list = self.document.lookup(at).and_then(Value::as_array);
+            list.is_some_and(|list| !list.is_empty())
+        });
+        lists.next().unwrap_or_default().into()
+    }
+
     fn path_item(
         &mut self,
         item: &PathItem<'_>,
@@ -230,8 +263,11 @@ impl Planner<'_> {
         for (method, at) in found {
             let number = u32::try_from(operations.len()).unwrap_or(u32::MAX);
             let index = OperationIndex::new(number);
-            let operation = self.operation(item, method, (&at, index), shared);
-            for base in self.bases(&at, &item.bases, fixed) {
+            let mut operation = self.operation(item, method, (&at, index), shared);
+            let bases = self.bases(&at, &item.bases, fixed);
+            operation.bases = bases.iter().map(|base| base.text.clone()).collect();
+            operation.base_source = self.base_source([at.as_str(), item.at, ""], fixed);
+            for base in bases {
                 let (template, text) = (&item.parsed, &item.template);
                 let inserted =
                     routes.insert(&base.template, template, text, &operation.method, number);
@@ -272,6 +308,9 @@ impl Planner<'_> {
             index,
             method,
             template: Arc::clone(&item.template),
+            bases: Vec::new(),
+            base_source: "".into(),
+            condition: split_query(&item.template).1,
             operation_id: text("operationId"),
             summary: text("summary"),
             deprecated: value.get("deprecated") == Some(&Value::Bool(true)),
@@ -363,6 +402,17 @@ impl Planner<'_> {
             let at = pointer::join("/components/securitySchemes", &name);
             let message = "credentials of this scheme cannot be seen in messages";
             self.lint(LintCode::UncheckedSecurity, &at, message);
+        }
+        for (index, alternative) in plan.alternatives.iter().enumerate() {
+            for one in alternative.iter().filter(|one| one.kind == CredentialKind::Undeclared) {
+                let at = pointer::join(&pointer::join(&at, &index.to_string()), &one.scheme);
+                let message = format!(
+                    "the document declares no security scheme {:?}, so that this alternative is not \
+                     enforced; declare it under components.securitySchemes",
+                    one.scheme
+                );
+                self.lint(LintCode::UndeclaredSecurity, &at, &message);
+            }
         }
         plan
     }

@@ -5,8 +5,8 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::route::TrailingSlash;
 use crate::config::rules::RuleSettings;
+use crate::model::rule::{Rule, Rules, Strictness};
 
 /// The files a document may refer to. The only way from a contract to the world outside.
 pub trait DocumentFiles: Send + Sync {
@@ -56,7 +56,6 @@ pub struct DocumentLimits {
 }
 
 /// Everything a caller may choose.
-#[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 #[derive(Clone)]
 pub struct CompileOptions<'f> {
     /// Bounds on the document.
@@ -69,24 +68,13 @@ pub struct CompileOptions<'f> {
     pub refuse_defects: bool,
     /// Names of formats that are not asserted; `*` means all of them.
     pub formats_off: BTreeSet<String>,
-    /// Whether a `readOnly` property in a request is a violation. OpenAPI says such a property
-    /// "SHOULD NOT be sent", which is enforced unless this is unset.
-    pub refuse_read_only: bool,
-    /// Whether a `writeOnly` property in a response is a violation, by the same reasoning.
-    pub refuse_write_only: bool,
-    /// Whether a query parameter that is sent without a value is a violation where the document
-    /// follows a text by which `allowEmptyValue` has to allow it (up to 3.0.3 and 3.1.0).
-    pub refuse_empty_values: bool,
+    /// How strictly the document is read where two readings are defensible.
+    pub rules: Rules,
     /// Whether component schemas that nothing uses are compiled too, so that what is wrong with
     /// them is an error. Nothing is validated against them.
     pub unused_components: bool,
     /// Replaces the base paths in `servers`; empty for none at all.
     pub base_path: Option<String>,
-    /// What a trailing slash means to routing.
-    pub trailing_slash: TrailingSlash,
-    /// Whether what is sent and not declared is a violation: query parameters, headers, cookies,
-    /// body fields.
-    pub strict_fields: bool,
 }
 
 impl DocumentFiles for NoDocumentFiles {
@@ -119,38 +107,33 @@ impl Default for CompileOptions<'_> {
             remote_references: false,
             refuse_defects: false,
             formats_off: BTreeSet::new(),
-            refuse_read_only: true,
-            refuse_write_only: true,
-            refuse_empty_values: true,
+            rules: Rules::default(),
             unused_components: false,
             base_path: None,
-            trailing_slash: TrailingSlash::default(),
-            strict_fields: false,
         }
     }
 }
 
 impl CompileOptions<'static> {
     /// The options that an operator's settings ask for, without access to files.
-    pub fn of(rules: &RuleSettings) -> Self {
+    pub fn of(settings: &RuleSettings) -> Self {
         Self {
-            formats_off: rules.formats_off.iter().cloned().collect(),
-            refuse_read_only: rules.refuse_read_only,
-            refuse_write_only: rules.refuse_write_only,
-            refuse_empty_values: rules.refuse_empty_values,
-            base_path: rules.base_path.clone(),
-            trailing_slash: if rules.tolerate_trailing_slash {
-                TrailingSlash::Tolerated
-            } else {
-                TrailingSlash::Exact
-            },
-            strict_fields: rules.strict_fields,
+            formats_off: settings.formats_off.iter().cloned().collect(),
+            rules: settings.rules,
+            base_path: settings.base_path.clone(),
             ..Self::default()
         }
     }
 }
 
 impl CompileOptions<'_> {
+    /// The same options with one rule set.
+    #[must_use]
+    pub fn with_rule(mut self, rule: Rule, strictness: Strictness) -> Self {
+        self.rules = self.rules.with(rule, strictness);
+        self
+    }
+
     /// Whether `format` is asserted on values.
     pub fn asserts_format(&self, format: &str) -> bool {
         !self.formats_off.contains(format) && !self.formats_off.contains("*")
@@ -164,13 +147,9 @@ impl fmt::Debug for CompileOptions<'_> {
             .field("remote_references", &self.remote_references)
             .field("refuse_defects", &self.refuse_defects)
             .field("formats_off", &self.formats_off)
-            .field("refuse_read_only", &self.refuse_read_only)
-            .field("refuse_write_only", &self.refuse_write_only)
-            .field("refuse_empty_values", &self.refuse_empty_values)
+            .field("rules", &self.rules)
             .field("unused_components", &self.unused_components)
             .field("base_path", &self.base_path)
-            .field("trailing_slash", &self.trailing_slash)
-            .field("strict_fields", &self.strict_fields)
             .finish_non_exhaustive()
     }
 }

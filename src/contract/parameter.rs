@@ -16,6 +16,7 @@ use super::schema::SchemaIndex;
 use super::serialization::{ParameterLocation, Serialization, Style, is_older_text};
 use super::shape::{ShapeId, Types};
 use crate::json::pointer;
+use crate::model::rule::Rule;
 
 /// How the value of a parameter or header is written.
 #[derive(Debug, Clone)]
@@ -177,6 +178,11 @@ impl Planner<'_> {
             && !self.is_upgraded()
             && ignored.iter().any(|other| name.eq_ignore_ascii_case(other))
         {
+            let message = format!(
+                "a header parameter {name} is ignored, as OpenAPI says; describe it by security or \
+                 content"
+            );
+            self.lint(LintCode::IgnoredPart, &resolved.pointer, &message);
             return Ok(None);
         }
         self.value_plan(name, location, &resolved.pointer, Direction::Request).map(Some)
@@ -235,7 +241,8 @@ impl Planner<'_> {
         (ValueForm::Styled(form), schema)
     }
 
-    /// What it means to leave a query parameter's value empty.
+    /// What it means to leave a query parameter's value empty: the schema decides, unless the rule
+    /// is strict.
     ///
     /// The texts up to 3.0.3 and 3.1.0 say that `allowEmptyValue` "sets the ability to pass
     /// empty-valued parameters" and is false by default; later ones leave it to the schema. A
@@ -251,12 +258,15 @@ impl Planner<'_> {
         if said == Some(true) {
             return EmptyValue::Unused;
         }
+        if !self.rules.is_strict(Rule::EmptyValues) {
+            return EmptyValue::Validated;
+        }
         let known = self.schemas.shapes().get(shape);
         let types = known.types();
         let is_plain = !types.intersects(Types::ARRAY | Types::OBJECT | Types::NULL)
             && !known.names_empty_text();
         let styled = matches!(form, ValueForm::Styled(_)) && location == ParameterLocation::Query;
-        let by_default = self.schemas.refuses_empty_values() && is_older_text(&self.openapi);
+        let by_default = is_older_text(&self.openapi);
         if styled && is_plain && (said == Some(false) || by_default) {
             EmptyValue::Refused
         } else {

@@ -9,6 +9,7 @@ use super::error::{ContractError, Diagnostic};
 use super::lint::{Lint, LintCode};
 use super::schema::SchemaCompiler;
 use super::shape::{ShapeId, Types};
+use crate::model::rule::Rules;
 
 /// Turns the parts of a document into plans.
 pub(super) struct Planner<'d> {
@@ -16,24 +17,20 @@ pub(super) struct Planner<'d> {
     pub(super) schemas: SchemaCompiler<'d>,
     /// The `openapi` field as written.
     pub(super) openapi: String,
-    pub(super) strict_fields: bool,
+    pub(super) rules: Rules,
     lints: Vec<Lint>,
 }
 
 // === impl Planner ===
 
 impl<'d> Planner<'d> {
-    pub(super) fn new(
-        document: &'d Document,
-        schemas: SchemaCompiler<'d>,
-        strict_fields: bool,
-    ) -> Self {
+    pub(super) fn new(document: &'d Document, schemas: SchemaCompiler<'d>, rules: Rules) -> Self {
         let openapi = document.root().get("openapi").and_then(Value::as_str);
         Self {
             document,
             schemas,
             openapi: openapi.unwrap_or_default().to_owned(),
-            strict_fields,
+            rules,
             lints: Vec::new(),
         }
     }

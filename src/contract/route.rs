@@ -8,16 +8,19 @@
 //! - A path is split at `/` before anything is percent-decoded, so `%2F` stays inside its
 //!   segment. Captured values are handed out as sent.
 //! - A templated part never captures nothing.
+//! - A path with a query in the document is matched by path and query.
 //! - The path is matched as a whole, base path of the servers included; hosts are not compared.
 //! - A trailing slash is part of the path, as the specification appends templates to the base
-//!   path literally; [`TrailingSlash::Tolerated`] also takes the path with or without it.
+//!   path literally; a lenient rule also takes the path with or without it.
 
 mod ambiguity;
 mod base_path;
+mod query_condition;
 mod table;
 mod template;
 
 pub use ambiguity::AmbiguousTemplates;
 pub use base_path::{BasePath, base_paths};
-pub use table::{OperationIndex, OperationRouter, RouteConflict, RouteMatch, TrailingSlash};
+pub use query_condition::{QueryCondition, split_query};
+pub use table::{OperationIndex, OperationRouter, RouteConflict, RouteMatch};
 pub use template::{Captures, PathTemplate, TemplateError};

@@ -103,11 +103,6 @@ impl<'d> SchemaCompiler<'d> {
         self.shapes.shapes()
     }
 
-    /// Whether a query parameter without a value is refused unless the document allows it.
-    pub(super) fn refuses_empty_values(&self) -> bool {
-        self.options.refuse_empty_values
-    }
-
     /// Compiles all requested schemas.
     pub fn finish(self) -> Result<(SchemaSet, Vec<Lint>), ContractError> {
         let options = self.options;

@@ -45,6 +45,8 @@ pub enum CredentialKind {
     OtherHttp(Arc<str>),
     /// Something that the messages do not show.
     Unenforceable,
+    /// The document does not declare the scheme.
+    Undeclared,
 }
 
 // === impl SecurityPlan ===
@@ -63,7 +65,7 @@ impl SecurityPlan {
             let Some(requirement) = requirement.as_object() else { continue };
             let mut all = Vec::with_capacity(requirement.len());
             for name in requirement.keys() {
-                let kind = scheme(name).map_or(CredentialKind::Unenforceable, CredentialKind::of);
+                let kind = scheme(name).map_or(CredentialKind::Undeclared, CredentialKind::of);
                 if kind == CredentialKind::Unenforceable {
                     unenforceable.push(name.clone());
                 }

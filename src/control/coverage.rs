@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{ControlError, documents, groups, schemas, usage};
 use crate::contract::CompileOptions;
+use crate::model::rule::{Rule, Strictness};
 use crate::model::usage::UsageKind;
 use crate::storage::{GroupFilter, Store, UsageFilter};
 
@@ -49,7 +50,8 @@ pub(crate) async fn report(
     for id in ids {
         let record = schemas::get(store, &id, None).await?;
         // with the shapes of all bodies, which name the documented fields
-        let options = CompileOptions { strict_fields: true, ..CompileOptions::default() };
+        let options =
+            CompileOptions::default().with_rule(Rule::UndeclaredFields, Strictness::Strict);
         let contract = documents::compile_stored(&id, record.content.clone(), options).await?;
         let usage = usage::all(store, &question.usage_of(&id)).await?;
         let filter = GroupFilter { schema_id: Some(id.clone()), ..question.groups.clone() };

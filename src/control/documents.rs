@@ -6,7 +6,11 @@ use serde::Serialize;
 
 use super::ControlError;
 use crate::contract::{CompileOptions, CompiledOperation, Contract, Grade, Lint};
+use crate::model::violation::Position;
 use crate::registry::files::Directory;
+
+/// Places that base paths come from, at most.
+const MAX_BASE_PATHS: usize = 20;
 
 /// What a document holds, and what of it cannot be enforced.
 #[derive(Debug, Serialize)]
@@ -19,10 +23,23 @@ pub(crate) struct DocumentSummary {
     pub(crate) openapi_version: String,
     /// Hex SHA-256 of the trimmed text.
     pub(crate) hash: String,
+    /// Where it says that operations are served.
+    pub(crate) base_paths: Vec<BasePathSummary>,
     /// Its operations, in the order of the document.
     pub(crate) operations: Vec<OperationSummary>,
     /// What cannot be enforced, and why.
     pub(crate) lints: Vec<LintSummary>,
+}
+
+/// Base paths of some operations.
+#[derive(Debug, Serialize)]
+pub(crate) struct BasePathSummary {
+    /// Each without its last slash; empty for the root.
+    pub(crate) paths: Vec<String>,
+    /// Pointer to the `servers` that say so, the name of the setting that does, or nothing.
+    pub(crate) source: String,
+    #[serde(flatten)]
+    pub(crate) position: Option<Position>,
 }
 
 /// One operation of a document.
@@ -30,6 +47,8 @@ pub(crate) struct DocumentSummary {
 pub(crate) struct OperationSummary {
     pub(crate) method: String,
     pub(crate) path: String,
+    /// Its path under the first of its base paths.
+    pub(crate) full_path: String,
     pub(crate) operation_id: Option<String>,
     pub(crate) deprecated: bool,
 }
@@ -91,9 +110,33 @@ impl DocumentSummary {
             version: contract.version().to_owned(),
             openapi_version: contract.openapi_version().to_owned(),
             hash: contract.hash().to_owned(),
+            base_paths: BasePathSummary::all(contract),
             operations: contract.operations().iter().map(OperationSummary::of).collect(),
             lints: contract.lints().iter().map(LintSummary::of).collect(),
         }
+    }
+}
+
+impl BasePathSummary {
+    /// One for each place of the document that names some.
+    fn all(contract: &Contract) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        let mut seen: Vec<&str> = Vec::new();
+        for operation in contract.operations() {
+            let source = &*operation.base_source;
+            if seen.contains(&source) || seen.len() == MAX_BASE_PATHS {
+                continue;
+            }
+            seen.push(source);
+            let is_pointer = source.starts_with('/');
+            let origin = is_pointer.then(|| contract.origin(source));
+            all.push(Self {
+                paths: operation.bases.clone(),
+                source: origin.as_ref().map_or(source, |origin| &origin.pointer).to_owned(),
+                position: origin.and_then(|origin| origin.position),
+            });
+        }
+        all
     }
 }
 
@@ -102,6 +145,7 @@ impl OperationSummary {
         Self {
             method: operation.method.to_string(),
             path: operation.template.to_string(),
+            full_path: operation.full_path(),
             operation_id: operation.operation_id.as_deref().map(str::to_owned),
             deprecated: operation.deprecated,
         }
@@ -131,10 +175,13 @@ mod tests {
         let contract = Contract::compile(DOCUMENT.as_bytes(), &CompileOptions::default()).unwrap();
         let summary = serde_json::to_value(DocumentSummary::of(&contract)).unwrap();
         let keys: Vec<_> = summary.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(keys, ["title", "version", "openapi_version", "hash", "operations", "lints"]);
+        assert_eq!(
+            keys,
+            ["title", "version", "openapi_version", "hash", "base_paths", "operations", "lints"]
+        );
         let expected = serde_json::json!([
-            {"method": "GET", "path": "/books/{id}", "operation_id": "getBook", "deprecated": false},
-            {"method": "DELETE", "path": "/books/{id}", "operation_id": null, "deprecated": true},
+            {"method": "GET", "path": "/books/{id}", "full_path": "/books/{id}", "operation_id": "getBook", "deprecated": false},
+            {"method": "DELETE", "path": "/books/{id}", "full_path": "/books/{id}", "operation_id": null, "deprecated": true},
         ]);
         assert_eq!(summary["operations"], expected);
     }

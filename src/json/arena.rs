@@ -34,6 +34,8 @@ pub(super) struct ValidationState {
     pub(super) errors: Cell<u32>,
     /// Validation found a rule that cannot be enforced.
     pub(super) unenforceable: Cell<bool>,
+    /// Some object has a key twice.
+    pub(super) repeated: Cell<bool>,
     /// The object whose member was looked up last, and the member after that one: rules mostly
     /// name members in the order in which messages have them.
     pub(super) next_member: Cell<Option<(u32, u32)>>,
@@ -135,6 +137,7 @@ impl Arena {
         self.index.clear();
         self.open.clear();
         self.state.next_member.set(None);
+        self.state.repeated.set(false);
     }
 
     /// Gives memory beyond `bytes` back, so that one huge message does not hold it for ever.
@@ -150,6 +153,14 @@ impl Arena {
     }
 
     /// The offset in the text of a key that a later one of the same name replaces, if there is one.
+    pub(crate) fn repeated_key(&self) -> Option<usize> {
+        if !self.state.repeated.get() {
+            return None;
+        }
+        self.repeated_keys().next()
+    }
+
+    /// The offsets in the text of all such keys.
     pub(crate) fn repeated_keys(&self) -> impl Iterator<Item = usize> {
         self.entries
             .iter()
@@ -168,6 +179,7 @@ impl Arena {
         self.state.errors.set(u32::MAX);
         self.state.unenforceable.set(false);
         self.state.next_member.set(None);
+        self.state.repeated.set(false);
     }
 
     /// Bounds the error path: a hostile value can break a rule at each of its parts, and in each

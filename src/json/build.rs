@@ -191,6 +191,7 @@ impl Arena {
                 if let Some(entry) = self.entries.get_mut(at as usize) {
                     entry.kind = EntryKind::ShadowedKey;
                 }
+                self.state.repeated.set(true);
                 return true;
             }
             at = self.entry(at + 1).end.max(at + 2);
@@ -219,7 +220,7 @@ impl Arena {
     /// Lets the last of equal keys win in the object whose index was just built, takes the others
     /// out of the index and returns how many keys are left.
     fn shadow_repeated(&mut self, start: u32) -> u32 {
-        let Self { text, entries, index, .. } = self;
+        let Self { text, entries, index, state, .. } = self;
         let name_of = |entries: &[ArenaEntry], key: IndexedKey| {
             let Some(entry) = entries.get(key.entry as usize) else { return "" };
             let start = entry.start as usize;
@@ -238,6 +239,7 @@ impl Arena {
                     && let Some(entry) = entries.get_mut(earlier.entry as usize)
                 {
                     entry.kind = EntryKind::ShadowedKey;
+                    state.repeated.set(true);
                 }
             }
         }

@@ -40,7 +40,7 @@ pub enum ViolationKind {
     Missing,
     /// Present but not in the document.
     Undocumented,
-    /// Present but not declared, found by the opt-in `strict_fields`.
+    /// Present but not declared, found where `rules.undeclared_fields` is strict.
     Undeclared,
     /// Not readable in the form the document declares (bytes, encoding, style).
     Malformed,

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method, Response, Uri};
 use http_body::Body;
 use smallvec::SmallVec;
 use uuid::Uuid;
@@ -145,7 +145,7 @@ impl Enforcement {
         self: &Arc<Self>,
         contract: Option<&Arc<LoadedContract>>,
         method: &Method,
-        path: &str,
+        uri: &Uri,
         (headers, has_body): (&HeaderMap, bool),
     ) -> EnforcementDecision {
         let modes = self.parts.settings.modes;
@@ -154,9 +154,9 @@ impl Enforcement {
             return decision;
         }
         decision.operation =
-            contract.and_then(|contract| self.find_operation(contract, method, path));
+            contract.and_then(|contract| self.find_operation(contract, method, uri));
         decision.modes = decision.planned().map_or(modes, |planned| planned.modes);
-        if !has_body && is_known_preflight(contract, method, path, headers) {
+        if !has_body && is_known_preflight(contract, method, uri, headers) {
             decision.modes = decision.modes.unenforced();
         }
         if decision.modes.enforces()
@@ -172,10 +172,11 @@ impl Enforcement {
         &self,
         contract: &Arc<LoadedContract>,
         method: &Method,
-        path: &str,
+        uri: &Uri,
     ) -> Option<(Arc<EnforcementPlan>, OperationIndex)> {
-        let path = if path.is_empty() { "/" } else { path };
-        let RouteMatch::Found { operation, .. } = contract.contract.find(method, path) else {
+        let path = if uri.path().is_empty() { "/" } else { uri.path() };
+        let found = contract.contract.find(method, path, uri.query());
+        let RouteMatch::Found { operation, .. } = found else {
             return None;
         };
         let plan = self.plan.load_full().filter(|plan| plan.is_for(contract));

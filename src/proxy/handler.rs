@@ -160,9 +160,9 @@ impl ExchangeHandler {
             return Ok(None);
         }
         let contract = route.contract.load_full();
-        let (method, path) = (request.method(), request.uri().path());
+        let (method, uri) = (request.method(), request.uri());
         let head = (request.headers(), !request.body().is_end_stream());
-        let mut decision = enforcement.decide(contract.as_ref(), method, path, head);
+        let mut decision = enforcement.decide(contract.as_ref(), method, uri, head);
         if decision.modes.is_off() {
             return Ok(None);
         }

@@ -22,7 +22,9 @@ pub enum RegisterError {
     #[error(transparent)]
     Contract(#[from] ContractError),
     /// Neither an id was given nor can one be made from the title.
-    #[error("no id can be made from the document's title; give one ({0})")]
+    #[error(
+        "no id can be made from the document's title; set schema_id (--schema ID or CVT_SCHEMA_ID): {0}"
+    )]
     Id(#[from] InvalidSchemaId),
     /// The store refused it or cannot be reached.
     #[error(transparent)]

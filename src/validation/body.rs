@@ -8,6 +8,7 @@ mod stream;
 mod text;
 mod undeclared;
 mod xml;
+mod yaml;
 
 use http::HeaderMap;
 
@@ -43,6 +44,7 @@ pub(super) fn validate(
             };
             match kind {
                 BodyKind::Form => form::validate(arena, verdict, context, &text),
+                BodyKind::Yaml => yaml::validate(arena, verdict, context, &text),
                 BodyKind::Xml => xml::validate(arena, verdict, context, &text),
                 BodyKind::JsonSequence => stream::validate_sequence(arena, verdict, context, &text),
                 BodyKind::EventStream => stream::validate_events(arena, verdict, context, &text),

@@ -153,7 +153,7 @@ pub(super) fn validate_field(
     }
 }
 
-/// Request fields that the operation does not declare (`strict_fields`).
+/// Request fields that the operation does not declare (`rules.undeclared_fields`).
 pub(super) fn undeclared_request(
     verdict: &mut VerdictBuilder<'_>,
     operation: &CompiledOperation,
@@ -168,7 +168,7 @@ pub(super) fn undeclared_request(
     undeclared(verdict, &operation.headers, &operation.pointer, headers, key);
 }
 
-/// Response fields that the document does not declare (`strict_fields`).
+/// Response fields that the document does not declare (`rules.undeclared_fields`).
 pub(super) fn undeclared_response(
     verdict: &mut VerdictBuilder<'_>,
     declared: &[ParameterPlan],

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, COOKIE};
+use percent_encoding::percent_decode_str;
 use smallvec::{SmallVec, smallvec};
 
 use super::body;
@@ -24,6 +25,7 @@ use crate::contract::route::{Captures, RouteMatch};
 use crate::contract::security::CredentialKind;
 use crate::json::Arena;
 use crate::model::exchange::{CapturedBody, RequestHead, is_preflight};
+use crate::model::rule::Rule;
 use crate::model::verdict::SkipReason;
 use crate::model::violation::{Location, Side, ViolationKind};
 
@@ -49,7 +51,7 @@ impl Validator {
         observer: &mut dyn ValidationObserver,
     ) -> RequestValidation {
         let mut verdict = VerdictBuilder::new(contract, Side::Request, self.options.violation_cap);
-        let found = contract.find(&head.method, head.path());
+        let found = contract.find(&head.method, head.path(), head.query());
         let operation = match &found {
             // A pre-flight carries no credentials and nothing else that an operation may require.
             RouteMatch::Found { .. }
@@ -117,7 +119,7 @@ impl Validator {
         if let Some(plan) = &operation.query_string {
             validate_query_string(arena, verdict, plan, head.query());
         } else {
-            let is_key = |key: &str| named(key, query_key);
+            let is_key = |key: &str| operation.condition.names(key) || named(key, query_key);
             validate_pairs(
                 arena,
                 verdict,
@@ -144,7 +146,7 @@ impl Validator {
             }
             header::validate_header(arena, verdict, plan, &head.headers);
         }
-        if verdict.contract.strict_fields() && !operation.parameter_defect {
+        if verdict.contract.is_strict(Rule::UndeclaredFields) && !operation.parameter_defect {
             header::undeclared_request(verdict, operation, &head.headers);
         }
         self.validate_request_body(verdict, operation, head, body);
@@ -158,7 +160,7 @@ impl Validator {
         body: &CapturedBody,
     ) {
         let Some(plan) = &operation.body else {
-            if body.seen() > 0 && verdict.contract.strict_fields() {
+            if body.seen() > 0 && verdict.contract.is_strict(Rule::UndeclaredFields) {
                 let pointer = &operation.pointer;
                 let rule = RuleLocation { location: Location::Body, name: None, pointer };
                 verdict.add(rule, ViolationKind::Undeclared, "the document lists no body here");
@@ -231,6 +233,7 @@ fn validate_security(
     match security::check(&operation.security, sent) {
         SecurityOutcome::Satisfied => {}
         SecurityOutcome::Unknown => verdict.skip(SkipReason::Unenforceable),
+        SecurityOutcome::Undeclared => verdict.skip(SkipReason::Document),
         SecurityOutcome::Lacking(lacking) => {
             for (credential, found) in lacking {
                 let pointer = &operation.security.pointer;
@@ -264,6 +267,41 @@ fn validate_path<'c>(
         let fields: SentValues<'_> = smallvec![SentValue { key: (&*plan.name).into(), value }];
         verdict.observe_parameter(plan);
         validate_parameter(arena, verdict, plan, &fields);
+    }
+    validate_segments(verdict, operation, captures, path);
+}
+
+/// What a service may read as other segments than those that were matched.
+fn validate_segments(
+    verdict: &mut VerdictBuilder<'_>,
+    operation: &CompiledOperation,
+    captures: &Captures,
+    path: &str,
+) {
+    for (at, (from, to)) in captures.iter().enumerate() {
+        let value = path.get(*from..*to).unwrap_or_default();
+        if !value.contains(['%', '.']) {
+            continue;
+        }
+        let decoded = percent_decode_str(value).collect::<Vec<u8>>();
+        let mut segments = decoded.split(|byte| matches!(byte, b'/' | b'\\'));
+        let message = if verdict.contract.is_strict(Rule::PathTraversal)
+            && (decoded.contains(&0) || segments.any(|one| matches!(one, b"." | b"..")))
+        {
+            "a segment . or .., or NUL, is in the value"
+        } else if verdict.contract.is_strict(Rule::EncodedSlashes)
+            && decoded.iter().filter(|byte| **byte == b'/').count() > value.matches('/').count()
+        {
+            "a percent-encoded slash is in the value"
+        } else {
+            continue;
+        };
+        let plan = operation.path.get(at).and_then(Option::as_ref);
+        let rule = plan.map_or(
+            RuleLocation { location: Location::Path, name: None, pointer: &operation.pointer },
+            rule_of,
+        );
+        verdict.add(rule, ViolationKind::Malformed, message);
     }
 }
 
@@ -327,7 +365,7 @@ fn validate_pairs<'c>(
             verdict.add(rule_of(plan), ViolationKind::Missing, "it is required and is not there");
         }
     }
-    if verdict.contract.strict_fields() && !operation.parameter_defect {
+    if verdict.contract.is_strict(Rule::UndeclaredFields) && !operation.parameter_defect {
         let unknown = owners.iter().zip(pairs).filter(|(owner, pair)| {
             **owner == KeyOwner::Unknown && !pair.key.is_empty() && !is_credential(&pair.key)
         });

@@ -15,6 +15,7 @@ use crate::contract::encoding::MediaPlan;
 use crate::contract::media_type::{BodyKind, MediaTable, MediaTypeRef};
 use crate::contract::response::ResponsePlan;
 use crate::model::exchange::{CapturedBody, RequestHead, ResponseHead};
+use crate::model::rule::Rule;
 use crate::model::verdict::{SkipReason, Verdict};
 use crate::model::violation::{Location, Side, ViolationKind};
 
@@ -91,7 +92,7 @@ impl Validator {
         for header in &plan.headers {
             header::validate_header(&mut self.arena, verdict, header, &head.headers);
         }
-        if verdict.contract.strict_fields() && !plan.header_defect {
+        if verdict.contract.is_strict(Rule::UndeclaredFields) && !plan.header_defect {
             let pointer = &plan.pointer;
             header::undeclared_response(verdict, &plan.headers, pointer, &head.headers);
         }

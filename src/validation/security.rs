@@ -22,6 +22,8 @@ pub(crate) enum CredentialState {
     Malformed,
     /// The message cannot show it.
     Unknown,
+    /// The document does not say what to look for.
+    Undeclared,
 }
 
 /// The outcome of checking every alternative.
@@ -31,6 +33,8 @@ pub(crate) enum SecurityOutcome<'c> {
     Satisfied,
     /// No alternative is refuted by what can be seen.
     Unknown,
+    /// No alternative is refuted, and the document does not declare all that they ask for.
+    Undeclared,
     /// What the alternative that came closest lacks.
     Lacking(Vec<(&'c Credential, CredentialState)>),
 }
@@ -41,7 +45,7 @@ pub(crate) fn check<'c>(plan: &'c SecurityPlan, sent: &Credentials<'_>) -> Secur
         return SecurityOutcome::Satisfied;
     }
     let mut closest: Option<Vec<(&Credential, CredentialState)>> = None;
-    let mut unknown = false;
+    let (mut unknown, mut undeclared) = (false, false);
     for alternative in &plan.alternatives {
         let found = alternative.iter().map(|one| (one, sent.state_of(&one.kind)));
         let lacking: Vec<_> =
@@ -49,18 +53,24 @@ pub(crate) fn check<'c>(plan: &'c SecurityPlan, sent: &Credentials<'_>) -> Secur
         if lacking.is_empty() {
             return SecurityOutcome::Satisfied;
         }
-        if lacking.iter().all(|(_, found)| *found == CredentialState::Unknown) {
+        let is_undeclared =
+            |(_, found): &(_, CredentialState)| *found == CredentialState::Undeclared;
+        if lacking.iter().all(|(_, found)| found.is_open()) {
+            undeclared |= lacking.iter().any(is_undeclared);
             unknown = true;
         }
         if closest.as_ref().is_none_or(|best| distance(&lacking) < distance(best)) {
             closest = Some(lacking);
         }
     }
+    if undeclared {
+        return SecurityOutcome::Undeclared;
+    }
     if unknown {
         return SecurityOutcome::Unknown;
     }
     let mut lacking = closest.unwrap_or_default();
-    lacking.retain(|(_, found)| *found != CredentialState::Unknown);
+    lacking.retain(|(_, found)| !found.is_open());
     SecurityOutcome::Lacking(lacking)
 }
 
@@ -68,6 +78,15 @@ pub(crate) fn check<'c>(plan: &'c SecurityPlan, sent: &Credentials<'_>) -> Secur
 fn distance(lacking: &[(&Credential, CredentialState)]) -> (usize, usize) {
     let missing = lacking.iter().filter(|(_, found)| *found == CredentialState::Missing).count();
     (missing, lacking.len())
+}
+
+// === impl CredentialState ===
+
+impl CredentialState {
+    /// Whether the message neither has nor lacks it, as far as can be seen.
+    fn is_open(self) -> bool {
+        matches!(self, Self::Unknown | Self::Undeclared)
+    }
 }
 
 // === impl Credentials ===
@@ -93,6 +112,7 @@ impl Credentials<'_> {
             CredentialKind::Digest => self.authorization("digest", |text| text.contains('=')),
             CredentialKind::OtherHttp(scheme) => self.authorization(scheme, |_| true),
             CredentialKind::Unenforceable => CredentialState::Unknown,
+            CredentialKind::Undeclared => CredentialState::Undeclared,
         }
     }
 

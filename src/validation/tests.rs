@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{ExchangeVerdicts, Validator, ValidatorOptions};
 use crate::contract::{CompileOptions, Contract};
 use crate::model::exchange::{BodyEnd, CapturedBody, RequestHead, ResponseHead};
+use crate::model::rule::{Rule, Strictness};
 use crate::model::verdict::SkipReason;
 
 type Headers<'h> = &'h [(&'h str, &'h str)];
@@ -34,7 +35,7 @@ fn compile_with(paths: &Value, options: &CompileOptions<'_>) -> Contract {
 }
 
 fn strict() -> CompileOptions<'static> {
-    CompileOptions { strict_fields: true, ..CompileOptions::default() }
+    CompileOptions::default().with_rule(Rule::UndeclaredFields, Strictness::Strict)
 }
 
 fn header_map(headers: Headers<'_>) -> HeaderMap {

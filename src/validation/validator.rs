@@ -89,7 +89,7 @@ impl Validator {
 
     /// Finds the operation of a request without validating it.
     pub fn find_operation(contract: &Contract, request: &RequestHead) -> Option<OperationIndex> {
-        match contract.find(&request.method, request.path()) {
+        match contract.find(&request.method, request.path(), request.query()) {
             RouteMatch::Found { operation, .. } => Some(operation),
             _ => None,
         }

@@ -11,6 +11,7 @@ use crate::contract::schema::{SchemaIndex, SchemaOutcome};
 use crate::contract::serialization::{ParameterLocation, Style};
 use crate::contract::shape::Shape;
 use crate::json::{Arena, NodeId};
+use crate::model::rule::Rule;
 use crate::model::verdict::SkipReason;
 use crate::model::violation::{Location, ViolationKind};
 
@@ -157,6 +158,7 @@ pub(super) fn validate_parameter(
             })
         }
     };
+    refuse_repeated_keys(arena, verdict, rule);
     record_outcome(arena, verdict, plan.schema, rule, outcome);
 }
 
@@ -172,6 +174,18 @@ pub(super) fn record_outcome(
         ReadingOutcome::Accepted(_) => {}
         ReadingOutcome::Refused(id) => record_violations(arena, verdict, schema, rule, id),
         ReadingOutcome::Failed(why) => verdict.record_read_error(rule, String::new(), why),
+    }
+}
+
+/// Records a violation where an object of the JSON just read has a key twice: readers differ in
+/// which of the two counts.
+pub(super) fn refuse_repeated_keys(
+    arena: &Arena,
+    verdict: &mut VerdictBuilder<'_>,
+    rule: RuleLocation<'_>,
+) {
+    if arena.repeated_key().is_some() && verdict.contract.is_strict(Rule::DuplicateKeys) {
+        verdict.add(rule, ViolationKind::Malformed, "an object has the same key twice");
     }
 }
 

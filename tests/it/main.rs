@@ -41,6 +41,7 @@ mod reload;
 mod reports;
 mod retired;
 mod routes;
+mod rules;
 mod sampling;
 mod schema_corpus;
 mod smuggling;

@@ -46,6 +46,13 @@ fn old_flags_are_refused_with_their_new_names() {
         ),
         (&["violations", "--operation", "/users/{id}"], &[("--operation", "--path")]),
         (&["report", "--environment", "dev"], &[("--environment", "--env")]),
+        (
+            &["validate", "--exchange", "a", "--strict-fields", "--tolerate-trailing-slash"],
+            &[
+                ("--strict-fields", "--rule undeclared_fields=strict"),
+                ("--tolerate-trailing-slash", "--rule trailing_slash=lenient"),
+            ],
+        ),
     ] {
         let dir = tempfile::tempdir().expect("a directory");
         let output = command(dir.path()).args(arguments).output().expect("it runs");

@@ -48,6 +48,7 @@ struct BulkSummary {
 pub(super) fn run(
     paths: &[PathBuf],
     roots: &[PathBuf],
+    options: &CompileOptions<'static>,
     json: bool,
     out: &mut dyn Write,
 ) -> io::Result<u8> {
@@ -63,7 +64,7 @@ pub(super) fn run(
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(path) = files.get(index) else { break };
-                    if sender.send((index, check(path, roots))).is_err() {
+                    if sender.send((index, check(path, roots, options))).is_err() {
                         break;
                     }
                 }
@@ -109,11 +110,15 @@ fn collect(
 }
 
 /// Checks one file; `None` where it is no OpenAPI document.
-fn check(path: &Path, roots: &[PathBuf]) -> Option<DocumentOutcome> {
+fn check(
+    path: &Path,
+    roots: &[PathBuf],
+    options: &CompileOptions<'static>,
+) -> Option<DocumentOutcome> {
     let content = walk::read_document(path)?;
     let name = path.display().to_string();
     let files = Directory::of(path).with_roots(roots);
-    let options = CompileOptions { files: &files, ..CompileOptions::default() };
+    let options = CompileOptions { files: &files, ..options.clone() };
     Some(match Contract::compile(&content, &options) {
         Ok(contract) => {
             let lints = contract.lints().iter().map(|lint| {

@@ -148,12 +148,9 @@ impl Lowerer<'_> {
 
     /// Whether a property must not be there in this direction.
     pub(super) fn refuses(&self, property: &Value, direction: Option<Direction>) -> bool {
-        let refuses = |direction| match direction {
-            Direction::Request => self.options.refuse_read_only,
-            Direction::Response => self.options.refuse_write_only,
-        };
-        direction.is_some_and(|direction| {
-            refuses(direction) && DirectionRules::new(self.document, direction).is_absent(property)
-        })
+        self.refuses_in(direction)
+            && direction.is_some_and(|direction| {
+                DirectionRules::new(self.document, direction).is_absent(property)
+            })
     }
 }

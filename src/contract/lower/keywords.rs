@@ -8,10 +8,7 @@ use super::arguments::{self, Argument, ArgumentContext, disabled, mark_unenforce
 use super::limits::{is_excluded, is_pointer};
 use super::types::{self, TypeArgument};
 use super::units::Lowerer;
-use super::{
-    Applicator, Direction, EXACT_CONST, EXACT_ENUM, READ_ONLY, SchemaContext, SchemaDialect,
-    UnitKey, WRITE_ONLY, applicator,
-};
+use super::{EXACT_CONST, EXACT_ENUM, SchemaContext, SchemaDialect, UnitForm, UnitKey, applicator};
 use crate::contract::LintCode;
 use crate::contract::document::OpenApiVersion;
 use crate::json::pointer;
@@ -25,6 +22,9 @@ impl Lowerer<'_> {
         context: SchemaContext<'_>,
     ) -> Value {
         let Value::Object(members) = schema else { return self.not_an_object(schema, at) };
+        if let Some(either) = self.nullable_composition(members, at, context) {
+            return either;
+        }
         if self.dialect == SchemaDialect::OpenApi
             && let Some(Value::String(target)) = members.get("$ref")
         {
@@ -32,11 +32,20 @@ impl Lowerer<'_> {
             return target.map_or_else(disabled, |target| json!({ "$ref": target }));
         }
         let Some(members) = self.with_known_type(members, at) else { return disabled() };
+        if let (UnitForm::OneOf, Some(branches)) = (context.form, members.get("oneOf")) {
+            let len = at.len();
+            pointer::push_token(at, "oneOf");
+            let whole = SchemaContext { form: UnitForm::Whole, ..context };
+            let branches = self.applicator("oneOf", branches, at, whole, &members, &mut Map::new());
+            at.truncate(len);
+            return json!({ "oneOf": branches });
+        }
         let is_text = |keyword: &str| members.get(keyword).is_some_and(Value::is_string);
         let embedded = context.embedded || is_text("$id");
         let older = context.older || members.get("$schema").is_some_and(is_older_draft);
         let own_exempt = self.exempt_in(schema, at, context);
-        let context = SchemaContext { exempt: &own_exempt, embedded, older, ..context };
+        let form = UnitForm::Whole;
+        let context = SchemaContext { exempt: &own_exempt, embedded, older, form, ..context };
         let mut lowered = Map::new();
         for (keyword, value) in &*members {
             let len = at.len();
@@ -47,6 +56,7 @@ impl Lowerer<'_> {
             at.truncate(len);
         }
         self.combine(&members, &mut lowered);
+        self.nullable_enum(&members, at, &mut lowered);
         Value::Object(lowered)
     }
 
@@ -155,9 +165,8 @@ impl Lowerer<'_> {
         schema: &Map<String, Value>,
         lowered: &mut Map<String, Value>,
     ) {
-        if let Some(kind) = applicator(self.dialect, keyword, value) {
-            let value = self.applicator(kind, keyword, value, at, context, lowered);
-            lowered.insert(keyword.to_owned(), value);
+        if applicator(self.dialect, keyword, value).is_some() {
+            self.schemas_of(keyword, value, at, context, schema, lowered);
             return;
         }
         if self.special(keyword, value, at, schema, lowered) {
@@ -239,86 +248,15 @@ impl Lowerer<'_> {
             "discriminator" => {
                 let parent = pointer::split_last(at).map_or("", |(parent, _)| parent);
                 self.discriminator(schema, parent);
+                if !["oneOf", "anyOf"].iter().any(|keyword| schema.contains_key(*keyword)) {
+                    let message = "a discriminator without oneOf or anyOf beside it chooses nothing; \
+                                   values are validated by this schema alone";
+                    self.lint(LintCode::IgnoredPart, at, message);
+                }
             }
             _ => return false,
         }
         true
-    }
-
-    fn applicator(
-        &mut self,
-        kind: Applicator,
-        keyword: &str,
-        value: &Value,
-        at: &mut String,
-        context: SchemaContext<'_>,
-        lowered: &mut Map<String, Value>,
-    ) -> Value {
-        let in_place = matches!(
-            keyword,
-            "allOf" | "anyOf" | "oneOf" | "if" | "then" | "else" | "dependentSchemas"
-        );
-        let inner =
-            SchemaContext { exempt: if in_place { context.exempt } else { &[] }, ..context };
-        match (kind, value) {
-            (Applicator::List, Value::Array(items)) => {
-                let mut list = Vec::with_capacity(items.len());
-                for (index, item) in items.iter().enumerate() {
-                    let len = at.len();
-                    pointer::push_token(at, &index.to_string());
-                    list.push(self.schema(item, at, inner));
-                    at.truncate(len);
-                }
-                Value::Array(list)
-            }
-            (Applicator::Map, Value::Object(members)) => {
-                let mut map = Map::with_capacity(members.len());
-                for (name, member) in members {
-                    let len = at.len();
-                    pointer::push_token(at, name);
-                    let member = self.member(keyword, name, member, at, inner, lowered);
-                    at.truncate(len);
-                    if let Some(member) = member {
-                        map.insert(name.clone(), member);
-                    }
-                }
-                Value::Object(map)
-            }
-            _ => self.schema(value, at, inner),
-        }
-    }
-
-    /// One schema of a map of schemas; none when it cannot be enforced.
-    fn member(
-        &mut self,
-        keyword: &str,
-        name: &str,
-        member: &Value,
-        at: &mut String,
-        context: SchemaContext<'_>,
-        lowered: &mut Map<String, Value>,
-    ) -> Option<Value> {
-        match keyword {
-            // A list of names may replace a schema in `dependencies`.
-            "dependencies" if member.is_array() => return Some(member.clone()),
-            "properties" => {
-                self.names.insert(name.into());
-                if self.refuses(member, context.direction) {
-                    let keyword = match context.direction {
-                        Some(Direction::Response) => WRITE_ONLY,
-                        _ => READ_ONLY,
-                    };
-                    return Some(json!({ keyword: true }));
-                }
-            }
-            "patternProperties" if !self.patterns.can_run(name) => {
-                self.unusable_pattern(at);
-                mark_unenforceable(lowered, keyword);
-                return None;
-            }
-            _ => {}
-        }
-        Some(self.schema(member, at, context))
     }
 
     /// The unit that a reference leads to, as a reference into the lowered root; none where it
@@ -334,7 +272,13 @@ impl Lowerer<'_> {
             return None;
         };
         let exempt = self.exempt_for(schema, &pointer, context);
-        let unit = self.unit(UnitKey { direction: context.direction, exempt, pointer });
+        let unit = self.unit(UnitKey {
+            direction: context.direction,
+            exempt,
+            pointer,
+            neutral: context.neutral,
+            form: UnitForm::Whole,
+        });
         Some(format!("#/$defs/{unit}"))
     }
 

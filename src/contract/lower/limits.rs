@@ -5,16 +5,21 @@ use serde_json::{Map, Value};
 
 use super::SchemaContext;
 use super::arguments::mark_unenforceable;
+use super::lenient_reading::LenientReading;
 use super::units::Lowerer;
 use super::{LESS_THAN, MORE_THAN, NUMBER_FORMAT};
 use crate::contract::LintCode;
 use crate::contract::format::{self, FormatKind};
 use crate::json::number::{Decimal, Divisor};
 use crate::json::pointer;
+use crate::model::rule::Rule;
 
 impl Lowerer<'_> {
     /// Keeps a regular expression that can be run.
     pub(super) fn pattern(&mut self, value: &Value, at: &str, lowered: &mut Map<String, Value>) {
+        if let Some(message) = value.as_str().and_then(misleading_pattern) {
+            self.lint(LintCode::MisleadingRule, at, message);
+        }
         match value {
             Value::String(pattern) if !self.patterns.can_run(pattern) => {
                 self.unusable_pattern(at);
@@ -56,6 +61,16 @@ impl Lowerer<'_> {
                 }
             }
             FormatKind::Text => {
+                let reading = match name.as_str() {
+                    "date-time" => Some(LenientReading::DateTime),
+                    "time" => Some(LenientReading::Time),
+                    _ => None,
+                };
+                if let Some(reading) =
+                    reading.filter(|_| !self.options.rules.is_strict(Rule::Offsets))
+                {
+                    self.count_use(reading, at);
+                }
                 lowered.insert("format".to_owned(), value.clone());
             }
             FormatKind::Annotation => {}
@@ -124,6 +139,26 @@ impl Lowerer<'_> {
         }
         None
     }
+}
+
+/// Why a pattern means something else than it seems to, if it does.
+fn misleading_pattern(pattern: &str) -> Option<&'static str> {
+    let delimited = pattern.strip_prefix('/').and_then(|rest| rest.rsplit_once('/'));
+    if delimited.is_some_and(|(inner, flags)| {
+        (inner.starts_with('^') || inner.ends_with('$'))
+            && flags.bytes().all(|flag| b"gimsuvy".contains(&flag))
+    }) {
+        return Some(
+            "the pattern is written with its delimiters, so that no value matches; leave out the \
+             slashes around it, and the flags",
+        );
+    }
+    let posix = ["alpha", "digit", "alnum", "upper", "lower", "space", "punct", "xdigit", "word"];
+    let has_class = |name: &&str| pattern.contains(&format!("[:{name}:]"));
+    posix.iter().any(|name| has_class(&name)).then_some(
+        "a class such as [:alpha:] is none in the regular expressions of JSON Schema, which read it \
+         as these characters; write [A-Za-z]",
+    )
 }
 
 /// Whether a limit is given as an exclusive one, the way draft 4 does it.

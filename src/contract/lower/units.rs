@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use serde_json::{Map, Value, json};
 
 use super::arguments::disabled;
+use super::discriminator::Discriminator;
 use super::keywords::is_older_draft;
-use super::{Applicator, Direction, SchemaContext, SchemaDialect, UnitKey, applicator};
+use super::lenient_reading::LenientReading;
+use super::{Applicator, Direction, SchemaContext, SchemaDialect, UnitForm, UnitKey, applicator};
 use crate::contract::document::Document;
 use crate::contract::lint::{Lint, LintCode};
 use crate::contract::options::CompileOptions;
@@ -25,14 +27,6 @@ pub(in crate::contract) struct Lowered {
     /// Discriminators beside a `oneOf` or `anyOf`, by the pointer of their schema.
     pub(in crate::contract) discriminators: HashMap<Box<str>, Discriminator>,
     pub(in crate::contract) lints: Vec<Lint>,
-}
-
-/// A discriminator: which branch each of its values names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Discriminator {
-    /// The property whose value names a branch.
-    pub(crate) property: String,
-    branches: HashMap<Box<str>, usize>,
 }
 
 /// One JSON Schema that holds units as its `$defs`.
@@ -70,7 +64,10 @@ pub(in crate::contract) fn lower(
         }
         roots.push(lowerer.finish_root());
     }
-    let Lowerer { names, mut lints, unknown_formats, discriminators, .. } = lowerer;
+    let Lowerer { names, mut lints, unknown_formats, uses, discriminators, .. } = lowerer;
+    for (reading, (at, count)) in uses {
+        lints.push(document.lint(LintCode::LenientReading, &at, reading.sentence(count)));
+    }
     for (format, (at, count)) in unknown_formats {
         let message = match count {
             1 => format!("nothing is known about the format {format:?}; values of it pass"),
@@ -111,6 +108,9 @@ pub(super) struct Lowerer<'d> {
     linted: HashSet<String>,
     lints: Vec<Lint>,
     unknown_formats: BTreeMap<String, (String, usize)>,
+    /// Lenient readings made use of: the first place of each, and how many.
+    uses: BTreeMap<LenientReading, (String, usize)>,
+    used_at: HashSet<(LenientReading, String)>,
     discriminators: HashMap<Box<str>, Discriminator>,
 }
 
@@ -148,6 +148,8 @@ impl<'d> Lowerer<'d> {
             linted: HashSet::new(),
             lints: Vec::new(),
             unknown_formats: BTreeMap::new(),
+            uses: BTreeMap::new(),
+            used_at: HashSet::new(),
             discriminators: HashMap::new(),
         };
         if lowerer.dialect == SchemaDialect::JsonSchema {
@@ -321,6 +323,8 @@ impl<'d> Lowerer<'d> {
             pointer: pointer.to_owned(),
             direction: Some(direction),
             exempt: Vec::new(),
+            neutral: false,
+            form: UnitForm::Whole,
         })
     }
 
@@ -329,6 +333,7 @@ impl<'d> Lowerer<'d> {
         if !self.scanned.get(&key.pointer).is_none_or(|scanned| scanned.differs_by_direction) {
             key.direction = None;
         }
+        key.neutral &= self.refuses_in(key.direction);
         if let Some(index) = self.index.get(&key) {
             return *index;
         }
@@ -374,6 +379,8 @@ impl<'d> Lowerer<'d> {
             exempt: &key.exempt,
             embedded: false,
             older: self.is_older,
+            neutral: key.neutral,
+            form: key.form,
         };
         let mut lowered = self.schema(schema, &mut key.pointer.clone(), context);
         if let (Some(dialect), Value::Object(members)) = (dialect, &mut lowered) {
@@ -394,6 +401,28 @@ impl<'d> Lowerer<'d> {
             let seen = self.unknown_formats.entry(format.to_owned());
             seen.or_insert_with(|| (at.to_owned(), 0)).1 += 1;
         }
+    }
+
+    /// Counts a lenient reading once per place.
+    pub(super) fn count_use(&mut self, reading: LenientReading, at: &str) {
+        if self.used_at.insert((reading, at.to_owned())) {
+            self.uses.entry(reading).or_insert_with(|| (at.to_owned(), 0)).1 += 1;
+        }
+    }
+
+    /// Whether what a reference means depends on the whole root.
+    pub(super) fn has_dynamic_scope(&self) -> bool {
+        self.uses_dynamic_scope
+    }
+
+    /// Whether a branch, or a schema that it refers to, differs by direction.
+    pub(super) fn branch_differs_by_direction(&self, branch: &Value) -> bool {
+        let mut scanned = Scanned::default();
+        self.scan_schema(branch, &mut scanned, false);
+        let differs = |target: &String| {
+            self.scanned.get(target).is_none_or(|target| target.differs_by_direction)
+        };
+        scanned.differs_by_direction || scanned.targets.iter().any(differs)
     }
 
     /// Remembers which branch each value of a discriminator names.
@@ -421,50 +450,13 @@ impl<'d> Lowerer<'d> {
             "unevaluatedProperties",
             "$defs",
         ];
+        if self.dialect == SchemaDialect::JsonSchema && keyword == "nullable" {
+            let message = "nullable has no meaning from OpenAPI 3.1 on; add \"null\" to the type";
+            self.lint(LintCode::IgnoredPart, at, message);
+        }
         if self.dialect == SchemaDialect::OpenApi && LATER.contains(&keyword) {
             let message = format!("{keyword} has no meaning in this version of OpenAPI");
             self.lint(LintCode::IgnoredKeyword, at, &message);
         }
-    }
-}
-
-// === impl Discriminator ===
-
-impl Discriminator {
-    /// The branch that a value names.
-    pub(crate) fn branch(&self, value: &str) -> Option<usize> {
-        self.branches.get(value).copied()
-    }
-
-    /// The discriminator of a schema that has branches. A branch is named by its mapping (a
-    /// pointer, a file or a schema's bare name) and, without one, by the name of its schema.
-    fn read(schema: &Map<String, Value>) -> Option<Self> {
-        let discriminator = schema.get("discriminator")?;
-        let property = discriminator.get("propertyName")?.as_str()?.to_owned();
-        let list =
-            ["oneOf", "anyOf"].iter().find_map(|keyword| schema.get(*keyword)?.as_array())?;
-        let targets: Vec<Option<String>> = list
-            .iter()
-            .map(|branch| branch.get("$ref")?.as_str()?.strip_prefix('#').map(str::to_owned))
-            .collect();
-        let mut branches = HashMap::new();
-        for (index, target) in targets.iter().enumerate() {
-            if let Some((_, name)) = target.as_deref().and_then(pointer::split_last) {
-                branches.insert(pointer::unescape(name).into(), index);
-            }
-        }
-        let mapping = discriminator.get("mapping").and_then(Value::as_object);
-        for (value, target) in mapping.into_iter().flatten() {
-            let Some(target) = target.as_str() else { continue };
-            let found = targets.iter().position(|branch| {
-                let Some(branch) = branch else { return false };
-                target.strip_prefix('#') == Some(branch)
-                    || pointer::split_last(branch).is_some_and(|(_, name)| name == target)
-            });
-            if let Some(index) = found {
-                branches.insert(value.as_str().into(), index);
-            }
-        }
-        Some(Self { property, branches })
     }
 }

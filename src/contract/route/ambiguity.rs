@@ -133,11 +133,12 @@ fn may_share_text(a: &SegmentPattern, b: &SegmentPattern) -> bool {
 mod tests {
     use http::Method;
 
-    use super::super::{PathTemplate, TrailingSlash};
+    use super::super::PathTemplate;
     use super::*;
+    use crate::model::rule::Strictness;
 
     fn ambiguous_templates(paths: &[&str]) -> Vec<(String, String)> {
-        let mut table = OperationRouter::new(TrailingSlash::Exact);
+        let mut table = OperationRouter::new(Strictness::Strict);
         for (at, path) in paths.iter().enumerate() {
             let template = PathTemplate::parse(path).unwrap();
             let at = u32::try_from(at).unwrap();

@@ -7,17 +7,9 @@ use foldhash::fast::FixedState;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
+use super::query_condition::{QueryCondition, split_query};
 use super::template::{Captures, PathSegment, PathTemplate, SegmentPattern};
-
-/// What to do with a trailing slash that the document does not have, or that is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TrailingSlash {
-    /// It makes another path, as the specification has it.
-    #[default]
-    Exact,
-    /// The exact path is tried first, then the path with or without the slash.
-    Tolerated,
-}
+use crate::model::rule::Strictness;
 
 /// Index of an operation in its contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,7 +19,7 @@ pub struct OperationIndex(u32);
 #[derive(Debug, Clone)]
 pub struct OperationRouter {
     nodes: Vec<TrieNode>,
-    trailing_slash: TrailingSlash,
+    trailing_slash: Strictness,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -45,6 +37,8 @@ pub(super) struct Endpoint {
     pub(super) method: Method,
     pub(super) operation: u32,
     pub(super) template: Arc<str>,
+    /// What the query must have.
+    query: QueryCondition,
     /// Captures that belong to the base path.
     skip: usize,
 }
@@ -84,6 +78,7 @@ struct Search<'t, 'p> {
     table: &'t OperationRouter,
     path: &'p str,
     method: &'p Method,
+    query: Option<&'p str>,
     captures: Captures,
     /// First template whose path matched while its method did not.
     near_miss: Option<&'t Arc<str>>,
@@ -107,7 +102,7 @@ impl OperationIndex {
 
 impl OperationRouter {
     /// An empty table.
-    pub fn new(trailing_slash: TrailingSlash) -> Self {
+    pub fn new(trailing_slash: Strictness) -> Self {
         Self { nodes: vec![TrieNode::default()], trailing_slash }
     }
 
@@ -128,10 +123,11 @@ impl OperationRouter {
             method: method.clone(),
             operation,
             template: Arc::clone(text),
+            query: split_query(text).1,
             skip: base.parameters().len(),
         };
         let taken = self.claim(node, &endpoint);
-        if !base.segments.is_empty() && &**text == "/" {
+        if !base.segments.is_empty() && split_query(text).0 == "/" {
             // `/v1` is what clients send for the path `/` under the base path `/v1`.
             let mut node = 0;
             for segment in &base.segments {
@@ -159,11 +155,15 @@ impl OperationRouter {
 
     fn claim(&mut self, node: usize, endpoint: &Endpoint) -> Result<(), RouteConflict> {
         let endpoints = &mut self.nodes[node].endpoints;
-        match endpoints.iter().find(|other| other.method == endpoint.method) {
+        let same =
+            |other: &&Endpoint| other.method == endpoint.method && other.query == endpoint.query;
+        match endpoints.iter().find(same) {
             Some(other) if other.operation == endpoint.operation => Ok(()),
             Some(other) => Err(RouteConflict { first: Arc::clone(&other.template) }),
             None => {
-                endpoints.push(endpoint.clone());
+                // What asks for more of the query is tried first.
+                let at = endpoints.partition_point(|one| one.query.len() >= endpoint.query.len());
+                endpoints.insert(at, endpoint.clone());
                 Ok(())
             }
         }
@@ -194,26 +194,27 @@ impl OperationRouter {
         child as usize
     }
 
-    /// Finds the operation for a method and an undecoded path. A `HEAD` that is not documented
+    /// Finds the operation for a method, an undecoded path and its query. A `HEAD` that is not documented
     /// is the documented `GET` of the same path (RFC 9110 §9.3.2).
-    pub fn find(&self, method: &Method, path: &str) -> RouteMatch {
-        match self.find_exact(method, path) {
-            RouteMatch::PathUnknown if self.trailing_slash == TrailingSlash::Tolerated => {
+    pub fn find(&self, method: &Method, path: &str, query: Option<&str>) -> RouteMatch {
+        match self.find_exact(method, path, query) {
+            RouteMatch::PathUnknown if self.trailing_slash == Strictness::Lenient => {
                 match path.strip_suffix('/') {
-                    Some(shorter) => self.find_exact(method, shorter),
-                    None => self.find_exact(method, &format!("{path}/")),
+                    Some(shorter) => self.find_exact(method, shorter, query),
+                    None => self.find_exact(method, &format!("{path}/"), query),
                 }
             }
             found => found,
         }
     }
 
-    fn find_exact(&self, method: &Method, path: &str) -> RouteMatch {
+    fn find_exact(&self, method: &Method, path: &str, query: Option<&str>) -> RouteMatch {
         let Some(rest) = path.strip_prefix('/') else { return RouteMatch::PathUnknown };
         let mut search = Search {
             table: self,
             path,
             method,
+            query,
             captures: Captures::new(),
             near_miss: None,
             undescribed: None,
@@ -288,11 +289,14 @@ impl<'t> Search<'t, '_> {
     }
 
     fn choose(&mut self, node: &'t TrieNode) -> Option<&'t Endpoint> {
-        let with = |method: &Method| node.endpoints.iter().find(|one| one.method == *method);
+        let query = self.query;
+        let meant =
+            || node.endpoints.iter().filter(|one| one.query.is_empty() || one.query.is_met(query));
+        let with = |method: &Method| meant().find(|one| one.method == *method);
         let found = with(self.method)
             .or_else(|| (*self.method == Method::HEAD).then(|| with(&Method::GET)).flatten());
         if found.is_none() && self.near_miss.is_none() {
-            self.near_miss = node.endpoints.first().map(|one| &one.template);
+            self.near_miss = meant().next().map(|one| &one.template);
         }
         if found.is_none() && self.undescribed.is_none() {
             self.undescribed = node.undescribed.as_ref();
@@ -305,7 +309,7 @@ impl<'t> Search<'t, '_> {
 mod tests {
     use super::*;
 
-    fn table(paths: &[(&str, Method)], slash: TrailingSlash) -> OperationRouter {
+    fn table(paths: &[(&str, Method)], slash: Strictness) -> OperationRouter {
         let mut table = OperationRouter::new(slash);
         for (at, (path, method)) in paths.iter().enumerate() {
             let template = PathTemplate::parse(path).unwrap();
@@ -317,7 +321,7 @@ mod tests {
     }
 
     fn find(table: &OperationRouter, method: &Method, path: &str) -> Option<(usize, Vec<String>)> {
-        match table.find(method, path) {
+        match table.find(method, path, None) {
             RouteMatch::Found { operation, captures } => {
                 let text = captures.iter().map(|(from, to)| path[*from..*to].to_owned());
                 Some((operation.as_usize(), text.collect()))
@@ -331,7 +335,7 @@ mod tests {
         let get = Method::GET;
         let paths = ["/a/{x}", "/a/b", "/a/{x}:verb", "/files/{name}.{ext}", "/files/{name}", "/"];
         let all: Vec<_> = paths.iter().map(|path| (*path, get.clone())).collect();
-        let table = table(&all, TrailingSlash::Exact);
+        let table = table(&all, Strictness::Strict);
         assert_eq!(find(&table, &get, "/a/b"), Some((1, vec![])));
         assert_eq!(find(&table, &get, "/a/%62"), Some((1, vec![])));
         assert_eq!(find(&table, &get, "/a/c"), Some((0, vec!["c".into()])));
@@ -340,36 +344,58 @@ mod tests {
         assert_eq!(find(&table, &get, "/files/a.txt"), Some((3, vec!["a".into(), "txt".into()])));
         assert_eq!(find(&table, &get, "/files/a"), Some((4, vec!["a".into()])));
         assert_eq!(find(&table, &get, "/"), Some((5, vec![])));
-        assert_eq!(table.find(&get, "/a/b/"), RouteMatch::PathUnknown);
-        assert_eq!(table.find(&get, "/a//"), RouteMatch::PathUnknown);
-        assert_eq!(table.find(&get, "/a/"), RouteMatch::PathUnknown);
-        assert_eq!(table.find(&get, "*"), RouteMatch::PathUnknown);
+        assert_eq!(table.find(&get, "/a/b/", None), RouteMatch::PathUnknown);
+        assert_eq!(table.find(&get, "/a//", None), RouteMatch::PathUnknown);
+        assert_eq!(table.find(&get, "/a/", None), RouteMatch::PathUnknown);
+        assert_eq!(table.find(&get, "*", None), RouteMatch::PathUnknown);
     }
 
     #[test]
     fn trap_t10_trailing_slash_is_a_choice() {
         let get = Method::GET;
         let all = [("/a", get.clone()), ("/b/", get.clone())];
-        let tolerant = table(&all, TrailingSlash::Tolerated);
+        let tolerant = table(&all, Strictness::Lenient);
         assert_eq!(find(&tolerant, &get, "/a/"), Some((0, vec![])));
         assert_eq!(find(&tolerant, &get, "/b"), Some((1, vec![])));
-        assert_eq!(find(&table(&all, TrailingSlash::Exact), &get, "/b"), None);
+        assert_eq!(find(&table(&all, Strictness::Strict), &get, "/b"), None);
     }
 
     #[test]
     fn methods_fall_through_to_a_less_concrete_template_that_has_them() {
         let all = [("/a/b", Method::GET), ("/a/{x}", Method::POST), ("/{y}/b", Method::PUT)];
-        let table = table(&all, TrailingSlash::Exact);
+        let table = table(&all, Strictness::Strict);
         assert_eq!(find(&table, &Method::POST, "/a/b").unwrap().0, 1);
         assert_eq!(find(&table, &Method::PUT, "/a/b"), Some((2, vec!["a".into()])));
         assert_eq!(find(&table, &Method::HEAD, "/a/b").unwrap().0, 0);
         let unknown = RouteMatch::MethodUnknown { template: "/a/b".into() };
-        assert_eq!(table.find(&Method::DELETE, "/a/b"), unknown);
+        assert_eq!(table.find(&Method::DELETE, "/a/b", None), unknown);
+    }
+
+    #[test]
+    fn a_path_with_a_query_is_found_by_both() {
+        let mut table = OperationRouter::new(Strictness::Strict);
+        let paths = ["/a", "/a?beta=true", "/a?beta=true&x", "/b?beta=true"];
+        for (at, path) in paths.into_iter().enumerate() {
+            let template = PathTemplate::parse(split_query(path).0).unwrap();
+            let at = u32::try_from(at).unwrap();
+            let base = PathTemplate::empty();
+            table.insert(&base, &template, &path.into(), &Method::GET, at).unwrap();
+        }
+        let find = |path, query| match table.find(&Method::GET, path, query) {
+            RouteMatch::Found { operation, .. } => Some(operation.as_usize()),
+            _ => None,
+        };
+        assert_eq!(find("/a", None), Some(0));
+        assert_eq!(find("/a", Some("beta=false")), Some(0));
+        assert_eq!(find("/a", Some("y=1&beta=true")), Some(1));
+        assert_eq!(find("/a", Some("x=&beta=true")), Some(2));
+        assert_eq!(find("/b", Some("beta=true")), Some(3));
+        assert_eq!(table.find(&Method::GET, "/b", None), RouteMatch::PathUnknown);
     }
 
     #[test]
     fn captures_of_the_base_path_are_left_out() {
-        let mut table = OperationRouter::new(TrailingSlash::Exact);
+        let mut table = OperationRouter::new(Strictness::Strict);
         let base = PathTemplate::parse("/{tenant}/v1").unwrap();
         for (at, path) in ["/{x}", "/"].into_iter().enumerate() {
             let template = PathTemplate::parse(path).unwrap();
@@ -379,12 +405,12 @@ mod tests {
         assert_eq!(find(&table, &Method::GET, "/acme/v1/7"), Some((0, vec!["7".into()])));
         assert_eq!(find(&table, &Method::GET, "/acme/v1"), Some((1, vec![])));
         assert_eq!(find(&table, &Method::GET, "/acme/v1/"), Some((1, vec![])));
-        assert_eq!(table.find(&Method::GET, "/7"), RouteMatch::PathUnknown);
+        assert_eq!(table.find(&Method::GET, "/7", None), RouteMatch::PathUnknown);
     }
 
     #[test]
     fn templates_that_differ_in_names_only_share_their_path() {
-        let mut table = OperationRouter::new(TrailingSlash::Exact);
+        let mut table = OperationRouter::new(Strictness::Strict);
         let base = PathTemplate::empty();
         let (a, b) = (PathTemplate::parse("/{a}").unwrap(), PathTemplate::parse("/{b}").unwrap());
         table.insert(&base, &a, &"/{a}".into(), &Method::GET, 0).unwrap();
@@ -398,7 +424,7 @@ mod tests {
     fn trap_t17_look_up_cost_does_not_depend_on_the_number_of_operations() {
         let paths: Vec<String> = (0..5_000).map(|n| format!("/r{n}/{{id}}/x")).collect();
         let all: Vec<_> = paths.iter().map(|path| (path.as_str(), Method::GET)).collect();
-        let table = table(&all, TrailingSlash::Exact);
+        let table = table(&all, Strictness::Strict);
         assert_eq!(find(&table, &Method::GET, "/r4999/7/x"), Some((4_999, vec!["7".into()])));
         assert_eq!(table.nodes[0].patterns.len(), 0, "no list grows with the operations");
     }

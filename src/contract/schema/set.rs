@@ -249,12 +249,17 @@ impl RootContext<'_> {
         let steps = self.options.limits.regex_steps;
         let patterns = PatternOptions::fancy_regex().backtrack_limit(steps);
         let draft = draft_of(schema);
-        keywords::register(jsonschema::options_for::<Instance>(), self.dialect, draft)
-            .with_draft(draft)
-            .should_validate_formats(true)
-            .with_pattern_options(patterns)
-            .offline()
-            .build(schema)
+        keywords::register(
+            jsonschema::options_for::<Instance>(),
+            self.dialect,
+            draft,
+            self.options.rules,
+        )
+        .with_draft(draft)
+        .should_validate_formats(true)
+        .with_pattern_options(patterns)
+        .offline()
+        .build(schema)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Uri};
 
 use crate::contract::RouteMatch;
 use crate::model::exchange::is_preflight;
@@ -13,12 +13,12 @@ use crate::registry::LoadedContract;
 pub(super) fn is_known_preflight(
     contract: Option<&Arc<LoadedContract>>,
     method: &Method,
-    path: &str,
+    uri: &Uri,
     headers: &HeaderMap,
 ) -> bool {
-    let path = if path.is_empty() { "/" } else { path };
+    let path = if uri.path().is_empty() { "/" } else { uri.path() };
     is_preflight(method, headers)
         && contract.is_some_and(|contract| {
-            !matches!(contract.contract.find(method, path), RouteMatch::PathUnknown)
+            !matches!(contract.contract.find(method, path, uri.query()), RouteMatch::PathUnknown)
         })
 }

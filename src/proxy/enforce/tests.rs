@@ -115,7 +115,8 @@ impl EnforcementFixture {
     fn open(&self) -> (PendingExchange, EnforcementDecision) {
         let headers = HeaderMap::new();
         let contract = Some(&self.contract);
-        let decision = self.enforcement.decide(contract, &Method::POST, "/users", (&headers, true));
+        let uri = Uri::from_static("/users");
+        let decision = self.enforcement.decide(contract, &Method::POST, &uri, (&headers, true));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let request = RequestHead {
             method: Method::POST,

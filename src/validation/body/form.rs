@@ -8,6 +8,7 @@ use crate::contract::media_type::BodyKind;
 use crate::contract::serialization::{Serialization, Style};
 use crate::contract::shape::{Shape, Types};
 use crate::json::{Arena, NodeId};
+use crate::model::rule::Rule;
 use crate::validation::media_type::BodyContext;
 use crate::validation::pairs::{Pair, query_pairs};
 use crate::validation::parameter::SentValue;
@@ -40,7 +41,7 @@ pub(super) fn validate(
     record_outcome(arena, verdict, media.schema, context.rule(), outcome);
     if let ReadingOutcome::Accepted(id) | ReadingOutcome::Refused(id) = outcome {
         verdict.observe_body(id);
-        if verdict.contract.strict_fields() {
+        if verdict.contract.is_strict(Rule::UndeclaredFields) {
             undeclared::record(verdict, context.rule(), shape, arena.node(id));
         }
     }

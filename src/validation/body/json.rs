@@ -3,11 +3,12 @@
 use super::undeclared;
 use crate::json::Arena;
 use crate::json::JsonErrorKind;
+use crate::model::rule::Rule;
 use crate::model::verdict::SkipReason;
 use crate::model::violation::ViolationKind;
 use crate::validation::decode::{DecodeFailure, decode_charset};
 use crate::validation::media_type::BodyContext;
-use crate::validation::value::{conforms, record_violations};
+use crate::validation::value::{conforms, record_violations, refuse_repeated_keys};
 use crate::validation::verdict_builder::VerdictBuilder;
 
 pub(super) fn validate(
@@ -54,11 +55,12 @@ fn validate_text(
         }
     };
     verdict.observe_body(id);
+    refuse_repeated_keys(arena, verdict, context.rule());
     let media = context.media;
     if !conforms(arena, verdict, media.schema, id) {
         record_violations(arena, verdict, media.schema, context.rule(), id);
     }
-    if verdict.contract.strict_fields() {
+    if verdict.contract.is_strict(Rule::UndeclaredFields) {
         let shape = verdict.contract.shapes().get(media.shape);
         undeclared::record(verdict, context.rule(), shape, arena.node(id));
     }

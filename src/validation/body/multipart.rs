@@ -11,13 +11,16 @@ use crate::contract::encoding::{EncodingPlan, MediaPlan};
 use crate::contract::media_type::{BodyKind, MediaTypeRef};
 use crate::contract::shape::{Shape, Types};
 use crate::json::{Arena, NodeId};
+use crate::model::rule::Rule;
 use crate::model::verdict::SkipReason;
 use crate::model::violation::{Location, ViolationKind};
 use crate::validation::decode::{decode_charset, utf8_or_latin1};
 use crate::validation::header::validate_field;
 use crate::validation::media_type::BodyContext;
 use crate::validation::parameter::SentValue;
-use crate::validation::value::{ReadingOutcome, record_outcome, try_readings};
+use crate::validation::value::{
+    ReadingOutcome, record_outcome, refuse_repeated_keys, try_readings,
+};
 use crate::validation::value_reader::{Decoding, ReadAttempts, ReadError, ValueKind, ValueReader};
 use crate::validation::verdict_builder::{RuleLocation, VerdictBuilder};
 
@@ -53,8 +56,9 @@ pub(super) fn validate(
             read(reader, media, shape, &parts)
         });
     record_outcome(arena, verdict, media.schema, context.rule(), outcome);
+    refuse_repeated_keys(arena, verdict, context.rule());
     if let (ReadingOutcome::Accepted(id) | ReadingOutcome::Refused(id), true) =
-        (outcome, verdict.contract.strict_fields())
+        (outcome, verdict.contract.is_strict(Rule::UndeclaredFields))
     {
         undeclared::record(verdict, context.rule(), shape, arena.node(id));
     }
@@ -122,6 +126,8 @@ fn read_property(
     match run {
         [part] if !is_list => return read_part(reader, encoding, shape, part),
         _ if !is_list && !types.is_any() => return Err(ReadError::Repeated),
+        // Files are one part each, whatever is in them.
+        [_] if shape.item(0).is_some_and(|item| item.is_binary()) => {}
         [part] if is_whole(part) && kind_of(encoding, part) == Some(BodyKind::Json) => {
             return read_part(reader, encoding, shape, part);
         }
@@ -148,12 +154,34 @@ fn read_part(
     shape: Shape<'_>,
     part: &Part<'_>,
 ) -> Result<(), ReadError> {
-    if kind_of(encoding, part) == Some(BodyKind::Json) {
-        return reader.arena.parse(part.content).map(|_| ()).map_err(|_| ReadError::Json);
+    if asks_for_json(encoding, shape, part) {
+        let is_text_too = shape.types().intersects(Types::STRING);
+        match reader.arena.parse(part.content) {
+            Ok(_) => return Ok(()),
+            // A file of another kind in the place of a JSON text.
+            Err(_) if is_text_too && !encoding.is_some_and(is_json) => {}
+            Err(_) => return Err(ReadError::Json),
+        }
     }
     let text = text_of(shape, part)?;
     reader.leaf(shape, &text);
     Ok(())
+}
+
+/// Whether a part that says that it is JSON is read as such: where its encoding or its schema asks
+/// for JSON. To a schema of bytes or text it is a file that happens to be JSON, except for a text
+/// that is itself written as JSON.
+fn asks_for_json(encoding: Option<&EncodingPlan>, shape: Shape<'_>, part: &Part<'_>) -> bool {
+    let types = shape.types();
+    let is_quoted = || part.content.trim_ascii_start().starts_with(b"\"");
+    let schema_asks = || {
+        !shape.is_binary()
+            && (types.intersects(Types::OBJECT | Types::ARRAY)
+                || !types.intersects(Types::STRING)
+                || is_quoted())
+    };
+    kind_of(encoding, part) == Some(BodyKind::Json)
+        && (encoding.is_some_and(is_json) || schema_asks())
 }
 
 /// How a part is read: as it says itself, else as its encoding says; `None` for plain text.

@@ -1,4 +1,4 @@
-//! Fields of a body that the document does not declare (`strict_fields`).
+//! Fields of a body that the document does not declare (`rules.undeclared_fields`).
 
 use crate::contract::shape::Shape;
 use crate::json::Node;

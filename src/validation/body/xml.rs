@@ -9,6 +9,7 @@ mod tree;
 use super::undeclared;
 use crate::contract::shape::{Shape, Types};
 use crate::json::{Arena, NodeId};
+use crate::model::rule::Rule;
 use crate::model::verdict::SkipReason;
 use crate::model::violation::ViolationKind;
 use crate::validation::media_type::BodyContext;
@@ -53,7 +54,7 @@ pub(super) fn validate(
     record_outcome(arena, verdict, media.schema, context.rule(), outcome);
     if let ReadingOutcome::Accepted(id) | ReadingOutcome::Refused(id) = outcome {
         verdict.observe_body(id);
-        if verdict.contract.strict_fields() {
+        if verdict.contract.is_strict(Rule::UndeclaredFields) {
             undeclared::record(verdict, context.rule(), shape, arena.node(id));
         }
     }

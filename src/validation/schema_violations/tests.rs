@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 use super::{DEFAULT_CAP, ViolationSink, ViolationSubject, validate};
 use crate::contract::{CompileOptions, Direction, Document, SchemaCompiler};
 use crate::json::Arena;
+use crate::model::rule::{Rule, Strictness};
 use crate::model::verdict::{SkipReason, Verdict};
 use crate::model::violation::{Violation, ViolationCode};
 
@@ -12,11 +13,7 @@ fn verdict_on(version: &str, schemas: &Value, body: &str, direction: Direction) 
         "components": {"schemas": schemas}
     });
     let text = serde_json::to_string_pretty(&document).unwrap();
-    let options = CompileOptions {
-        refuse_read_only: false,
-        refuse_write_only: false,
-        ..CompileOptions::default()
-    };
+    let options = CompileOptions::default();
     let document = Document::read(text.as_bytes(), &options).unwrap();
     let mut compiler = SchemaCompiler::new(&document, &options);
     let id = compiler.compile("/components/schemas/S", direction).unwrap();
@@ -197,7 +194,7 @@ fn read_only_properties_are_refused_where_configured() {
         "openapi": "3.0.3", "info": {"title": "t", "version": "1"}, "paths": {},
         "components": {"schemas": schemas}
     });
-    let options = CompileOptions { refuse_read_only: true, ..CompileOptions::default() };
+    let options = CompileOptions::default().with_rule(Rule::ReadOnly, Strictness::Strict);
     let document = Document::read(document.to_string().as_bytes(), &options).unwrap();
     let mut compiler = SchemaCompiler::new(&document, &options);
     let request = compiler.compile("/components/schemas/S", Direction::Request).unwrap();

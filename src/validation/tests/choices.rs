@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Headers, codes, validate};
 use crate::contract::{CompileOptions, Contract};
+use crate::model::rule::{Rule, Strictness};
 use crate::model::verdict::SkipReason;
 
 fn contract(document: &Value, options: &CompileOptions<'_>) -> Contract {
@@ -24,7 +25,8 @@ fn sent_empty(version: &str, schema: &Value, said: Option<bool>) -> Vec<String> 
     if let Some(said) = said {
         parameter["allowEmptyValue"] = json!(said);
     }
-    let contract = asking(version, &parameter, &CompileOptions::default());
+    let strict = CompileOptions::default().with_rule(Rule::EmptyValues, Strictness::Strict);
+    let contract = asking(version, &parameter, &strict);
     codes(&contract, "GET", "/a?q=", &[], "")
 }
 
@@ -42,10 +44,13 @@ fn a_query_parameter_without_a_value_follows_the_openapi_version() {
     assert_eq!(sent_empty("3.0.3", &json!({"type": "string", "enum": ["", "x"]}), None), [""; 0]);
     assert_eq!(sent_empty("3.0.3", &json!({"type": "integer", "nullable": true}), None), [""; 0]);
     assert_eq!(sent_empty("3.0.3", &json!({"type": "array", "items": {}}), None), [""; 0]);
-    let lenient = CompileOptions { refuse_empty_values: false, ..CompileOptions::default() };
-    let parameter = json!({"name": "q", "in": "query", "schema": {"type": "string"}});
-    let contract = asking("3.0.3", &parameter, &lenient);
-    assert_eq!(codes(&contract, "GET", "/a?q=", &[], ""), [""; 0]);
+    let text =
+        json!({"name": "q", "in": "query", "allowEmptyValue": false, "schema": {"type": "string"}});
+    let integer = json!({"name": "q", "in": "query", "schema": {"type": "integer"}});
+    let lenient = CompileOptions::default();
+    let lenient = |parameter| asking("3.0.3", parameter, &lenient);
+    assert_eq!(codes(&lenient(&text), "GET", "/a?q=", &[], ""), [""; 0]);
+    assert_eq!(codes(&lenient(&integer), "GET", "/a?q=", &[], ""), ["request.query.schema"]);
 }
 
 #[test]
@@ -133,9 +138,8 @@ fn a_document_may_be_written_in_an_older_draft() {
 #[test]
 fn trailing_slashes_and_formats_are_configurable() {
     let options = CompileOptions {
-        trailing_slash: crate::contract::TrailingSlash::Tolerated,
         formats_off: ["uuid".to_owned()].into(),
-        ..CompileOptions::default()
+        ..CompileOptions::default().with_rule(Rule::TrailingSlash, Strictness::Lenient)
     };
     let parameter =
         json!({"name": "q", "in": "query", "schema": {"type": "string", "format": "uuid"}});

@@ -11,7 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(contract) = Contract::compile(bytes, &CompileOptions::default()) {
         let _ = contract.lints().len();
         for operation in contract.operations() {
-            let _ = contract.find(&operation.method, &operation.template);
+            let _ = contract.find(&operation.method, &operation.template, None);
         }
     }
 });

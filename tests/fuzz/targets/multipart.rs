@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use cvt_sidecar::contract::{CompileOptions, Contract};
 use cvt_sidecar::model::exchange::{CapturedBody, RequestHead};
+use cvt_sidecar::model::rule::{Rule, Strictness};
 use cvt_sidecar::validation::{Validator, ValidatorOptions};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
@@ -48,7 +49,8 @@ components:
 "##;
 
 static CONTRACT: LazyLock<Contract> = LazyLock::new(|| {
-    let options = CompileOptions { strict_fields: true, ..CompileOptions::default() };
+    let options =
+        CompileOptions::default().with_rule(Rule::UndeclaredFields, Strictness::Strict);
     Contract::compile(DOCUMENT.as_bytes(), &options).expect("the document is fine")
 });
 
