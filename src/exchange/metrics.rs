@@ -93,11 +93,7 @@ impl ExchangeMetrics {
                 &["error_category"],
             )?,
             operations,
-            rejected: metrics.counters(
-                "cvt_operation_rejected_total",
-                "Requests that were rejected instead of forwarded, by operation.",
-                &["schema_id", "operation"],
-            )?,
+            rejected: rejected_counters(metrics)?,
             left_out,
             new_groups: metrics.counters(
                 "cvt_violation_groups_total",
@@ -121,6 +117,14 @@ impl ExchangeMetrics {
     pub fn skipped(&self, reason: SkipReason) -> u64 {
         self.skipped[reason as usize].get()
     }
+}
+
+fn rejected_counters(metrics: &Metrics) -> Result<IntCounterVec, MetricsError> {
+    metrics.counters(
+        "cvt_operation_rejected_total",
+        "Requests that were rejected instead of forwarded, by operation.",
+        &["schema_id", "operation"],
+    )
 }
 
 /// Counters of exchanges by outcome, those that violate by fault.

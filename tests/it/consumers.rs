@@ -251,8 +251,9 @@ fn two_sidecars_on_one_postgresql_add_usage_and_groups_up_exactly() {
         let shown = lines_of(dir.path(), &args).remove(0);
         let usage = &shown["usage"][0];
         let times = times as u64;
+        let outcomes = |times| [("violates", times), ("violates:service", times)];
         assert_eq!(facts(usage, "operation"), counts(&[("", times)]), "{consumer}");
-        assert_eq!(facts(usage, "outcome"), counts(&[("violates", times)]), "{consumer}");
+        assert_eq!(facts(usage, "outcome"), counts(&outcomes(times)), "{consumer}");
         assert_eq!(facts(usage, "response_field")["orders.id"], times, "{consumer}");
         assert_eq!(facts(usage, "parameter"), counts(&[("query:limit", times / 3)]), "{consumer}");
     }

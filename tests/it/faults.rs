@@ -23,6 +23,7 @@ paths:
         content: {application/json: {schema: {$ref: '#/components/schemas/Order'}}}
       responses:
         '201': {description: taken, content: {application/json: {schema: {$ref: '#/components/schemas/Order'}}}}
+        '500': {description: failed, content: {application/json: {schema: {type: object}}}}
         '422': {description: refused, content: {application/json: {schema: {type: object}}}}
   /orders/{id}:
     get:

@@ -132,17 +132,14 @@ impl ExchangeRecorder {
         let now = exchange.arrived_at.plus(exchange.duration);
         parts.trace(exchange, validation, took);
         let consumer = parts.consumers.identify(identity_input(exchange));
-        consumer.counters.count(validation.outcome(), fault);
-        if exchange.rejected == Some(Side::Request) && validation.operation.is_some() {
-            consumer.counters.count_rejected();
-        }
+        let rejected = exchange.rejected == Some(Side::Request) && validation.operation.is_some();
+        consumer.counters.count(validation.outcome(), fault, rejected);
         let counted = parts.consumers.tracked_or_others(&consumer);
         usage.record_exchange(exchange, validation, &counted, now);
         let groups = fault.map(|fault| parts.identify_groups(exchange, validation, fault));
         let groups = groups.unwrap_or_default();
         let mut group_ids: Vec<u64> = groups.iter().map(|(group, _)| group.id.as_u64()).collect();
         group_ids.sort_unstable();
-        group_ids.dedup();
         let why = self.filter.keep_reason(
             exchange,
             validation,

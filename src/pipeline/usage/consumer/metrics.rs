@@ -81,13 +81,9 @@ impl ConsumerMetrics {
 // === impl ConsumerCounters ===
 
 impl ConsumerCounters {
-    /// Counts one exchange.
-    pub fn count(&self, outcome: Outcome, fault: Option<Fault>) {
+    /// Counts one exchange; `rejected` is whether its request to a documented operation was.
+    pub fn count(&self, outcome: Outcome, fault: Option<Fault>, rejected: bool) {
         self.outcomes.count(outcome, fault);
-    }
-
-    /// Counts a request to a documented operation that was rejected.
-    pub fn count_rejected(&self) {
-        self.rejected.inc();
+        self.rejected.inc_by(rejected.into());
     }
 }
