@@ -14,10 +14,12 @@
 
 mod ambiguity;
 mod base_path;
+mod nearest;
 mod table;
 mod template;
 
 pub use ambiguity::AmbiguousTemplates;
 pub use base_path::{BasePath, base_paths};
+pub use nearest::NearestPath;
 pub use table::{OperationIndex, OperationRouter, RouteConflict, RouteMatch, TrailingSlash};
 pub use template::{Captures, PathTemplate, TemplateError};

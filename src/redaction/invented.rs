@@ -194,7 +194,8 @@ mod tests {
     #[test]
     fn paths_are_folded() {
         let redactor = Redactor::default();
-        let folded = |path: &str| redactor.fold_path(path, |at| path.starts_with("/users/") && at == 1);
+        let folded =
+            |path: &str| redactor.fold_path(path, |at| path.starts_with("/users/") && at == 1);
         for (path, shown) in [
             ("/wp-login.php", "/wp-login.php"),
             ("/orders/17/refund", "/orders/{id}/refund"),

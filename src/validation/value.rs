@@ -1,5 +1,7 @@
 //! Values of parameters, headers and parts: read in every way their schema allows, then validated.
 
+use std::sync::Arc;
+
 use super::pairs::{Pair, query_pairs};
 use super::parameter::{SentValue, SentValues};
 use super::schema_violations::ViolationSubject;
@@ -108,7 +110,9 @@ pub(super) fn validate_parameter(
     let rule = rule_of(plan);
     if plan.empty != EmptyValue::Validated && fields.iter().all(|field| field.value.is_empty()) {
         if plan.empty == EmptyValue::Refused {
-            let message = "it is sent without a value, which the document does not allow";
+            let label = rule.label();
+            let message =
+                format!("{label} is sent without a value, which the document does not allow");
             verdict.add(rule, ViolationKind::Malformed, message);
         }
         return;
@@ -157,7 +161,17 @@ pub(super) fn validate_parameter(
             })
         }
     };
-    record_outcome(arena, verdict, plan.schema, rule, outcome);
+    match (&outcome, &plan.form) {
+        (ReadingOutcome::Failed(ReadError::Style), ValueForm::Styled(form)) => {
+            let explode = if form.explode { "true" } else { "false" };
+            let (label, style) = (rule.label(), form.style.as_str());
+            let message = format!(
+                "{label} is not written in the documented style {style} with explode {explode}"
+            );
+            verdict.add(rule, ViolationKind::Malformed, message);
+        }
+        _ => record_outcome(arena, verdict, plan.schema, rule, outcome),
+    }
 }
 
 /// Records the violations of an outcome.
@@ -251,6 +265,7 @@ pub(super) fn record_violations_at(
 ) {
     let Some(schema) = schema else { return };
     let code = verdict.code(rule.location, ViolationKind::Schema);
-    let subject = ViolationSubject { code, name: rule.name.cloned() };
-    verdict.record_schema_violations(schema, arena.node(id), &subject, prefix);
+    let (name, redactor) = (rule.name.cloned(), Arc::clone(&verdict.redactor));
+    let subject = ViolationSubject { code, name, prefix: prefix.to_owned(), redactor };
+    verdict.record_schema_violations(schema, arena.node(id), &subject);
 }

@@ -24,6 +24,8 @@ pub(in crate::contract) struct Lowered {
     pub(in crate::contract) names: HashSet<Box<str>>,
     /// Discriminators beside a `oneOf` or `anyOf`, by the pointer of their schema.
     pub(in crate::contract) discriminators: HashMap<Box<str>, Discriminator>,
+    /// Schemas with `additionalProperties: false` beside others that apply to the same value.
+    pub(in crate::contract) closed_beside: HashSet<Box<str>>,
     pub(in crate::contract) lints: Vec<Lint>,
 }
 
@@ -70,7 +72,7 @@ pub(in crate::contract) fn lower(
         }
         roots.push(lowerer.finish_root());
     }
-    let Lowerer { names, mut lints, unknown_formats, discriminators, .. } = lowerer;
+    let Lowerer { names, mut lints, unknown_formats, discriminators, closed_beside, .. } = lowerer;
     for (format, (at, count)) in unknown_formats {
         let message = match count {
             1 => format!("nothing is known about the format {format:?}; values of it pass"),
@@ -80,7 +82,7 @@ pub(in crate::contract) fn lower(
         };
         lints.push(document.lint(LintCode::UnknownFormat, &at, message));
     }
-    Lowered { roots, entries: placed, names, discriminators, lints }
+    Lowered { roots, entries: placed, names, discriminators, closed_beside, lints }
 }
 
 /// Lowers schemas; remembers what it found from schema to schema.
@@ -112,6 +114,7 @@ pub(super) struct Lowerer<'d> {
     lints: Vec<Lint>,
     unknown_formats: BTreeMap<String, (String, usize)>,
     discriminators: HashMap<Box<str>, Discriminator>,
+    closed_beside: HashSet<Box<str>>,
 }
 
 #[derive(Default)]
@@ -149,6 +152,7 @@ impl<'d> Lowerer<'d> {
             lints: Vec::new(),
             unknown_formats: BTreeMap::new(),
             discriminators: HashMap::new(),
+            closed_beside: HashSet::new(),
         };
         if lowerer.dialect == SchemaDialect::JsonSchema {
             lowerer.find_anchors(document.root(), &mut String::new(), false);
@@ -402,6 +406,17 @@ impl<'d> Lowerer<'d> {
             && let Some(discriminator) = Discriminator::read(schema)
         {
             self.discriminators.insert(at.into(), discriminator);
+        }
+    }
+
+    /// Remembers a closed schema whose author may think that it sees the properties of others.
+    pub(super) fn closed(&mut self, schema: &Map<String, Value>, at: &str) {
+        let others = ["allOf", "oneOf", "anyOf", "$ref"];
+        if schema.get("additionalProperties") == Some(&Value::Bool(false))
+            && others.iter().any(|keyword| schema.contains_key(*keyword))
+            && !self.closed_beside.contains(at)
+        {
+            self.closed_beside.insert(at.into());
         }
     }
 

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{DEFAULT_CAP, ViolationSink, ViolationSubject, validate};
@@ -5,6 +7,15 @@ use crate::contract::{CompileOptions, Direction, Document, SchemaCompiler};
 use crate::json::Arena;
 use crate::model::verdict::{SkipReason, Verdict};
 use crate::model::violation::{Violation, ViolationCode};
+
+fn subject() -> ViolationSubject {
+    ViolationSubject {
+        code: ViolationCode::REQUEST_BODY_SCHEMA,
+        name: None,
+        prefix: String::new(),
+        redactor: Arc::default(),
+    }
+}
 
 fn verdict_on(version: &str, schemas: &Value, body: &str, direction: Direction) -> Verdict {
     let document = json!({
@@ -25,7 +36,7 @@ fn verdict_on(version: &str, schemas: &Value, body: &str, direction: Direction) 
     let value = arena.parse(body.as_bytes()).unwrap();
     let mut verdict = Verdict::default();
     let mut sink = ViolationSink::new(&mut verdict, DEFAULT_CAP);
-    let subject = ViolationSubject { code: ViolationCode::REQUEST_BODY_SCHEMA, name: None };
+    let subject = subject();
     validate(&set, id, arena.node(value), &subject, &mut sink);
     verdict
 }
@@ -207,7 +218,7 @@ fn read_only_properties_are_refused_where_configured() {
     let value = arena.parse(br#"{"id": "x"}"#).unwrap();
     assert!(set.is_valid(response, arena.node(value)));
     let mut verdict = Verdict::default();
-    let subject = ViolationSubject { code: ViolationCode::REQUEST_BODY_SCHEMA, name: None };
+    let subject = subject();
     validate(&set, request, arena.node(value), &subject, &mut ViolationSink::new(&mut verdict, 9));
     assert_eq!(verdict.violations[0].keyword, "readOnly");
     assert_eq!(
