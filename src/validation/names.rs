@@ -90,8 +90,8 @@ pub(super) fn undeclared<'n>(
     let hidden = count - shown.len();
     let is_plural = count > 1;
     let mut text = match (shown.len(), count) {
-        (0, 0 | 1) => format!("a {one}{of} whose name is not shown"),
-        (0, count) => format!("{count} {several}{of} whose names are not shown"),
+        (0, 0 | 1) => format!("a {one}{of}, whose name is not shown,"),
+        (0, count) => format!("{count} {several}{of}, whose names are not shown,"),
         (_, 1) => format!("{one} "),
         _ => format!("{several} "),
     };
@@ -121,8 +121,8 @@ mod tests {
             (&["colour"][..], "property \"colour\" of the body"),
             (&["a", "b", "known name"], "properties \"a\", \"b\" and \"known name\" of the body"),
             (&["a", "bob@x.org"], "properties \"a\" and 1 more of the body"),
-            (&["bob@x.org"], "a property of the body whose name is not shown"),
-            (&["1", "2"], "2 properties of the body whose names are not shown"),
+            (&["bob@x.org"], "a property of the body, whose name is not shown,"),
+            (&["1", "2"], "2 properties of the body, whose names are not shown,"),
         ] {
             assert_eq!(text(names), expected);
         }

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod choices;
+mod messages;
 
 use std::sync::OnceLock;
 

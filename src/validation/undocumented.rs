@@ -5,7 +5,7 @@
 
 use http::{Method, StatusCode};
 
-use super::names::listed;
+use super::names::{document_text, listed};
 use crate::contract::Contract;
 use crate::contract::media_type::{MediaTable, MediaTypeRef};
 use crate::contract::operation::CompiledOperation;
@@ -117,7 +117,7 @@ pub(super) fn ranges<T>(table: &MediaTable<T>) -> impl Iterator<Item = &str> {
 /// Documented media types in a sentence.
 pub(super) fn list_media_types<'t>(documented: impl Iterator<Item = &'t str>) -> String {
     let mut shown: Vec<String> =
-        documented.take(SHOWN + 1).map(super::names::document_text).collect();
+        documented.take(SHOWN + 1).map(|range| document_text(range.trim())).collect();
     if shown.len() > SHOWN {
         shown.truncate(SHOWN);
         shown.push("others".to_owned());

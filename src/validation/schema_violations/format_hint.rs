@@ -55,14 +55,14 @@ fn date_time(text: &str) -> Option<&'static str> {
     if is_date(text) {
         return Some("is a date alone and needs a time");
     }
-    if Timestamp::parse(&format!("{text}Z")).is_some() {
-        return Some("needs an offset such as Z or +02:00");
-    }
     if text.contains(' ') && Timestamp::parse(&with_t()).is_some() {
         return Some("needs a T between date and time");
     }
     if text.contains(' ') && Timestamp::parse(&format!("{}Z", with_t())).is_some() {
         return Some("needs a T between date and time, and an offset such as Z or +02:00");
+    }
+    if Timestamp::parse(&format!("{text}Z")).is_some() {
+        return Some("needs an offset such as Z or +02:00");
     }
     let short = offset_without_colon(text);
     short

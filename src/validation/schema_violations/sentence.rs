@@ -171,7 +171,8 @@ fn types(kind: &TypeKind) -> String {
     match kind {
         TypeKind::Single(one) => type_name(*one).to_owned(),
         TypeKind::Multiple(several) => {
-            let words: Vec<&str> = several.iter().map(type_name).collect();
+            let mut words: Vec<&str> = several.iter().map(type_name).collect();
+            words.sort_by_key(|word| *word == "null");
             words.join(" or ")
         }
     }
@@ -196,6 +197,7 @@ fn one_of(options: &Value) -> String {
     };
     let shown: Vec<String> = options.iter().take(SHOWN_VALUES).map(documented).collect();
     match options.len() - shown.len() {
+        0 if shown.len() == 1 => format!("must be {}", shown.join("")),
         0 => format!("must be one of {}", shown.join(", ")),
         _ => format!("must be one of {} documented values: {}, …", options.len(), shown.join(", ")),
     }

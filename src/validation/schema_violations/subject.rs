@@ -100,20 +100,21 @@ impl<'e> InspectedValue<'e> {
     fn label_of(&self, steps: &[Step]) -> String {
         const SHOWN_STEPS: usize = 4;
         let mut parts = Vec::new();
+        let mut is_named = false;
         for step in steps.iter().rev().take(SHOWN_STEPS) {
             match step {
                 Step::Item(index) => parts.push(format!("item {index}")),
                 Step::Property(None) => parts.push("a property".to_owned()),
                 Step::Property(Some(name)) => {
                     parts.push(format!("property {name}"));
+                    is_named = true;
                     break;
                 }
             }
         }
         let in_body =
             self.subject.code.location == Location::Body && self.subject.prefix.is_empty();
-        let named = matches!(steps.last(), Some(Step::Property(Some(_))));
-        if !named && parts.len() == steps.len() || !in_body && parts.len() == steps.len() {
+        if !in_body || !is_named && parts.len() == steps.len() {
             parts.push(self.subject.label());
         }
         parts.join(" of ")
