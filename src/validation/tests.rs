@@ -1,6 +1,7 @@
 //! Whole exchanges through the validator, and the traps of other validators.
 
 mod bodies;
+mod body_messages;
 mod choices;
 mod messages;
 

@@ -10,7 +10,7 @@ use super::verdict_builder::{RuleLocation, VerdictBuilder};
 use crate::contract::media_type::BodyKind;
 use crate::contract::parameter::{EmptyValue, ParameterPlan, ValueForm};
 use crate::contract::schema::{SchemaIndex, SchemaOutcome};
-use crate::contract::serialization::{ParameterLocation, Style};
+use crate::contract::serialization::{ParameterLocation, Serialization, Style};
 use crate::contract::shape::Shape;
 use crate::json::{Arena, NodeId};
 use crate::model::verdict::SkipReason;
@@ -109,13 +109,7 @@ pub(super) fn validate_parameter(
 ) {
     let rule = rule_of(plan);
     if plan.empty != EmptyValue::Validated && fields.iter().all(|field| field.value.is_empty()) {
-        if plan.empty == EmptyValue::Refused {
-            let label = rule.label();
-            let message =
-                format!("{label} is sent without a value, which the document does not allow");
-            verdict.add(rule, ViolationKind::Malformed, message);
-        }
-        return;
+        return record_empty_value(verdict, plan, rule);
     }
     let shape = verdict.contract.shapes().get(plan.shape);
     let decoding = decoding_of(plan.location);
@@ -163,15 +157,33 @@ pub(super) fn validate_parameter(
     };
     match (&outcome, &plan.form) {
         (ReadingOutcome::Failed(ReadError::Style), ValueForm::Styled(form)) => {
-            let explode = if form.explode { "true" } else { "false" };
-            let (label, style) = (rule.label(), form.style.as_str());
-            let message = format!(
-                "{label} is not written in the documented style {style} with explode {explode}"
-            );
-            verdict.add(rule, ViolationKind::Malformed, message);
+            record_other_style(verdict, rule, form);
         }
         _ => record_outcome(arena, verdict, plan.schema, rule, outcome),
     }
+}
+
+fn record_empty_value(
+    verdict: &mut VerdictBuilder<'_>,
+    plan: &ParameterPlan,
+    rule: RuleLocation<'_>,
+) {
+    if plan.empty == EmptyValue::Refused {
+        let label = rule.label();
+        let message = format!("{label} is sent without a value, which the document does not allow");
+        verdict.add(rule, ViolationKind::Malformed, message);
+    }
+}
+
+fn record_other_style(
+    verdict: &mut VerdictBuilder<'_>,
+    rule: RuleLocation<'_>,
+    form: &Serialization,
+) {
+    let (label, style, explode) = (rule.label(), form.style.as_str(), form.explode);
+    let message =
+        format!("{label} is not written in the documented style {style} with explode {explode}");
+    verdict.add(rule, ViolationKind::Malformed, message);
 }
 
 /// Records the violations of an outcome.

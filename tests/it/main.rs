@@ -32,6 +32,7 @@ mod lifecycle;
 mod limits;
 mod maintenance;
 mod masks;
+mod messages;
 mod metrics;
 mod outbound;
 mod recording;

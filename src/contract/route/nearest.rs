@@ -37,14 +37,14 @@ pub struct NearestPath {
 pub(super) struct KnownBases(Vec<(String, PathTemplate)>);
 
 #[derive(Clone, Copy)]
-struct Step<'t> {
+struct TrailStep<'t> {
     text: &'t str,
     /// A literal segment that the path has too, or one similar to it.
     is_match: bool,
 }
 
 #[derive(Debug)]
-struct Candidate {
+struct PathCandidate {
     distance: u32,
     template: String,
     parameters: u32,
@@ -54,8 +54,8 @@ struct NearestSearch<'t, 'p> {
     nodes: &'t [TrieNode],
     segments: SmallVec<[&'p str; MAX_SEGMENTS]>,
     steps: u32,
-    trail: Vec<Step<'t>>,
-    best: Option<Candidate>,
+    trail: Vec<TrailStep<'t>>,
+    best: Option<PathCandidate>,
 }
 
 // === impl OperationRouter ===
@@ -71,7 +71,7 @@ impl OperationRouter {
         let (nodes, trail) = (self.nodes(), Vec::new());
         let mut search = NearestSearch { nodes, segments, steps: MAX_STEPS, trail, best: None };
         search.descend(0, 0, 0, 0);
-        let Candidate { template, parameters, .. } = search.best?;
+        let PathCandidate { template, parameters, .. } = search.best?;
         Some(NearestPath { template, parameters })
     }
 
@@ -172,7 +172,7 @@ impl<'t> NearestSearch<'t, '_> {
     }
 
     fn enter(&mut self, text: &'t str, is_match: bool, then: impl FnOnce(&mut Self)) {
-        self.trail.push(Step { text, is_match });
+        self.trail.push(TrailStep { text, is_match });
         then(self);
         self.trail.pop();
     }
@@ -187,8 +187,8 @@ impl<'t> NearestSearch<'t, '_> {
         }
         let base: String = base.iter().flat_map(|step| ["/", step.text]).collect();
         let template = base + &endpoint.template;
-        let found = Candidate { distance, template, parameters };
-        let order = |one: &Candidate| (one.distance, one.template.len(), one.template.clone());
+        let found = PathCandidate { distance, template, parameters };
+        let order = |one: &PathCandidate| (one.distance, one.template.len(), one.template.clone());
         if self.best.as_ref().is_none_or(|best| order(&found) < order(best)) {
             self.best = Some(found);
         }

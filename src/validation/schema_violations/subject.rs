@@ -31,7 +31,7 @@ pub(super) struct InspectedValue<'e> {
 }
 
 /// One step from a value into a part of it.
-enum Step {
+enum InstanceStep {
     Item(String),
     Property(Option<String>),
 }
@@ -83,9 +83,9 @@ impl<'e> InspectedValue<'e> {
             let in_array = node.is_some_and(|node| node.is_array());
             node = node.and_then(|node| child(node, &token));
             steps.push(if in_array {
-                Step::Item(token.into_owned())
+                InstanceStep::Item(token.into_owned())
             } else {
-                Step::Property(self.may_show(&token).then(|| quoted(&token)))
+                InstanceStep::Property(self.may_show(&token).then(|| quoted(&token)))
             });
         }
         self.label_of(&steps)
@@ -97,15 +97,15 @@ impl<'e> InspectedValue<'e> {
     }
 
     /// Steps up to and with the last property that has a name.
-    fn label_of(&self, steps: &[Step]) -> String {
+    fn label_of(&self, steps: &[InstanceStep]) -> String {
         const SHOWN_STEPS: usize = 4;
         let mut parts = Vec::new();
         let mut is_named = false;
         for step in steps.iter().rev().take(SHOWN_STEPS) {
             match step {
-                Step::Item(index) => parts.push(format!("item {index}")),
-                Step::Property(None) => parts.push("a property".to_owned()),
-                Step::Property(Some(name)) => {
+                InstanceStep::Item(index) => parts.push(format!("item {index}")),
+                InstanceStep::Property(None) => parts.push("a property".to_owned()),
+                InstanceStep::Property(Some(name)) => {
                     parts.push(format!("property {name}"));
                     is_named = true;
                     break;
