@@ -3,6 +3,7 @@
 mod bodies;
 mod body_messages;
 mod choices;
+mod hostile_names;
 mod messages;
 
 use std::sync::OnceLock;

@@ -119,21 +119,16 @@ pub(super) fn validate_parameter(
                 ParameterLocation::QueryString => Decoding::None,
                 _ => decoding,
             };
-            try_readings(
-                arena,
-                verdict,
-                plan.schema,
-                ReadAttempts::of(ValueKind::Object),
-                |reader| {
-                    let [field] = fields.as_slice() else { return Err(ReadError::Repeated) };
-                    form_value(reader, shape, &decoding.decode(field.value)?)
-                },
-            )
+            let attempts = ReadAttempts::of(ValueKind::Object);
+            try_readings(arena, verdict, plan.schema, attempts, |reader| {
+                let [field] = fields.as_slice() else { return Err(ReadError::Repeated) };
+                form_value(reader, shape, &decoding.decode(field.value)?)
+            })
         }
         ValueForm::Content(kind) => {
             let kind = *kind;
+            // A list or an object in a form that is not read here, such as XML.
             if kind != BodyKind::Json && !shape.types().any_scalar() {
-                // A list or an object in a form that is not read here, such as XML.
                 return verdict.skip(SkipReason::UnsupportedMediaType);
             }
             let attempts = ReadAttempts::of(ValueKind::Primitive);
