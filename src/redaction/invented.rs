@@ -18,6 +18,8 @@ const MAX_WORD_BYTES: usize = 32;
 const MAX_PART_BYTES: usize = 20;
 /// Consonants that may follow one another.
 const MAX_CONSONANTS: usize = 6;
+/// The longest part with digits between letters, as in `sha256sum`.
+const MAX_MIXED_BYTES: usize = 10;
 /// Letters `a` to `f` and digits alone are a number in base 16 from this length on.
 const MIN_HEX_BYTES: usize = 8;
 /// The longest path shown.
@@ -45,9 +47,13 @@ impl Redactor {
                 && part.starts_with(|c: char| c.is_ascii_alphabetic())
                 && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte))
                 && digits(part) <= MAX_NAME_DIGITS + 1
+                && changes_of_case(part) <= 1 + part.len() / 4
                 && !looks_random(part)
         };
-        is_part(main) && is_part(sub) && mask_patterns(essence, false).is_none()
+        is_part(main)
+            && is_part(sub)
+            && !self.is_secret_name(sub)
+            && mask_patterns(essence, false).is_none()
     }
 
     /// A path as sent with every segment replaced that is no plain word, and those at which
@@ -100,7 +106,10 @@ fn looks_random(text: &str) -> bool {
         let hex = part.len() >= MIN_HEX_BYTES && part.bytes().all(|byte| byte.is_ascii_hexdigit());
         let single_case = changes_of_case(part) == 0;
         let long = part.len() > MAX_PART_BYTES && (single_case || part.len() > MAX_WORD_BYTES);
-        long || capitals || hex || !is_speakable(part) || alternates(part)
+        // JSON in Base64, also where header names lost their case.
+        let token = part.len() >= MIN_HEX_BYTES
+            && part.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("eyj"));
+        long || capitals || hex || token || !is_speakable(part) || alternates(part)
     })
 }
 
@@ -114,10 +123,11 @@ fn is_speakable(part: &str) -> bool {
     })
 }
 
-/// Whether letters and digits alternate, as in `a8f3k2`; `i18n` does so twice.
+/// Whether letters and digits alternate, as in `a8f3k2`; a short part may do so twice, as `i18n`.
 fn alternates(part: &str) -> bool {
-    let digits = part.as_bytes().windows(2);
-    digits.filter(|two| two[0].is_ascii_digit() != two[1].is_ascii_digit()).count() > 2
+    let pairs = part.as_bytes().windows(2);
+    let changes = pairs.filter(|two| two[0].is_ascii_digit() != two[1].is_ascii_digit()).count();
+    changes > if part.len() <= MAX_MIXED_BYTES { 2 } else { 1 }
 }
 
 fn digits(text: &str) -> usize {

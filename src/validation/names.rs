@@ -15,9 +15,9 @@ const SHOWN_CHARS: usize = 120;
 
 /// What names stand for: one, and several.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Noun(pub(super) &'static str, pub(super) &'static str);
+pub(super) struct CountedNoun(pub(super) &'static str, pub(super) &'static str);
 
-pub(super) const PROPERTY: Noun = Noun("property", "properties");
+pub(super) const PROPERTY: CountedNoun = CountedNoun("property", "properties");
 
 /// A name of the document in quotes.
 pub(super) fn quoted(name: &str) -> String {
@@ -73,12 +73,12 @@ pub(super) fn listed(items: &[String]) -> String {
 /// document has elsewhere; `of` says what they are part of.
 pub(super) fn undeclared<'n>(
     redactor: &Redactor,
-    noun: Noun,
+    noun: CountedNoun,
     names: impl Iterator<Item = &'n str>,
     declares: impl Fn(&str) -> bool,
     of: &str,
 ) -> (String, bool) {
-    let Noun(one, several) = noun;
+    let CountedNoun(one, several) = noun;
     let (mut shown, mut count) = (Vec::new(), 0_usize);
     for name in names {
         count += 1;

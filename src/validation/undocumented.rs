@@ -95,8 +95,10 @@ pub(super) fn media_type<'t>(
     actual: &MediaTypeRef<'_>,
     of: &str,
 ) -> Undocumented {
-    let essence = format!("{}/{}", actual.main, actual.sub).to_ascii_lowercase();
-    let mut found = if redactor.may_show_media_type(&essence) { essence } else { String::new() };
+    // The patterns of secrets depend on the case that was sent.
+    let sent = format!("{}/{}", actual.main, actual.sub);
+    let is_shown = redactor.may_show_media_type(&sent);
+    let mut found = if is_shown { sent.to_ascii_lowercase() } else { String::new() };
     truncate(&mut found);
     let subject = match found.as_str() {
         "" => "the media type".to_owned(),

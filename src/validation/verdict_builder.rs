@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::names::{Noun, PROPERTY, part_of_message, undeclared};
+use super::names::{CountedNoun, PROPERTY, part_of_message, undeclared};
 use super::observation::ObservedParts;
 use super::schema_violations::{self, ViolationSink, ViolationSubject};
 use super::undocumented::Undocumented;
@@ -110,9 +110,9 @@ impl<'c> VerdictBuilder<'c> {
             return;
         }
         let noun = match rule.location {
-            Location::Query => Noun("query parameter", "query parameters"),
-            Location::Header => Noun("header", "headers"),
-            Location::Cookie => Noun("cookie", "cookies"),
+            Location::Query => CountedNoun("query parameter", "query parameters"),
+            Location::Header => CountedNoun("header", "headers"),
+            Location::Cookie => CountedNoun("cookie", "cookies"),
             _ => PROPERTY,
         };
         let contract = self.contract;
