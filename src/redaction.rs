@@ -11,9 +11,11 @@
 //!
 //! Values are masked by name (headers, query keys, body fields), by pointer (settings, and the
 //! contract's `format: password`, `writeOnly`, `x-sensitive`), and by pattern (card numbers,
-//! e-mail addresses, tokens). A new pattern goes into `patterns`, a new body form into `body`.
+//! e-mail addresses, tokens). A new pattern goes into `patterns`, a new body form into `body`. Names that callers invent are shown or
+//! hidden by `invented`.
 
 mod body;
+mod invented;
 mod json;
 mod mask;
 mod names;
@@ -25,6 +27,7 @@ mod target;
 mod xml;
 
 pub use body::{BodyForm, storable_text};
+pub use invented::is_plain_word;
 pub use mask::mask;
 pub use pointers::{InvalidPointer, PointerSet};
 pub use record::RedactionContext;

@@ -32,6 +32,7 @@ impl NoticeSink for LogNotices {
             instance_pointer = violation.instance_pointer.as_str(),
             schema_pointer = &*violation.schema_pointer,
             keyword = &*violation.keyword,
+            found = Some(violation.found.as_str()).filter(|found| !found.is_empty()),
             line = position.map(|position| position.line),
             column = position.map(|position| position.column),
             count,

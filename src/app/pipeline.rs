@@ -82,6 +82,8 @@ impl RunningPipeline {
         let groups = Arc::new(ViolationGroups::default());
         let notifier = reporting::notifier(config, metrics, clock, &groups, notice_sink)?;
         let redactor = Arc::new(Redactor::new(&redaction_rules(config))?);
+        let validator_options =
+            ValidatorOptions { redactor: redactor.clone(), ..ValidatorOptions::default() };
         let usage = UsageRegistry::new(UsageMetrics::new(metrics)?);
         let reporting_parts = ReportingParts {
             groups: &groups,
@@ -107,7 +109,7 @@ impl RunningPipeline {
             ids: Arc::new(SystemIds),
         });
         let make_validator: MakeValidator =
-            Arc::new(|| Box::new(Validator::new(ValidatorOptions::default())));
+            Arc::new(move || Box::new(Validator::new(validator_options.clone())));
         let (count, priority) = (validator_threads(config), config.pipeline.priority);
         let workers = Workers::start(count, priority, &queue, &make_validator, &recorder, clock);
         Ok(Self {

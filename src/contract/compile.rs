@@ -192,6 +192,11 @@ impl Contract {
         self.routes.find(method, path, query)
     }
 
+    /// The routes, to find what is near an undocumented path.
+    pub fn routes(&self) -> &OperationRouter {
+        &self.routes
+    }
+
     /// What the contract will not, or not fully, enforce.
     pub fn lints(&self) -> &[Lint] {
         &self.lints

@@ -25,6 +25,8 @@ pub(super) struct NumberFormat {
     integer: bool,
     least: Decimal,
     greatest: Decimal,
+    /// Both as text.
+    bounds: (&'static str, &'static str),
 }
 
 /// Formats of strings that the `jsonschema` crate knows under 2020-12.
@@ -97,8 +99,15 @@ impl NumberFormat {
             "double" => (false, "-1.7976931348623157e308", "1.7976931348623157e308"),
             _ => return None,
         };
+        let bounds = (least, greatest);
         let (least, greatest) = (Decimal::parse(least)?, Decimal::parse(greatest)?);
-        Some(Self { integer, least, greatest })
+        Some(Self { integer, least, greatest, bounds })
+    }
+
+    /// The numbers of the format, in words.
+    pub(super) fn range(&self) -> String {
+        let kind = if self.integer { "an integer" } else { "a number" };
+        format!("{kind} from {} to {}", self.bounds.0, self.bounds.1)
     }
 
     /// Whether a number is one of the format's.

@@ -15,12 +15,14 @@
 
 mod ambiguity;
 mod base_path;
+mod nearest;
 mod query_condition;
 mod table;
 mod template;
 
 pub use ambiguity::AmbiguousTemplates;
 pub use base_path::{BasePath, base_paths};
+pub use nearest::NearestPath;
 pub use query_condition::{QueryCondition, split_query};
 pub use table::{OperationIndex, OperationRouter, RouteConflict, RouteMatch};
 pub use template::{Captures, PathTemplate, TemplateError};

@@ -49,6 +49,28 @@ pub enum CredentialKind {
     Undeclared,
 }
 
+// === impl CredentialKind ===
+
+impl CredentialKind {
+    /// Where a request carries it, in words.
+    pub fn form(&self) -> String {
+        match self {
+            Self::HeaderKey(name) => format!("header {name:?}"),
+            Self::QueryKey(name) => format!("query parameter {name:?}"),
+            Self::CookieKey(name) => format!("cookie {name:?}"),
+            Self::Basic => "header \"Authorization\" with the scheme Basic".to_owned(),
+            Self::Bearer => "header \"Authorization\" with the scheme Bearer".to_owned(),
+            Self::Digest => "header \"Authorization\" with the scheme Digest".to_owned(),
+            Self::OtherHttp(scheme) => {
+                format!("header \"Authorization\" with the scheme {scheme}")
+            }
+            Self::Unenforceable | Self::Undeclared => {
+                "something that messages do not show".to_owned()
+            }
+        }
+    }
+}
+
 // === impl SecurityPlan ===
 
 impl SecurityPlan {

@@ -161,6 +161,21 @@ fn nested_separators(schema: &Value) -> SmallVec<[char; 2]> {
 // === impl Style ===
 
 impl Style {
+    /// The style as documents write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Matrix => "matrix",
+            Self::Label => "label",
+            Self::Simple => "simple",
+            Self::Form => "form",
+            Self::Cookie => "cookie",
+            Self::SpaceDelimited => "spaceDelimited",
+            Self::PipeDelimited => "pipeDelimited",
+            Self::DeepObject => "deepObject",
+            Self::TabDelimited => "tabDelimited",
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "matrix" => Self::Matrix,

@@ -187,6 +187,22 @@ impl Redactor {
     }
 }
 
+impl Default for Redactor {
+    /// A redactor with the default rules, which have no pointers.
+    fn default() -> Self {
+        let rules = RedactionRules::default();
+        Self {
+            headers: rules.headers.iter().cloned().collect(),
+            names: SecretNames::new(
+                rules.names.iter().map(String::as_str),
+                rules.name_parts.iter().map(String::as_str),
+            ),
+            pointers: PointerSet::default(),
+            patterns: rules.patterns,
+        }
+    }
+}
+
 // === impl RedactionRules ===
 
 impl Default for RedactionRules {

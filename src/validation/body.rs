@@ -63,7 +63,7 @@ fn decode_failed(
     match failure {
         DecodeFailure::Skip(reason) => verdict.skip(reason),
         DecodeFailure::Corrupt => {
-            let message = format!("the body is not what {what} says");
+            let message = format!("the body cannot be decoded as its {what} says");
             verdict.add(context.rule(), ViolationKind::Malformed, message);
         }
     }

@@ -143,11 +143,9 @@ pub(super) fn validate_field(
             validate_parameter(arena, verdict, plan, &fields);
         }
         None if plan.required => {
-            verdict.add(
-                rule_of(plan),
-                ViolationKind::Missing,
-                "the header is required and is not there",
-            );
+            let rule = rule_of(plan);
+            let message = format!("{} is required and is not there", rule.label());
+            verdict.add(rule, ViolationKind::Missing, message);
         }
         None => {}
     }
@@ -190,12 +188,9 @@ fn undeclared(
             && !is_key(name)
             && !declared.iter().any(|plan| plan.name.eq_ignore_ascii_case(name))
     });
-    let count = unknown.count();
-    if count > 0 {
-        let rule = RuleLocation { location: Location::Header, name: None, pointer };
-        let message = format!("{count} sent that the document does not declare");
-        verdict.add_at(rule, ViolationKind::Undeclared, "/*".to_owned(), message);
-    }
+    let names: Vec<&str> = unknown.collect();
+    let rule = RuleLocation { location: Location::Header, name: None, pointer };
+    verdict.add_undeclared(rule, String::new(), names.into_iter());
 }
 
 fn is_common(name: &str) -> bool {

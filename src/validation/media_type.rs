@@ -7,6 +7,7 @@
 
 use http::HeaderValue;
 
+use super::undocumented::{self, list_media_types, ranges};
 use super::verdict_builder::{RuleLocation, VerdictBuilder};
 use crate::contract::encoding::MediaPlan;
 use crate::contract::media_type::{BodyKind, MediaTable, MediaTypeRef};
@@ -49,15 +50,18 @@ pub(super) fn choose<'c, 'm>(
         return assume_json(verdict, table, rule);
     };
     let Some(actual) = value.to_str().ok().and_then(MediaTypeRef::parse) else {
-        verdict.add(rule, ViolationKind::Malformed, "Content-Type is no media type");
+        let message = format!(
+            "header \"Content-Type\" of {} bytes is no media type; the document lists {}",
+            value.len(),
+            list_media_types(ranges(table))
+        );
+        verdict.add(rule, ViolationKind::Malformed, message);
         return None;
     };
     let Some((_, media)) = table.select(&actual) else {
-        verdict.add(
-            rule,
-            ViolationKind::Undocumented,
-            "the document does not list this media type",
-        );
+        let redactor = &verdict.redactor;
+        let found = undocumented::media_type(redactor, ranges(table), &actual, "the body");
+        verdict.add_undocumented(rule, String::new(), found);
         return None;
     };
     Some(ChosenMediaType {
@@ -91,7 +95,9 @@ fn assume_json<'c, 'm>(
     let json = MediaTypeRef::parse("application/json").and_then(|json| table.select(&json));
     let suffixed = || table.iter().find(|(range, _)| range.kind() == BodyKind::Json);
     let Some((_, media)) = json.or_else(suffixed) else {
-        verdict.add(rule, ViolationKind::Missing, MISSING);
+        let documented = list_media_types(ranges(table));
+        let message = format!("{MISSING}; the document lists {documented}");
+        verdict.add(rule, ViolationKind::Missing, message);
         return None;
     };
     Some(ChosenMediaType {

@@ -13,6 +13,7 @@ use super::observation::ValidationObserver;
 use super::pairs::{Pair, Pairs, cookie_pairs, query_pairs};
 use super::parameter::{SentValue, SentValues};
 use super::security::{self, CredentialState, Credentials, SecurityOutcome};
+use super::undocumented::{self, list_media_types, ranges};
 use super::validator::{RequestValidation, Validator, incomplete_reason};
 use super::value::{rule_of, validate_parameter};
 use super::verdict_builder::{RuleLocation, VerdictBuilder};
@@ -50,7 +51,7 @@ impl Validator {
         body: &CapturedBody,
         observer: &mut dyn ValidationObserver,
     ) -> RequestValidation {
-        let mut verdict = VerdictBuilder::new(contract, Side::Request, self.options.violation_cap);
+        let mut verdict = VerdictBuilder::new(contract, Side::Request, &self.options);
         let found = contract.find(&head.method, head.path(), head.query());
         let operation = match &found {
             // A pre-flight carries no credentials and nothing else that an operation may require.
@@ -75,13 +76,15 @@ impl Validator {
             RouteMatch::MethodUnknown { template } => {
                 let at = pointer_to_path(template);
                 let rule = RuleLocation { location: Location::Method, name: None, pointer: &at };
-                let message = "the document does not list this method for the path";
-                verdict.add(rule, ViolationKind::Undocumented, message);
+                let redactor = &self.options.redactor;
+                let found = undocumented::method(contract, redactor, template, &head.method);
+                verdict.add_undocumented(rule, String::new(), found);
                 None
             }
             RouteMatch::PathUnknown => {
                 let rule = RuleLocation { location: Location::Path, name: None, pointer: "/paths" };
-                verdict.add(rule, ViolationKind::Undocumented, "the document lists no such path");
+                let found = undocumented::path(contract, &self.options.redactor, head.path());
+                verdict.add_undocumented(rule, String::new(), found);
                 None
             }
         };
@@ -163,7 +166,16 @@ impl Validator {
             if body.seen() > 0 && verdict.contract.is_strict(Rule::UndeclaredFields) {
                 let pointer = &operation.pointer;
                 let rule = RuleLocation { location: Location::Body, name: None, pointer };
-                verdict.add(rule, ViolationKind::Undeclared, "the document lists no body here");
+                verdict.add(
+                    rule,
+                    ViolationKind::Undeclared,
+                    format!(
+                        "the document lists no body for {} {}, and one of {} bytes was sent",
+                        operation.method,
+                        operation.template,
+                        body.seen()
+                    ),
+                );
             }
             return;
         };
@@ -175,7 +187,14 @@ impl Validator {
             if let Some(reason) = incomplete_reason(body) {
                 verdict.skip(reason);
             } else if plan.required {
-                verdict.add(rule, ViolationKind::Missing, "the body is required and is not there");
+                verdict.add(
+                    rule,
+                    ViolationKind::Missing,
+                    format!(
+                        "the body is required and is not there; the document lists {}",
+                        list_media_types(ranges(&plan.content))
+                    ),
+                );
             }
             return;
         }
@@ -239,15 +258,13 @@ fn validate_security(
                 let pointer = &operation.security.pointer;
                 let name = Some(&credential.scheme);
                 let rule = RuleLocation { location: Location::Security, name, pointer };
+                let (label, form) = (rule.label(), credential.kind.form());
                 if found == CredentialState::Malformed {
-                    let message = "the credential is not of the form its scheme asks for";
+                    let message = format!("{label} is malformed or empty; it is sent as {form}");
                     verdict.add(rule, ViolationKind::Malformed, message);
                 } else {
-                    verdict.add(
-                        rule,
-                        ViolationKind::Missing,
-                        "a credential of this scheme is not there",
-                    );
+                    let message = format!("{label} is missing; it is sent as {form}");
+                    verdict.add(rule, ViolationKind::Missing, message);
                 }
             }
         }
@@ -318,11 +335,8 @@ fn validate_query_string<'c>(
             validate_parameter(arena, verdict, plan, &fields);
         }
         _ if plan.required => {
-            verdict.add(
-                rule_of(plan),
-                ViolationKind::Missing,
-                "the query is required and is not there",
-            );
+            let message = "the query string is required and is not there";
+            verdict.add(rule_of(plan), ViolationKind::Missing, message);
         }
         _ => {}
     }
@@ -362,19 +376,18 @@ fn validate_pairs<'c>(
         } else if plan.required
             && !(set.exploded().contains(&at) && accepts_empty_object(arena, verdict, plan))
         {
-            verdict.add(rule_of(plan), ViolationKind::Missing, "it is required and is not there");
+            let rule = rule_of(plan);
+            let message = format!("{} is required and is not there", rule.label());
+            verdict.add(rule, ViolationKind::Missing, message);
         }
     }
     if verdict.contract.is_strict(Rule::UndeclaredFields) && !operation.parameter_defect {
         let unknown = owners.iter().zip(pairs).filter(|(owner, pair)| {
             **owner == KeyOwner::Unknown && !pair.key.is_empty() && !is_credential(&pair.key)
         });
-        let count = unknown.count();
-        if count > 0 {
-            let rule = RuleLocation { location, name: None, pointer: &operation.pointer };
-            let message = format!("{count} sent that the document does not declare");
-            verdict.add_at(rule, ViolationKind::Undeclared, "/*".to_owned(), message);
-        }
+        let names: Vec<&str> = unknown.map(|(_, pair)| &*pair.key).collect();
+        let rule = RuleLocation { location, name: None, pointer: &operation.pointer };
+        verdict.add_undeclared(rule, String::new(), names.into_iter());
     }
 }
 

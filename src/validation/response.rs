@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 use super::body;
 use super::media_type::{BodyContext, ChosenMediaType};
 use super::observation::ValidationObserver;
+use super::undocumented::{self, list_media_types, ranges};
 use super::validator::{Validator, incomplete_reason};
 use super::verdict_builder::{RuleLocation, VerdictBuilder};
 use super::{header, media_type};
@@ -43,7 +44,7 @@ impl Validator {
         (head, body): (&ResponseHead, &CapturedBody),
         observer: &mut dyn ValidationObserver,
     ) -> Verdict {
-        let mut verdict = VerdictBuilder::new(contract, Side::Response, self.options.violation_cap);
+        let mut verdict = VerdictBuilder::new(contract, Side::Response, &self.options);
         let Some(operation) = operation.map(|index| contract.operation(index)) else {
             return Verdict::skipped(SkipReason::NoOperation);
         };
@@ -66,11 +67,8 @@ impl Validator {
             None => {
                 let pointer = &operation.responses.pointer;
                 let rule = RuleLocation { location: Location::Status, name: None, pointer };
-                verdict.add(
-                    rule,
-                    ViolationKind::Undocumented,
-                    "the document does not list this status",
-                );
+                let found = undocumented::status(operation, head.status);
+                verdict.add_undocumented(rule, String::new(), found);
             }
         }
         verdict.notify_observer(Side::Response, operation.index, &self.arena, observer);
@@ -147,7 +145,12 @@ fn validate_empty_body(verdict: &mut VerdictBuilder<'_>, plan: &ResponsePlan, he
     };
     if !may_be_empty {
         let rule = RuleLocation { location: Location::Body, name: None, pointer: &plan.pointer };
-        verdict.add(rule, ViolationKind::Missing, "the document lists a body and there is none");
+        let message = format!(
+            "the response with status {} has no body; the document lists {}",
+            head.status.as_u16(),
+            list_media_types(ranges(&plan.content))
+        );
+        verdict.add(rule, ViolationKind::Missing, message);
     }
 }
 

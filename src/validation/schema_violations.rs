@@ -1,16 +1,19 @@
 //! Turns schema errors into violations.
 //!
 //! Invariants:
-//! - no part of a violation comes from the message: sentences are made of the rule and the
-//!   document's own words, and in instance pointers a property name that the document does not
-//!   declare is shown as `*`;
+//! - no value of the message is shown: sentences are made of the rule, the document's own words and
+//!   the type and length of what stood there; a name that the document does not declare is shown
+//!   where the redactor lets it be, and is always `*` in instance pointers, which groups are made
+//!   of;
 //! - every violation has the position of its rule in the document as registered.
 
 mod branches;
+mod format_hint;
+mod found;
 mod sentence;
+mod subject;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
@@ -21,22 +24,16 @@ use crate::contract::schema::{
 use crate::json::pointer;
 use crate::json::{Arena, Node};
 use crate::model::verdict::{SkipReason, Verdict};
-use crate::model::violation::{Violation, ViolationCode};
+use crate::model::violation::Violation;
+
+use subject::InspectedValue;
+pub use subject::ViolationSubject;
 
 /// Adds violations to a verdict, up to a cap.
 #[derive(Debug)]
 pub struct ViolationSink<'v> {
     verdict: &'v mut Verdict,
     cap: usize,
-}
-
-/// The code and name that the violations of a value get.
-#[derive(Debug, Clone)]
-pub struct ViolationSubject {
-    /// The code that violations get.
-    pub code: ViolationCode,
-    /// The documented name of the parameter or header.
-    pub name: Option<Arc<str>>,
 }
 
 /// Violations kept per verdict unless said otherwise.
@@ -110,10 +107,9 @@ fn explain(
     sink: &mut ViolationSink<'_>,
 ) {
     let errors = schemas.errors(id, node);
+    let value = InspectedValue { schemas, subject, whole: node };
     let explainer = Explainer {
-        schemas,
-        subject,
-        whole: node,
+        value,
         stopped_early: errors_truncated(node),
         met_defect: node.arena().is_some_and(Arena::found_unenforceable),
     };
@@ -130,10 +126,7 @@ fn explain(
 
 /// Turns the schema errors of one value into violations.
 struct Explainer<'e> {
-    schemas: &'e SchemaSet,
-    subject: &'e ViolationSubject,
-    /// The whole value, to find the parts that errors refer to.
-    whole: Node<'e>,
+    value: InspectedValue<'e>,
     /// Validation stopped early: the last errors are not reliable.
     stopped_early: bool,
     /// Some part of the schema is not enforced, and accepts what it perhaps should not: a rule that
@@ -171,55 +164,25 @@ impl Explainer<'_> {
     }
 
     fn violation(&self, root: usize, error: &ValidationError<'_>) -> Violation {
-        let (at, keyword) = self.schemas.locate(root, error.schema_path().as_str());
+        let InspectedValue { schemas, subject, .. } = self.value;
+        let (at, keyword) = schemas.locate(root, error.schema_path().as_str());
         let keyword = match error.kind() {
             Kind::FalseSchema => "false".to_owned(),
             _ => keyword,
         };
-        let origin = self.schemas.source().origin(&at);
+        let origin = schemas.source().origin(&at);
+        let schema = pointer::split_last(&at).map_or("", |(schema, _)| schema);
         Violation {
-            code: self.subject.code,
-            name: self.subject.name.clone(),
-            instance_pointer: self.instance_pointer(error),
+            code: subject.code,
+            name: subject.name.clone(),
+            instance_pointer: self.value.pointer(error.instance_path().as_str()),
             schema_pointer: origin.pointer,
             keyword: Cow::Owned(keyword),
             found: String::new(),
             position: origin.position,
-            message: sentence::of(self.schemas, error),
+            message: sentence::of(&self.value, error, schemas.is_closed_beside(schema)),
         }
     }
-
-    /// The pointer to the error in the message, without names that the document does not declare.
-    fn instance_pointer(&self, error: &ValidationError<'_>) -> String {
-        let mut shown = String::new();
-        let mut node = Some(self.whole);
-        for token in inner_tokens(error.instance_path().as_str()) {
-            let token = pointer::unescape(token);
-            let in_array = node.is_some_and(|node| node.is_array());
-            node = node.and_then(|node| child(node, &token));
-            if in_array || self.schemas.declares_name(&token) {
-                pointer::push_token(&mut shown, &token);
-            } else {
-                shown.push_str("/*");
-            }
-        }
-        shown
-    }
-
-    /// The part of the value that an error's path leads to.
-    fn part(&self, path: &str) -> Option<Node<'_>> {
-        inner_tokens(path)
-            .try_fold(self.whole, |node, token| child(node, &pointer::unescape(token)))
-    }
-}
-
-/// The tokens of an error's path within the value: the first one leads into it.
-fn inner_tokens(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').skip(2)
-}
-
-fn child<'a>(node: Node<'a>, token: &str) -> Option<Node<'a>> {
-    if node.is_array() { node.items().nth(token.parse().ok()?) } else { node.get(token) }
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Whole exchanges through the validator, and the traps of other validators.
 
 mod bodies;
+mod body_messages;
 mod choices;
+mod hostile_names;
+mod messages;
 
 use std::sync::OnceLock;
 

@@ -8,12 +8,15 @@
 //!
 //! A [`Validator`] belongs to one worker.
 
+use std::sync::Arc;
+
 use crate::contract::Contract;
 use crate::contract::OperationIndex;
 use crate::contract::route::RouteMatch;
 use crate::json::Arena;
 use crate::model::exchange::{BodyEnd, CapturedBody, RequestHead, ResponseHead};
 use crate::model::verdict::{SkipReason, Verdict};
+use crate::redaction::Redactor;
 
 /// Settings of a validator.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub struct ValidatorOptions {
     pub violation_cap: usize,
     /// Bytes a body may have after its content codings are undone.
     pub decoded_limit: usize,
+    /// Decides which names that callers invent are shown in violations.
+    pub redactor: Arc<Redactor>,
 }
 
 /// Validates exchanges, one after the other, reusing its memory.
@@ -60,15 +65,17 @@ const KEPT_MEMORY: usize = 4 << 20;
 
 impl Default for ValidatorOptions {
     fn default() -> Self {
-        Self { security: true, violation_cap: 50, decoded_limit: 8 << 20 }
+        Self { security: true, violation_cap: 50, decoded_limit: 8 << 20, redactor: Arc::default() }
     }
 }
 
 // === impl Validator ===
 
 impl Validator {
-    /// A validator with the given options.
-    pub fn new(options: ValidatorOptions) -> Self {
+    /// A validator with the given options. It gets a redactor of its own, so that workers do not
+    /// count references to a shared one.
+    pub fn new(mut options: ValidatorOptions) -> Self {
+        options.redactor = Arc::new(Redactor::clone(&options.redactor));
         Self { options, arena: Arena::default() }
     }
 

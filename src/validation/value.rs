@@ -1,5 +1,7 @@
 //! Values of parameters, headers and parts: read in every way their schema allows, then validated.
 
+use std::sync::Arc;
+
 use super::pairs::{Pair, query_pairs};
 use super::parameter::{SentValue, SentValues};
 use super::schema_violations::ViolationSubject;
@@ -8,7 +10,7 @@ use super::verdict_builder::{RuleLocation, VerdictBuilder};
 use crate::contract::media_type::BodyKind;
 use crate::contract::parameter::{EmptyValue, ParameterPlan, ValueForm};
 use crate::contract::schema::{SchemaIndex, SchemaOutcome};
-use crate::contract::serialization::{ParameterLocation, Style};
+use crate::contract::serialization::{ParameterLocation, Serialization, Style};
 use crate::contract::shape::Shape;
 use crate::json::{Arena, NodeId};
 use crate::model::rule::Rule;
@@ -108,11 +110,7 @@ pub(super) fn validate_parameter(
 ) {
     let rule = rule_of(plan);
     if plan.empty != EmptyValue::Validated && fields.iter().all(|field| field.value.is_empty()) {
-        if plan.empty == EmptyValue::Refused {
-            let message = "it is sent without a value, which the document does not allow";
-            verdict.add(rule, ViolationKind::Malformed, message);
-        }
-        return;
+        return record_empty_value(verdict, plan, rule);
     }
     let shape = verdict.contract.shapes().get(plan.shape);
     let decoding = decoding_of(plan.location);
@@ -122,21 +120,16 @@ pub(super) fn validate_parameter(
                 ParameterLocation::QueryString => Decoding::None,
                 _ => decoding,
             };
-            try_readings(
-                arena,
-                verdict,
-                plan.schema,
-                ReadAttempts::of(ValueKind::Object),
-                |reader| {
-                    let [field] = fields.as_slice() else { return Err(ReadError::Repeated) };
-                    form_value(reader, shape, &decoding.decode(field.value)?)
-                },
-            )
+            let attempts = ReadAttempts::of(ValueKind::Object);
+            try_readings(arena, verdict, plan.schema, attempts, |reader| {
+                let [field] = fields.as_slice() else { return Err(ReadError::Repeated) };
+                form_value(reader, shape, &decoding.decode(field.value)?)
+            })
         }
         ValueForm::Content(kind) => {
             let kind = *kind;
+            // A list or an object in a form that is not read here, such as XML.
             if kind != BodyKind::Json && !shape.types().any_scalar() {
-                // A list or an object in a form that is not read here, such as XML.
                 return verdict.skip(SkipReason::UnsupportedMediaType);
             }
             let attempts = ReadAttempts::of(ValueKind::Primitive);
@@ -159,7 +152,35 @@ pub(super) fn validate_parameter(
         }
     };
     refuse_repeated_keys(arena, verdict, rule);
-    record_outcome(arena, verdict, plan.schema, rule, outcome);
+    match (&outcome, &plan.form) {
+        (ReadingOutcome::Failed(ReadError::Style), ValueForm::Styled(form)) => {
+            record_other_style(verdict, rule, form);
+        }
+        _ => record_outcome(arena, verdict, plan.schema, rule, outcome),
+    }
+}
+
+fn record_empty_value(
+    verdict: &mut VerdictBuilder<'_>,
+    plan: &ParameterPlan,
+    rule: RuleLocation<'_>,
+) {
+    if plan.empty == EmptyValue::Refused {
+        let label = rule.label();
+        let message = format!("{label} is sent without a value, which the document does not allow");
+        verdict.add(rule, ViolationKind::Malformed, message);
+    }
+}
+
+fn record_other_style(
+    verdict: &mut VerdictBuilder<'_>,
+    rule: RuleLocation<'_>,
+    form: &Serialization,
+) {
+    let (label, style, explode) = (rule.label(), form.style.as_str(), form.explode);
+    let message =
+        format!("{label} is not written in the documented style {style} with explode {explode}");
+    verdict.add(rule, ViolationKind::Malformed, message);
 }
 
 /// Records the violations of an outcome.
@@ -265,6 +286,7 @@ pub(super) fn record_violations_at(
 ) {
     let Some(schema) = schema else { return };
     let code = verdict.code(rule.location, ViolationKind::Schema);
-    let subject = ViolationSubject { code, name: rule.name.cloned() };
-    verdict.record_schema_violations(schema, arena.node(id), &subject, prefix);
+    let (name, redactor) = (rule.name.cloned(), Arc::clone(&verdict.redactor));
+    let subject = ViolationSubject { code, name, prefix: prefix.to_owned(), redactor };
+    verdict.record_schema_violations(schema, arena.node(id), &subject);
 }

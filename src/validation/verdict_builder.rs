@@ -3,14 +3,18 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::names::{CountedNoun, PROPERTY, part_of_message, undeclared};
 use super::observation::ObservedParts;
 use super::schema_violations::{self, ViolationSink, ViolationSubject};
+use super::undocumented::Undocumented;
+use super::validator::ValidatorOptions;
 use super::value_reader::ReadError;
 use crate::contract::Contract;
 use crate::contract::schema::SchemaIndex;
 use crate::json::Node;
 use crate::model::verdict::{SkipReason, Verdict};
 use crate::model::violation::{Location, Side, Violation, ViolationCode, ViolationKind};
+use crate::redaction::Redactor;
 
 /// Collects the verdict on one side of an exchange.
 pub(super) struct VerdictBuilder<'c> {
@@ -18,6 +22,7 @@ pub(super) struct VerdictBuilder<'c> {
     side: Side,
     cap: usize,
     verdict: Verdict,
+    pub(super) redactor: Arc<Redactor>,
     pub(super) observed: ObservedParts<'c>,
 }
 
@@ -35,12 +40,13 @@ pub(super) struct RuleLocation<'p> {
 // === impl VerdictBuilder ===
 
 impl<'c> VerdictBuilder<'c> {
-    pub(super) fn new(contract: &'c Contract, side: Side, cap: usize) -> Self {
+    pub(super) fn new(contract: &'c Contract, side: Side, options: &ValidatorOptions) -> Self {
         Self {
             contract,
             side,
-            cap,
+            cap: options.violation_cap,
             verdict: Verdict::default(),
+            redactor: Arc::clone(&options.redactor),
             observed: ObservedParts::default(),
         }
     }
@@ -78,6 +84,52 @@ impl<'c> VerdictBuilder<'c> {
         instance_pointer: String,
         message: impl Into<String>,
     ) {
+        let (found, message) = (String::new(), message.into());
+        self.add_found(rule, kind, instance_pointer, Undocumented { found, message });
+    }
+
+    /// Records that something is not documented, and what was found.
+    pub(super) fn add_undocumented(
+        &mut self,
+        rule: RuleLocation<'_>,
+        instance_pointer: String,
+        undocumented: Undocumented,
+    ) {
+        self.add_found(rule, ViolationKind::Undocumented, instance_pointer, undocumented);
+    }
+
+    /// Records names that the document does not declare, where there are any; `at` is the pointer
+    /// to what they are part of.
+    pub(super) fn add_undeclared<'n>(
+        &mut self,
+        rule: RuleLocation<'_>,
+        at: String,
+        names: impl ExactSizeIterator<Item = &'n str>,
+    ) {
+        if names.len() == 0 {
+            return;
+        }
+        let noun = match rule.location {
+            Location::Query => CountedNoun("query parameter", "query parameters"),
+            Location::Header => CountedNoun("header", "headers"),
+            Location::Cookie => CountedNoun("cookie", "cookies"),
+            _ => PROPERTY,
+        };
+        let contract = self.contract;
+        let declares = |name: &str| contract.schemas().declares_name(name);
+        let (names, is_plural) = undeclared(&self.redactor, noun, names, declares, "");
+        let verb = if is_plural { "are" } else { "is" };
+        let message = format!("{names} {verb} sent and not declared in the document");
+        self.add_at(rule, ViolationKind::Undeclared, at + "/*", message);
+    }
+
+    fn add_found(
+        &mut self,
+        rule: RuleLocation<'_>,
+        kind: ViolationKind,
+        instance_pointer: String,
+        Undocumented { found, message }: Undocumented,
+    ) {
         if self.is_full() {
             self.verdict.more_violations = self.verdict.more_violations.saturating_add(1);
             return;
@@ -89,9 +141,9 @@ impl<'c> VerdictBuilder<'c> {
             instance_pointer,
             schema_pointer: origin.pointer,
             keyword: Cow::Borrowed(""),
-            found: String::new(),
+            found,
             position: origin.position,
-            message: message.into(),
+            message,
         });
     }
 
@@ -104,22 +156,15 @@ impl<'c> VerdictBuilder<'c> {
         }
     }
 
-    /// Records a violation for every rule of a schema that a value breaks. `prefix` is the pointer to the value in the body.
+    /// Records a violation for every rule of a schema that a value breaks.
     pub(super) fn record_schema_violations(
         &mut self,
         schema: SchemaIndex,
         node: Node<'_>,
         subject: &ViolationSubject,
-        prefix: &str,
     ) {
-        let before = self.verdict.violations.len();
         let mut sink = ViolationSink::new(&mut self.verdict, self.cap);
         schema_violations::validate(self.contract.schemas(), schema, node, subject, &mut sink);
-        if !prefix.is_empty() {
-            for violation in self.verdict.violations.iter_mut().skip(before) {
-                violation.instance_pointer.insert_str(0, prefix);
-            }
-        }
     }
 
     /// How many more violations fit under the cap.
@@ -137,21 +182,31 @@ impl<'c> VerdictBuilder<'c> {
             self.skip(SkipReason::WorkBudget);
             return;
         }
-        self.add_at(rule, ViolationKind::Malformed, at, why.as_sentence());
+        let message = format!("{} {}", rule.label(), why.as_phrase());
+        self.add_at(rule, ViolationKind::Malformed, at, message);
+    }
+}
+
+// === impl RuleLocation ===
+
+impl RuleLocation<'_> {
+    /// The part of the message as the subject of a sentence.
+    pub(super) fn label(&self) -> String {
+        part_of_message(self.location, self.name.map(|name| &**name))
     }
 }
 
 // === impl ReadError ===
 
 impl ReadError {
-    fn as_sentence(self) -> &'static str {
+    fn as_phrase(self) -> &'static str {
         match self {
-            Self::NotText => "the bytes are not UTF-8 text",
-            Self::Style => "the value is not written in the documented style",
-            Self::Repeated => "the value is sent repeatedly where the document allows it once",
-            Self::Json => "the value is not the JSON that the document asks for",
-            Self::Reserved => "reserved characters stand unencoded where the document forbids it",
-            Self::TooDeep => "the value nests deeper than is read",
+            Self::NotText => "is not UTF-8 text",
+            Self::Style => "is not written in the documented style",
+            Self::Repeated => "is sent more than once, which the document does not allow",
+            Self::Json => "is not the JSON that the document asks for",
+            Self::Reserved => "has reserved characters that must be percent-encoded",
+            Self::TooDeep => "nests deeper than is read",
         }
     }
 }

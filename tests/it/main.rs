@@ -33,6 +33,7 @@ mod lifecycle;
 mod limits;
 mod maintenance;
 mod masks;
+mod messages;
 mod metrics;
 mod outbound;
 mod recording;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 
 use super::arguments::{self, Argument, ArgumentContext, disabled, mark_unenforceable};
-use super::limits::{is_excluded, is_pointer};
+use super::limits::{holds_number, is_excluded, is_pointer};
 use super::types::{self, TypeArgument};
 use super::units::Lowerer;
 use super::{EXACT_CONST, EXACT_ENUM, SchemaContext, SchemaDialect, UnitForm, UnitKey, applicator};
@@ -57,6 +57,7 @@ impl Lowerer<'_> {
         }
         self.combine(&members, &mut lowered);
         self.nullable_enum(&members, at, &mut lowered);
+        self.closed(&members, at);
         Value::Object(lowered)
     }
 
@@ -388,18 +389,6 @@ fn required(value: &Value, exempt: &[String]) -> Option<Value> {
         .cloned()
         .collect();
     (!kept.is_empty()).then_some(Value::Array(kept))
-}
-
-fn holds_number(value: &Value) -> bool {
-    match value {
-        // What an `i64` holds in its shortest form is compared exactly as it is.
-        Value::Number(number) => {
-            number.as_i64().is_none_or(|value| value.to_string() != number.as_str())
-        }
-        Value::Array(items) => items.iter().any(holds_number),
-        Value::Object(members) => members.values().any(holds_number),
-        _ => false,
-    }
 }
 
 /// Whether a keyword without schemas in it is an assertion.

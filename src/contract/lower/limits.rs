@@ -172,3 +172,16 @@ pub(super) fn is_pointer(reference: &Value, context: SchemaContext<'_>) -> bool 
     let fragment = reference.as_str().and_then(|target| target.strip_prefix('#'));
     !context.embedded && fragment.and_then(pointer::of_fragment).is_some()
 }
+
+/// Whether some number in a value is compared exactly only in our own form.
+pub(super) fn holds_number(value: &Value) -> bool {
+    match value {
+        // What an `i64` holds in its shortest form is compared exactly as it is.
+        Value::Number(number) => {
+            number.as_i64().is_none_or(|value| value.to_string() != number.as_str())
+        }
+        Value::Array(items) => items.iter().any(holds_number),
+        Value::Object(members) => members.values().any(holds_number),
+        _ => false,
+    }
+}

@@ -26,6 +26,8 @@ pub(in crate::contract) struct Lowered {
     pub(in crate::contract) names: HashSet<Box<str>>,
     /// Discriminators beside a `oneOf` or `anyOf`, by the pointer of their schema.
     pub(in crate::contract) discriminators: HashMap<Box<str>, Discriminator>,
+    /// Schemas with `additionalProperties: false` beside others that apply to the same value.
+    pub(in crate::contract) closed_beside: HashSet<Box<str>>,
     pub(in crate::contract) lints: Vec<Lint>,
 }
 
@@ -64,7 +66,8 @@ pub(in crate::contract) fn lower(
         }
         roots.push(lowerer.finish_root());
     }
-    let Lowerer { names, mut lints, unknown_formats, uses, discriminators, .. } = lowerer;
+    let Lowerer { names, mut lints, unknown_formats, uses, discriminators, closed_beside, .. } =
+        lowerer;
     for (reading, (at, count)) in uses {
         lints.push(document.lint(LintCode::LenientReading, &at, reading.sentence(count)));
     }
@@ -77,7 +80,7 @@ pub(in crate::contract) fn lower(
         };
         lints.push(document.lint(LintCode::UnknownFormat, &at, message));
     }
-    Lowered { roots, entries: placed, names, discriminators, lints }
+    Lowered { roots, entries: placed, names, discriminators, closed_beside, lints }
 }
 
 /// Lowers schemas; remembers what it found from schema to schema.
@@ -112,6 +115,7 @@ pub(super) struct Lowerer<'d> {
     uses: BTreeMap<LenientReading, (String, usize)>,
     used_at: HashSet<(LenientReading, String)>,
     discriminators: HashMap<Box<str>, Discriminator>,
+    closed_beside: HashSet<Box<str>>,
 }
 
 #[derive(Default)]
@@ -151,6 +155,7 @@ impl<'d> Lowerer<'d> {
             uses: BTreeMap::new(),
             used_at: HashSet::new(),
             discriminators: HashMap::new(),
+            closed_beside: HashSet::new(),
         };
         if lowerer.dialect == SchemaDialect::JsonSchema {
             lowerer.find_anchors(document.root(), &mut String::new(), false);
@@ -431,6 +436,17 @@ impl<'d> Lowerer<'d> {
             && let Some(discriminator) = Discriminator::read(schema)
         {
             self.discriminators.insert(at.into(), discriminator);
+        }
+    }
+
+    /// Remembers a closed schema whose author may think that it sees the properties of others.
+    pub(super) fn closed(&mut self, schema: &Map<String, Value>, at: &str) {
+        let others = ["allOf", "oneOf", "anyOf", "$ref"];
+        if schema.get("additionalProperties") == Some(&Value::Bool(false))
+            && others.iter().any(|keyword| schema.contains_key(*keyword))
+            && !self.closed_beside.contains(at)
+        {
+            self.closed_beside.insert(at.into());
         }
     }
 

@@ -7,6 +7,7 @@ use foldhash::fast::FixedState;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
+use super::nearest::KnownBases;
 use super::query_condition::{QueryCondition, split_query};
 use super::template::{Captures, PathSegment, PathTemplate, SegmentPattern};
 use crate::model::rule::Strictness;
@@ -19,6 +20,7 @@ pub struct OperationIndex(u32);
 #[derive(Debug, Clone)]
 pub struct OperationRouter {
     nodes: Vec<TrieNode>,
+    bases: KnownBases,
     trailing_slash: Strictness,
 }
 
@@ -103,7 +105,7 @@ impl OperationIndex {
 impl OperationRouter {
     /// An empty table.
     pub fn new(trailing_slash: Strictness) -> Self {
-        Self { nodes: vec![TrieNode::default()], trailing_slash }
+        Self { nodes: vec![TrieNode::default()], bases: KnownBases::default(), trailing_slash }
     }
 
     /// Adds an operation under a base path. The first to claim a path and method keeps it.
@@ -115,6 +117,7 @@ impl OperationRouter {
         method: &Method,
         operation: u32,
     ) -> Result<(), RouteConflict> {
+        self.bases.record(base);
         let mut node = 0;
         for segment in base.segments.iter().chain(&template.segments) {
             node = self.child(node, segment);
@@ -238,6 +241,10 @@ impl OperationRouter {
 
     pub(super) fn nodes(&self) -> &[TrieNode] {
         &self.nodes
+    }
+
+    pub(super) fn bases(&self) -> &KnownBases {
+        &self.bases
     }
 
     /// Bytes held, roughly.

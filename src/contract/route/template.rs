@@ -74,6 +74,27 @@ impl PathTemplate {
         Self { segments: Vec::new(), parameters: Vec::new() }
     }
 
+    /// The template as text.
+    pub(super) fn to_text(&self) -> String {
+        let mut names = self.parameters.iter();
+        let mut text = String::new();
+        for segment in &self.segments {
+            text.push('/');
+            match segment {
+                PathSegment::Literal(literal) => text.push_str(literal),
+                PathSegment::Pattern(pattern) => {
+                    for (at, literal) in pattern.literals.iter().enumerate() {
+                        if let Some(name) = (at > 0).then(|| names.next()).flatten() {
+                            text.extend(["{", &**name, "}"]);
+                        }
+                        text.push_str(literal);
+                    }
+                }
+            }
+        }
+        text
+    }
+
     /// Names of the templated parts, left to right.
     pub fn parameters(&self) -> &[Box<str>] {
         &self.parameters

@@ -114,7 +114,9 @@ impl<'a> SchemaNode<'a, Instance> for Node<'a> {
         }
         Cow::Owned(match self.at {
             At::Wrapped { .. } => Node::to_value(self),
-            At::Entry(..) | At::Name(_) => Value::Null,
+            // The name that `propertyNames` refuses; whether it is shown is decided later.
+            At::Name(name) => Value::String(name.to_owned()),
+            At::Entry(..) => Value::Null,
         })
     }
 

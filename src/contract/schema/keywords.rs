@@ -248,7 +248,8 @@ impl<'i> Keyword<'i, Instance> for FormatKeyword {
         if self.is_valid(node) {
             return Ok(());
         }
-        Err(ValidationError::custom(format!("must be a number of the format {}", self.name)))
+        let (range, name) = (self.format.range(), &self.name);
+        Err(ValidationError::custom(format!("must be {range} (format {name:?})")))
     }
 
     fn is_valid(&self, node: Node<'i>) -> bool {
@@ -258,15 +259,33 @@ impl<'i> Keyword<'i, Instance> for FormatKeyword {
 
 // === impl OneOfKeyword ===
 
+impl OneOfKeyword {
+    /// The documented values, cut where they are many or long.
+    fn phrase(&self) -> String {
+        const SHOWN_VALUES: usize = 8;
+        const SHOWN_CHARS: usize = 40;
+        let shown = self.0.iter().take(SHOWN_VALUES).map(|value| {
+            let text = value.to_string();
+            match text.char_indices().nth(SHOWN_CHARS) {
+                Some((end, _)) => format!("{}…", &text[..end]),
+                None => text,
+            }
+        });
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        match self.0.len() {
+            1 => format!("must be {shown}"),
+            n if n <= SHOWN_VALUES => format!("must be one of {shown}"),
+            n => format!("must be one of {n} documented values: {shown}, …"),
+        }
+    }
+}
+
 impl<'i> Keyword<'i, Instance> for OneOfKeyword {
     fn validate(&self, node: Node<'i>) -> Result<(), ValidationError<'i>> {
         if self.is_valid(node) {
             return Ok(());
         }
-        Err(ValidationError::custom(match self.0.len() {
-            1 => "must be the one value that is documented",
-            _ => "must be one of the values that are documented",
-        }))
+        Err(ValidationError::custom(self.phrase()))
     }
 
     fn is_valid(&self, node: Node<'i>) -> bool {

@@ -13,8 +13,8 @@ use crate::contract::document::SourceMap;
 use crate::contract::error::{ContractError, Diagnostic};
 use crate::contract::lint::{Lint, LintCode};
 use crate::contract::lower::{
-    Discriminator, EXACT_CONST, EXACT_ENUM, LESS_THAN, MORE_THAN, NUMBER_FORMAT, READ_ONLY, Root,
-    SchemaDialect, UNENFORCEABLE, WRITE_ONLY,
+    Discriminator, EXACT_CONST, EXACT_ENUM, LESS_THAN, Lowered, MORE_THAN, NUMBER_FORMAT,
+    READ_ONLY, Root, SchemaDialect, UNENFORCEABLE, WRITE_ONLY,
 };
 use crate::contract::options::CompileOptions;
 use crate::contract::shape::Shapes;
@@ -35,6 +35,7 @@ pub struct SchemaSet {
     source: Arc<SourceMap>,
     shapes: Shapes,
     discriminators: HashMap<Box<str>, Discriminator>,
+    closed_beside: HashSet<Box<str>>,
 }
 
 /// The outcome of validating one value against one schema.
@@ -102,8 +103,8 @@ impl SchemaSet {
             let context = RootContext { source: &source, dialect, options };
             roots.push(CompiledRoot::compile(&context, root, entry_points, lints)?);
         }
-        let (names, discriminators) = (lowered.names, lowered.discriminators);
-        Ok(Self { roots, entries, names, source, shapes, discriminators })
+        let Lowered { names, discriminators, closed_beside, .. } = lowered;
+        Ok(Self { roots, entries, names, source, shapes, discriminators, closed_beside })
     }
 
     /// Validates a value against a schema. Allocates nothing where the value is valid.
@@ -161,6 +162,13 @@ impl SchemaSet {
     /// The discriminator of the schema at a pointer of the document's tree.
     pub(crate) fn discriminator(&self, pointer: &str) -> Option<&Discriminator> {
         self.discriminators.get(pointer)
+    }
+
+    /// Whether the schema at a pointer allows no other properties and stands beside others (or is
+    /// a part of others) whose properties it does not see.
+    pub(crate) fn is_closed_beside(&self, pointer: &str) -> bool {
+        self.closed_beside.contains(pointer)
+            || pointer::split_last(pointer).is_some_and(|(parent, _)| parent.ends_with("/allOf"))
     }
 
     /// Schemas that the contract uses.

@@ -5,12 +5,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::redaction::is_plain_word;
+
 /// Segments shown; the rest is one `…`.
 const MAX_SEGMENTS: usize = 8;
-/// The longest word shown.
-const MAX_WORD_BYTES: usize = 32;
-/// The longest part of one.
-const MAX_PART_BYTES: usize = 20;
 /// Words shown after the same prefix; further ones are one parameter.
 const MAX_WORDS: usize = 30;
 /// Beginnings remembered; beyond them every word is a parameter.
@@ -48,7 +46,7 @@ impl TemplateGuesser {
     }
 
     fn keeps_word(&mut self, prefix: &str, segment: &str) -> bool {
-        if !is_word(segment) {
+        if !is_plain_word(segment) {
             return false;
         }
         let room = self.words.len() < MAX_PREFIXES;
@@ -60,35 +58,6 @@ impl TemplateGuesser {
         };
         words.contains(segment) || (words.len() < MAX_WORDS && words.insert(segment.into()))
     }
-}
-
-/// Whether a segment is a plain word, as parts of an interface are named: letters in one case,
-/// or camel case, joined by `-`, `_` or `.`; a version such as `v2`. Digits make a value of it.
-fn is_word(segment: &str) -> bool {
-    let version = segment.strip_prefix('v').is_some_and(|digits| {
-        (1..=3).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
-    });
-    let word = segment.len() <= MAX_WORD_BYTES
-        && segment.starts_with(|c: char| c.is_ascii_alphabetic())
-        && segment.bytes().all(|byte| byte.is_ascii_alphabetic() || b"-_.".contains(&byte));
-    version || (word && changes_of_case(segment) <= 3 && !looks_random(segment))
-}
-
-/// Whether some part is longer than words are, or a long part is all capitals, as keys are.
-fn looks_random(segment: &str) -> bool {
-    segment.split(['-', '_', '.']).any(|part| {
-        let capitals = part.len() > 12 && !part.bytes().any(|byte| byte.is_ascii_lowercase());
-        part.len() > MAX_PART_BYTES || capitals
-    })
-}
-
-/// How often a capital follows a small letter: often in random text, seldom in names.
-fn changes_of_case(segment: &str) -> usize {
-    let bytes = segment.as_bytes();
-    bytes
-        .windows(2)
-        .filter(|two| two[0].is_ascii_lowercase() && two[1].is_ascii_uppercase())
-        .count()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::form::{is_json, read_styled};
 use super::multipart_parser::{MultipartFailure, Part, split};
 use super::undeclared;
 use crate::contract::encoding::{EncodingPlan, MediaPlan};
-use crate::contract::media_type::{BodyKind, MediaTypeRef};
+use crate::contract::media_type::{BodyKind, MediaRange, MediaTypeRef};
 use crate::contract::shape::{Shape, Types};
 use crate::json::{Arena, NodeId};
 use crate::model::rule::Rule;
@@ -17,7 +17,9 @@ use crate::model::violation::{Location, ViolationKind};
 use crate::validation::decode::{decode_charset, utf8_or_latin1};
 use crate::validation::header::validate_field;
 use crate::validation::media_type::BodyContext;
+use crate::validation::names::quoted;
 use crate::validation::parameter::SentValue;
+use crate::validation::undocumented;
 use crate::validation::value::{
     ReadingOutcome, record_outcome, refuse_repeated_keys, try_readings,
 };
@@ -31,7 +33,7 @@ pub(super) fn validate(
     bytes: &[u8],
 ) {
     let Some(boundary) = context.boundary else {
-        let message = "Content-Type names no boundary";
+        let message = "header \"Content-Type\" names no boundary for the parts of the body";
         return verdict.add(context.missing, ViolationKind::Malformed, message);
     };
     let mut parts = match split(bytes, boundary) {
@@ -78,8 +80,8 @@ pub(super) fn validate(
 fn sentence(failure: MultipartFailure) -> &'static str {
     match failure {
         MultipartFailure::NoBoundary => "the body does not begin and end with its boundary",
-        MultipartFailure::BrokenPart => "a part has no end of its header",
-        MultipartFailure::TooManyParts => "there are too many parts",
+        MultipartFailure::BrokenPart => "the body has a part whose header does not end",
+        MultipartFailure::TooManyParts => "the body has too many parts",
     }
 }
 
@@ -216,8 +218,10 @@ fn validate_part_head(
         let rule =
             RuleLocation { location: Location::MediaType, name: None, pointer: &encoding.pointer };
         let at = crate::json::pointer::join("", &part.name);
-        let message = "the document does not list this media type for the part";
-        verdict.add_at(rule, ViolationKind::Undocumented, at, message);
+        let of = format!("part {}", quoted(&part.name));
+        let documented = encoding.content_types.iter().map(MediaRange::as_str);
+        let found = undocumented::media_type(&verdict.redactor, documented, &sent, &of);
+        verdict.add_undocumented(rule, at, found);
     }
     for header in &encoding.headers {
         validate_field(arena, verdict, header, part.header(&header.name));

@@ -190,7 +190,7 @@ fn parse_item(
 }
 
 fn malformed(verdict: &mut VerdictBuilder<'_>, context: &BodyContext<'_>, at: usize) {
-    let message = "an item of the stream is not JSON";
+    let message = format!("item {at} of the body is not JSON");
     verdict.add_at(context.rule(), ViolationKind::Malformed, format!("/{at}"), message);
 }
 

@@ -3,7 +3,6 @@
 use crate::contract::shape::Shape;
 use crate::json::Node;
 use crate::json::pointer;
-use crate::model::violation::ViolationKind;
 use crate::validation::verdict_builder::{RuleLocation, VerdictBuilder};
 
 /// Records a violation for every object with members that its schema does not declare in any
@@ -26,10 +25,10 @@ fn walk(
     at: &mut String,
 ) {
     let len = at.len();
-    let mut unknown = 0;
+    let mut unknown = Vec::new();
     for (name, value) in node.members() {
         if !shape.declares(name) && !shape.is_free_form() {
-            unknown += 1;
+            unknown.push(name);
             continue;
         }
         let Some(property) = shape.property(name) else { continue };
@@ -44,8 +43,7 @@ fn walk(
         walk(verdict, rule, shape, item, at);
         at.truncate(len);
     }
-    if unknown > 0 {
-        let message = format!("{unknown} sent that the document does not declare");
-        verdict.add_at(rule, ViolationKind::Undeclared, format!("{at}/*"), message);
+    if !unknown.is_empty() {
+        verdict.add_undeclared(rule, at.clone(), unknown.into_iter());
     }
 }

@@ -13,6 +13,7 @@ use crate::model::rule::Rule;
 use crate::model::verdict::SkipReason;
 use crate::model::violation::ViolationKind;
 use crate::validation::media_type::BodyContext;
+use crate::validation::names::quoted;
 use crate::validation::value::{ReadingOutcome, record_outcome, try_readings};
 use crate::validation::value_reader::{ReadAttempts, ValueKind, ValueReader};
 use crate::validation::verdict_builder::VerdictBuilder;
@@ -44,7 +45,8 @@ pub(super) fn validate(
         && xml.name.is_some()
         && !root.is_named(xml.name.as_deref().unwrap_or_default(), xml.namespace.as_deref())
     {
-        let message = "the root element is not the one that the document names";
+        let named = quoted(xml.name.as_deref().unwrap_or_default());
+        let message = format!("the root element of the body must be {named}");
         return verdict.add(context.rule(), ViolationKind::Malformed, message);
     }
     let outcome =

@@ -3,9 +3,11 @@
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
 
+use super::sentence::found;
 use super::{Explainer, ViolationSink};
 use crate::contract::schema::Discriminator;
 use crate::json::pointer;
+use crate::validation::names::quoted;
 
 type Branches = [Vec<ValidationError<'static>>];
 
@@ -36,15 +38,17 @@ impl Explainer<'_> {
         let chosen = self.choose(root, error, branches);
         let hint = match &chosen {
             BranchChoice::Named(index, discriminator) => {
-                format!("; its property {:?} names branch {index}", discriminator.property)
+                format!("; its property {} names branch {index}", quoted(&discriminator.property))
             }
             BranchChoice::Unnamed(discriminator) => {
-                format!("; its property {:?} names none of them", discriminator.property)
+                format!("; its property {} names none of them", quoted(&discriminator.property))
             }
             BranchChoice::Closest(index) => format!("; branch {index} comes closest"),
             BranchChoice::None => String::new(),
         };
-        violation.message = format!("must conform to {quantity} of {keyword}{hint}");
+        let path = error.instance_path().as_str();
+        let (label, found) = (self.value.label(path), found(&self.value, path));
+        violation.message = format!("{label} must conform to {quantity} of {keyword}{found}{hint}");
         sink.add(violation);
         if let BranchChoice::Named(index, _) | BranchChoice::Closest(index) = chosen {
             for error in branches.get(index).into_iter().flatten() {
@@ -67,9 +71,9 @@ impl Explainer<'_> {
         }
         let path = error.schema_path().as_str();
         let schema = pointer::split_last(path).map_or("", |(parent, _)| parent);
-        let (schema, _) = self.schemas.locate(root, schema);
-        if let Some(discriminator) = self.schemas.discriminator(&schema) {
-            let node = self.part(error.instance_path().as_str());
+        let (schema, _) = self.value.schemas.locate(root, schema);
+        if let Some(discriminator) = self.value.schemas.discriminator(&schema) {
+            let node = self.value.part(error.instance_path().as_str());
             let value = node.and_then(|node| node.get(&discriminator.property)?.as_str());
             match value.map(|value| discriminator.branch(value)) {
                 Some(Some(index)) if index < branches.len() => {

@@ -1,49 +1,111 @@
-//! The message of a violation: one sentence for each kind of schema error.
+//! The message of a violation: one sentence for each kind of schema error. It says what the rule
+//! asks for, which part of the message breaks it, and the type and length of what stood there.
 
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use jsonschema::{JsonType, ValidationError};
 use serde_json::Value;
 
-use crate::contract::schema::SchemaSet;
+use super::format_hint;
+use super::found::{count, describe};
+use super::subject::InspectedValue;
+use crate::json::pointer;
+use crate::validation::names::{PROPERTY, document_text, quoted, undeclared};
 
-/// Values of a documented list that a sentence shows, and characters of them.
+/// Values of a documented list that a sentence shows.
 const SHOWN_VALUES: usize = 8;
-const SHOWN_CHARS: usize = 120;
 
-/// The sentence for an error. It contains words of the document, never of the message.
-pub(super) fn of(schemas: &SchemaSet, error: &ValidationError<'_>) -> String {
+/// The sentence for an error. `is_closed_beside` says that the schema does not see the properties
+/// of schemas beside it.
+pub(super) fn of(
+    value: &InspectedValue<'_>,
+    error: &ValidationError<'_>,
+    is_closed_beside: bool,
+) -> String {
+    let path = error.instance_path().as_str();
+    let label = value.label(path);
     match error.kind() {
-        Kind::Type { kind } => format!("must be {}", types(kind)),
-        Kind::Required { property } => match property.as_str() {
-            Some(name) => format!("the required property {name:?} is missing"),
-            None => "a required property is missing".to_owned(),
-        },
+        Kind::Required { property } => {
+            let name = property.as_str().map(|name| format!(" {}", quoted(name)));
+            let name = name.unwrap_or_default();
+            format!("the required property{name} is missing in {label}{}", found(value, path))
+        }
         Kind::AdditionalProperties { unexpected } => {
-            undocumented(schemas, unexpected, "is not among the documented ones")
+            let mut text = refused(value, path, unexpected, "not declared", "additionalProperties");
+            if is_closed_beside {
+                text.push_str(BESIDE);
+            }
+            text
         }
         Kind::UnevaluatedProperties { unexpected } => {
-            undocumented(schemas, unexpected, "is allowed by no part of the schema")
+            let what = "allowed by no part of the schema";
+            refused(value, path, unexpected, what, "unevaluatedProperties")
         }
         Kind::UnevaluatedItems { unexpected } => {
-            format!("{} is allowed by no part of the schema", count(unexpected.len(), "item"))
+            let items = count(unexpected.len(), "item");
+            let verb = if unexpected.len() == 1 { "is" } else { "are" };
+            format!(
+                "{items} of {label} {verb} allowed by no part of the schema{}",
+                found(value, path)
+            )
         }
-        Kind::AdditionalItems { limit } => {
-            format!("must have at most {}", count(*limit, "item"))
-        }
-        Kind::Enum { options } => match shown(options) {
-            Some(list) => format!("must be one of {list}"),
-            None => "must be one of the documented values".to_owned(),
-        },
-        Kind::Constant { expected_value } => match shown(expected_value) {
-            Some(value) => format!("must be {value}"),
-            None => "must be the documented value".to_owned(),
-        },
-        Kind::Pattern { .. } => "must match the documented pattern".to_owned(),
-        Kind::Format { format } => format!("must be of the format {format:?}"),
-        Kind::Custom { message, .. } => message.clone(),
         Kind::PropertyNames { error } => {
-            format!("a property's name is not allowed: it {}", of(schemas, error))
+            let name = error.instance().as_str().filter(|name| value.may_show(name)).map(quoted);
+            let name = name.map_or("the name of a property".to_owned(), |name| {
+                format!("the property name {name}")
+            });
+            format!("{name} of {label} is not allowed: it {}", phrase(error))
         }
+        Kind::Format { format } => {
+            let text = value.part(path).and_then(|part| part.as_str());
+            let hint = text.and_then(|text| format_hint::hint(format, text));
+            let hint = hint.map(|hint| format!(", which {hint}")).unwrap_or_default();
+            format!("{label} {}{}{hint}", phrase(error), found(value, path))
+        }
+        _ => format!("{label} {}{}", phrase(error), found(value, path)),
+    }
+}
+
+/// Why a closed schema refuses what a schema beside it declares.
+const BESIDE: &str = "; additionalProperties: false sees only the properties declared beside it, \
+                      not those of other schemas in allOf, oneOf, anyOf or $ref";
+
+/// The type and length of what stood there.
+pub(super) fn found(value: &InspectedValue<'_>, path: &str) -> String {
+    value.part(path).map(|part| format!("; found {}", describe(part))).unwrap_or_default()
+}
+
+/// What is wrong with properties that a closed schema refuses.
+fn refused(
+    value: &InspectedValue<'_>,
+    path: &str,
+    unexpected: &[String],
+    what: &str,
+    keyword: &str,
+) -> String {
+    let of = format!(" of {}", value.label(path));
+    let names = unexpected.iter().map(String::as_str);
+    let declares = |name: &str| value.schemas.declares_name(name);
+    let (text, is_plural) = undeclared(&value.subject.redactor, PROPERTY, names, declares, &of);
+    let verb = if is_plural { "are" } else { "is" };
+    let found = match unexpected {
+        [one] => found(value, &pointer::join(path, one)),
+        _ => found(value, path),
+    };
+    format!("{text} {verb} {what}, and {keyword} is false{found}")
+}
+
+/// What a rule asks for, without a subject. It has words of the document only.
+fn phrase(error: &ValidationError<'_>) -> String {
+    match error.kind() {
+        Kind::Type { kind } => format!("must be {}", types(kind)),
+        Kind::Enum { options } => one_of(options),
+        Kind::Constant { expected_value } => format!("must be {}", documented(expected_value)),
+        Kind::Pattern { pattern } => format!("must match the pattern {}", document_text(pattern)),
+        Kind::Format { format } => {
+            let form = format_hint::form(format).map(|form| format!(" ({form})"));
+            format!("must be of the format {}{}", quoted(format), form.unwrap_or_default())
+        }
+        Kind::Custom { message, .. } => message.clone(),
         kind => limits(kind),
     }
 }
@@ -51,6 +113,7 @@ pub(super) fn of(schemas: &SchemaSet, error: &ValidationError<'_>) -> String {
 /// Sentences of rules that are a number, and of those that are nothing but a name.
 fn limits(kind: &Kind) -> String {
     match kind {
+        Kind::AdditionalItems { limit } => format!("must have at most {}", count(*limit, "item")),
         Kind::MaxItems { limit } => format!("must have at most {}", count_u64(*limit, "item")),
         Kind::MinItems { limit } => format!("must have at least {}", count_u64(*limit, "item")),
         Kind::MaxLength { limit } => {
@@ -104,28 +167,12 @@ fn matching_branches(branches: &[Vec<ValidationError<'static>>]) -> Option<Strin
     (matching.len() > 1).then(|| matching.join(" and "))
 }
 
-/// Names that the document does not know are counted, not shown.
-fn undocumented(schemas: &SchemaSet, unexpected: &[String], what: &str) -> String {
-    let known: Vec<String> = unexpected
-        .iter()
-        .filter(|name| schemas.declares_name(name))
-        .take(SHOWN_VALUES)
-        .map(|name| format!("{name:?}"))
-        .collect();
-    if known.len() == unexpected.len() && !known.is_empty() {
-        return format!("the property {} {what}", known.join(", "));
-    }
-    match unexpected.len() {
-        0 | 1 => format!("a property {what}"),
-        n => format!("each of {n} properties {what}"),
-    }
-}
-
 fn types(kind: &TypeKind) -> String {
     match kind {
         TypeKind::Single(one) => type_name(*one).to_owned(),
         TypeKind::Multiple(several) => {
-            let words: Vec<&str> = several.iter().map(type_name).collect();
+            let mut words: Vec<&str> = several.iter().map(type_name).collect();
+            words.sort_by_key(|word| *word == "null");
             words.join(" or ")
         }
     }
@@ -143,27 +190,24 @@ fn type_name(kind: JsonType) -> &'static str {
     }
 }
 
-/// A documented value, or list of values, when it is short.
-fn shown(value: &Value) -> Option<String> {
-    let text = match value {
-        Value::Array(values) if values.len() <= SHOWN_VALUES => {
-            let values: Vec<String> = values.iter().map(Value::to_string).collect();
-            values.join(", ")
-        }
-        Value::Array(_) | Value::Object(_) => return None,
-        value => value.to_string(),
+/// A documented list of values, cut where it is long.
+fn one_of(options: &Value) -> String {
+    let Some(options) = options.as_array().filter(|options| !options.is_empty()) else {
+        return "must be one of the documented values".to_owned();
     };
-    (text.chars().count() <= SHOWN_CHARS).then_some(text)
-}
-
-fn count_u64(count: u64, what: &str) -> String {
-    self::count(usize::try_from(count).unwrap_or(usize::MAX), what)
-}
-
-fn count(count: usize, what: &str) -> String {
-    match (count, what) {
-        (1, what) => format!("1 {what}"),
-        (n, "property") => format!("{n} properties"),
-        (n, what) => format!("{n} {what}s"),
+    let shown: Vec<String> = options.iter().take(SHOWN_VALUES).map(documented).collect();
+    match options.len() - shown.len() {
+        0 if shown.len() == 1 => format!("must be {}", shown.join("")),
+        0 => format!("must be one of {}", shown.join(", ")),
+        _ => format!("must be one of {} documented values: {}, …", options.len(), shown.join(", ")),
     }
+}
+
+/// A documented value as JSON, cut where it is long.
+fn documented(value: &Value) -> String {
+    document_text(&value.to_string())
+}
+
+fn count_u64(number: u64, what: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), what)
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{DEFAULT_CAP, ViolationSink, ViolationSubject, validate};
@@ -6,6 +8,15 @@ use crate::json::Arena;
 use crate::model::rule::{Rule, Strictness};
 use crate::model::verdict::{SkipReason, Verdict};
 use crate::model::violation::{Violation, ViolationCode};
+
+fn subject() -> ViolationSubject {
+    ViolationSubject {
+        code: ViolationCode::REQUEST_BODY_SCHEMA,
+        name: None,
+        prefix: String::new(),
+        redactor: Arc::default(),
+    }
+}
 
 fn verdict_on(version: &str, schemas: &Value, body: &str, direction: Direction) -> Verdict {
     let document = json!({
@@ -22,7 +33,7 @@ fn verdict_on(version: &str, schemas: &Value, body: &str, direction: Direction) 
     let value = arena.parse(body.as_bytes()).unwrap();
     let mut verdict = Verdict::default();
     let mut sink = ViolationSink::new(&mut verdict, DEFAULT_CAP);
-    let subject = ViolationSubject { code: ViolationCode::REQUEST_BODY_SCHEMA, name: None };
+    let subject = subject();
     validate(&set, id, arena.node(value), &subject, &mut sink);
     verdict
 }
@@ -57,9 +68,9 @@ fn every_violation_has_both_pointers() {
     assert_eq!(
         lines(&verdict),
         [
-            " | /components/schemas/S/required | required | the required property \"a\" is missing",
-            "/b | /components/schemas/B/maxLength | maxLength | must have at most 2 characters",
-            "/c/1 | /components/schemas/S/properties/c/items/maximum | maximum | must be at most 5",
+            " | /components/schemas/S/required | required | the required property \"a\" is missing in the body; found an object of 2 properties",
+            "/b | /components/schemas/B/maxLength | maxLength | property \"b\" must have at most 2 characters; found a string of 6 characters",
+            "/c/1 | /components/schemas/S/properties/c/items/maximum | maximum | item 1 of property \"c\" must be at most 5; found an integer",
         ]
     );
     assert!(verdict.violations.iter().all(|violation| violation.position.is_some()));
@@ -79,7 +90,11 @@ fn no_violation_contains_a_value_of_the_message() {
     assert!(text.contains("\"/*\""), "{text}");
     let closed = json!({"S": {"additionalProperties": false, "properties": {"a": {}}}});
     let text = format!("{:?}", verdict(&closed, r#"{"alice@example.org": 1}"#));
-    assert!(!text.contains("alice") && text.contains("a property is not among"), "{text}");
+    assert!(
+        !text.contains("alice")
+            && text.contains("a property of the body, whose name is not shown, is not declared"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -107,9 +122,11 @@ fn the_branch_of_the_discriminator_is_reported() {
             messages,
             [
                 format!(
-                    "must conform to one branch of oneOf; its property \"kind\" names branch {branch}"
+                    "the body must conform to one branch of oneOf; found an object of 1 property; its property \"kind\" names branch {branch}"
                 ),
-                format!("the required property {missing:?} is missing"),
+                format!(
+                    "the required property {missing:?} is missing in the body; found an object of 1 property"
+                ),
             ]
         );
     }
@@ -204,7 +221,7 @@ fn read_only_properties_are_refused_where_configured() {
     let value = arena.parse(br#"{"id": "x"}"#).unwrap();
     assert!(set.is_valid(response, arena.node(value)));
     let mut verdict = Verdict::default();
-    let subject = ViolationSubject { code: ViolationCode::REQUEST_BODY_SCHEMA, name: None };
+    let subject = subject();
     validate(&set, request, arena.node(value), &subject, &mut ViolationSink::new(&mut verdict, 9));
     assert_eq!(verdict.violations[0].keyword, "readOnly");
     assert_eq!(
