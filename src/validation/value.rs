@@ -99,7 +99,8 @@ pub(super) fn conforms(
 }
 
 /// A parameter or header with the texts sent for it. There is at least one text, except for
-/// objects whose properties are keys of their own.
+/// objects whose properties are keys of their own. A list or an object in a form that is not read
+/// here, such as XML, is skipped.
 pub(super) fn validate_parameter(
     arena: &mut Arena,
     verdict: &mut VerdictBuilder<'_>,
@@ -136,7 +137,6 @@ pub(super) fn validate_parameter(
         ValueForm::Content(kind) => {
             let kind = *kind;
             if kind != BodyKind::Json && !shape.types().any_scalar() {
-                // A list or an object in a form that is not read here, such as XML.
                 return verdict.skip(SkipReason::UnsupportedMediaType);
             }
             let attempts = ReadAttempts::of(ValueKind::Primitive);
@@ -158,8 +158,14 @@ pub(super) fn validate_parameter(
             })
         }
     };
-    refuse_repeated_keys(arena, verdict, rule);
+    refuse_repeated_keys_of(plan, arena, verdict);
     record_outcome(arena, verdict, plan.schema, rule, outcome);
+}
+
+fn refuse_repeated_keys_of(plan: &ParameterPlan, arena: &Arena, verdict: &mut VerdictBuilder<'_>) {
+    if matches!(plan.form, ValueForm::Content(BodyKind::Json)) {
+        refuse_repeated_keys(arena, verdict, rule_of(plan));
+    }
 }
 
 /// Records the violations of an outcome.
