@@ -101,7 +101,8 @@ pub(super) fn conforms(
 }
 
 /// A parameter or header with the texts sent for it. There is at least one text, except for
-/// objects whose properties are keys of their own.
+/// objects whose properties are keys of their own. A list or an object in a form that is not read
+/// here, such as XML, is skipped.
 pub(super) fn validate_parameter(
     arena: &mut Arena,
     verdict: &mut VerdictBuilder<'_>,
@@ -151,7 +152,7 @@ pub(super) fn validate_parameter(
             })
         }
     };
-    refuse_repeated_keys(arena, verdict, rule);
+    refuse_repeated_keys_of(plan, arena, verdict);
     match (&outcome, &plan.form) {
         (ReadingOutcome::Failed(ReadError::Style), ValueForm::Styled(form)) => {
             record_other_style(verdict, rule, form);
@@ -181,6 +182,12 @@ fn record_other_style(
     let message =
         format!("{label} is not written in the documented style {style} with explode {explode}");
     verdict.add(rule, ViolationKind::Malformed, message);
+}
+
+fn refuse_repeated_keys_of(plan: &ParameterPlan, arena: &Arena, verdict: &mut VerdictBuilder<'_>) {
+    if matches!(plan.form, ValueForm::Content(BodyKind::Json)) {
+        refuse_repeated_keys(arena, verdict, rule_of(plan));
+    }
 }
 
 /// Records the violations of an outcome.
