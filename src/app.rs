@@ -125,7 +125,7 @@ pub fn run(config: &Config, hooks: Hooks) -> Result<Summary, StartError> {
     let compilation = CompiledDocuments::compile(config, &no_contracts, &mut documents);
     let compiled_documents = control.block_on(compilation)?;
     let (stop_background, background_stopped) = watch::channel(false);
-    let opening = stores::open_for_traffic(config, &clock, background_stopped.clone());
+    let opening = stores::open_for_traffic(config, &metrics, &clock, background_stopped.clone());
     let store = control.block_on(signals.unless_stopped(opening))?;
     let store = stores::with_metrics(store, &metrics, &clock)?;
     let registry = registry(config, &store, &metrics, &clock)?;

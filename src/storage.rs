@@ -9,6 +9,7 @@
 mod deferred;
 mod encrypted;
 mod error;
+mod fault;
 mod memory;
 pub mod metrics;
 mod observed_consumer;

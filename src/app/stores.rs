@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::config::encryption::EncryptionSettings;
 use crate::config::storage::StorageSettings;
 use crate::model::clock::Clock;
-use crate::storage::metrics::{MeasuredStore, StorageMetrics};
+use crate::storage::metrics::{MeasuredStore, StorageFaultMetrics, StorageMetrics};
 use crate::storage::{self, Access, DeferredStore, EncryptedStore, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
@@ -34,51 +34,46 @@ pub async fn open_store(
     Ok(Arc::new(EncryptedStore::new(store, keys)))
 }
 
-/// Opens the store for traffic. Where every route names a document, traffic waits for the
-/// database no longer than [`START_PATIENCE`], and starts even if the database is unreachable,
-/// refuses, or was written by a newer version: it is then opened in the background, until
-/// `stopped` turns true.
+/// Opens the store for traffic, and keeps it open until `stopped` turns true. Where every route
+/// names a document, traffic waits for the database no longer than [`START_PATIENCE`], and starts
+/// even if the database is unreachable, refuses, or was written by a newer version: it is then
+/// opened in the background.
 pub(super) async fn open_for_traffic(
     config: &Config,
+    metrics: &Metrics,
     clock: &Arc<dyn Clock>,
     stopped: watch::Receiver<bool>,
 ) -> Result<Arc<dyn Store>, StartError> {
-    if config.routes.iter().any(|route| route.contract.spec.is_none()) {
-        return open_store(&config.storage, &config.encryption, false, clock).await;
-    }
-    let deferred = Arc::new(DeferredStore::new(&config.storage, clock.clone()));
+    let faults = StorageFaultMetrics::new(metrics)?;
+    let deferred = Arc::new(DeferredStore::new(&config.storage, clock.clone(), faults));
     let store = EncryptedStore::new(deferred.clone(), keyring(&config.encryption)?);
     let mut first = tokio::spawn({
         let deferred = deferred.clone();
         async move { deferred.try_open().await }
     });
     let place = config.storage.to_string();
-    let unanswered = match tokio::time::timeout(START_PATIENCE, &mut first).await {
-        Ok(Ok(Ok(()))) => return Ok(Arc::new(store)),
-        Ok(Ok(Err(reason))) if !starts_without(&config.storage, &reason) => {
+    let needs_storage = config.routes.iter().any(|route| route.contract.spec.is_none());
+    let patience = if needs_storage { Duration::MAX } else { START_PATIENCE };
+    let mut unanswered = None;
+    match tokio::time::timeout(patience, &mut first).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(reason))) if needs_storage || !starts_without(&config.storage, &reason) => {
             return Err(StartError::Storage { place, reason });
         }
-        Ok(Ok(Err(reason))) => {
-            warn_of_deferred(&place, &reason.to_string());
-            None
-        }
-        Ok(Err(panicked)) => {
-            warn_of_deferred(&place, &panicked.to_string());
-            None
-        }
+        Ok(Ok(Err(reason))) => warn_of_deferred(&place, &reason.to_string()),
+        Ok(Err(panicked)) => warn_of_deferred(&place, &panicked.to_string()),
         Err(_) => {
             warn_of_deferred(&place, "it has not answered");
-            Some(first)
+            unanswered = Some(first);
         }
-    };
+    }
     tokio::spawn(async move {
-        let late = match unanswered {
-            Some(first) => matches!(first.await, Ok(Ok(()))),
-            None => false,
-        };
-        if late || deferred.open(stopped).await {
+        if let Some(first) = unanswered
+            && matches!(first.await, Ok(Ok(())))
+        {
             tracing::info!(event = "storage_opened", place);
         }
+        deferred.supervise(stopped).await;
     });
     Ok(Arc::new(store))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use prometheus::{HistogramVec, IntCounterVec};
 
+use super::fault::StorageFault;
 use super::operations::operations_of;
 use super::query::MigrationReport;
 use super::store::{
@@ -19,6 +20,12 @@ use crate::telemetry::metrics::{LATENCY_BUCKETS, Metrics, MetricsError};
 pub struct StorageMetrics {
     seconds: HistogramVec,
     errors: IntCounterVec,
+}
+
+/// Counts faults of the open database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct StorageFaultMetrics {
+    faults: IntCounterVec,
 }
 
 /// A store that measures every operation of another.
@@ -46,6 +53,28 @@ impl StorageMetrics {
                 &["operation", "kind"],
             )?,
         })
+    }
+}
+
+// === impl StorageFaultMetrics ===
+
+impl StorageFaultMetrics {
+    /// Registers them.
+    pub fn new(metrics: &Metrics) -> Result<Self, MetricsError> {
+        let faults = metrics.counters(
+            "cvt_storage_faults_total",
+            "Times that the open database was found deleted, replaced, read-only, damaged or \
+             without room, by fault.",
+            &["fault"],
+        )?;
+        for fault in StorageFault::ALL {
+            faults.with_label_values(&[fault.as_str()]);
+        }
+        Ok(Self { faults })
+    }
+
+    pub(crate) fn count(&self, fault: StorageFault) {
+        self.faults.with_label_values(&[fault.as_str()]).inc();
     }
 }
 

@@ -9,15 +9,21 @@
 //! are written once more; storing costs the same. Every pragma is read back after opening: a
 //! file system or an option that silently ignores one is an error.
 
+pub(crate) mod database_files;
+pub(crate) mod transaction;
+
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row as _, SqlitePool};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection, SqlitePool};
 
 use super::error::StoreError;
 use super::sql::DbHandle;
 use super::store::StoreResult;
+use transaction::WriteTransaction;
 
 /// How often other processes' registrations are looked for.
 const POLL: Duration = Duration::from_millis(500);
@@ -29,6 +35,12 @@ const CACHE_KIB: i64 = 16 * 1024;
 const CHECKPOINT_PAGES: u32 = 4_000;
 /// The write-ahead log is cut back to this size after a checkpoint.
 const JOURNAL_LIMIT: i64 = 64 * 1024 * 1024;
+
+/// A ping reads the file through a new connection no more often than this.
+const INSPECTION_INTERVAL: Duration = Duration::from_secs(4);
+/// A file of up to this many pages (4 MiB) is then read as a whole, which takes some
+/// milliseconds; of a larger one the first pages of every table.
+const INSPECTED_PAGES: i64 = 1_024;
 
 /// How to open a SQLite file.
 #[derive(Debug, Clone)]
@@ -50,6 +62,9 @@ pub(crate) struct SqliteDb {
     /// `None` when opened for reading only.
     writer: Option<SqlitePool>,
     readers: SqlitePool,
+    /// For a connection that has read nothing yet.
+    fresh: SqliteConnectOptions,
+    inspected: Mutex<Option<Instant>>,
 }
 
 // === impl SqliteOptions ===
@@ -70,9 +85,17 @@ impl SqliteOptions {
     pub(crate) async fn connect(&self) -> StoreResult<SqliteDb> {
         let writer = if self.read_only { None } else { Some(self.writer().await?) };
         let options = self.connection().read_only(true);
-        let readers = self.pool(self.readers.max(1)).connect_lazy_with(options);
+        let fresh = options.clone();
+        // A snapshot that SQLite ended by itself cannot be rolled back: its connection is closed.
+        let readers = self.pool(self.readers.max(1)).after_release(|conn, _| {
+            Box::pin(async move {
+                conn.ping().await?;
+                Ok(!conn.is_in_transaction())
+            })
+        });
+        let readers = readers.connect_lazy_with(options);
         verify(&readers, self).await?;
-        Ok(SqliteDb { writer, readers })
+        Ok(SqliteDb { writer, readers, fresh, inspected: Mutex::new(None) })
     }
 
     async fn writer(&self) -> StoreResult<SqlitePool> {
@@ -168,22 +191,45 @@ impl SqliteDb {
     }
 
     pub(crate) async fn snapshot(&self) -> StoreResult<DbHandle> {
-        Ok(DbHandle::SqliteWrite(self.readers.begin().await?))
+        Ok(DbHandle::SqliteSnapshot(self.readers.begin().await?))
     }
 
     pub(crate) async fn begin(&self) -> StoreResult<DbHandle> {
-        Ok(DbHandle::SqliteWrite(self.writer()?.begin_with("BEGIN IMMEDIATE").await?))
+        Ok(DbHandle::SqliteWrite(WriteTransaction::begin(self.writer()?).await?))
     }
 
     pub(crate) async fn wait_for_change(&self, max_wait: Duration) {
         tokio::time::sleep(max_wait.min(POLL)).await;
     }
 
-    /// Takes and gives back the write lock.
+    /// Writes something that changes nothing, so that a full or read-only disk shows, and now and
+    /// then reads the file as it lies on disk: the pages that the pools remember hide damage.
     pub(crate) async fn ping(&self) -> StoreResult<()> {
-        let tx = self.writer()?.begin_with("BEGIN IMMEDIATE").await?;
-        tx.rollback().await?;
-        Ok(())
+        let mut tx = WriteTransaction::begin(self.writer()?).await?;
+        let version: i64 =
+            sqlx::query("PRAGMA user_version").fetch_one(tx.conn()).await?.try_get(0)?;
+        let same = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {version}"));
+        sqlx::raw_sql(same).execute(tx.conn()).await?;
+        tx.commit().await?;
+        if !self.inspection_is_due() {
+            return Ok(());
+        }
+        let mut conn = self.fresh.connect().await?;
+        let inspected = inspect(&mut conn).await;
+        let _ = conn.close().await;
+        if inspected.is_err() {
+            *self.inspected.lock() = None;
+        }
+        inspected
+    }
+
+    fn inspection_is_due(&self) -> bool {
+        let mut inspected = self.inspected.lock();
+        let due = inspected.is_none_or(|at| at.elapsed() >= INSPECTION_INTERVAL);
+        if due {
+            *inspected = Some(Instant::now());
+        }
+        due
     }
 
     /// Moves what the log holds into the file and empties the log, unless a reader still needs
@@ -202,4 +248,22 @@ impl SqliteDb {
             writer.close().await;
         }
     }
+}
+
+/// Reads the file through a connection that remembers no page of it.
+async fn inspect(conn: &mut SqliteConnection) -> StoreResult<()> {
+    let pages: i64 = sqlx::query("PRAGMA page_count").fetch_one(&mut *conn).await?.try_get(0)?;
+    if pages <= INSPECTED_PAGES {
+        let found: String =
+            sqlx::query("PRAGMA quick_check(1)").fetch_one(conn).await?.try_get(0)?;
+        let damaged = || StoreError::Foreign(format!("it is damaged: {found}"));
+        return if found == "ok" { Ok(()) } else { Err(damaged()) };
+    }
+    let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'";
+    for table in sqlx::query(tables).fetch_all(&mut *conn).await? {
+        let name: String = table.try_get(0)?;
+        let first = format!("SELECT 1 FROM \"{}\" LIMIT 1", name.replace('"', "\"\""));
+        sqlx::query(sqlx::AssertSqlSafe(first)).fetch_optional(&mut *conn).await?;
+    }
+    Ok(())
 }

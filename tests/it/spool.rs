@@ -1,6 +1,7 @@
 //! Storage that is away, slow or full: traffic goes on, and what was recorded is stored later,
 //! each record once.
 
+mod database_file;
 mod outage;
 mod room;
 

@@ -48,6 +48,14 @@ impl WriteBatch {
         }
     }
 
+    /// What tells it from other batches, also when it comes back from the spool.
+    pub fn id(&self) -> Option<Uuid> {
+        match self {
+            Self::Records(records) => records.first().map(|record| record.get().id),
+            Self::Usage(batch, _) | Self::Groups(batch, _) => Some(*batch),
+        }
+    }
+
     /// How many things it holds.
     pub fn len(&self) -> usize {
         match self {

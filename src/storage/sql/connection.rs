@@ -8,13 +8,15 @@ use time::OffsetDateTime;
 use super::dialect::SqlDialect;
 use super::query::{Query, Value, ValueList};
 use super::row::DbRow;
+use crate::storage::sqlite::transaction::WriteTransaction;
 use crate::storage::store::StoreResult;
 
-/// A connection held for an operation; a transaction that is dropped rolls back.
+/// A connection held for an operation; a transaction that is dropped leaves nothing behind.
 pub(crate) enum DbHandle {
     SqliteRead(PoolConnection<Sqlite>),
     PostgresRead(PoolConnection<Postgres>),
-    SqliteWrite(Transaction<'static, Sqlite>),
+    SqliteSnapshot(Transaction<'static, Sqlite>),
+    SqliteWrite(WriteTransaction),
     PostgresWrite(Transaction<'static, Postgres>),
 }
 
@@ -31,7 +33,8 @@ impl DbHandle {
     pub(crate) fn conn(&mut self) -> DbConn<'_> {
         match self {
             Self::SqliteRead(conn) => DbConn::Sqlite(conn),
-            Self::SqliteWrite(tx) => DbConn::Sqlite(tx),
+            Self::SqliteSnapshot(tx) => DbConn::Sqlite(tx),
+            Self::SqliteWrite(tx) => DbConn::Sqlite(tx.conn()),
             Self::PostgresRead(conn) => DbConn::Postgres(conn),
             Self::PostgresWrite(tx) => DbConn::Postgres(tx),
         }
@@ -41,7 +44,8 @@ impl DbHandle {
     pub(crate) async fn commit(self) -> StoreResult<()> {
         match self {
             Self::SqliteRead(_) | Self::PostgresRead(_) => Ok(()),
-            Self::SqliteWrite(tx) => Ok(tx.commit().await?),
+            Self::SqliteSnapshot(tx) => Ok(tx.commit().await?),
+            Self::SqliteWrite(tx) => tx.commit().await,
             Self::PostgresWrite(tx) => Ok(tx.commit().await?),
         }
     }

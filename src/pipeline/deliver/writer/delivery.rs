@@ -1,13 +1,16 @@
 //! Giving batches to storage.
 //!
 //! Invariants: a batch that storage takes or refuses is counted once; a batch that
-//! storage refuses for what is in it is halved until what it refuses stands alone; that
-//! storage went away, and that it came back, is said once each.
+//! storage refuses for what is in it is halved until what it refuses stands alone; an error that
+//! nobody foresaw counts as a refusal only when what stands alone failed twice, as [`Suspicion`]
+//! says; that storage went away, that its disk is full, and that it came back, is said once each.
+
+mod suspicion;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -18,6 +21,7 @@ use crate::pipeline::deliver::drop_reason::DropReason;
 use crate::pipeline::deliver::metrics::RecordMetrics;
 use crate::pipeline::record::notifier::Notifier;
 use crate::storage::{Store, StoreError};
+use suspicion::Suspicion;
 
 /// Backoff between tries grow from here …
 const MIN_PAUSE: Duration = Duration::from_millis(50);
@@ -31,9 +35,19 @@ pub(super) struct Delivery {
     metrics: RecordMetrics,
     random: Arc<dyn RandomSource>,
     deadline: watch::Receiver<Option<Instant>>,
-    unavailable: Arc<AtomicBool>,
+    outage: Arc<Mutex<Outage>>,
+    suspicion: Arc<Mutex<Suspicion>>,
     /// Told about groups that were stored.
     notifier: Option<Arc<Notifier>>,
+}
+
+/// What was said about storage last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+enum Outage {
+    #[default]
+    None,
+    Away,
+    Full,
 }
 
 /// Growing backoff between tries.
@@ -49,7 +63,15 @@ impl Delivery {
         random: Arc<dyn RandomSource>,
         deadline: watch::Receiver<Option<Instant>>,
     ) -> Self {
-        Self { store, metrics, random, deadline, unavailable: Arc::default(), notifier: None }
+        Self {
+            store,
+            metrics,
+            random,
+            deadline,
+            outage: Arc::default(),
+            suspicion: Arc::default(),
+            notifier: None,
+        }
     }
 
     /// From now on `notifier` hears of groups that were stored.
@@ -66,6 +88,7 @@ impl Delivery {
                 Ok(merged) => {
                     self.metrics.stored(batch, started.elapsed());
                     self.report_recovered();
+                    self.suspicion.lock().clear();
                     left.pop();
                     self.notify(&merged);
                     continue;
@@ -78,6 +101,14 @@ impl Delivery {
                 return Err(error);
             }
             let split = batch.split();
+            let unforeseen = matches!(error, StoreError::Unexpected(_));
+            if split.is_none()
+                && unforeseen
+                && !self.suspicion.lock().confirms(batch.id(), Instant::now())
+            {
+                self.report_unavailable(&error);
+                return Err(error);
+            }
             if split.is_none() {
                 let kind = batch.kind().as_str();
                 tracing::error!(event = "batch_rejected", kind, %error, "storage never takes it");
@@ -130,7 +161,7 @@ impl Delivery {
     /// Notes that storage took too long over what it was given.
     pub(super) fn report_slow(&self) {
         self.metrics.failed();
-        if !self.unavailable.swap(true, Ordering::Relaxed) {
+        if self.is_news(Outage::Away) {
             tracing::warn!(event = "storage_slow", "records go to the spool meanwhile");
         }
     }
@@ -142,15 +173,27 @@ impl Delivery {
     }
 
     fn report_unavailable(&self, error: &StoreError) {
-        if !self.unavailable.swap(true, Ordering::Relaxed) {
+        let full = matches!(error, StoreError::Full(_));
+        if !self.is_news(if full { Outage::Full } else { Outage::Away }) {
+            return;
+        }
+        if full {
+            tracing::error!(event = "storage_full", %error, "the disk is full: records wait");
+        } else {
             tracing::warn!(event = "storage_unavailable", %error, "records wait until it is back");
         }
     }
 
+    /// Whether that is worse than what was said last.
+    fn is_news(&self, outage: Outage) -> bool {
+        let mut said = self.outage.lock();
+        let news = *said < outage;
+        *said = outage.max(*said);
+        news
+    }
+
     fn report_recovered(&self) {
-        if self.unavailable.load(Ordering::Relaxed)
-            && self.unavailable.swap(false, Ordering::Relaxed)
-        {
+        if std::mem::take(&mut *self.outage.lock()) != Outage::None {
             tracing::info!(event = "storage_recovered", "what waited is being stored");
         }
     }
