@@ -100,7 +100,12 @@ impl DeferredStore {
         if let Err(error) = &opened {
             let mut state = self.state.write();
             let was_open = !matches!(&*state, State::Closed { was_open: false, .. });
-            *state = State::Closed { reason: error.to_string(), was_open };
+            let reason = if self.damaged.load(Ordering::Relaxed) {
+                format!("{}: {error}", StorageFault::Corrupt.sentence())
+            } else {
+                error.to_string()
+            };
+            *state = State::Closed { reason, was_open };
         }
         opened
     }

@@ -111,7 +111,7 @@ fn a_database_deleted_under_load_is_created_anew_and_loses_nothing_that_came_lat
         let sending = scope.spawn(|| send(&sidecar, load.start, load.len()));
         eventually("requests under way", || {
             let written = sidecar.metrics().sum("cvt_records_written_total", &[]);
-            if written > 100.0 { Ok(()) } else { Err(written) }
+            if written > 100.0 { Ok(()) } else { Err(written.to_string()) }
         });
         files_of(&path).iter().for_each(|file| {
             let _ = fs::remove_file(file);
