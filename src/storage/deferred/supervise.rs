@@ -10,15 +10,15 @@ use crate::storage::fault::StorageFault;
 use crate::storage::query::OnConflict;
 use crate::storage::store::{Store as _, StoreResult};
 
-/// Time between two attempts to reach the database, and between two looks at its files.
+/// Time between two attempts to reach the database, and between two checks of its files.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Time between two attempts where a server refuses: only an operator can change that, and a
 /// server may count wrong passwords.
 const REFUSED_INTERVAL: Duration = Duration::from_secs(10);
 /// Time between two writes that try whether a file can be written.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
-/// Between two looks that failing operations ask for.
-const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// Between two checks that failing operations ask for.
+const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// The longest to wait for operations on a database that is given up.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -86,8 +86,8 @@ impl DeferredStore {
             if ping {
                 pinged = Instant::now();
             }
-            let found = self.look(open, ping).await;
-            // a look without a ping sees the files alone
+            let found = self.check(open, ping).await;
+            // a check without a ping sees the files alone
             if ping || found.is_some() {
                 self.report(&mut current, found);
                 self.suspend(open, found);
@@ -95,11 +95,11 @@ impl DeferredStore {
             if let Some(fault) = found.filter(|fault| fault.needs_reopening()) {
                 return fault;
             }
-            tokio::time::sleep(MIN_LOOK_INTERVAL).await;
+            tokio::time::sleep(MIN_CHECK_INTERVAL).await;
         }
     }
 
-    async fn look(&self, open: &OpenStore, ping: bool) -> Option<StorageFault> {
+    async fn check(&self, open: &OpenStore, ping: bool) -> Option<StorageFault> {
         let files = || open.files.as_ref().and_then(|files| files.fault());
         if let Some(fault) = files() {
             return Some(fault);

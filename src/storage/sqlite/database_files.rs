@@ -1,7 +1,7 @@
 //! The files of an open database, as their paths show them.
 //!
-//! Whoever deletes or replaces a file that is open leaves us with one that has no name: what is
-//! written there is lost with the process. A write-ahead log or its index that is gone is as
+//! A file that is deleted or replaced while it is open has no name any more: what is written
+//! there is lost with the process. A write-ahead log or its index that is gone is as
 //! bad: other processes then use another.
 
 use std::ffi::OsString;
@@ -47,7 +47,7 @@ impl DatabaseFiles {
         Self { files }
     }
 
-    /// What has happened to them since; one look at each path, no more.
+    /// What has happened to them since; reads the metadata of each path, no more.
     pub(crate) fn fault(&self) -> Option<StorageFault> {
         self.files.iter().find_map(FileOnDisk::fault)
     }
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deleted_replaced_and_read_only_files_are_told_apart() {
+    fn deleted_replaced_and_read_only_files_are_distinguished() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cvt.db");
         fs::write(&path, "a").unwrap();

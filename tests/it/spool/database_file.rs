@@ -161,7 +161,7 @@ fn a_replaced_database_is_opened_and_does_not_get_the_old_log() {
 }
 
 #[test]
-fn a_database_made_read_only_is_told_and_records_wait_until_it_is_writable() {
+fn a_database_made_read_only_is_reported_and_records_wait_until_it_is_writable() {
     let upstream = upstream();
     let sidecar = recording(&upstream).start();
     let path = sidecar.dir().join("cvt.db");
@@ -192,7 +192,7 @@ fn damage(path: &Path) {
 }
 
 #[test]
-fn a_damaged_database_is_told_and_records_wait_until_it_is_deleted() {
+fn a_damaged_database_is_reported_and_records_wait_until_it_is_deleted() {
     let upstream = upstream();
     let sidecar = recording(&upstream).start();
     let path = sidecar.dir().join("cvt.db");

@@ -1,8 +1,8 @@
 //! Giving batches to storage.
 //!
 //! Invariants: a batch that storage takes or refuses is counted once; a batch that
-//! storage refuses for what is in it is halved until what it refuses stands alone; an error that
-//! nobody foresaw counts as a refusal only when what stands alone failed twice, as [`Suspicion`]
+//! storage refuses for what is in it is halved until what it refuses stands alone; an error of
+//! unknown meaning counts as a refusal only when what stands alone failed twice, as [`Suspicion`]
 //! says; that storage went away, that its disk is full, and that it came back, is said once each.
 
 mod suspicion;

@@ -1,4 +1,4 @@
-//! Whether an error that nobody foresaw is about a batch or about storage.
+//! Whether an error of unknown meaning is about a batch or about storage.
 //!
 //! Invariants: a batch that stands alone is refused after two failures, the second through
 //! another connection than the first; when several are refused and none is stored in between,
