@@ -91,11 +91,17 @@ fn a_full_disk_under_the_database_loses_nothing_and_needs_no_restart() {
     wait_for_fault(&sidecar, "full", "full");
     assert!(sidecar.said().contains("the disk is full"), "{}", sidecar.said());
     disk.resize("64m");
-    wait_until_stored(&sidecar, 3_000);
+    // what a busy machine has no time to validate never became a record
+    let shed = sidecar.metrics().sum("cvt_exchanges_skipped_total", &[("reason", "shed")]);
+    let recorded = 3_000 - shed as usize;
+    wait_until_stored(&sidecar, recorded);
     wait_until_well(&sidecar);
     assert_nothing_dropped(&sidecar);
-    let ids = stored_in(&path).into_iter().filter(|id| id.starts_with("request-"));
-    assert_each_once(ids, 3_000);
+    let mut ids = stored_in(&path);
+    ids.sort_unstable();
+    let all = ids.len();
+    ids.dedup();
+    assert_eq!((all, ids.len()), (recorded, recorded), "each once");
     drop(sidecar);
 }
 
