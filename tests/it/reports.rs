@@ -91,7 +91,10 @@ fn the_report_lists_used_and_unused_operations_with_their_consumers() {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
     }
     let markdown = output_of(dir.path(), &["report", "--markdown"]);
-    assert!(markdown.contains("| `GET /orders` | 4 | 0 | 0 | 0 | 0 | shop, mobile | 1/2 |"), "{markdown}");
+    assert!(
+        markdown.contains("| `GET /orders` | 4 | 0 | 0 | 0 | 0 | shop, mobile | 1/2 |"),
+        "{markdown}"
+    );
     let other = output_of(dir.path(), &["report", "--env", "prod"]);
     assert!(other.contains("0 used, 4 never used"), "{other}");
 }

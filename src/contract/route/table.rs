@@ -20,6 +20,8 @@ pub struct OperationIndex(u32);
 pub struct OperationRouter {
     nodes: Vec<TrieNode>,
     trailing_slash: Strictness,
+    /// There are paths that cannot be known.
+    has_unknown_paths: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -103,7 +105,7 @@ impl OperationIndex {
 impl OperationRouter {
     /// An empty table.
     pub fn new(trailing_slash: Strictness) -> Self {
-        Self { nodes: vec![TrieNode::default()], trailing_slash }
+        Self { nodes: vec![TrieNode::default()], trailing_slash, has_unknown_paths: false }
     }
 
     /// Adds an operation under a base path. The first to claim a path and method keeps it.
@@ -137,6 +139,11 @@ impl OperationRouter {
             let _ = self.claim(node, &endpoint);
         }
         taken
+    }
+
+    /// Adds paths that cannot be known: any that is not known may be one of them.
+    pub fn insert_unknown_paths(&mut self) {
+        self.has_unknown_paths = true;
     }
 
     /// Adds a path whose operations cannot be known.
@@ -232,6 +239,7 @@ impl OperationRouter {
         }
         match search.near_miss {
             Some(template) => RouteMatch::MethodUnknown { template: Arc::clone(template) },
+            None if self.has_unknown_paths => RouteMatch::Undescribed { template: "".into() },
             None => RouteMatch::PathUnknown,
         }
     }
