@@ -124,11 +124,9 @@ impl Contract {
         let openapi_version = declared_version(&document);
         let property_names = PropertyNames::of(document.root());
         let source = Arc::clone(document.source());
-        let mut lints = document.into_lints();
+        let document_lints = document.into_lints();
         let (schemas, schema_lints) = lowered.compile(options)?;
-        lints.extend(schema_lints);
-        lints.extend(found);
-        let lints = without_repeats(lints);
+        let lints = merged(document_lints, schema_lints.into_iter().chain(found).collect());
         let held = routes.weight() + source.weight() + property_names.weight();
         let weight = held + schemas.len() * 2_048 + operations.len() * 2_048;
         Ok(Self {
@@ -233,34 +231,29 @@ impl Contract {
     }
 }
 
-/// The lints without those that another one says better: what breaks the meta-schema in a part that
-/// has a lint of its own, and a reference that is needed after all. Defects come first.
-fn without_repeats(lints: Vec<Lint>) -> Vec<Lint> {
-    let is_general = |lint: &Lint| {
-        matches!(lint.code, LintCode::Lenient | LintCode::EmptyPart | LintCode::UnreadReference)
-    };
-    let specific: HashSet<String> =
-        lints.iter().filter(|lint| !is_general(lint)).map(|lint| lint.pointer.clone()).collect();
+/// All lints, defects first, without those of the document as a whole that one of a part says better:
+/// what breaks the meta-schema there, and a reference that is needed after all.
+fn merged(whole: Vec<Lint>, parts: Vec<Lint>) -> Vec<Lint> {
+    let specific: HashSet<String> = parts.iter().map(|lint| lint.pointer.clone()).collect();
     let is_said = |lint: &Lint| {
         let mut pointer = lint.pointer.as_str();
-        loop {
+        while !pointer.is_empty() {
             if specific.contains(pointer) {
                 return true;
             }
-            match pointer::split_last(pointer) {
-                Some((parent, _)) if !parent.is_empty() => pointer = parent,
-                _ => return false,
-            }
+            pointer = pointer::split_last(pointer).map_or("", |(parent, _)| parent);
         }
+        false
     };
+    let whole: Vec<Lint> = whole.into_iter().filter(|lint| !is_said(lint)).collect();
     let mut seen = HashSet::new();
-    let mut kept: Vec<Lint> = lints
+    let mut lints: Vec<Lint> = whole
         .into_iter()
-        .filter(|lint| !(is_general(lint) && !lint.pointer.is_empty() && is_said(lint)))
+        .chain(parts)
         .filter(|lint| seen.insert((lint.code, lint.pointer.clone(), lint.position)))
         .collect();
-    kept.sort_by_key(|lint| std::cmp::Reverse(lint.grade()));
-    kept
+    lints.sort_by_key(|lint| std::cmp::Reverse(lint.grade()));
+    lints
 }
 
 /// Hex SHA-256 of a text, white space around it left out.

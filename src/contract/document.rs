@@ -22,7 +22,8 @@ use serde_json::Value;
 pub use source_map::{Origin, SourceMap};
 pub use version::OpenApiVersion;
 
-use self::files::{Gathered, Unread};
+use self::files::{GatheredFiles, Unread};
+use self::names::{REMOTE, is_remote};
 use super::error::{ContractError, Diagnostic};
 use super::lint::Lint;
 use super::options::CompileOptions;
@@ -52,14 +53,11 @@ pub struct Resolved<'d> {
     pub value: &'d Value,
 }
 
-/// Repeated keys of one text that are told, at most.
+/// Repeated keys of one text that are named, at most.
 const MAX_SLIPS: usize = 100;
 
 /// References that may follow one another before we call it a circle.
 const MAX_CHAIN: usize = 64;
-
-/// Why a remote reference leads nowhere.
-const REMOTE: &str = "the reference is remote, and remote references are not allowed here; keep a copy beside the document";
 
 // === impl Document ===
 
@@ -81,10 +79,10 @@ impl Document {
         options: &CompileOptions<'_>,
     ) -> Result<Self, ContractError> {
         let version = OpenApiVersion::of(&root)?;
-        structure::check_parts(version, &root)?;
         let mut lints = Vec::new();
-        let Gathered { mut root, mut source, unread, containers } =
+        let GatheredFiles { mut root, mut source, unread, containers } =
             files::gather(root, file, version, options, &mut lints);
+        structure::check_parts(version, &root, &source)?;
         let bundle = match source.files.len() {
             0 | 1 => None,
             _ => Some(bundle::close(&root, &source, options.remote_references)),
@@ -228,11 +226,6 @@ impl Document {
     }
 }
 
-/// Whether a reference names another host's document.
-fn is_remote(reference: &str) -> bool {
-    reference.starts_with("http://") || reference.starts_with("https://")
-}
-
 /// One text into a tree: JSON when it looks like it, else YAML.
 fn read_text(
     name: String,
@@ -369,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_repeated_key_the_last_one_counts_and_is_told() {
+    fn of_a_repeated_key_the_last_one_counts() {
         let text = "{\"a\":1,\n\"b\":{\"c\":1,\"c\":2}}";
         let (value, slips) = read_json(text, &DocumentLimits::default()).unwrap();
         assert_eq!(value["b"]["c"], 2);

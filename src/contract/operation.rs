@@ -6,7 +6,6 @@ use http::Method;
 use serde_json::Value;
 
 use super::encoding::BodyPlan;
-use super::error::ContractError;
 use super::lint::LintCode;
 use super::parameter::{ParameterPlan, ParameterSet};
 use super::planner::Planner;
@@ -127,6 +126,12 @@ impl Planner<'_> {
             Some(base) => vec![base.clone()],
             None => base_paths(document.root().get("servers")),
         };
+        if document.lookup("/paths/$ref").is_some_and(Value::is_string)
+            && let Err(error) = document.resolve("/paths")
+        {
+            self.defect(&error);
+            routes.insert_unknown_paths();
+        }
         let paths = document.root().get("paths").and_then(Value::as_object);
         for path in paths.into_iter().flat_map(serde_json::Map::keys) {
             if !path.starts_with('/') {
@@ -145,59 +150,50 @@ impl Planner<'_> {
                 let message = "parameters with no text between them cannot always be distinguished";
                 self.lint(LintCode::AmbiguousPath, &at, message);
             }
-            let items = match self.item_pointers(&at) {
-                Ok(items) => items,
-                Err(error) => {
-                    self.defect(&error);
-                    self.undescribed_path(&parsed, path, &root_bases, routes);
-                    continue;
+            let Some(items) = self.item_pointers(&at) else {
+                // Its operations cannot be known: whatever is sent to it is not validated.
+                for base in &root_bases {
+                    routes.insert_undescribed(&base.template, &parsed, &Arc::from(path.as_str()));
                 }
-            };
-            if self.is_misformed(&at, false, "a path item") {
-                self.undescribed_path(&parsed, path, &root_bases, routes);
                 continue;
-            }
+            };
             for at in items {
                 let bases = self.bases(&at, &root_bases, override_base.is_some());
                 let (template, parsed) = (Arc::from(path.as_str()), parsed.clone());
                 let item = PathItem { template, parsed, at: &at, bases };
-                self.path_item(
-                    &item,
-                    override_base.is_some(),
-                    routes,
-                    &mut shared,
-                    &mut operations,
-                );
+                let fixed = override_base.is_some();
+                self.path_item(&item, fixed, routes, &mut shared, &mut operations);
             }
         }
+        self.lint_ambiguous_templates(routes);
+        operations
+    }
+
+    fn lint_ambiguous_templates(&mut self, routes: &OperationRouter) {
         for pair in routes.ambiguous_templates() {
             let at = pointer::join("/paths", &pair.other);
             let message =
                 format!("{} matches some of the same requests, and validates those", pair.chosen);
             self.lint(LintCode::AmbiguousPath, &at, &message);
         }
-        operations
-    }
-
-    /// A path whose operations cannot be known: whatever is sent to it is not validated.
-    fn undescribed_path(
-        &mut self,
-        parsed: &PathTemplate,
-        path: &str,
-        bases: &[BasePath],
-        routes: &mut OperationRouter,
-    ) {
-        for base in bases {
-            routes.insert_undescribed(&base.template, parsed, &Arc::from(path));
-        }
     }
 
     /// A path item and the one it refers to, as both may carry operations (OpenAPI 3.1 §4.8.9).
-    fn item_pointers(&self, at: &str) -> Result<Vec<String>, ContractError> {
+    /// None where they cannot be read.
+    fn item_pointers(&mut self, at: &str) -> Option<Vec<String>> {
+        if self.is_misformed(at, false, "a path item") {
+            return None;
+        }
         let own = self.document.lookup(at);
         let mut pointers = Vec::with_capacity(1);
         if own.is_some_and(|item| item.get("$ref").is_some()) {
-            pointers.push(self.document.resolve(at)?.pointer);
+            match self.document.resolve(at) {
+                Ok(resolved) => pointers.push(resolved.pointer),
+                Err(error) => {
+                    self.defect(&error);
+                    return None;
+                }
+            }
         }
         let has_own = |item: &Value| {
             let members = item.as_object();
@@ -206,7 +202,7 @@ impl Planner<'_> {
         if pointers.is_empty() || own.is_some_and(has_own) {
             pointers.push(at.to_owned());
         }
-        Ok(pointers)
+        Some(pointers)
     }
 
     fn bases(&self, at: &str, inherited: &[BasePath], fixed: bool) -> Vec<BasePath> {

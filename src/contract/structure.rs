@@ -2,7 +2,7 @@
 //!
 //! The official JSON Schemas of the specification (`metaschema/`) decide. What breaks them becomes
 //! a lint with pointer, line and column, because real documents are full of it; which part cannot be
-//! enforced because of it is found out by whoever reads that part. Only a document that has none of
+//! enforced because of it is for the planner to say. Only a document that has none of
 //! the parts that hold anything to validate is refused.
 //!
 //! The `openapiv3` crate, which could model the structure of 3.0 documents, is not used: it knows
@@ -34,11 +34,20 @@ static OPENAPI_3_2: LazyLock<Option<Validator>> =
     LazyLock::new(|| build(include_str!("metaschema/3.2.json"), Draft::Draft202012));
 
 /// Refuses a document that has none of the parts that hold anything to validate.
-pub(super) fn check_parts(version: OpenApiVersion, root: &Value) -> Result<(), ContractError> {
+pub(super) fn check_parts(
+    version: OpenApiVersion,
+    root: &Value,
+    source: &SourceMap,
+) -> Result<(), ContractError> {
     let parts: &[&str] = match version {
         OpenApiVersion::V2 => &["paths", "definitions", "parameters", "responses"],
         _ => &["paths", "components", "webhooks"],
     };
+    if let Some(paths) = root.get("paths").filter(|paths| !paths.is_object() && !is_empty(paths)) {
+        let kind = if paths.is_array() { "list" } else { "single value" };
+        let message = format!("paths is a map from paths to what they offer, and here a {kind}");
+        return Err(ContractError::Structure(source.diagnostic("/paths", message)));
+    }
     if parts.iter().any(|part| root.get(*part).is_some()) {
         return Ok(());
     }

@@ -100,10 +100,7 @@ impl Validator {
         head: &RequestHead,
         body: &CapturedBody,
     ) {
-        if operation.defect {
-            return verdict.skip(SkipReason::Document);
-        }
-        if operation.parameter_defect {
+        if operation.defect || operation.parameter_defect {
             verdict.skip(SkipReason::Document);
         }
         let query = query_pairs(head.query().unwrap_or_default());

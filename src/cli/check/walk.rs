@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Directories nobody keeps documents of their own in.
+/// Directories that hold what was installed or built.
 const SKIPPED: [&str; 2] = ["node_modules", "target"];
 
 /// The largest file that is looked at, in bytes.
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_are_told_from_other_files() {
+    fn documents_differ_from_other_files_by_their_version() {
         for (text, expected) in [
             ("openapi: 3.0.3\n", true),
             ("# a comment\n'swagger': \"2.0\"\n", true),

@@ -9,7 +9,6 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::files::holds_names;
 use crate::json::pointer;
 
 /// Keys whose values are maps or lists, which the specification gives no reference.
@@ -38,8 +37,34 @@ const CONTAINERS: [&str; 22] = [
     "enum",
 ];
 
+/// Maps whose keys are names of the author's choice: `default` is a response or a property there.
+const NAME_MAPS: [&str; 17] = [
+    "/properties",
+    "/patternProperties",
+    "/dependentSchemas",
+    "/schemas",
+    "/definitions",
+    "/$defs",
+    "/responses",
+    "/parameters",
+    "/headers",
+    "/requestBodies",
+    "/securitySchemes",
+    "/securityDefinitions",
+    "/callbacks",
+    "/links",
+    "/pathItems",
+    "/content",
+    "/encoding",
+];
+
 /// References that may follow one another.
 const MAX_CHAIN: usize = 16;
+
+/// Whether the keys of the map at a pointer are names of the author's choice.
+pub(super) fn holds_names(pointer: &str) -> bool {
+    NAME_MAPS.iter().any(|map| pointer.ends_with(map))
+}
 
 /// Whether a reference at this pointer stands for a map or a list.
 pub(super) fn is_container(at: &str) -> bool {

@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use serde_json::{Map, Value};
 
-use super::names::{leads_to_host, path_of, remote_join, tree_pointer, tree_reference};
+use super::containers::{self, holds_names};
+use super::names::{REMOTE, leads_to_host, path_of, remote_join, tree_pointer, tree_reference};
 use super::source_map::FILES_KEY;
 use super::source_map::{File, SourceMap};
-use super::{OpenApiVersion, REMOTE, containers, read_text};
+use super::{OpenApiVersion, read_text};
 use crate::contract::error::ContractError;
 use crate::contract::lint::{Lint, LintCode};
 use crate::contract::options::CompileOptions;
@@ -23,36 +24,11 @@ use crate::json::pointer;
 const DATA_KEYS: [&str; 8] =
     ["example", "examples", "default", "enum", "const", "description", "summary", "title"];
 
-/// Maps whose keys are names of the author's choice: `default` is a response or a property there.
-const NAME_MAPS: [&str; 17] = [
-    "/properties",
-    "/patternProperties",
-    "/dependentSchemas",
-    "/schemas",
-    "/definitions",
-    "/$defs",
-    "/responses",
-    "/parameters",
-    "/headers",
-    "/requestBodies",
-    "/securitySchemes",
-    "/securityDefinitions",
-    "/callbacks",
-    "/links",
-    "/pathItems",
-    "/content",
-    "/encoding",
-];
-
 /// References left unread that are named in lints, at most.
 const MAX_LINTS: usize = 200;
 
-pub(super) fn holds_names(pointer: &str) -> bool {
-    NAME_MAPS.iter().any(|map| pointer.ends_with(map))
-}
-
 /// A document and its files in one tree.
-pub(super) struct Gathered {
+pub(super) struct GatheredFiles {
     pub(super) root: Value,
     pub(super) source: SourceMap,
     pub(super) unread: Unread,
@@ -76,7 +52,7 @@ pub(super) fn gather(
     version: OpenApiVersion,
     options: &CompileOptions<'_>,
     lints: &mut Vec<Lint>,
-) -> Gathered {
+) -> GatheredFiles {
     let mut rewriter = ReferenceRewriter::new(&root, version, options);
     let mut root = root;
     let mut files = vec![file];
@@ -108,7 +84,7 @@ pub(super) fn gather(
     for (code, at, message) in rewriter.noticed.into_iter().take(MAX_LINTS) {
         lints.push(source.lint(code, &at, message));
     }
-    Gathered { root, source, unread: rewriter.left, containers: rewriter.containers }
+    GatheredFiles { root, source, unread: rewriter.left, containers: rewriter.containers }
 }
 
 /// All files together may hold so many times what one may.

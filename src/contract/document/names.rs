@@ -1,8 +1,16 @@
 //! Names of files that references lead to.
 
-use super::is_remote;
 use super::source_map::FILES_KEY;
 use crate::json::pointer;
+
+/// Why a remote reference leads nowhere.
+pub(super) const REMOTE: &str = "the reference is remote, and remote references are not allowed here; \
+                                 keep a copy beside the document";
+
+/// Whether a reference names another host's document.
+pub(super) fn is_remote(reference: &str) -> bool {
+    reference.starts_with("http://") || reference.starts_with("https://")
+}
 
 /// A reference to a file's part of the tree.
 pub(super) fn tree_reference(file: &str, fragment: &str) -> String {

@@ -118,7 +118,10 @@ pub(super) fn read<'v>(keyword: &str, value: &'v Value, context: ArgumentContext
         },
         Expected::Names => names(keyword, value),
         Expected::Values => match value {
-            Value::Array(values) if values.is_empty() => {
+            // JSON Schema lets an empty list refuse every value; 2.0 and 3.0 have no such list.
+            Value::Array(values)
+                if values.is_empty() && context.dialect == SchemaDialect::OpenApi =>
+            {
                 Argument::Empty("it lists no value, and is read as left out")
             }
             Value::Array(_) => Argument::Valid,
@@ -245,6 +248,14 @@ fn flag_in(text: &str) -> Option<Value> {
     }
 }
 
+/// Whether a dialect is an earlier draft than the one of OpenAPI 3.1, which changed `items`.
+pub(super) fn is_older_draft(dialect: &Value) -> bool {
+    let older = ["draft-04", "draft-06", "draft-07", "draft/2019-09"];
+    dialect.as_str().is_some_and(|name| {
+        name.contains("json-schema.org/") && older.iter().any(|older| name.contains(older))
+    })
+}
+
 /// Records in a lowered schema that its keyword `what` cannot be enforced.
 pub(super) fn mark_unenforceable(lowered: &mut Map<String, Value>, what: &str) {
     match lowered.get(UNENFORCEABLE).and_then(Value::as_str) {
@@ -292,7 +303,7 @@ mod tests {
             ("required", json!(["a", 1]), "unusable"),
             ("required", json!("a"), "unusable"),
             ("enum", json!("a"), "unusable"),
-            ("enum", json!([]), "empty"),
+            ("enum", json!([]), "valid"),
             ("items", json!([{}, {}]), "unusable"),
             ("items", json!([]), "empty"),
             ("items", json!("string"), "unusable"),

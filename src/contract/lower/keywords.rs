@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
-use super::arguments::{self, Argument, ArgumentContext, disabled, mark_unenforceable};
+use super::arguments::{
+    self, Argument, ArgumentContext, disabled, is_older_draft, mark_unenforceable,
+};
 use super::limits::{holds_number, is_excluded, is_pointer};
 use super::types::{self, TypeArgument};
 use super::units::Lowerer;
@@ -367,14 +369,6 @@ fn limit_of(schema: &Map<String, Value>, keyword: &str) -> Option<Value> {
 /// Whether a flag is set, one written as text included.
 fn is_true(value: &Value) -> bool {
     value.as_bool().unwrap_or_else(|| value.as_str().is_some_and(|text| text.trim() == "true"))
-}
-
-/// Whether a dialect is an earlier draft than the one of OpenAPI 3.1, which changed `items`.
-pub(super) fn is_older_draft(dialect: &Value) -> bool {
-    let older = ["draft-04", "draft-06", "draft-07", "draft/2019-09"];
-    dialect.as_str().is_some_and(|name| {
-        name.contains("json-schema.org/") && older.iter().any(|older| name.contains(older))
-    })
 }
 
 /// `required` without the names that need not be there; none when nothing is left.

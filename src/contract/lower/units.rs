@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use serde_json::{Map, Value, json};
 
-use super::arguments::disabled;
+use super::arguments::{disabled, is_older_draft};
 use super::discriminator::Discriminator;
-use super::keywords::is_older_draft;
 use super::lenient_reading::LenientReading;
 use super::{Applicator, Direction, SchemaContext, SchemaDialect, UnitForm, UnitKey, applicator};
 use crate::contract::document::Document;

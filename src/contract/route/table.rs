@@ -22,6 +22,8 @@ pub struct OperationRouter {
     nodes: Vec<TrieNode>,
     bases: KnownBases,
     trailing_slash: Strictness,
+    /// There are paths that cannot be known.
+    has_unknown_paths: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -105,7 +107,12 @@ impl OperationIndex {
 impl OperationRouter {
     /// An empty table.
     pub fn new(trailing_slash: Strictness) -> Self {
-        Self { nodes: vec![TrieNode::default()], bases: KnownBases::default(), trailing_slash }
+        Self {
+            nodes: vec![TrieNode::default()],
+            bases: KnownBases::default(),
+            trailing_slash,
+            has_unknown_paths: false,
+        }
     }
 
     /// Adds an operation under a base path. The first to claim a path and method keeps it.
@@ -140,6 +147,11 @@ impl OperationRouter {
             let _ = self.claim(node, &endpoint);
         }
         taken
+    }
+
+    /// Adds paths that cannot be known: any that is not known may be one of them.
+    pub fn insert_unknown_paths(&mut self) {
+        self.has_unknown_paths = true;
     }
 
     /// Adds a path whose operations cannot be known.
@@ -235,6 +247,7 @@ impl OperationRouter {
         }
         match search.near_miss {
             Some(template) => RouteMatch::MethodUnknown { template: Arc::clone(template) },
+            None if self.has_unknown_paths => RouteMatch::Undescribed { template: "".into() },
             None => RouteMatch::PathUnknown,
         }
     }

@@ -1,17 +1,19 @@
 //! Schemas that the `jsonschema` crate does not compile, disabled one by one.
 //!
-//! Lowering leaves out what it knows to be wrong. What it cannot know is found here: references
+//! Lowering drops what it knows to be wrong. What it cannot know is found here: references
 //! inside a schema with an `$id`, and keywords of other dialects. A unit that does not compile
 //! accepts every value, and is counted.
 
 use jsonschema::ValidationError;
 use serde_json::Value;
 
-use super::set::{DEFINITIONS, locate};
 use crate::contract::lower::disabled;
 
 /// Schemas disabled one at a time; beyond this many, all that could be wrong are at once.
 const ONE_BY_ONE: usize = 20;
+
+/// Where the units of a root are.
+pub(super) const DEFINITIONS: &str = "/$defs/";
 
 /// Disables the units of a root that an error is about. Returns their pointers in the document's
 /// tree, with what is wrong; nothing where there is nothing left to disable.
@@ -20,12 +22,13 @@ pub(super) fn disable(
     units: &[Box<str>],
     error: &ValidationError<'_>,
     attempts: usize,
+    locate: impl Fn(&str) -> Option<(String, String)>,
 ) -> Vec<(String, String)> {
     let message = format!("the schema is not valid, and is not enforced: {error}");
     let paths = [error.instance_path().as_str(), error.schema_path().as_str()];
     let named = paths.iter().find_map(|path| {
         let unit = unit_of(path)?;
-        let (pointer, _) = locate(units, path)?;
+        let (pointer, _) = locate(path)?;
         is_enabled(root, unit).then_some((unit, pointer))
     });
     let Some(definitions) = root.get_mut("$defs").and_then(Value::as_object_mut) else {

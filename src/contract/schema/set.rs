@@ -7,8 +7,9 @@ use std::sync::Arc;
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
+use super::defects::{self, DEFINITIONS};
 use super::instance::Instance;
-use super::{LoweredSchemas, defects, keywords};
+use super::{LoweredSchemas, keywords};
 use crate::contract::document::SourceMap;
 use crate::contract::error::{ContractError, Diagnostic};
 use crate::contract::lint::{Lint, LintCode};
@@ -69,8 +70,6 @@ struct EntryPoint {
     /// Name of the member of the root's synthetic object that selects the schema.
     key: Box<str>,
 }
-
-pub(super) const DEFINITIONS: &str = "/$defs/";
 
 // === impl SchemaIndex ===
 
@@ -230,7 +229,9 @@ impl CompiledRoot {
                 Err(error) => error,
             };
             attempts += 1;
-            let broken = defects::disable(&mut schema, &units, &error, attempts);
+            let broken = defects::disable(&mut schema, &units, &error, attempts, |path| {
+                locate(&units, path)
+            });
             if broken.is_empty() {
                 return Err(unusable(context.source, &units, &error));
             }
@@ -296,7 +297,7 @@ fn unusable(source: &SourceMap, units: &[Box<str>], error: &ValidationError<'_>)
 }
 
 /// The pointer in the document's tree of `/$defs/<unit>/…`, and the keyword there.
-pub(super) fn locate(units: &[Box<str>], path: &str) -> Option<(String, String)> {
+fn locate(units: &[Box<str>], path: &str) -> Option<(String, String)> {
     let rest = path.strip_prefix(DEFINITIONS)?;
     let (unit, inner) = rest.split_once('/').unwrap_or((rest, ""));
     let unit = units.get(unit.parse::<usize>().ok()?)?;
