@@ -83,7 +83,7 @@ fn routing(c: &mut Criterion) {
         let contract = large(count);
         let path = format!("/v1/service-{}/one/items/two", count / 2);
         group.bench_function(format!("{count} operations"), |bencher| {
-            bencher.iter(|| black_box(contract.find(&Method::GET, black_box(&path))));
+            bencher.iter(|| black_box(contract.find(&Method::GET, black_box(&path), None)));
         });
     }
     group.finish();

@@ -213,7 +213,8 @@ pub(super) fn refuse_repeated_keys(
     rule: RuleLocation<'_>,
 ) {
     if arena.repeated_key().is_some() && verdict.contract.is_strict(Rule::DuplicateKeys) {
-        verdict.add(rule, ViolationKind::Malformed, "an object has the same key twice");
+        let message = format!("{} has an object with the same key twice", rule.label());
+        verdict.add(rule, ViolationKind::Malformed, message);
     }
 }
 

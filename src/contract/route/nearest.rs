@@ -6,6 +6,7 @@
 use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
+use super::query_condition::split_query;
 use super::table::{OperationRouter, TrieNode};
 use super::template::{Captures, PathSegment, PathTemplate};
 
@@ -180,7 +181,7 @@ impl<'t> NearestSearch<'t, '_> {
     /// The paths that end at `node`, where something of the template itself occurs in the path.
     fn propose(&mut self, node: &TrieNode, distance: u32, parameters: u32) {
         let Some(endpoint) = node.endpoints.first() else { return };
-        let own = endpoint.template.matches('/').count().min(self.trail.len());
+        let own = split_query(&endpoint.template).0.matches('/').count().min(self.trail.len());
         let (base, own) = self.trail.split_at(self.trail.len() - own);
         if !own.iter().any(|step| step.is_match) {
             return;

@@ -44,7 +44,11 @@ pub(super) fn validate(
     };
     verdict.observe_body(id);
     if repeated && verdict.contract.is_strict(Rule::DuplicateKeys) {
-        verdict.add(context.rule(), ViolationKind::Malformed, "a mapping has the same key twice");
+        verdict.add(
+            context.rule(),
+            ViolationKind::Malformed,
+            "the body has a mapping with the same key twice",
+        );
     }
     if !conforms(arena, verdict, media.schema, id) {
         record_violations(arena, verdict, media.schema, context.rule(), id);
