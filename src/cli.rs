@@ -4,7 +4,6 @@
 //! [`Command`] and a file of its own.
 
 mod check;
-mod common;
 mod consumers;
 pub mod demo;
 mod export;
@@ -19,6 +18,7 @@ mod rule_args;
 mod run;
 mod selection;
 mod settings;
+mod store_args;
 pub mod validate;
 mod validations;
 mod violations;

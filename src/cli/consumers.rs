@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::common::{self, CommandError, PageArgs, StoreArgs};
 use super::output::{EXIT_OK, sanitize, thousands, write_json};
+use super::store_args::{self, CommandError, PageArgs, StoreArgs};
 use crate::control::consumers::{self, ConsumerDetails, ConsumerQuestion};
 use crate::model::consumer::ConsumerRecord;
 use crate::model::usage::{OperationUsage, UsageFact, UsageKind};
@@ -56,7 +56,7 @@ struct ShowConsumerArgs {
 
 /// Lists consumers or shows one.
 pub fn run(arguments: &ConsumersArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
-    common::run_command(async {
+    store_args::run_command(async {
         match &arguments.command {
             ConsumersCommand::List(arguments) => list(arguments, environment, out).await,
             ConsumersCommand::Show(arguments) => show(arguments, environment, out).await,

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::common::{self, StoreArgs};
 use super::output::{EXIT_NEGATIVE, EXIT_OK};
 use super::selection::Selection;
+use super::store_args::{self, StoreArgs};
 use crate::control::ControlError;
 use crate::control::export::{Export, ExportFormat};
 use crate::storage::Store;
@@ -47,7 +47,7 @@ enum ExportEnd {
 
 /// Writes records, newest first.
 pub fn run(arguments: &ExportArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
-    common::run_command(async {
+    store_args::run_command(async {
         let filter = arguments.selection.filter()?;
         let export = Export::new(arguments.format.into(), filter, arguments.limit);
         let store = arguments.store_args.open(environment, true).await?;

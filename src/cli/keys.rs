@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
-use super::common::{self, CommandError, StoreArgs};
 use super::output::{EXIT_OK, write_json};
+use super::store_args::{self, CommandError, StoreArgs};
 use crate::app;
 use crate::control::keys::{self, KeyRotation, NewKey};
 use crate::model::clock::{Clock, SystemClock};
@@ -36,7 +36,7 @@ struct RotateArgs {
 
 /// Makes keys, and encrypts what is stored with another one.
 pub fn run(arguments: &KeysArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
-    common::run_command(async {
+    store_args::run_command(async {
         match &arguments.command {
             KeysCommand::Generate => generate(out),
             KeysCommand::Rotate(arguments) => rotate(arguments, environment, out).await,

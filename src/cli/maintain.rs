@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
-use super::common::{self, CommandError, StoreArgs};
 use super::output::{EXIT_OK, write_json};
+use super::store_args::{self, CommandError, StoreArgs};
 use crate::control::maintenance;
 use crate::model::clock::{Clock, SystemClock};
 use crate::storage::{self, Access};
@@ -49,7 +49,7 @@ pub fn migrate(
     environment: &[(String, String)],
     out: &mut dyn Write,
 ) -> u8 {
-    common::run_command(async {
+    store_args::run_command(async {
         let config = arguments.store_args.config(environment)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = storage::open(&config.storage, Access::Migrate, clock)
@@ -78,7 +78,7 @@ pub fn retention(
     out: &mut dyn Write,
 ) -> u8 {
     let RetentionCommand::Run(arguments) = &arguments.command;
-    common::run_command(async {
+    store_args::run_command(async {
         let config = arguments.store_args.config(environment)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let access = if arguments.dry_run { Access::Read } else { Access::Write };

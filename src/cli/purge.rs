@@ -4,8 +4,8 @@ use std::io::{self, BufRead as _, IsTerminal, Write};
 
 use clap::Args;
 
-use super::common::{self, CommandError, StoreArgs};
 use super::output::{EXIT_NEGATIVE, EXIT_OK, sanitize, thousands, write_json};
+use super::store_args::{self, CommandError, StoreArgs};
 use crate::control::purge::{self, PurgeReport, PurgeScope};
 use crate::storage::Store;
 
@@ -33,8 +33,8 @@ pub struct PurgeArgs {
 
 /// Removes, after asking.
 pub fn run(arguments: &PurgeArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
-    common::run_command(async {
-        let before = common::parse_time("--before", arguments.before.as_deref())?;
+    store_args::run_command(async {
+        let before = store_args::parse_time("--before", arguments.before.as_deref())?;
         let scope = match (&arguments.consumer, before) {
             (Some(consumer), _) => PurgeScope::Consumer(consumer.clone()),
             (None, Some(time)) => PurgeScope::Before(time),

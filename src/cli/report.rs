@@ -9,9 +9,9 @@ use std::io::Write;
 
 use clap::Args;
 
-use super::common::{self, CommandError, StoreArgs};
 use super::fault_args::FaultArgs;
 use super::output::{EXIT_OK, write_json};
+use super::store_args::{self, CommandError, StoreArgs};
 use crate::control::coverage::{self, CoverageQuestion};
 use crate::storage::GroupFilter;
 
@@ -44,7 +44,7 @@ pub struct ReportArgs {
 
 /// Writes the report.
 pub fn run(arguments: &ReportArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
-    common::run_command(async {
+    store_args::run_command(async {
         let question = CoverageQuestion {
             schema_id: arguments.schema_id.clone(),
             environment: arguments.environment.clone(),
@@ -52,7 +52,7 @@ pub fn run(arguments: &ReportArgs, environment: &[(String, String)], out: &mut d
                 fault: arguments.faults.fault,
                 side: arguments.faults.side,
                 status: arguments.faults.status,
-                seen_since: common::parse_time("--since", arguments.since.as_deref())?,
+                seen_since: store_args::parse_time("--since", arguments.since.as_deref())?,
                 ..GroupFilter::default()
             },
             top_groups: arguments.top as usize,

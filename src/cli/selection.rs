@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::common;
 use super::fault_args::FaultArgs;
+use super::store_args;
 use crate::storage::ValidationFilter;
 
 /// Flags that choose records; without any it is all of them.
@@ -54,8 +54,8 @@ impl Selection {
             method: self.method.clone(),
             environment: self.environment.clone(),
             valid: if self.invalid { Some(false) } else { self.valid.then_some(true) },
-            from: common::parse_time("--since", self.since.as_deref())?,
-            until: common::parse_time("--until", self.until.as_deref())?,
+            from: store_args::parse_time("--since", self.since.as_deref())?,
+            until: store_args::parse_time("--until", self.until.as_deref())?,
             consumer_id: self.consumer.clone(),
             path_template: self.operation.clone(),
             code: self.code.clone(),

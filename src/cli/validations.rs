@@ -5,9 +5,9 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
-use super::common::{self, CommandError, PageArgs, StoreArgs};
 use super::output::{EXIT_OK, sanitize, write_json};
 use super::selection::Selection;
+use super::store_args::{self, CommandError, PageArgs, StoreArgs};
 use crate::control::records;
 use crate::model::record::ValidationRecord;
 use crate::model::violation::Violation;
@@ -51,7 +51,7 @@ pub fn run(
     environment: &[(String, String)],
     out: &mut dyn Write,
 ) -> u8 {
-    common::run_command(async {
+    store_args::run_command(async {
         match arguments.command {
             ValidationsCommand::List(arguments) => list(&arguments, environment, out).await,
             ValidationsCommand::Show(arguments) => show(&arguments, environment, out).await,

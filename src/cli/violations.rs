@@ -6,9 +6,9 @@ use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
 
-use super::common::{self, CommandError, PageArgs, StoreArgs};
 use super::fault_args::FaultArgs;
 use super::output::{EXIT_OK, name_list, sanitize, thousands, write_json};
+use super::store_args::{self, CommandError, PageArgs, StoreArgs};
 use crate::control::groups;
 use crate::model::group::ViolationGroup;
 use crate::storage::GroupFilter;
@@ -55,7 +55,7 @@ struct ListGroupsArgs {
 
 /// Lists or explains.
 pub fn run(arguments: ViolationsArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
-    common::run_command(async {
+    store_args::run_command(async {
         match arguments.command {
             None => list(arguments.list, environment, out).await,
             Some(ViolationsCommand::List(arguments)) => list(*arguments, environment, out).await,
@@ -80,7 +80,7 @@ async fn list(
         fault: arguments.faults.fault,
         side: arguments.faults.side,
         status: arguments.faults.status,
-        seen_since: common::parse_time("--since", arguments.since.as_deref())?,
+        seen_since: store_args::parse_time("--since", arguments.since.as_deref())?,
     };
     let store = arguments.store_args.open(environment, true).await?;
     let page = groups::list(&*store, &filter, &page).await;

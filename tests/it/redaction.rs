@@ -156,7 +156,7 @@ proptest! {
     #[test]
     fn trap_t26_no_canary_leaves_queries_and_forms(
         key in proptest::sample::select(&["password", "access_token", "a%70ikey", "user[secret]"][..]),
-        value in canary(), before in "[a-p]{0,4}", cut in any::<bool>(),
+        value in canary(), before in "[a-h]{0,4}", cut in any::<bool>(),
     ) {
         let value = value.replace(['=', '&', ' '], "+");
         let pairs = format!("{before}=1&{key}={value}");

@@ -109,12 +109,9 @@ fn nullable_beside_more_than_a_type_admits_null_unless_the_rule_is_strict() {
     }
     let all = json!({"nullable": true, "allOf": [{"$ref": "#/components/schemas/A"}]});
     let spec = taking(json!({"type": "object", "properties": {"s": all}}), components);
-    let expected = "request.body.schema type: must be an object at \"/s\"";
-    assert!(
-        sent(&[], &spec, r#"{"s": 1}"#).starts_with(&expected[..30]),
-        "{}",
-        sent(&[], &spec, r#"{"s": 1}"#)
-    );
+    let expected = "request.body.schema type: property \"s\" must be ";
+    let found = sent(&[], &spec, r#"{"s": 1}"#);
+    assert!(found.starts_with(expected), "{found}");
 }
 
 #[test]
@@ -161,7 +158,7 @@ fn an_empty_value_of_a_query_parameter_is_validated_by_its_schema() {
     assert!(integer.starts_with("request.query.schema type:"), "{integer}");
     assert_eq!(
         answer(&["empty_values=strict"], &spec("string"), request(), None),
-        "request.query.malformed : it is sent without a value, which the document does not allow \
+        "request.query.malformed : query parameter \"q\" is sent without a value, which the document does not allow \
          at \"\""
     );
 }
@@ -237,11 +234,11 @@ fn read_only_and_write_only_are_no_violation_unless_the_rule_is_strict() {
     assert_eq!(exchange(&[], r#"{"id": "1"}"#, r#"{"pin": "1"}"#), CONFORMS);
     assert_eq!(
         exchange(&["read_only=strict"], r#"{"id": "1"}"#, r#"{"pin": "1"}"#),
-        "request.body.schema readOnly: must not be sent to the service at \"/id\""
+        "request.body.schema readOnly: property \"id\" must not be sent to the service; found a string of 1 character at \"/id\""
     );
     assert_eq!(
         exchange(&["write_only=strict"], r#"{"id": "1"}"#, r#"{"pin": "1"}"#),
-        "response.body.schema writeOnly: must not be sent by the service at \"/pin\""
+        "response.body.schema writeOnly: property \"pin\" must not be sent by the service; found a string of 1 character at \"/pin\""
     );
     assert_ne!(exchange(&[], r#"{"id": 1}"#, "{}"), CONFORMS, "its type holds all the same");
 }
@@ -272,7 +269,7 @@ fn read_only_never_decides_which_branch_conforms() {
     assert_eq!(sent(&[], &one, r#"{"a": "x", "id": "1"}"#), CONFORMS);
     assert_eq!(
         sent(&["read_only=strict"], &one, r#"{"a": "x", "id": "1"}"#),
-        "request.body.schema readOnly: must not be sent to the service at \"/id\""
+        "request.body.schema readOnly: property \"id\" must not be sent to the service; found a string of 1 character at \"/id\""
     );
     assert_eq!(sent(&["read_only=strict"], &one, r#"{"b": "x", "id": "1"}"#), CONFORMS);
 }

@@ -98,7 +98,8 @@ const MODES: [&str; 4] = ["off", "shadow", "warn", "strict"];
 const VALIDATING_MODES: [&str; 3] = ["shadow", "warn", "strict"];
 
 fn in_mode(mode: &str, document: &str, upstream: &ScriptedUpstream) -> Sidecar {
-    let arguments = ["--mode", mode, "--record", "all"];
+    // A key that is sent twice passes unchanged where the operator allows it.
+    let arguments = ["--mode", mode, "--record", "all", "--rule", "duplicate_keys=lenient"];
     let setup = SidecarSetup::new(document, upstream.address()).args(&arguments);
     let held = if mode == "strict" { "true" } else { "false" };
     setup.env("CVT_ENFORCE_RESPONSES", held).start()

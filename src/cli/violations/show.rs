@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use clap::Args;
 
 use super::headline;
-use crate::cli::common::{CommandError, StoreArgs};
 use crate::cli::output::{EXIT_OK, name_list, sanitize, thousands, write_json};
+use crate::cli::store_args::{CommandError, StoreArgs};
 use crate::control::groups::{self, GroupDetails};
 use crate::model::record::ValidationRecord;
 

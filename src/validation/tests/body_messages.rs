@@ -5,7 +5,9 @@ use super::*;
 
 /// The messages about a body under a schema.
 fn body_messages(schema: &Value, body: &str) -> Vec<String> {
-    let contract = compile(&posting(&json!({"application/json": {"schema": schema}})));
+    let options = CompileOptions::default().with_rule(Rule::Offsets, Strictness::Strict);
+    let paths = posting(&json!({"application/json": {"schema": schema}}));
+    let contract = compile_with(&paths, &options);
     let all = request_messages(&contract, &head("POST", "/a", JSON), body);
     all.iter().map(|one| one.message.clone()).collect()
 }

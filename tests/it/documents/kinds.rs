@@ -1,6 +1,6 @@
 //! The kinds of faults that documents have, each with a document of its own.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{check, codes, in_file, lints, post, verdicts, with_schema};
 
