@@ -120,26 +120,12 @@ impl Validator {
             validate_query_string(arena, verdict, plan, head.query());
         } else {
             let is_key = |key: &str| operation.condition.names(key) || named(key, query_key);
-            validate_pairs(
-                arena,
-                verdict,
-                &operation.query,
-                &query,
-                Location::Query,
-                operation,
-                is_key,
-            );
+            let (set, location) = (&operation.query, Location::Query);
+            validate_pairs(arena, verdict, set, &query, location, operation, is_key);
         }
         let is_key = |key: &str| named(key, cookie_key);
-        validate_pairs(
-            arena,
-            verdict,
-            &operation.cookies,
-            &cookies,
-            Location::Cookie,
-            operation,
-            is_key,
-        );
+        let (set, location) = (&operation.cookies, Location::Cookie);
+        validate_pairs(arena, verdict, set, &cookies, location, operation, is_key);
         for plan in &operation.headers {
             if head.headers.contains_key(&*plan.name) {
                 verdict.observe_parameter(plan);
@@ -299,14 +285,14 @@ fn validate_segments(
         }
         let decoded = percent_decode_str(value).collect::<Vec<u8>>();
         let mut segments = decoded.split(|byte| matches!(byte, b'/' | b'\\'));
-        let message = if verdict.contract.is_strict(Rule::PathTraversal)
+        let what = if verdict.contract.is_strict(Rule::PathTraversal)
             && (decoded.contains(&0) || segments.any(|one| matches!(one, b"." | b"..")))
         {
-            "a segment . or .., or NUL, is in the value"
+            "has a segment . or .., or NUL"
         } else if verdict.contract.is_strict(Rule::EncodedSlashes)
             && decoded.iter().filter(|byte| **byte == b'/').count() > value.matches('/').count()
         {
-            "a percent-encoded slash is in the value"
+            "has a percent-encoded slash"
         } else {
             continue;
         };
@@ -315,6 +301,7 @@ fn validate_segments(
             RuleLocation { location: Location::Path, name: None, pointer: &operation.pointer },
             rule_of,
         );
+        let message = format!("{} {what}", rule.label());
         verdict.add(rule, ViolationKind::Malformed, message);
     }
 }

@@ -338,7 +338,7 @@ fn a_key_sent_twice_is_a_violation_unless_the_rule_is_lenient() {
     let spec = taking(json!({"type": "object"}), json!({}));
     assert_eq!(
         sent(&["preset=lenient"], &spec, r#"{"a": 1, "b": {"c": 1, "c": 2}}"#),
-        "request.body.malformed : an object has the same key twice at \"\""
+        "request.body.malformed : the body has an object with the same key twice at \"\""
     );
     assert_eq!(sent(&["duplicate_keys=lenient"], &spec, r#"{"a": 1, "a": 2}"#), CONFORMS);
 }
@@ -358,7 +358,8 @@ fn segments_that_lead_elsewhere_and_encoded_slashes_follow_their_rules() {
             None,
         )
     };
-    let refused = "request.path.malformed : a segment . or .., or NUL, is in the value at \"\"";
+    let refused =
+        "request.path.malformed : path parameter \"f\" has a segment . or .., or NUL at \"\"";
     for path in ["/f/..", "/f/%2e%2E", "/f/a%2F..%2Fb", "/f/a%5C..", "/f/a%00"] {
         assert_eq!(sent(&[], path), refused, "{path}");
         assert_eq!(sent(&["path_traversal=lenient"], path), CONFORMS, "{path}");
@@ -368,7 +369,7 @@ fn segments_that_lead_elsewhere_and_encoded_slashes_follow_their_rules() {
     }
     assert_eq!(
         sent(&["encoded_slashes=strict"], "/f/group%2Fproject"),
-        "request.path.malformed : a percent-encoded slash is in the value at \"\""
+        "request.path.malformed : path parameter \"f\" has a percent-encoded slash at \"\""
     );
 }
 
