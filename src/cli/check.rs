@@ -21,6 +21,7 @@ use crate::model::violation::Position;
 const PROGRESS_DELAY: Duration = Duration::from_secs(1);
 
 /// Arguments of `check`.
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// OpenAPI documents; with --summary directories too, which are searched for documents

@@ -60,7 +60,7 @@ pub fn run(arguments: &ReportArgs, environment: &[(String, String)], out: &mut d
         let store = arguments.store_args.open(environment, true).await?;
         let report = coverage::report(&*store, &question).await;
         store.close().await;
-        let report = report.map_err(|error| CommandError::from(error).as_failure())?;
+        let report = report.map_err(|error| CommandError::from(error).into_failure())?;
         // A reader that has seen enough closes the pipe.
         let _ = if arguments.store_args.json {
             write_json(&report, out)

@@ -82,7 +82,7 @@ impl PageArgs {
 
 impl CommandError {
     /// The same, as the failure of a command that always has an answer.
-    pub(super) fn as_failure(self) -> Self {
+    pub(super) fn into_failure(self) -> Self {
         Self { code: EXIT_ERROR, ..self }
     }
 }

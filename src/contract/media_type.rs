@@ -18,6 +18,9 @@ pub struct MediaTypeRef<'a> {
     parameters: &'a str,
 }
 
+/// Parameters of a media type, names in lower case.
+type MediaParameters = SmallVec<[(Box<str>, Box<str>); 1]>;
+
 /// How a body of some media type is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BodyKind {
@@ -48,9 +51,9 @@ pub struct MediaRange {
     text: Box<str>,
     main: Box<str>,
     sub: Box<str>,
-    parameters: SmallVec<[(Box<str>, Box<str>); 1]>,
+    parameters: MediaParameters,
     /// Parameters that tell it from a range that is the same but for them, and decide nothing else.
-    hints: SmallVec<[(Box<str>, Box<str>); 1]>,
+    hints: MediaParameters,
     specificity: u8,
 }
 
@@ -188,9 +191,9 @@ impl MediaRange {
         })?;
         let all = Parameters(read.parameters)
             .map(|(name, value)| (Box::from(name.to_ascii_lowercase()), Box::from(value)));
-        let (hints, parameters): (SmallVec<[(Box<str>, Box<str>); 1]>, _) =
+        let (hints, parameters): (MediaParameters, _) =
             all.partition(|(name, _): &(Box<str>, Box<str>)| never_decides(name));
-        let parameters: SmallVec<[(Box<str>, Box<str>); 1]> = parameters;
+        let parameters: MediaParameters = parameters;
         let breadth = match (read.main, read.sub) {
             ("*", _) => 0,
             (_, "*") => 1,

@@ -79,19 +79,14 @@ pub(super) fn check(
     if validator.is_valid(root) {
         return Ok(());
     }
-    let mut found = 0;
-    for error in validator.iter_errors(root) {
+    for error in validator.iter_errors(root).take(MAX_LINTS) {
         let cause = cause(&error, root);
         let at = cause.instance_path().as_str();
-        if found == MAX_LINTS {
-            break;
-        }
-        found += 1;
-        lints.push(match is_empty(cause.instance()) {
-            true if matches!(cause.kind(), Kind::Type { .. }) => {
-                source.lint(LintCode::EmptyPart, at, EMPTY)
-            }
-            _ => source.lint(LintCode::Lenient, at, sentence(cause)),
+        let expects_another = matches!(cause.kind(), Kind::Type { .. });
+        lints.push(if is_empty(cause.instance()) && expects_another {
+            source.lint(LintCode::EmptyPart, at, EMPTY)
+        } else {
+            source.lint(LintCode::Lenient, at, sentence(cause))
         });
     }
     Ok(())

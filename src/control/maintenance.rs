@@ -56,7 +56,7 @@ mod tests {
         let now = fixtures::at(3).plus(day);
         for (dry_run, rows) in [(true, 2), (false, 2), (true, 0)] {
             let clock = Arc::new(ManualClock::new(now));
-            let expired = expire(store.clone(), settings.clone(), clock, dry_run).await.unwrap();
+            let expired = expire(store.clone(), settings, clock, dry_run).await.unwrap();
             let older_than = fixtures::at(3);
             assert_eq!(expired, [Expired { kind: ExpireKind::All, older_than, rows }]);
         }

@@ -112,7 +112,7 @@ impl ExchangeValidator {
             Err(error) => Some(error.to_string()),
         };
         let document_valid = Some(error.is_none());
-        ValidationAnswer { id, document_valid, error, ..ValidationAnswer::default() }
+        ValidationAnswer { id, error, document_valid, ..ValidationAnswer::default() }
     }
 }
 

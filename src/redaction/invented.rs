@@ -218,7 +218,7 @@ mod tests {
         ] {
             assert_eq!(folded(path), shown, "{path}");
         }
-        let long = format!("/{}", vec!["abcdefghij-abcdefghij"; 8].join("/"));
+        let long = format!("/{}", ["abcdefghij-abcdefghij"; 8].join("/"));
         assert!(folded(&long).len() <= 128 && folded(&long).ends_with("/…"));
     }
 

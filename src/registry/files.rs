@@ -45,9 +45,12 @@ impl DocumentFiles for Directory {
         let root = self.root.canonicalize().map_err(|_| DocumentFileError::NotFound)?;
         let wanted = root.join(relative_path);
         // Nothing is said of files outside, not even whether they are there.
-        let outside = || match relative_path.starts_with("../") || relative_path.starts_with('/') {
-            true => DocumentFileError::OutsideRoots,
-            false => DocumentFileError::NotFound,
+        let outside = || {
+            if relative_path.starts_with("../") || relative_path.starts_with('/') {
+                DocumentFileError::OutsideRoots
+            } else {
+                DocumentFileError::NotFound
+            }
         };
         let path = wanted.canonicalize().map_err(|_| outside())?;
         if !self.allows(&root, &path) {

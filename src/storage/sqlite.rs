@@ -13,7 +13,7 @@ pub(crate) mod database_files;
 pub(crate) mod transaction;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -64,7 +64,7 @@ pub(crate) struct SqliteDb {
     readers: SqlitePool,
     /// For a connection that has read nothing yet.
     fresh: SqliteConnectOptions,
-    inspected: Mutex<Option<Instant>>,
+    inspected: Mutex<Option<tokio::time::Instant>>,
 }
 
 // === impl SqliteOptions ===
@@ -227,7 +227,7 @@ impl SqliteDb {
         let mut inspected = self.inspected.lock();
         let due = inspected.is_none_or(|at| at.elapsed() >= INSPECTION_INTERVAL);
         if due {
-            *inspected = Some(Instant::now());
+            *inspected = Some(tokio::time::Instant::now());
         }
         due
     }

@@ -37,7 +37,9 @@ pub(super) fn path(contract: &Contract, redactor: &Redactor, path: &str) -> Undo
     if !bases.is_empty() {
         let (shown, rest) = bases.split_at(bases.len().min(SHOWN));
         let more = if rest.is_empty() { "" } else { " and others" };
-        message.push_str(&format!("; documented paths begin with {}{more}", shown.join(" or ")));
+        message.push_str("; documented paths begin with ");
+        message.push_str(&shown.join(" or "));
+        message.push_str(more);
     }
     Undocumented { found, message }
 }

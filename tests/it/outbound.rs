@@ -117,7 +117,7 @@ fn the_health_command_asks_an_encrypted_admin_port() {
             let said = [output.stdout, output.stderr].concat();
             (output.status.code(), String::from_utf8_lossy(&said).into_owned())
         };
-        let own = ca.is_none_or(|ca| std::ptr::eq(ca, &authority));
+        let own = ca.is_none_or(|ca| std::ptr::eq(ca, &raw const authority));
         let (code, said) = health(sidecar.admin, &[]);
         assert_eq!(code, Some(if own { 0 } else { 2 }), "{client_auth}: {said}");
         assert_eq!(said.contains("ok   upstream: "), own, "{said}");

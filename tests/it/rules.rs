@@ -1,6 +1,8 @@
 //! Where documents are loose, `validate` reads them fairly: each rule in both readings, with the
 //! whole answer.
 
+#![allow(clippy::needless_pass_by_value, reason = "JSON made in place reads best")]
+
 use cvt_sidecar::cli::validate::{ValidateArgs, run};
 use serde_json::{Value, json};
 

@@ -64,7 +64,8 @@ fn lines_of(command: &mut Command, input: &str) -> Vec<String> {
 
 /// How PyYAML reads each of the files.
 fn peer_readings(python: &str, how: &str, paths: &[PathBuf]) -> Vec<Reading> {
-    let list: String = paths.iter().map(|path| format!("{}\n", path.display())).collect();
+    let list: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+    let list = list.join("\n") + "\n";
     let lines = lines_of(Command::new(python).arg(format!("{HERE}/peer.py")).arg(how), &list);
     assert_eq!(lines.len(), paths.len(), "one answer for each file");
     lines.iter().map(|line| reading(line)).collect()

@@ -79,9 +79,9 @@ pub(super) fn run(
         summary.add(outcome);
     }
     if json {
-        writeln!(out, "{}", summary.to_json())?
+        writeln!(out, "{}", summary.to_json())?;
     } else {
-        summary.write_text(out)?
+        summary.write_text(out)?;
     }
     Ok(if summary.refused.is_empty() { EXIT_OK } else { EXIT_NEGATIVE })
 }

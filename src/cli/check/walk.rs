@@ -74,9 +74,10 @@ fn names_version(content: &[u8]) -> bool {
         text.match_indices(name).any(|(at, _)| {
             let before = text[..at].trim_end_matches(['"', '\'']);
             let after = text[at + name.len()..].trim_start_matches(['"', '\'']).trim_start();
-            let starts = match is_json {
-                true => before.trim_end().ends_with(['{', ',']),
-                false => before.is_empty() || before.ends_with(['\n', '\r', '\u{feff}']),
+            let starts = if is_json {
+                before.trim_end().ends_with(['{', ','])
+            } else {
+                before.is_empty() || before.ends_with(['\n', '\r', '\u{feff}'])
             };
             let version =
                 after.strip_prefix(':').map(|rest| rest.trim_start_matches([' ', '\t', '"', '\'']));

@@ -66,7 +66,7 @@ pub(super) fn gather(
                     rewriter.localise(&mut tree, &name, &mut tree_pointer(&name));
                     insert_file(&mut root, name, tree);
                 }
-                Err(reason) => rewriter.leave_file(name, reason),
+                Err(reason) => rewriter.leave_file(name, &reason),
             }
         } else if let Some((base, at)) = rewriter.extensions.pop() {
             // The part of an extension that something refers to is a part of the document.
@@ -327,10 +327,11 @@ impl<'o, 'f> ReferenceRewriter<'o, 'f> {
         None
     }
 
-    fn leave_file(&mut self, name: String, reason: String) {
-        let hint = match self.schemas.contains(&name) {
-            true => format!("; did you mean #/components/schemas/{name}?"),
-            false => String::new(),
+    fn leave_file(&mut self, name: String, reason: &str) {
+        let hint = if self.schemas.contains(&name) {
+            format!("; did you mean #/components/schemas/{name}?")
+        } else {
+            String::new()
         };
         if let Some(at) = self.known.get(&name) {
             let message = format!("{reason}{hint}; nothing needs what is there");

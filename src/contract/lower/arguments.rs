@@ -54,9 +54,8 @@ fn expected(keyword: &str, context: ArgumentContext) -> Option<Expected> {
     };
     let common = match keyword {
         "pattern" => Text,
-        "minimum" | "maximum" | "multipleOf" => Number,
         "exclusiveMinimum" | "exclusiveMaximum" if context.flags => return None,
-        "exclusiveMinimum" | "exclusiveMaximum" => Number,
+        "minimum" | "maximum" | "multipleOf" | "exclusiveMinimum" | "exclusiveMaximum" => Number,
         "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties" | "maxProperties" => {
             Count
         }

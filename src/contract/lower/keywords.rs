@@ -182,15 +182,14 @@ impl Lowerer<'_> {
                 // A pointer has no dynamic anchor to look for: the reference is a plain one.
                 let is_plain = keyword == "$ref"
                     || (!schema.contains_key("$ref") && is_pointer(value, context));
-                let found = match is_plain {
-                    true => self.reference(target, at, context).map(|found| ("$ref", found)),
-                    false => {
-                        self.dynamic_reference(target, at, context).map(|found| (keyword, found))
-                    }
+                let found = if is_plain {
+                    self.reference(target, at, context).map(|found| ("$ref", found))
+                } else {
+                    self.dynamic_reference(target, at, context).map(|found| (keyword, found))
                 };
                 match found {
                     Some((keyword, target)) => {
-                        _ = lowered.insert(keyword.to_owned(), json!(target))
+                        lowered.insert(keyword.to_owned(), json!(target));
                     }
                     None => mark_unenforceable(lowered, "schema"),
                 }

@@ -219,7 +219,10 @@ impl Lowerer<'_> {
 }
 
 fn or_null(rest: Value) -> Value {
-    json!({ "if": { "type": "null" }, "else": rest })
+    let mut condition = Map::new();
+    condition.insert("if".to_owned(), json!({ "type": "null" }));
+    condition.insert("else".to_owned(), rest);
+    Value::Object(condition)
 }
 
 /// Adds a condition behind the schemas of `allOf`, whose pointers stay as they are.

@@ -155,7 +155,7 @@ fn misleading_pattern(pattern: &str) -> Option<&'static str> {
     }
     let posix = ["alpha", "digit", "alnum", "upper", "lower", "space", "punct", "xdigit", "word"];
     let has_class = |name: &&str| pattern.contains(&format!("[:{name}:]"));
-    posix.iter().any(|name| has_class(&name)).then_some(
+    posix.iter().any(has_class).then_some(
         "a class such as [:alpha:] is none in the regular expressions of JSON Schema, which read it \
          as these characters; write [A-Za-z]",
     )

@@ -83,6 +83,7 @@ pub(in crate::contract) fn lower(
 }
 
 /// Lowers schemas; remembers what it found from schema to schema.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Lowerer<'d> {
     pub(super) document: &'d Document,
     pub(super) options: &'d CompileOptions<'d>,

@@ -18,10 +18,13 @@ const MAX_FOUND: usize = 50;
 /// Places and faults kept apart.
 const MAX_PLACES: usize = 5_000;
 
+/// The things found at each place, by the fault of the exchange.
+type FoundByPlace = HashMap<(GroupId, Fault), BTreeSet<Box<str>>>;
+
 /// The things found, by place and fault. Shared by the workers.
 #[derive(Debug, Default)]
 pub struct FoundNames {
-    places: Mutex<HashMap<(GroupId, Fault), BTreeSet<Box<str>>>>,
+    places: Mutex<FoundByPlace>,
 }
 
 // === impl FoundNames ===

@@ -1,7 +1,7 @@
 //! Opening the database again and again, and watching over it while it is open.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -76,7 +76,7 @@ impl DeferredStore {
     /// Ends with a fault that only opening the database anew can end.
     async fn watch(&self, open: &OpenStore) -> StorageFault {
         let mut current = None;
-        let mut pinged = Instant::now();
+        let mut pinged = tokio::time::Instant::now();
         loop {
             let suspected = tokio::select! {
                 () = self.suspected.notified() => true,
@@ -84,7 +84,7 @@ impl DeferredStore {
             };
             let ping = suspected || current.is_some() || pinged.elapsed() >= PING_INTERVAL;
             if ping {
-                pinged = Instant::now();
+                pinged = tokio::time::Instant::now();
             }
             let found = self.check(open, ping).await;
             // a check without a ping sees the files alone

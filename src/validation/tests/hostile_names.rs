@@ -63,7 +63,8 @@ fn encoded(name: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte) {
             text.push(char::from(byte));
         } else {
-            text.push_str(&format!("%{byte:02X}"));
+            // Writing to a string cannot fail.
+            let _ = std::fmt::Write::write_fmt(&mut text, format_args!("%{byte:02X}"));
         }
         text
     })

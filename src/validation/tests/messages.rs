@@ -13,7 +13,7 @@ pub(super) fn request_messages(
     body: &str,
 ) -> Vec<Violation> {
     let body = captured(body.as_bytes());
-    Validator::default().validate_request(contract, request, &body).verdict.violations.to_vec()
+    Validator::default().validate_request(contract, request, &body).verdict.violations
 }
 
 pub(super) fn only(

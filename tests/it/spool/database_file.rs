@@ -93,6 +93,7 @@ fn a_full_disk_under_the_database_loses_nothing_and_needs_no_restart() {
     disk.resize("64m");
     // what a busy machine has no time to validate never became a record
     let shed = sidecar.metrics().sum("cvt_exchanges_skipped_total", &[("reason", "shed")]);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a count")]
     let recorded = 3_000 - shed as usize;
     wait_until_stored(&sidecar, recorded);
     wait_until_well(&sidecar);
@@ -119,9 +120,9 @@ fn a_database_deleted_under_load_is_created_anew_and_loses_nothing_that_came_lat
             let written = sidecar.metrics().sum("cvt_records_written_total", &[]);
             if written > 100.0 { Ok(()) } else { Err(written.to_string()) }
         });
-        files_of(&path).iter().for_each(|file| {
+        for file in &files_of(&path) {
             let _ = fs::remove_file(file);
-        });
+        }
         sending.join().expect("every request is answered");
     });
     send(&sidecar, 1_050, 500);
@@ -209,9 +210,9 @@ fn a_damaged_database_is_reported_and_records_wait_until_it_is_deleted() {
     wait_for_fault(&sidecar, "corrupt", "damaged");
     send(&sidecar, 100, 50);
     wait_until_spooled(&sidecar, 50);
-    files_of(&path).iter().for_each(|file| {
+    for file in &files_of(&path) {
         let _ = fs::remove_file(file);
-    });
+    }
     wait_until_stored(&sidecar, 150);
     wait_until_well(&sidecar);
     assert_nothing_dropped(&sidecar);

@@ -201,9 +201,8 @@ impl<'t> YamlCursor<'t> {
 fn break_len(bytes: &[u8], at: usize) -> usize {
     let byte = |ahead: usize| bytes.get(at + ahead).copied().unwrap_or(0);
     match byte(0) {
-        b'\n' => 1,
         b'\r' if byte(1) == b'\n' => 2,
-        b'\r' => 1,
+        b'\n' | b'\r' => 1,
         0xc2 if byte(1) == 0x85 => 2,
         0xe2 if byte(1) == 0x80 && matches!(byte(2), 0xa8 | 0xa9) => 3,
         _ => 0,

@@ -124,7 +124,7 @@ impl<'t, 'l> YamlReader<'t, 'l> {
     fn take(&mut self, kind: EventKind<'t>, mark: Mark) -> Result<(), ContractError> {
         match kind {
             EventKind::Scalar { text, is_plain, properties } => {
-                self.scalar(text, is_plain, properties, mark)
+                self.scalar(text, is_plain, &properties, mark)
             }
             EventKind::SequenceStart(properties) => {
                 self.begin(properties.anchor, OpenNodeKind::Sequence(Vec::new()), mark)
@@ -144,7 +144,7 @@ impl<'t, 'l> YamlReader<'t, 'l> {
         &mut self,
         text: Cow<'t, str>,
         is_plain: bool,
-        properties: NodeProperties<'t>,
+        properties: &NodeProperties<'t>,
         mark: Mark,
     ) -> Result<(), ContractError> {
         let tag = properties.tag.as_deref();
@@ -175,9 +175,10 @@ impl<'t, 'l> YamlReader<'t, 'l> {
             let is_inside = self.stack.iter().any(|open| open.anchor == Some(name));
             return Err(at(
                 mark,
-                match is_inside {
-                    true => "an alias is inside its own anchor",
-                    false => "no anchor of this name comes before the alias",
+                if is_inside {
+                    "an alias is inside its own anchor"
+                } else {
+                    "no anchor of this name comes before the alias"
                 },
             ));
         };

@@ -165,7 +165,7 @@ impl<'t> YamlScanner<'t> {
 }
 
 /// Keys.
-impl<'t> YamlScanner<'t> {
+impl YamlScanner<'_> {
     /// A key ends in the line it begins in, within [`MAX_KEY_LEN`] characters.
     fn drop_stale_keys(&mut self) -> Result<(), SyntaxFault> {
         let here = self.cursor.mark();

@@ -44,7 +44,7 @@ pub(super) fn tag<'t>(
             }
         }
     };
-    if !cursor.is_space_or_end(0) && !(in_flow && cursor.byte(0) == b',') {
+    if !(cursor.is_space_or_end(0) || in_flow && cursor.byte(0) == b',') {
         return cursor.mark().fault("a tag needs a space behind it");
     }
     Ok(kind)
