@@ -209,12 +209,15 @@ impl Config {
         problems.or_fail().map(|()| (settings, encrypted))
     }
 
-    /// The section about how documents are read alone, for commands that compile some.
-    pub fn load_rules(raw: RawSettings) -> Result<rules::RuleSettings, ConfigError> {
+    /// The sections about how documents are read alone, for commands that compile some.
+    pub fn load_documents(
+        raw: RawSettings,
+    ) -> Result<(rules::RuleSettings, document::DocumentSettings), ConfigError> {
         let mut problems = Problems::default();
         let values = Values::collect(raw, Self::TABLES, &mut problems);
-        let settings = rules::read(&values, &mut problems);
-        problems.or_fail().map(|()| settings)
+        let rules = rules::read(&values, &mut problems);
+        let documents = document::read(&values, &mut problems);
+        problems.or_fail().map(|()| (rules, documents))
     }
 
     /// The sections about storage alone, for commands that need no traffic.

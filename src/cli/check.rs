@@ -39,9 +39,6 @@ pub struct CheckArgs {
     /// How many documents load, and the kinds of slips and defects in all of them
     #[arg(long)]
     summary: bool,
-    /// Directories that references may reach, besides the document's own (contract.file_roots)
-    #[arg(long, value_name = "DIR")]
-    file_root: Vec<PathBuf>,
     /// How the document is read
     #[command(flatten)]
     rules: RuleArgs,
@@ -49,32 +46,34 @@ pub struct CheckArgs {
 
 /// Compiles the documents and prints their operations and lints.
 pub fn run(arguments: &CheckArgs, environment: &[(String, String)], out: &mut dyn Write) -> u8 {
-    let options = match arguments.rules.options(environment) {
-        Ok(options) => options,
+    let (options, roots) = match arguments.rules.options(environment) {
+        Ok(settings) => settings,
         Err(message) => {
             eprintln!("{message}");
             return EXIT_ERROR;
         }
     };
     if arguments.summary {
-        let (paths, roots) = (&arguments.documents, &arguments.file_root);
-        return summary::run(paths, roots, &options, arguments.json, out).unwrap_or_else(|error| {
-            eprintln!("{error}");
-            EXIT_ERROR
-        });
+        let paths = &arguments.documents;
+        return summary::run(paths, &roots, &options, arguments.json, out).unwrap_or_else(
+            |error| {
+                eprintln!("{error}");
+                EXIT_ERROR
+            },
+        );
     }
-    let check = |document: &PathBuf| check(arguments, document, &options, out);
+    let check = |document: &PathBuf| check(arguments, document, (&options, &roots), out);
     arguments.documents.iter().map(check).max().unwrap_or(EXIT_OK)
 }
 
 fn check(
     arguments: &CheckArgs,
     document: &Path,
-    options: &CompileOptions<'static>,
+    (options, roots): (&CompileOptions<'static>, &[PathBuf]),
     out: &mut dyn Write,
 ) -> u8 {
     let name = document.display().to_string();
-    let summary = match compile(document, &arguments.file_root, options) {
+    let summary = match compile(document, roots, options) {
         Ok(contract) => DocumentSummary::of(&contract),
         Err(message) => {
             eprintln!("{message}");

@@ -17,6 +17,9 @@ pub struct RuleArgs {
     /// Replaces the base paths of the document's servers
     #[arg(long, value_name = "PATH")]
     pub base_path: Option<String>,
+    /// Directory that references may reach, besides the document's own; repeatable
+    #[arg(long = "file-root", value_name = "DIR")]
+    pub file_roots: Vec<PathBuf>,
     /// Config file with the rules [default: cvt.yaml, when there is one]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -31,16 +34,19 @@ pub(super) fn flags_of(rules: &[String]) -> Result<Vec<Flag>, String> {
 // === impl RuleArgs ===
 
 impl RuleArgs {
-    /// How documents are compiled by file, environment and flags.
+    /// How documents are compiled by file, environment and flags, and which directories their
+    /// references may reach.
     pub(super) fn options(
         &self,
         environment: &[(String, String)],
-    ) -> Result<CompileOptions<'static>, String> {
+    ) -> Result<(CompileOptions<'static>, Vec<PathBuf>), String> {
         let mut flags = flags_of(&self.rules)?;
         let base_path = self.base_path.clone();
         flags.extend(base_path.map(|path| ("contract.base_path", "--base-path", path)));
         let typed = settings::typed(self.config.clone(), environment, flags)?;
-        let settings = Config::load_rules(typed).map_err(|error| error.to_string())?;
-        Ok(CompileOptions::of(&settings))
+        let loaded = Config::load_documents(typed).map_err(|error| error.to_string())?;
+        let (rules, mut documents) = loaded;
+        documents.file_roots.extend(self.file_roots.iter().cloned());
+        Ok((CompileOptions::of(&rules), documents.file_roots))
     }
 }

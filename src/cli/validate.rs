@@ -122,10 +122,10 @@ fn write_text(answer: &ValidationAnswer, out: &mut dyn Write) -> std::io::Result
 
 impl ValidateArgs {
     fn validator(&self, environment: &[(String, String)]) -> Result<ExchangeValidator, String> {
-        let options = self.rules.options(environment)?;
+        let (options, roots) = self.rules.options(environment)?;
         let common = match &self.spec {
             Some(path) => {
-                let compiled = documents::compile_file(path, &[], &options);
+                let compiled = documents::compile_file(path, &roots, &options);
                 Some(Arc::new(compiled.map_err(|error| error.to_string())?))
             }
             None => None,

@@ -194,6 +194,8 @@ fn references_reach_files_within_the_roots_alone() {
     assert!(found.iter().any(|message| message.contains("regular file")), "{found:?}");
     let found = defects(&["--file-root", "common"]);
     assert_eq!(found.len(), 3, "{found:?}");
+    std::fs::write(path("cvt.yaml"), "contract: {file_roots: [common]}\n").expect("a file");
+    assert_eq!(defects(&[]), found, "the file says the same");
     let found = defects(&["--file-root", "common", "--file-root", "secret", "--file-root", "/dev"]);
     assert_eq!(found.len(), 2, "a pipe and a device: {found:?}");
 }

@@ -184,12 +184,12 @@ fn single(name: &str) -> Option<String> {
         return Some("no `type` at all, which accepts every value".to_owned());
     }
     let plural = name.strip_suffix('s').filter(|one| KNOWN.contains(one));
-    let nearest = || KNOWN.iter().find(|known| strsim_close(known, name)).copied();
+    let nearest = || KNOWN.iter().find(|known| is_close(known, name)).copied();
     plural.or_else(nearest).map(str::to_owned)
 }
 
 /// Whether two names differ by no more than two letters added, left out, changed or swapped.
-fn strsim_close(known: &str, name: &str) -> bool {
+fn is_close(known: &str, name: &str) -> bool {
     let (known, name): (Vec<char>, Vec<char>) = (known.chars().collect(), name.chars().collect());
     if name.len() > 12 {
         return false;

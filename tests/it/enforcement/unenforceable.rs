@@ -122,3 +122,22 @@ fn a_streamed_request_is_not_buffered() {
     assert_eq!(Client::once(sidecar.traffic, request).status(), 200);
     unenforceable(&sidecar, "request", "stream", "forward");
 }
+
+/// An operation with a parameter that the document describes wrongly.
+const DEFECTIVE: &str = "openapi: 3.0.3\ninfo: {title: t, version: '1'}\npaths:\n  /users:\n    get:\n      \
+    parameters: [{name: q, in: hedaer, schema: {}}, {name: n, in: query, schema: {type: integer}}]\n      \
+    responses: {'200': {description: fine}}\n";
+
+#[test]
+fn what_a_defect_leaves_unvalidated_follows_on_unenforceable() {
+    for (action, status) in [("forward", 200), ("reject", 503)] {
+        let upstream = ScriptedUpstream::json("200 OK", "{}");
+        let sidecar = SidecarSetup::new(DEFECTIVE, upstream.address())
+            .args(&["--mode", "strict"])
+            .env("CVT_ON_UNENFORCEABLE", action)
+            .start();
+        assert_eq!(Client::get(sidecar.traffic, "/users?n=1").status(), status, "{action}");
+        assert_eq!(Client::get(sidecar.traffic, "/users?n=x").status(), 400, "{action}");
+        unenforceable(&sidecar, "request", "document", action);
+    }
+}
