@@ -70,7 +70,7 @@ use routing::{Routing, UpstreamFactory};
 
 pub use console::{LogNotices, TerminalNotices};
 pub use error::StartError;
-pub use keys::{KeyError, keyring};
+pub use keys::keyring;
 pub use reload::LoadConfig;
 pub use stores::open_store;
 pub use summary::Summary;

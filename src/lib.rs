@@ -18,8 +18,8 @@
 //!
 //! `tests/it/layers.rs` reads the sources and fails on any breach.
 
-pub mod admin;
-pub mod app;
+pub(crate) mod admin;
+pub(crate) mod app;
 pub mod cli;
 pub mod config;
 pub mod contract;
@@ -30,12 +30,12 @@ pub mod exchange;
 pub mod json;
 pub mod model;
 pub mod pipeline;
-pub mod proxy;
+pub(crate) mod proxy;
 pub mod redaction;
 pub mod registry;
 pub mod retention;
-pub mod sampling;
+pub(crate) mod sampling;
 pub mod storage;
 pub mod telemetry;
-pub mod tls;
+pub(crate) mod tls;
 pub mod validation;

@@ -20,8 +20,8 @@ mod upstream;
 mod waker;
 
 pub use downstream::admission::RequestAdmission;
-pub use downstream::connection::{ConnectionCounter, DownstreamPeer};
-pub use downstream::listener::{TrafficParts, TrafficService, traffic_service};
+pub use downstream::connection::ConnectionCounter;
+pub use downstream::listener::{TrafficParts, traffic_service};
 pub use enforce::{Enforcement, EnforcementParts, InlineValidators, unknown_operations};
 pub use handler::ExchangeHandler;
 pub use limits::ExchangeLimiter;

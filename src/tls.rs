@@ -13,5 +13,5 @@ mod acceptor;
 mod identity;
 pub mod metrics;
 
-pub use acceptor::{Acceptor, HandshakeError, Secured};
+pub use acceptor::Acceptor;
 pub use identity::TlsError;
