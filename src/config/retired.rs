@@ -1,7 +1,7 @@
 //! Names of settings, variables and flags that were replaced, and what they are called now.
 //!
-//! Invariants: an old name is refused and never read, so that nobody runs on a default by accident;
-//! a new name is one that is in use. A name that is replaced gets a line in [`RENAMED`], with its
+//! Invariants: an old name is refused and never read, so that no setting falls back to its
+//! default unnoticed; a new name is one that is in use. A name that is replaced gets a line in [`RENAMED`], with its
 //! variable and its flag.
 
 /// Old and new names: sections and keys of the config file, variables, flags.

@@ -49,11 +49,14 @@ impl Registry {
     async fn follow_changes(&self, slots: &ContractSlots) {
         let store = &self.inner.store;
         let mut seen = None;
+        let mut is_away = false;
         loop {
             let revision = match seen {
                 None => store.schema_revision().await,
                 Some(seen) => store.wait_schema_change(seen, MAX_WAIT).await,
             };
+            // Said once for each time that storage goes away, however long it stays so.
+            let was_away = std::mem::replace(&mut is_away, revision.is_err());
             match revision {
                 // The first time too: something may have changed between start and now.
                 Ok(revision) if seen != Some(revision) => {
@@ -63,7 +66,13 @@ impl Registry {
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(event = "registry_unavailable", %error, "asked again soon");
+                    if !was_away {
+                        tracing::warn!(
+                            event = "registry_unavailable",
+                            %error,
+                            "the registry asks for changes again every second"
+                        );
+                    }
                     tokio::time::sleep(PAUSE).await;
                 }
             }
